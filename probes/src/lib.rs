@@ -1,0 +1,212 @@
+//! Milkrun's way to producers: what is new at an endpoint, as drafts.
+//!
+//! This crate knows nothing of versions, stores, consumers or clocks. It is handed the network and
+//! the present moment, makes **one** request per call, and answers with a page. Everything it has
+//! to remember between two pages of a walk is in the [`Mark`]; everything it has to remember
+//! between two walks is in the [`Cursor`]. Both are plain JSON, kept by whoever calls.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// The network as it is handed in: guarded, without redirects. Its errors are told apart by
+/// [`std::io::ErrorKind`]: `PermissionDenied` (a forbidden address), `HostUnreachable` (no such
+/// name), `ConnectionRefused`, `ConnectionReset`, `InvalidData` (TLS), `TimedOut`, `Other`.
+pub type Network = tower::util::BoxCloneSyncService<
+    http::Request<Bytes>,
+    http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>,
+    std::io::Error,
+>;
+
+/// What a producer said of one event; it has no version yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// CloudEvents `id`.
+    pub id: String,
+    /// CloudEvents `source`.
+    pub source: String,
+    /// CloudEvents `type`.
+    pub kind: String,
+    /// CloudEvents `time`, RFC 3339.
+    pub time: Option<String>,
+    /// CloudEvents `subject`.
+    pub subject: Option<String>,
+    /// CloudEvents `partitionkey`.
+    pub key: Option<String>,
+    /// Media type of `data`; `None` means JSON.
+    pub content_type: Option<String>,
+    /// The item as the producer sent it: a slice of the page, never serialised again.
+    pub data: Bytes,
+}
+
+/// Where the next walk starts: JSON text, opaque to whoever keeps it.
+pub type Cursor = String;
+
+/// Where a walk is: JSON text, opaque to whoever keeps it.
+pub type Mark = String;
+
+/// An item that was no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// What was wrong, naming the field.
+    pub reason: String,
+    /// The item as sent, cut at 64 KiB.
+    pub item: Bytes,
+}
+
+/// A hole in what the producer showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// `bound_reached` or `cursor_lost`.
+    pub reason: &'static str,
+    /// For a person.
+    pub detail: String,
+}
+
+/// One page of a walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// What is new on it, in listed order (without what the cursor's edge knows).
+    pub drafts: Vec<Draft>,
+    /// What was no event.
+    pub rejected: Vec<Rejected>,
+    /// How many items it had, known and rejected ones included.
+    pub items: usize,
+    /// Whether the walk goes on or is complete.
+    pub next: Next,
+    /// What the producer said about being asked.
+    pub pace: Pace,
+}
+
+/// What follows a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Ask again with this mark.
+    Page(Mark),
+    /// The walk is complete.
+    Done(Walk),
+}
+
+/// A complete walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// Where the next one starts.
+    pub cursor: Cursor,
+    /// Whether a hole is to be recorded.
+    pub gap: Option<Gap>,
+    /// Whether the producer said that nothing changed (304).
+    pub unchanged: bool,
+    /// Why it ended: `empty_page`, `short_page`, `known_id`, `flag`, `no_token`, …
+    pub stopped_by: &'static str,
+    /// Things an operator should know, such as an edge set that is too large.
+    pub warnings: Vec<String>,
+}
+
+/// What the producer said about being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// Not before so many seconds (`Retry-After`).
+    pub retry_after_s: Option<u64>,
+    /// Not more often than every so many seconds (`X-Poll-Interval`).
+    pub poll_interval_s: Option<u64>,
+}
+
+/// How a newest-first list is to be treated: numbered only when the walk is complete.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Listed {
+    /// Each page is appended at once.
+    #[default]
+    OldestFirst,
+    /// Pages wait in the journal until the walk is complete.
+    NewestFirst,
+    /// Each page is appended at once.
+    Unordered,
+}
+
+/// Why a request gave no page. The cursor stays; the walk may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Which kind.
+    pub kind: FailureKind,
+    /// For a person: names the URL (without secrets), the field and what was expected.
+    pub message: String,
+    /// What the producer said about being asked.
+    pub pace: Pace,
+    /// The cursor with what this failure adds to it (a suspicion that it is lost), to be kept
+    /// without counting a walk.
+    pub cursor: Option<Cursor>,
+    /// Whether the mark is of no use any more: the next poll starts anew from the cursor.
+    pub restart: bool,
+}
+
+/// Kinds of failure: the `reason` of logs, metrics and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// No answer: name, connection, TLS.
+    Unreachable,
+    /// The address is forbidden.
+    Forbidden,
+    /// No whole answer in time.
+    Timeout,
+    /// A status that is no success.
+    Status(u16),
+    /// The answer cannot be read as configured.
+    Malformed,
+    /// The answer is over a limit.
+    TooLarge,
+    /// A link leads to another origin.
+    ForeignLink,
+    /// The same page was seen twice in one walk.
+    PageRepeats,
+    /// The cursor is not known to the producer any more.
+    CursorLost,
+}
+
+impl FailureKind {
+    /// The kind as a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Forbidden => "forbidden_address",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::ForeignLink => "foreign_link",
+            Self::PageRepeats => "page_repeats",
+            Self::CursorLost => "cursor_lost",
+        }
+    }
+}
+
+/// One producer, asked one page at a time.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// How the producer lists.
+    fn listed(&self) -> Listed;
+
+    /// Makes one request: the page at `mark`, or the first one after `cursor` (`None`: the first
+    /// walk ever). `now` is used for `start` and `overlap` only.
+    ///
+    /// # Errors
+    /// A [`Failure`] when there is no page; nothing of it may be kept but `Failure::cursor`.
+    async fn page(
+        &self,
+        network: &Network,
+        cursor: Option<&Cursor>,
+        mark: Option<&Mark>,
+        now: jiff::Timestamp,
+    ) -> Result<Page, Failure>;
+}

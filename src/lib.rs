@@ -1,0 +1,8 @@
+//! Milkrun, an active pull-and-push relay: the map, in reading order.
+
+pub mod clock;
+pub mod event;
+pub mod settings;
+pub mod store;
+pub mod telemetry;
+pub mod wire;

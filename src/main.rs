@@ -1,0 +1,3 @@
+//! Arguments, tracing, configuration, command, exit code.
+
+fn main() {}

@@ -1,0 +1,66 @@
+//! What a store answers when it does not do what was asked.
+
+use crate::event::Version;
+
+/// Why an operation was not done. Every variant but `Unknown` means: nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("{what} `{name}` does not exist")]
+    NotFound {
+        /// `topic`, `source`, `subscription`, `event`, …
+        what: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("{what} `{name}` exists already")]
+    Exists {
+        /// As in `NotFound`.
+        what: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// It cannot be done in the present state; the text says why.
+    #[error("{0}")]
+    Conflict(String),
+    /// The fence has risen: somebody else holds the work, or it was steered.
+    #[error("the fence has risen; this holder must let go")]
+    Stale,
+    /// Versions at or below this one are gone.
+    #[error("history before version {oldest} is gone")]
+    Trimmed {
+        /// The oldest version that is kept.
+        oldest: Version,
+    },
+    /// A limit is reached; the text names it.
+    #[error("{0}")]
+    Full(String),
+    /// The disk is full (API: 507).
+    #[error("the disk is full")]
+    DiskFull,
+    /// Not to be told whether it took effect; safe to repeat.
+    #[error("the outcome is unknown; it is safe to repeat")]
+    Unknown(#[source] Option<sqlx::Error>),
+    /// A row that cannot be what we wrote.
+    #[error("unreadable row in {table}: {problem}")]
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The database failed; the operation had no effect.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The store is closed or closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// A `NotFound`.
+    pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into() }
+    }
+}

@@ -1,0 +1,211 @@
+//! The one store: the written contract, its types and errors.
+//!
+//! Every backend keeps the promises written on [`Store`]; the cases in `tests/store/` hold each
+//! backend to them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+pub use self::{
+    error::StoreError,
+    log::{Append, EpochStart, Gap, NewEvent, NewGap, Page, Placed, Read, TopicState},
+    open::{Options, open},
+    position::{
+        DeadLetter, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer, NewDeadLetter,
+        PositionState, Settlement,
+    },
+    source::{NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus, Steer},
+    subscription::{
+        NewSubscription, Origin, PositionSummary, Subscription, SubscriptionStatus,
+        SubscriptionSteer,
+    },
+    trace::{Attempt, AttemptQuery},
+};
+use crate::{
+    event::{Cursor, Micros, Name, Topic, Version},
+    settings::{SubscriptionSettings, TopicSettings},
+};
+
+mod error;
+mod log;
+mod open;
+mod position;
+mod source;
+pub mod sqlite;
+mod subscription;
+pub mod tail;
+mod trace;
+
+/// A number that rises when the holder of a piece of work must let go of it.
+pub type Fence = u64;
+
+/// What every store promises.
+///
+/// **The log.** A topic is append-only. `append` gives each event that is not known the next
+/// version: from 1, without a gap, in commit order, never reused. An event is on disk before
+/// `append` answers and before any reader sees it. `recorded` never falls from one version to the
+/// next. An event whose `source` and `id` are known within the topic's dedupe window is not stored
+/// again and answers with the version it has; two equal ones in one append, or in two appends that
+/// commit together, are one. One append is all or nothing, its source's progress included. An
+/// operation that fails fails alone, whatever was committed along with it.
+///
+/// **`Unknown`** is the answer when it cannot be told whether an operation took effect; the caller
+/// may repeat it: every operation is safe to repeat, appends because they are recognised.
+///
+/// **Fences.** Every progress and settlement names the fence its holder was given; one that is not
+/// the present fence changes nothing and answers `Stale`.
+///
+/// **Reading** never waits for a writer and holds nothing open between calls.
+///
+/// **Wake-ups** may be spurious, never missing: whoever subscribes before looking sees the change
+/// or is woken.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ---- topics ----
+
+    /// Creates the topic, or changes its settings.
+    async fn put_topic(
+        &self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        now: Micros,
+    ) -> Result<Arc<TopicState>, StoreError>;
+    /// Removes a topic with its events; refused with `Conflict` while a source or a subscription
+    /// uses it.
+    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError>;
+    /// One topic, or `NotFound`.
+    async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError>;
+    /// All topics by name.
+    async fn topics(&self) -> Result<Vec<Arc<TopicState>>, StoreError>;
+    /// Begins a new epoch at head + 1, because history may have been cut; `reason` is kept.
+    async fn new_epoch(
+        &self,
+        topic: &Topic,
+        reason: &str,
+        now: Micros,
+    ) -> Result<Cursor, StoreError>;
+    /// The gaps recorded for a topic, newest first, at most `limit`.
+    async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError>;
+
+    // ---- the log ----
+
+    /// Numbers and keeps events; see the contract above. Answers one [`Placed`] per event in the
+    /// order given. At most 10,000 events.
+    async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError>;
+    /// Events of a topic in version order; see [`Read`].
+    async fn read(&self, topic: &Topic, read: Read) -> Result<Page, StoreError>;
+    /// The last version recorded before `moment`; the version before the oldest when none was.
+    async fn version_before(&self, topic: &Topic, moment: Micros) -> Result<Version, StoreError>;
+    /// Wakes when the head of the topic moves; its value is the head as last seen here.
+    async fn head(&self, topic: &Topic) -> Result<watch::Receiver<Version>, StoreError>;
+    /// Wakes when a topic, source, subscription or position was changed by somebody other than
+    /// its holder; its value rises.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    // ---- sources ----
+
+    /// Creates the source, or finds it under its name and takes over topic and configuration. A
+    /// changed `config_hash` raises the fence and drops the mark; a changed `contract` while a
+    /// cursor is stored is refused with `Conflict` until a cursor is set.
+    async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError>;
+    /// One source, or `NotFound`.
+    async fn source(&self, name: &Name) -> Result<SourceState, StoreError>;
+    /// All sources by name, the removed ones included.
+    async fn sources(&self) -> Result<Vec<SourceState>, StoreError>;
+    /// Pauses, resumes, sets the cursor, asks for a poll now, or marks as removed. All but
+    /// [`Steer::Poll`] raise the fence.
+    async fn steer_source(
+        &self,
+        name: &Name,
+        steer: Steer,
+        now: Micros,
+    ) -> Result<SourceState, StoreError>;
+    /// The last `limit` events of the source's journal, newest-listed first order reversed: the
+    /// one listed last comes first, which is the order to number them in.
+    async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError>;
+    /// The items of the source that were rejected, newest first, at most `limit`.
+    async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError>;
+
+    // ---- subscriptions and positions ----
+
+    /// Creates a subscription with a position in each topic; `Exists` when the name is taken.
+    /// For [`Origin::File`] an existing one is changed instead and keeps its positions.
+    async fn put_subscription(
+        &self,
+        new: &NewSubscription,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// Replaces the settings; positions, fence and what is in flight stay.
+    async fn set_subscription(
+        &self,
+        name: &Name,
+        settings: &SubscriptionSettings,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// One subscription, or `NotFound`.
+    async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError>;
+    /// All that changed after `edit`, in the order of their change, deleted ones included; 0 gives
+    /// all that exist.
+    async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError>;
+    /// Pauses, resumes, disables, removes or deletes.
+    async fn steer_subscription(
+        &self,
+        name: &Name,
+        steer: SubscriptionSteer,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// Moves the positions of the subscription (in `topic`, or in all) so that the next event is
+    /// the one after `to`: drops open and exceptions, raises the fence; dead letters stay.
+    async fn rewind(
+        &self,
+        name: &Name,
+        topic: Option<&Topic>,
+        to: Version,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// A position with its exceptions, to be held.
+    async fn position(&self, position: i64) -> Result<PositionState, StoreError>;
+    /// Saves what became of deliveries; each answer is that of the settlement at its index, and
+    /// all that succeed are one transaction.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>>;
+    /// Saves the health of a subscription's endpoint (JSON, opaque here).
+    async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError>;
+    /// Dead letters of a subscription, oldest first, with an id above `after`, at most `limit`.
+    async fn dead_letters(
+        &self,
+        name: &Name,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Turns dead letters into retries due at `now` with no attempt counted; answers how many.
+    /// Announced ranges stay. As many as fit below `max_exceptions`.
+    async fn redrive(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+        now: Micros,
+    ) -> Result<u64, StoreError>;
+    /// Removes dead letters; answers how many.
+    async fn delete_dead_letters(&self, name: &Name, select: DeadSelect)
+    -> Result<u64, StoreError>;
+
+    // ---- trace ----
+
+    /// Hands over the records of finished attempts; never waits, drops and counts when it cannot
+    /// keep up, successes first.
+    fn trace(&self, attempts: Vec<Attempt>);
+    /// Attempts, newest first.
+    async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError>;
+
+    // ---- keeping ----
+
+    /// Removes a bounded piece of what is past its time or limit (events, dedupe keys, dead
+    /// letters, attempts, removed sources and subscriptions); answers whether there is more.
+    async fn trim(&self, now: Micros) -> Result<bool, StoreError>;
+    /// Sizes for the gauges: name and value, names as in `telemetry`.
+    async fn gauges(&self) -> Vec<(&'static str, f64)>;
+    /// Finishes what was accepted, checkpoints and closes.
+    async fn close(&self);
+}

@@ -1,0 +1,161 @@
+//! A position in the log, what is excepted from it, and dead letters.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Fence;
+use crate::event::{Event, Micros, Topic, Version};
+
+/// A position as its holder takes it up.
+#[derive(Debug, Clone)]
+pub struct PositionState {
+    /// Its row number.
+    pub id: i64,
+    /// Whose it is.
+    pub subscription: i64,
+    /// The topic it is in.
+    pub topic: Topic,
+    /// To be given back with every settlement.
+    pub fence: Fence,
+    /// Every version up to it has been looked at.
+    pub reach: Version,
+    /// At or below the reach and in flight when last saved: to be delivered again.
+    pub open: Vec<Version>,
+    /// By version.
+    pub exceptions: Vec<Exception>,
+    /// The highest version with a dead letter; deliveries at or below it may clear one.
+    pub dead_up_to: Version,
+}
+
+/// A version at or below the reach that is not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    /// Which.
+    pub version: Version,
+    /// What it waits for.
+    pub kind: ExceptionKind,
+    /// Attempts that count against the event.
+    pub attempts: u32,
+    /// Attempts made, whether they count or not.
+    pub tries: u32,
+    /// Not to be tried before.
+    pub due: Micros,
+    /// When it was first tried; shifted by the length of holds and pauses.
+    pub first: Micros,
+    /// How many successes the endpoint had had when the event last failed.
+    pub successes: u64,
+    /// How the last attempt ended.
+    pub last: LastAnswer,
+}
+
+/// What an exception waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExceptionKind {
+    /// Its next attempt.
+    Retry,
+    /// Another event of its key.
+    Parked,
+    /// A puller holds it.
+    Leased,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LastAnswer {
+    /// The status, when there was an answer.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// What became of deliveries of one position since its last save.
+#[derive(Debug, Clone, Default)]
+pub struct Settlement {
+    /// Which position.
+    pub position: i64,
+    /// Must be the position's.
+    pub fence: Fence,
+    /// The reach now.
+    pub reach: Version,
+    /// In flight now, at or below the reach.
+    pub open: Vec<Version>,
+    /// Exceptions that are new or changed.
+    pub put: Vec<Exception>,
+    /// Exceptions that are gone.
+    pub clear: Vec<Version>,
+    /// Events given up; clears their exceptions too.
+    pub dead: Vec<NewDeadLetter>,
+    /// Delivered although they have (or may have) a dead letter, which goes.
+    pub undead: Vec<Version>,
+    /// Deliveries that succeeded since the last save.
+    pub delivered: u64,
+    /// The time of the save.
+    pub now: Micros,
+}
+
+/// Why an event was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadReason {
+    /// The attempts are spent.
+    Attempts,
+    /// The time is up.
+    Age,
+    /// The receiver or the policy said that it must not be tried again.
+    Refused,
+    /// A filter or transform failed on it.
+    Expression,
+    /// Retention removed it while it was owed: a range.
+    Expired,
+}
+
+/// An event to be given up.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter {
+    /// Which.
+    pub version: Version,
+    /// Why.
+    pub reason: DeadReason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first: Micros,
+    /// How the last attempt ended.
+    pub last: LastAnswer,
+}
+
+/// A kept dead letter: one event, or a range that retention removed.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Its row number.
+    pub id: i64,
+    /// The topic.
+    pub topic: Topic,
+    /// The first version.
+    pub from: Version,
+    /// The last version; `from` for a single event.
+    pub to: Version,
+    /// Why.
+    pub reason: DeadReason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first: Micros,
+    /// When it was given up.
+    pub at: Micros,
+    /// How the last attempt ended.
+    pub last: LastAnswer,
+    /// The event, unless it is a range; outlives the log.
+    pub event: Option<Arc<Event>>,
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadSelect {
+    /// All of the subscription.
+    All,
+    /// Those with these ids.
+    Ids(Vec<i64>),
+}

@@ -1,0 +1,131 @@
+//! A source's place: cursor, mark, journal and what it reports.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fence, NewEvent, NewGap};
+use crate::event::{Micros, Name, Topic};
+
+/// What the configuration says of a source.
+#[derive(Debug, Clone)]
+pub struct NewSource {
+    /// Its name.
+    pub name: Name,
+    /// Where its events go; the topic must exist.
+    pub topic: Topic,
+    /// Identifies kind, URL and cursor rule: a stored cursor is good for one contract only.
+    pub contract: String,
+    /// Identifies the whole configuration.
+    pub config_hash: String,
+}
+
+/// Whether a source is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceStatus {
+    /// Polled when due.
+    Active,
+    /// Keeps its place, is not polled.
+    Paused,
+    /// Left the configuration; keeps its place 30 days.
+    Removed,
+}
+
+/// A source as it stands.
+#[derive(Debug, Clone)]
+pub struct SourceState {
+    /// Its row number.
+    pub id: i64,
+    /// Its name.
+    pub name: Name,
+    /// Where its events go.
+    pub topic: Topic,
+    /// Whether it is polled.
+    pub status: SourceStatus,
+    /// Compared by every progress.
+    pub fence: Fence,
+    /// Where the next walk starts: JSON, opaque here. `None`: the first walk.
+    pub cursor: Option<String>,
+    /// Where the walk under way is: JSON, opaque here.
+    pub mark: Option<String>,
+    /// When the mark was saved.
+    pub mark_at: Micros,
+    /// Events in the journal.
+    pub journaled: u64,
+    /// Complete walks so far.
+    pub walks: u64,
+    /// Not to be polled before.
+    pub next_poll: Micros,
+    /// The last poll: JSON, opaque here.
+    pub report: Option<String>,
+    /// Events it appended, ever.
+    pub appended: u64,
+    /// Events it showed again, ever.
+    pub duplicates: u64,
+    /// Items that were rejected, ever.
+    pub rejected: u64,
+    /// When it was removed.
+    pub removed_at: Option<Micros>,
+}
+
+/// What one page, one failed poll, or the end of a walk changes. Fields that are `None` stay.
+#[derive(Debug, Clone, Default)]
+pub struct SourceProgress {
+    /// Which source.
+    pub source: i64,
+    /// Must be the source's.
+    pub fence: Fence,
+    /// A new mark, or `Some(None)` to drop it.
+    pub mark: Option<Option<String>>,
+    /// The cursor of a complete walk; counts the walk.
+    pub cursor: Option<String>,
+    /// Events of a newest-first page, in listed order, for the journal.
+    pub journal: Vec<NewEvent>,
+    /// How many of the journal's last events this append numbers and so removes.
+    pub journal_done: usize,
+    /// Empties the journal: its walk is abandoned.
+    pub journal_clear: bool,
+    /// Items that were no events.
+    pub rejected: Vec<NewRejected>,
+    /// A hole to be recorded.
+    pub gap: Option<NewGap>,
+    /// When to poll next.
+    pub next_poll: Option<Micros>,
+    /// What the poll found: JSON.
+    pub report: Option<String>,
+}
+
+/// An item that was no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRejected {
+    /// What was wrong, naming the field.
+    pub reason: String,
+    /// The item as the producer sent it, at most 64 KiB.
+    pub item: Vec<u8>,
+}
+
+/// A kept rejected item.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// When.
+    pub at: Micros,
+    /// As in [`NewRejected`].
+    pub reason: String,
+    /// As in [`NewRejected`].
+    pub item: Vec<u8>,
+}
+
+/// What an operator does to a source.
+#[derive(Debug, Clone)]
+pub enum Steer {
+    /// Keep the place, do not poll.
+    Pause,
+    /// Poll again.
+    Resume,
+    /// Poll as soon as may be.
+    Poll,
+    /// Start the next walk here (`None`: as at the first run); drops mark and journal and accepts
+    /// the configured contract.
+    Cursor(Option<String>),
+    /// It left the configuration.
+    Remove,
+}

@@ -1,0 +1,127 @@
+//! Subscriptions as the store keeps them.
+
+use serde::{Deserialize, Serialize};
+
+use super::Fence;
+use crate::{
+    event::{Micros, Name, Topic, Version},
+    settings::SubscriptionSettings,
+};
+
+/// Who made a subscription, and so who may change its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The configuration file.
+    File,
+    /// The API.
+    Api,
+}
+
+/// Where a new position begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFrom {
+    /// With the next event.
+    Latest,
+    /// With the oldest event kept.
+    Earliest,
+    /// After this version.
+    After(Version),
+    /// With the first event recorded at or after this moment.
+    Since(Micros),
+}
+
+/// A subscription to be made.
+#[derive(Debug, Clone)]
+pub struct NewSubscription {
+    /// Its name.
+    pub name: Name,
+    /// Who makes it.
+    pub origin: Origin,
+    /// One position each; the topics must exist; 1 to 100.
+    pub topics: Vec<Topic>,
+    /// Where each position begins.
+    pub from: StartFrom,
+    /// What it asks for.
+    pub settings: SubscriptionSettings,
+}
+
+/// Whether a subscription is served. Whatever the status, its place is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionStatus {
+    /// Served.
+    Active,
+    /// An operator paused it.
+    Paused,
+    /// The endpoint said 410, or the hold was given up.
+    Disabled,
+    /// It left the configuration; kept 30 days.
+    Removed,
+    /// Deleted: its positions, exceptions and dead letters are gone, its name is free; the row
+    /// stays a while so that every node notices.
+    Deleted,
+}
+
+/// A subscription as it stands.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Its row number.
+    pub id: i64,
+    /// Its name.
+    pub name: Name,
+    /// Who made it.
+    pub origin: Origin,
+    /// Whether it is served.
+    pub status: SubscriptionStatus,
+    /// Why it is disabled.
+    pub reason: Option<String>,
+    /// What it asks for.
+    pub settings: SubscriptionSettings,
+    /// One per topic, without exceptions.
+    pub positions: Vec<PositionSummary>,
+    /// The endpoint's health: JSON, opaque here.
+    pub health: Option<String>,
+    /// The number of its last change.
+    pub edit: u64,
+    /// When it was made.
+    pub created: Micros,
+    /// When it was removed or deleted.
+    pub removed_at: Option<Micros>,
+}
+
+/// A position at a glance, as last saved.
+#[derive(Debug, Clone)]
+pub struct PositionSummary {
+    /// Its row number.
+    pub id: i64,
+    /// The topic it is in.
+    pub topic: Topic,
+    /// Compared by every settlement.
+    pub fence: Fence,
+    /// Every version up to it has been looked at.
+    pub reach: Version,
+    /// One below the lowest open or excepted version; the reach when there is none.
+    pub floor: Version,
+    /// Exceptions kept.
+    pub exceptions: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// Deliveries that succeeded, ever.
+    pub delivered: u64,
+}
+
+/// What an operator, the file or the endpoint does to a subscription.
+#[derive(Debug, Clone)]
+pub enum SubscriptionSteer {
+    /// Stop serving, keep the place.
+    Pause,
+    /// Serve again (from paused or disabled), and forget the health.
+    Resume,
+    /// Stop serving because of this.
+    Disable(String),
+    /// It left the configuration.
+    Remove,
+    /// Delete with everything it has.
+    Delete,
+}

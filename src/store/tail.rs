@@ -1,0 +1,1 @@
+//! The newest events of each topic, in memory.

@@ -1,0 +1,49 @@
+//! The records of attempts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Micros, Version};
+
+/// One attempt at one delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The subscription's row number.
+    pub subscription: i64,
+    /// The topic's row number.
+    pub topic: i64,
+    /// The event.
+    pub version: Version,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// When it began.
+    pub started: Micros,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The status, when there was an answer.
+    pub status: Option<u16>,
+    /// The first KiB of the answer.
+    pub answer: Vec<u8>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// `delivered`, `retry`, `dead`, `gone`.
+    pub verdict: String,
+}
+
+/// Which attempts; every field narrows.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptQuery {
+    /// Of this subscription.
+    pub subscription: Option<i64>,
+    /// On events of this topic.
+    pub topic: Option<i64>,
+    /// On this version.
+    pub version: Option<Version>,
+    /// Those that did not deliver.
+    pub failed: bool,
+    /// Begun at or after.
+    pub since: Option<Micros>,
+    /// With this status.
+    pub status: Option<u16>,
+    /// At most 1,000.
+    pub limit: usize,
+}

@@ -1,0 +1,129 @@
+//! Tracing, and every metric in one list, starting at zero.
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, atomic::AtomicI64},
+};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// A label set of one name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SourceLabel {
+    /// The source's name.
+    pub source: String,
+}
+
+/// A source and a word for what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PollLabel {
+    /// The source's name.
+    pub source: String,
+    /// `ok`, `unchanged`, or the kind of failure.
+    pub result: String,
+}
+
+/// A label set of one name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TopicLabel {
+    /// The topic's name.
+    pub topic: String,
+}
+
+/// A subscription and a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerdictLabel {
+    /// The subscription's name.
+    pub subscription: String,
+    /// `delivered`, `retry`, `dead`, `gone`.
+    pub verdict: String,
+}
+
+/// Every metric. Handed around as an `Arc`; there is no global.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `milkrun_events_appended_total{topic}`
+    pub appended: Family<TopicLabel, Counter>,
+    /// `milkrun_events_duplicate_total{topic}`
+    pub duplicates: Family<TopicLabel, Counter>,
+    /// `milkrun_polls_total{source,result}`
+    pub polls: Family<PollLabel, Counter>,
+    /// `milkrun_items_rejected_total{source}`
+    pub rejected: Family<SourceLabel, Counter>,
+    /// `milkrun_gaps_total{source}`
+    pub gaps: Family<SourceLabel, Counter>,
+    /// `milkrun_attempts_total{subscription,verdict}`
+    pub attempts: Family<VerdictLabel, Counter>,
+    /// `milkrun_attempt_seconds`
+    pub attempt_seconds: Histogram,
+    /// `milkrun_deliveries_in_flight`
+    pub in_flight: Gauge<i64, AtomicI64>,
+    /// `milkrun_walk_bytes`: decoded bytes of pages held by walks
+    pub walk_bytes: Gauge<i64, AtomicI64>,
+    /// `milkrun_stale_total`: work that a raised fence made void
+    pub stale: Counter,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("milkrun"),
+            appended: Family::default(),
+            duplicates: Family::default(),
+            polls: Family::default(),
+            rejected: Family::default(),
+            gaps: Family::default(),
+            attempts: Family::default(),
+            attempt_seconds: Histogram::new([
+                0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0,
+            ]),
+            in_flight: Gauge::default(),
+            walk_bytes: Gauge::default(),
+            stale: Counter::default(),
+        };
+        metrics.register();
+        Arc::new(metrics)
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("events_appended", "Events that were numbered", self.appended.clone());
+        registry.register(
+            "events_duplicate",
+            "Events that were known already",
+            self.duplicates.clone(),
+        );
+        registry.register("polls", "Requests to producers", self.polls.clone());
+        registry.register("items_rejected", "Items that were no events", self.rejected.clone());
+        registry.register("gaps", "Holes recorded in what producers showed", self.gaps.clone());
+        registry.register("attempts", "Finished attempts", self.attempts.clone());
+        registry.register(
+            "attempt_seconds",
+            "Time from the first byte sent to the verdict",
+            self.attempt_seconds.clone(),
+        );
+        registry.register("deliveries_in_flight", "Attempts under way", self.in_flight.clone());
+        registry.register("walk_bytes", "Bytes of pages in memory", self.walk_bytes.clone());
+        registry.register("stale", "Work that a raised fence made void", self.stale.clone());
+    }
+
+    /// The text exposition format of OpenMetrics 1.0; `gauges` are the store's.
+    #[must_use]
+    pub fn encode(&self, gauges: &[(&'static str, f64)]) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
+        for (name, value) in gauges {
+            let _ = writeln!(text, "# TYPE milkrun_{name} gauge\nmilkrun_{name} {value}");
+        }
+        let _ = prometheus_client::encoding::text::encode_eof(&mut text);
+        text
+    }
+}

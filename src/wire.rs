@@ -1,0 +1,303 @@
+//! The one JSON form of an event, for push, replay and feeds alike.
+//!
+//! An event's attributes are written once, when it is admitted ([`Attributes::encode`]); from then
+//! on its form is put together by copying, so that a repeated delivery has the same bytes.
+//! CloudEvents 1.0.2, JSON Event Format.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::Value;
+
+use crate::event::{Data, Event, Topic, Version};
+
+/// The media type of one event in structured mode.
+pub const STRUCTURED: &str = "application/cloudevents+json";
+/// The media type of a JSON array of events.
+pub const BATCH: &str = "application/cloudevents-batch+json";
+
+/// The CloudEvents attributes of an event that is being admitted, but `specversion`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Attributes<'a> {
+    /// `id`, not empty.
+    pub id: Cow<'a, str>,
+    /// `source`, a URI reference, not empty.
+    pub source: Cow<'a, str>,
+    /// `type`, not empty.
+    pub kind: Cow<'a, str>,
+    /// `subject`, not empty.
+    pub subject: Option<Cow<'a, str>>,
+    /// `time`, RFC 3339.
+    pub time: Option<Cow<'a, str>>,
+    /// `datacontenttype`.
+    pub content_type: Option<Cow<'a, str>>,
+    /// `dataschema`, a URI.
+    pub schema: Option<Cow<'a, str>>,
+    /// Extension attributes, `partitionkey` among them: strings, booleans and 32-bit integers.
+    pub extensions: BTreeMap<String, Value>,
+}
+
+/// Which attribute is not as CloudEvents wants it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{attribute}`: {problem}")]
+pub struct AttributeError {
+    /// The attribute's name.
+    pub attribute: String,
+    /// What was expected.
+    pub problem: String,
+}
+
+impl AttributeError {
+    fn new(attribute: &str, problem: impl Into<String>) -> Self {
+        Self { attribute: attribute.chars().take(60).collect(), problem: problem.into() }
+    }
+}
+
+impl Attributes<'_> {
+    /// Checks the attributes and writes them as one JSON object without white space.
+    ///
+    /// # Errors
+    /// Names the first attribute that breaks a rule of CloudEvents 1.0.2, section "Context
+    /// Attributes".
+    pub fn encode(&self) -> Result<String, AttributeError> {
+        let mut text = String::with_capacity(256);
+        for (name, value) in [("id", &self.id), ("source", &self.source), ("type", &self.kind)] {
+            if value.is_empty() {
+                return Err(AttributeError::new(name, "expected a text that is not empty"));
+            }
+            push_field(&mut text, name, value)?;
+        }
+        if let Some(time) = &self.time
+            && time.parse::<jiff::Timestamp>().is_err()
+        {
+            return Err(AttributeError::new(
+                "time",
+                format!("expected RFC 3339, as 2026-01-31T12:00:00Z, not `{}`", cut(time)),
+            ));
+        }
+        for (name, value) in [
+            ("subject", &self.subject),
+            ("time", &self.time),
+            ("datacontenttype", &self.content_type),
+            ("dataschema", &self.schema),
+        ] {
+            match value {
+                Some(value) if value.is_empty() => {
+                    return Err(AttributeError::new(name, "expected a text that is not empty"));
+                }
+                Some(value) => push_field(&mut text, name, value)?,
+                None => {}
+            }
+        }
+        for (name, value) in &self.extensions {
+            push_extension(&mut text, name, value)?;
+        }
+        text.push('}');
+        Ok(text)
+    }
+}
+
+fn push_extension(text: &mut String, name: &str, value: &Value) -> Result<(), AttributeError> {
+    const TAKEN: [&str; 13] = [
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "specversion",
+        "data",
+        "data_base64",
+        "milkruntopic",
+        "milkrunversion",
+        "milkrunreplay",
+    ];
+    let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if name.is_empty() || name.len() > 100 || !name.bytes().all(lower) || TAKEN.contains(&name) {
+        return Err(AttributeError::new(
+            name,
+            "is not the name of an extension: expected 1 to 100 of a-z and 0-9, and no name that CloudEvents or the relay uses",
+        ));
+    }
+    match value {
+        Value::String(value) => push_field(text, name, value),
+        Value::Bool(value) => {
+            let _ = write!(text, ",\"{name}\":{value}");
+            Ok(())
+        }
+        Value::Number(value) if value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
+            let _ = write!(text, ",\"{name}\":{value}");
+            Ok(())
+        }
+        _ => Err(AttributeError::new(name, "expected a text, a boolean or an integer of 32 bits")),
+    }
+}
+
+fn push_field(text: &mut String, name: &str, value: &str) -> Result<(), AttributeError> {
+    if value.chars().any(char::is_control) {
+        return Err(AttributeError::new(name, "has a control character"));
+    }
+    text.push(if text.is_empty() { '{' } else { ',' });
+    let _ = write!(text, "\"{name}\":");
+    push_string(text, value);
+    Ok(())
+}
+
+fn push_string(text: &mut String, value: &str) {
+    // Writing a string into memory cannot fail.
+    text.push_str(&serde_json::to_string(value).unwrap_or_default());
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// Appends the event's structured JSON form to `out`.
+pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
+    out.reserve(event.size_bytes() + 160);
+    out.extend_from_slice(br#"{"specversion":"1.0","#);
+    let attributes = event.attributes.as_bytes();
+    out.extend_from_slice(&attributes[1..attributes.len() - 1]);
+    let version = padded(event.version);
+    for (name, own, value) in [
+        ("milkruntopic", false, topic.as_str()),
+        ("milkrunversion", false, version.as_str()),
+        ("topic", has(&event.attributes, "topic"), topic.as_str()),
+        ("sequence", has(&event.attributes, "sequence"), version.as_str()),
+    ] {
+        if !own {
+            out.extend_from_slice(format!(",\"{name}\":\"{value}\"").as_bytes());
+        }
+    }
+    match &event.data {
+        Data::None => {}
+        Data::Json(bytes) => {
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(bytes);
+        }
+        Data::Text(bytes) => {
+            let mut text = String::new();
+            push_string(&mut text, &String::from_utf8_lossy(bytes));
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(text.as_bytes());
+        }
+        Data::Binary(bytes) => {
+            out.extend_from_slice(b",\"data_base64\":\"");
+            out.extend_from_slice(BASE64_STANDARD.encode(bytes).as_bytes());
+            out.push(b'"');
+        }
+    }
+    out.push(b'}');
+}
+
+/// The event's structured JSON form.
+#[must_use]
+pub fn structured(event: &Event, topic: &Topic) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_structured(&mut out, event, topic);
+    out
+}
+
+/// Whether an encoded attributes object has a field. A quote inside a JSON string follows a
+/// backslash, so a quote behind `{` or `,` begins a name.
+fn has(attributes: &str, name: &str) -> bool {
+    let quoted = format!("\"{name}\":");
+    attributes
+        .match_indices(&quoted)
+        .any(|(at, _)| at > 0 && matches!(attributes.as_bytes()[at - 1], b'{' | b','))
+}
+
+/// A version in 20 digits, so that texts sort as numbers do.
+#[must_use]
+pub fn padded(version: Version) -> String {
+    format!("{:020}", version.0)
+}
+
+/// `webhook-id`: `TOPICID-EPOCH-VERSION`, the same on every attempt.
+#[must_use]
+pub fn webhook_id(topic_uid: &str, event: &Event) -> String {
+    format!("{topic_uid}-{}-{}", event.epoch, event.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event::{Epoch, Micros};
+
+    fn event(attributes: &Attributes<'_>, data: Data) -> Event {
+        Event {
+            version: Version(42),
+            epoch: Epoch(0x0a1b_2c3d),
+            recorded: Micros(0),
+            attributes: attributes.encode().unwrap().into(),
+            data,
+        }
+    }
+
+    fn minimal() -> Attributes<'static> {
+        Attributes {
+            id: "1".into(),
+            source: "/s".into(),
+            kind: "t".into(),
+            ..Attributes::default()
+        }
+    }
+
+    /// The golden bytes: a change here changes what consumers get on a repeated delivery.
+    #[test]
+    fn the_encoder_is_pinned() {
+        let topic: Topic = "orders".parse().unwrap();
+        let mut full = minimal();
+        full.subject = Some("é\"x".into());
+        full.time = Some("2026-01-31T12:00:00Z".into());
+        full.extensions.insert("partitionkey".into(), "k".into());
+        full.extensions.insert("tries".into(), 3.into());
+        let written =
+            structured(&event(&full, Data::Json(Bytes::from_static(b"{ \"a\" : 1.0 }"))), &topic);
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"é\"x","time":"2026-01-31T12:00:00Z","partitionkey":"k","tries":3,"milkruntopic":"orders","milkrunversion":"00000000000000000042","topic":"orders","sequence":"00000000000000000042","data":{ "a" : 1.0 }}"#
+        );
+        let mut own = minimal();
+        own.extensions.insert("sequence".into(), "7".into());
+        own.extensions.insert("topic".into(), "x".into());
+        let written = structured(&event(&own, Data::Text(Bytes::from_static(b"a\nb"))), &topic);
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","sequence":"7","topic":"x","milkruntopic":"orders","milkrunversion":"00000000000000000042","data":"a\nb"}"#
+        );
+        let written =
+            structured(&event(&minimal(), Data::Binary(Bytes::from_static(&[0xff]))), &topic);
+        assert!(String::from_utf8(written).unwrap().ends_with(r#""data_base64":"/w=="}"#));
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_name_is_none() {
+        let mut sly = minimal();
+        sly.subject = Some(r#"x,"topic":"y""#.into());
+        assert!(!has(&sly.encode().unwrap(), "topic"));
+    }
+
+    #[test]
+    fn attributes_that_break_a_rule_are_named() {
+        for (change, name) in [
+            (Attributes { id: "".into(), ..minimal() }, "id"),
+            (Attributes { kind: "a\u{0}".into(), ..minimal() }, "type"),
+            (Attributes { time: Some("yesterday".into()), ..minimal() }, "time"),
+            (Attributes { subject: Some("".into()), ..minimal() }, "subject"),
+        ] {
+            assert_eq!(change.encode().unwrap_err().attribute, name);
+        }
+        for name in ["Upper", "milkruntopic", "data", "", "with-dash"] {
+            let mut bad = minimal();
+            bad.extensions.insert(name.into(), "x".into());
+            assert_eq!(bad.encode().unwrap_err().attribute, name);
+        }
+        let mut bad = minimal();
+        bad.extensions.insert("n".into(), 5_000_000_000_i64.into());
+        assert!(bad.encode().is_err());
+    }
+}
