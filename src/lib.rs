@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod outbound;
 pub mod retry;
 pub mod settings;
 pub mod settle;
