@@ -125,15 +125,13 @@ async fn secrets_are_sent_and_never_shown() {
     let producer = Producer::new(|request| {
         assert_eq!(query(request, "key").as_deref(), Some("Token s3cret"));
         assert_eq!(request.headers()["x-tenant"], "t3nant");
-        let mut answer = ok(&items([number(request)]));
+        let mut answer =
+            ok(&items([query(request, "page").map_or(1, |page| page.parse().unwrap())]));
         answer
             .headers_mut()
             .insert("link", "<?page=2&key=Token+s3cret>; rel=next".parse().unwrap());
         answer
     });
-    fn number(request: &Asked) -> u64 {
-        query(request, "page").map_or(1, |page| page.parse().unwrap())
-    }
     let probe = probe(|spec| {
         spec.pages = Pages::LinkHeader(LinkHeader::default());
         spec.stop.max_pages = 2;

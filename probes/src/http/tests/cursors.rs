@@ -17,6 +17,7 @@ use crate::{
 /// A list that a test changes.
 type List = Arc<Mutex<Vec<Value>>>;
 
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn list(items: Value) -> List {
     Arc::new(Mutex::new(items.as_array().unwrap().clone()))
 }
@@ -97,7 +98,7 @@ async fn a_time_in_the_future_does_not_move_the_cursor() {
 #[tokio::test]
 async fn last_id_body_token_header_and_link_cursors_are_sent() {
     let answer = |request: &Asked| {
-        let new = !request.uri().query().unwrap_or("").contains("7");
+        let new = !request.uri().query().unwrap_or("").contains('7');
         let mut answer =
             ok(&json!({"items": if new { items(6..=7) } else { json!([]) }, "token": "t7"}));
         let headers = answer.headers_mut();
