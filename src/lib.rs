@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod janitor;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
