@@ -3,8 +3,10 @@
 pub mod clock;
 pub mod dispatcher;
 pub mod event;
+pub mod intake;
 pub mod janitor;
 pub mod outbound;
+pub mod prober;
 pub mod retry;
 pub mod settings;
 pub mod settle;
