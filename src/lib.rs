@@ -2,7 +2,10 @@
 
 pub mod clock;
 pub mod event;
+pub mod outbound;
+pub mod retry;
 pub mod settings;
+pub mod settle;
 pub mod store;
 pub mod telemetry;
 pub mod wire;
