@@ -86,8 +86,9 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
     if path.contains("secret") || path.contains("header") {
         // The message quotes what was given, which may be a secret.
         let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, what)| what);
+        let is_text = expected == "a string";
         reason = format!("expected {expected}");
-        if expected == "a string" {
+        if is_text {
             reason.push_str(
                 "; references as `{ env: }` and `{ file: }` work in the configuration file only",
             );

@@ -1,7 +1,5 @@
 //! Dead letters: what was given up, trying it again, and throwing it away.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Json,
     extract::State,
@@ -66,8 +64,8 @@ pub struct DeadLetterList {
 }
 
 /// Which dead letters: either some or all.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SelectBody {
     /// Those with these ids.
     ids: Option<Vec<i64>>,

@@ -133,7 +133,7 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail)
             }
             StoreError::Closed => Self::closing(),
-            StoreError::Unreadable { .. } | StoreError::Database(_) => {
+            StoreError::Unreadable { .. } | StoreError::Database(_) | StoreError::Refused(_) => {
                 tracing::error!(error = ?error, "the store failed");
                 Self::internal()
             }

@@ -3,8 +3,6 @@
 //! CloudEvents 1.0.2, HTTP Protocol Binding and JSON Event Format. `data` is kept as the bytes
 //! that were sent.
 
-use std::collections::BTreeMap;
-
 use axum::{Json, extract::{Request, State}};
 use bytes::Bytes;
 use http::StatusCode;

@@ -158,11 +158,11 @@ impl From<TopicBody> for TopicSettings {
 }
 
 /// Why history may have been cut.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewEpochBody {
     /// Kept with the epoch.
-    reason: String,
+    reason: Option<String>,
 }
 
 /// The epoch that was begun.
@@ -282,10 +282,10 @@ pub async fn new_epoch(
     JsonBody(body): JsonBody<NewEpochBody>,
 ) -> Result<Json<NewEpochView>, Problem> {
     query.allow(&[])?;
-    if body.reason.len() > 1_000 {
+    let reason = body.reason.as_deref().unwrap_or("announced by an operator");
+    if reason.len() > 1_000 {
         return Err(Problem::field("reason", "`reason` has at most 1,000 bytes"));
     }
-    let reason = if body.reason.is_empty() { "announced by an operator" } else { &body.reason };
     api.store.new_epoch(&topic, reason, api.clock.now()).await?;
     let state = api.store.topic(&topic).await?;
     let begun = state.epochs.last().ok_or_else(Problem::internal)?;

@@ -1,6 +1,6 @@
 //! Events: reading a topic in four media types, one event, and what became of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,

@@ -122,7 +122,7 @@ fn structured(body: &Bytes, text: &RawValue) -> Result<NewEvent, Refused> {
 
 /// Puts one attribute into its place.
 fn put(attributes: &mut Attributes<'_>, name: &str, value: serde_json::Value) -> Result<(), Refused> {
-    let mut text = |value: serde_json::Value| match value {
+    let text = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => Ok(Cow::Owned(text)),
         _ => Err(Refused::new(name, "expected a text")),
     };

@@ -52,8 +52,8 @@ pub struct NewBody {
 }
 
 /// Changes to a subscription; what is left out stays.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PatchBody {
     /// What is left out of it stays too.
     webhook: Option<WebhookBody>,
@@ -68,8 +68,8 @@ pub struct PatchBody {
 }
 
 /// Where to push, and how.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct WebhookBody {
     /// The address; required for a new subscription.
     url: Option<String>,
