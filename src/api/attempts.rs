@@ -79,13 +79,8 @@ pub(super) async fn find(api: &ApiState, wanted: AttemptQuery) -> Result<Attempt
     if found.is_empty() {
         return Ok(AttemptList { attempts: Vec::new() });
     }
-    let topics: HashMap<i64, String> = api
-        .store
-        .topics()
-        .await?
-        .iter()
-        .map(|state| (state.id, state.topic.to_string()))
-        .collect();
+    let topics: HashMap<i64, String> =
+        api.store.topics().await?.iter().map(|state| (state.id, state.topic.to_string())).collect();
     let subscriptions: HashMap<i64, String> = api
         .store
         .subscriptions(0)

@@ -14,11 +14,11 @@ use tower_http::{
     },
 };
 
+use self::problem::Problem;
 pub use self::{
     access::{Access, check_bind},
     serve::serve,
 };
-use self::problem::Problem;
 use crate::{clock::Clock, store::Store, telemetry::Metrics};
 
 mod access;
@@ -147,7 +147,6 @@ pub fn router(state: ApiState) -> Router {
         .layer(middleware::from_fn_with_state(access, access::guard))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a panic handler")]
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
     tracing::error!("a request handler panicked");
     axum::response::IntoResponse::into_response(Problem::internal())

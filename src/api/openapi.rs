@@ -11,19 +11,43 @@ use super::{
 /// The document.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Milkrun", description = "Errors are `application/problem+json` with a stable `code`. Unknown query parameters and unknown fields are refused."),
+    info(
+        title = "Milkrun",
+        description = "Errors are `application/problem+json` with a stable `code`. Unknown query parameters and unknown fields are refused."
+    ),
     paths(
-        topics::list_topics, topics::show, topics::put, topics::remove, topics::new_epoch,
+        topics::list_topics,
+        topics::show,
+        topics::put,
+        topics::remove,
+        topics::new_epoch,
         topics::gaps,
-        events::read, publish::publish, events::one, events::trace,
-        sources::list_sources, sources::show, sources::poll, sources::pause, sources::resume,
-        sources::set_cursor, sources::rejected,
-        subscriptions::list_subscriptions, subscriptions::create, subscriptions::show,
-        subscriptions::change, subscriptions::remove, subscriptions::pause,
-        subscriptions::resume, subscriptions::rewind,
+        events::read,
+        publish::publish,
+        events::one,
+        events::trace,
+        sources::list_sources,
+        sources::show,
+        sources::poll,
+        sources::pause,
+        sources::resume,
+        sources::set_cursor,
+        sources::rejected,
+        subscriptions::list_subscriptions,
+        subscriptions::create,
+        subscriptions::show,
+        subscriptions::change,
+        subscriptions::remove,
+        subscriptions::pause,
+        subscriptions::resume,
+        subscriptions::rewind,
         attempts::of_subscription,
-        dead_letters::list_dead, dead_letters::redrive, dead_letters::remove,
-        health::alive, health::ready, metrics::show,
+        dead_letters::list_dead,
+        dead_letters::redrive,
+        dead_letters::remove,
+        health::alive,
+        health::ready,
+        metrics::show,
     )
 )]
 pub struct Document;

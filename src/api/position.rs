@@ -68,7 +68,7 @@ mod tests {
             oldest: Version(20),
             bytes: 0,
             recorded: Micros(0),
-            epochs: vec![start(0xa, 1), start(0xb, 101)],
+            epochs: vec![start(0xa, 1), start(0xb, 101)].into(),
             edit: 0,
             settings: TopicSettings::default(),
         }

@@ -59,12 +59,14 @@ impl Problem {
     }
 
     /// 410: what lies before `oldest` was removed.
+    #[must_use]
     pub fn gone(oldest: Version) -> Self {
         let detail = format!("history before version {oldest} is gone");
         Self::new(StatusCode::GONE, "gone", detail).with("oldest", oldest.0)
     }
 
     /// 409: the cursor belongs to a history that is not this topic's.
+    #[must_use]
     pub fn history_changed(last_common: Version, epoch: Epoch, head: Version) -> Self {
         let detail = format!(
             "the position is not in this topic's history, whose head is {epoch}-{head}; both share it up to version {last_common}"
@@ -76,6 +78,7 @@ impl Problem {
     }
 
     /// 503: the relay is stopping.
+    #[must_use]
     pub fn closing() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "closing", "the relay is stopping")
     }

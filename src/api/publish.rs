@@ -3,13 +3,22 @@
 //! CloudEvents 1.0.2, HTTP Protocol Binding and JSON Event Format. `data` is kept as the bytes
 //! that were sent.
 
-use axum::{Json, extract::{Request, State}};
+use axum::{
+    Json,
+    extract::{Request, State},
+};
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ApiState, body::{self, Path}, parse, problem::Problem, query::Query};
+use super::{
+    ApiState,
+    body::{self, Path},
+    parse,
+    problem::Problem,
+    query::Query,
+};
 use crate::{
     event::{Name, Topic},
     store::Append,

@@ -90,10 +90,9 @@ impl Query {
     /// The duration in `name`, at most `most`.
     pub fn duration(&self, name: &str, most: Duration) -> Result<Option<Duration>, Problem> {
         match self.read::<Period>(name)? {
-            Some(period) if period.0 > most => Err(Problem::parameter(
-                name,
-                format!("`{name}` is at most {} s", most.as_secs()),
-            )),
+            Some(period) if period.0 > most => {
+                Err(Problem::parameter(name, format!("`{name}` is at most {} s", most.as_secs())))
+            }
             period => Ok(period.map(|period| period.0)),
         }
     }

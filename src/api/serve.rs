@@ -17,8 +17,8 @@ use tower::ServiceExt as _;
 
 /// Connections at once: those that wait and as many again.
 const CONNECTIONS_MAX: usize = 20_000;
-/// How long a client may take over the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take over the head of a request, and be idle between two.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head of a request.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How long to wait when the system gives no connection (no file left, say).

@@ -134,10 +134,7 @@ impl From<&TopicSettings> for TopicBody {
                 max_bytes: settings.max_bytes,
                 owed: Period(settings.owed),
             },
-            dedupe: DedupeBody {
-                age: Period(settings.dedupe_age),
-                count: settings.dedupe_count,
-            },
+            dedupe: DedupeBody { age: Period(settings.dedupe_age), count: settings.dedupe_count },
             public: settings.public,
         }
     }

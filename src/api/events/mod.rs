@@ -95,9 +95,7 @@ pub async fn read(
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    text.parse()
-        .map(Some)
-        .map_err(|error| Problem::malformed(format!("`Last-Event-ID`: {error}")))
+    text.parse().map(Some).map_err(|error| Problem::malformed(format!("`Last-Event-ID`: {error}")))
 }
 
 /// One event, by version or cursor.
@@ -159,18 +157,15 @@ pub async fn trace(
 }
 
 /// The row number of the topic, and a version that it has or had.
-async fn locate(
-    api: &ApiState,
-    topic: &Topic,
-    text: &str,
-) -> Result<(i64, Version), Problem> {
+async fn locate(api: &ApiState, topic: &Topic, text: &str) -> Result<(i64, Version), Problem> {
     let position: Position =
         text.parse().map_err(|error| Problem::malformed(format!("in the path: {error}")))?;
     let state = api.store.topic(topic).await?;
     let version = position.version;
     let absent = position.epoch.is_none() && version > state.head;
     if absent || version == Version::ZERO {
-        let detail = format!("topic `{topic}` has no version {version}; its head is {}", state.head);
+        let detail =
+            format!("topic `{topic}` has no version {version}; its head is {}", state.head);
         return Err(Problem::not_found(detail));
     }
     position::check(&state, position)?;

@@ -42,11 +42,8 @@ pub async fn answer(
         None => gather(api, &mut selection.clone(), limit).await?,
     };
     let next = page.state.cursor(page.next).to_string();
-    let link = format!(
-        "</v1/topics/{}/events?{}>; rel=\"next\"",
-        selection.topic,
-        query.next_page(&next)
-    );
+    let link =
+        format!("</v1/topics/{}/events?{}>; rel=\"next\"", selection.topic, query.next_page(&next));
     let mut out = HeaderMap::new();
     out.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if let Ok(link) = HeaderValue::from_str(&link) {
@@ -92,11 +89,7 @@ fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
         .any(|given| given == "*" || given.strip_suffix("-gzip").unwrap_or(given) == bare)
 }
 
-async fn gather(
-    api: &ApiState,
-    selection: &mut Selection,
-    limit: usize,
-) -> Result<Page, Problem> {
+async fn gather(api: &ApiState, selection: &mut Selection, limit: usize) -> Result<Page, Problem> {
     let first = selection.after.next();
     let (mut events, mut looked, mut bytes) = (Vec::new(), 0, 0);
     loop {
@@ -106,7 +99,8 @@ async fn gather(
         bytes += found.events.iter().map(|event| event.size_bytes()).sum::<usize>();
         events.extend(found.events);
         let full = events.len() >= limit;
-        let at_end = found.looked == 0 || selection.is_done() || selection.after >= found.state.head;
+        let at_end =
+            found.looked == 0 || selection.is_done() || selection.after >= found.state.head;
         if full || at_end || looked >= LOOK_MAX || bytes >= PAGE_BYTES {
             let next = selection.after;
             return Ok(Page { first, next, events, looked, full, state: found.state });
@@ -132,7 +126,10 @@ async fn gather_or_wait(
             return Ok(page);
         }
         tokio::select! {
-            changed = head.changed() => if changed.is_err() { return Ok(page) },
+            changed = head.changed() => if changed.is_err() {
+                // The topic has gone, or come back.
+                head = api.store.head(&selection.topic).await?;
+            },
             () = api.clock.until(deadline) => return Ok(page),
             () = api.stopping.cancelled() => return Ok(page),
         }

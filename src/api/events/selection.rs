@@ -46,7 +46,10 @@ impl Filter {
             (Some(id), Some(source)) => Some((id, source)),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(Problem::parameter("source", "`id` needs `source`: an id is the producer's"));
+                return Err(Problem::parameter(
+                    "source",
+                    "`id` needs `source`: an id is the producer's",
+                ));
             }
             (None, Some(_)) => {
                 return Err(Problem::parameter("id", "`source` goes with `id` only"));

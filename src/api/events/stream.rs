@@ -42,6 +42,16 @@ struct Follow {
     _place: OwnedSemaphorePermit,
 }
 
+/// Why a stream at the head goes on.
+enum Wake {
+    /// There may be something new.
+    Look,
+    /// Nothing came for as long as one waits.
+    Quiet,
+    /// The relay is stopping.
+    Stop,
+}
+
 /// Answers with a stream of the selection.
 pub async fn answer(
     api: &ApiState,
@@ -102,32 +112,32 @@ impl Follow {
                 self.told = true;
                 return Some(Ok(self.position(&found.state)));
             }
-            if !self.woken().await {
-                match self.sse {
-                    true if !self.api.stopping.is_cancelled() => {
-                        return Some(Ok(self.position(&found.state)));
-                    }
-                    _ => self.done = true,
-                }
+            match self.wake().await {
+                Ok(Wake::Look) => {}
+                Ok(Wake::Quiet) if self.sse => return Some(Ok(self.position(&found.state))),
+                Ok(Wake::Quiet | Wake::Stop) => self.done = true,
+                Err(problem) => return Some(self.fail(&problem)),
             }
         }
         None
     }
 
-    /// Waits at the head; whether there is a reason to look again.
-    async fn woken(&mut self) -> bool {
+    /// Waits at the head.
+    async fn wake(&mut self) -> Result<Wake, Problem> {
         let wait = if self.sse { HEARTBEAT } else { self.wait.unwrap_or_default() };
         if wait.is_zero() {
-            return false;
+            return Ok(Wake::Quiet);
         }
         tokio::select! {
-            changed = self.head.changed() => match changed {
-                Ok(()) => true,
-                // The topic is going; the next look says so.
-                Err(_) => { self.done = true; false }
-            },
-            () = self.api.clock.pause(wait) => false,
-            () = self.api.stopping.cancelled() => false,
+            changed = self.head.changed() => {
+                if changed.is_err() {
+                    // The topic has gone, or come back.
+                    self.head = self.api.store.head(&self.selection.topic).await?;
+                }
+                Ok(Wake::Look)
+            }
+            () = self.api.clock.pause(wait) => Ok(Wake::Quiet),
+            () = self.api.stopping.cancelled() => Ok(Wake::Stop),
         }
     }
 

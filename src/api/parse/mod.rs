@@ -77,7 +77,8 @@ fn batch(body: &Bytes) -> Result<Vec<NewEvent>, Problem> {
         let detail = format!("expected 1 to {EVENTS_MAX} events, not {}", items.len());
         return Err(Problem::field("", detail));
     }
-    let event = |(index, item)| structured(body, item).map_err(|refused: Refused| refused.at(index));
+    let event =
+        |(index, item)| structured(body, item).map_err(|refused: Refused| refused.at(index));
     items.into_iter().enumerate().map(event).collect()
 }
 
@@ -87,7 +88,11 @@ fn json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
         return Err(Problem::malformed(detail));
     }
     serde_json::from_slice(body).map_err(|error| {
-        let detail = if error.is_data() { "a batch is a JSON array of events" } else { "the body is not JSON" };
+        let detail = if error.is_data() {
+            "a batch is a JSON array of events"
+        } else {
+            "the body is not JSON"
+        };
         Problem::malformed(format!("{detail}: {error}"))
     })
 }
@@ -121,7 +126,11 @@ fn structured(body: &Bytes, text: &RawValue) -> Result<NewEvent, Refused> {
 }
 
 /// Puts one attribute into its place.
-fn put(attributes: &mut Attributes<'_>, name: &str, value: serde_json::Value) -> Result<(), Refused> {
+fn put(
+    attributes: &mut Attributes<'_>,
+    name: &str,
+    value: serde_json::Value,
+) -> Result<(), Refused> {
     let text = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => Ok(Cow::Owned(text)),
         _ => Err(Refused::new(name, "expected a text")),
@@ -155,9 +164,8 @@ fn finish(
     if specversion != Some("1.0") {
         return Err(Refused::new("specversion", "expected `1.0`"));
     }
-    let encoded = attributes
-        .encode()
-        .map_err(|error| Refused::new(&error.attribute, error.problem))?;
+    let encoded =
+        attributes.encode().map_err(|error| Refused::new(&error.attribute, error.problem))?;
     let bytes = encoded.len() + data.bytes().len();
     if bytes > EVENT_BYTES_MAX {
         let problem = format!("the event has {bytes} bytes; at most {EVENT_BYTES_MAX} are kept");
@@ -193,4 +201,3 @@ fn check_depth(text: &[u8]) -> Result<(), Refused> {
     }
     Ok(())
 }
-

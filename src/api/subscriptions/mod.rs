@@ -122,7 +122,8 @@ async fn start(api: &ApiState, topics: &[Topic], from: Place) -> Result<StartFro
         };
         if !from.is_of_any_topic() {
             if topics.len() > 1 {
-                let detail = "`from`: a version or cursor is of one topic; expected a word or a time";
+                let detail =
+                    "`from`: a version or cursor is of one topic; expected a word or a time";
                 return Err(Problem::field("from", detail));
             }
             begin = Some(from.resolve(api, &state, true).await?);
@@ -188,8 +189,8 @@ pub async fn remove(
 /// A subscription whose settings the API may change: one of its own, or one that the file left.
 async fn owned(api: &ApiState, name: &Name) -> Result<Subscription, Problem> {
     let subscription = api.store.subscription(name).await?;
-    let in_file = subscription.origin == Origin::File
-        && subscription.status != SubscriptionStatus::Removed;
+    let in_file =
+        subscription.origin == Origin::File && subscription.status != SubscriptionStatus::Removed;
     if in_file {
         let detail = format!("subscription `{name}` is set in the configuration file");
         return Err(Problem::new(StatusCode::CONFLICT, "read_only", detail));

@@ -41,28 +41,29 @@ pub struct RetryBody {
 
 /// Delays that grow by a factor up to a limit.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct ExponentialBody {
-    /// The first delay.
+    /// The first delay. Default `5s`.
     #[schema(value_type = String)]
     initial: Period,
     /// The factor, 1 to 100. Default 2.
-    #[serde(default = "two")]
     multiplier: f64,
-    /// The longest delay.
+    /// The longest delay. Default `1h`.
     #[schema(value_type = String)]
     max: Period,
     /// The share by which a delay varies, 0 to 1. Default 0.2.
-    #[serde(default = "jitter")]
     jitter: f64,
 }
 
-fn two() -> f64 {
-    2.0
-}
-
-fn jitter() -> f64 {
-    JITTER
+impl Default for ExponentialBody {
+    fn default() -> Self {
+        Self {
+            initial: Period(Duration::from_secs(5)),
+            multiplier: 2.0,
+            max: Period(Duration::from_hours(1)),
+            jitter: JITTER,
+        }
+    }
 }
 
 /// When an endpoint is put on hold, how often it is tried then, and when it is given up.

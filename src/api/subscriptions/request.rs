@@ -9,7 +9,10 @@ use serde::Deserialize;
 use sinks::sign::Secret;
 use utoipa::ToSchema;
 
-use super::{place::Place, policy::{HoldBody, RetryBody}};
+use super::{
+    place::Place,
+    policy::{HoldBody, RetryBody},
+};
 use crate::{
     api::{VetUrl, problem::Problem},
     event::{Name, Topic},

@@ -8,12 +8,18 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::policy::{HoldBody, RetryBody};
-use crate::{
-    api::{ApiState, attempts::{self, AttemptView}},
-    event::Topic,
-    store::{AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus, TopicState},
-};
 use crate::api::problem::Problem;
+use crate::{
+    api::{
+        ApiState,
+        attempts::{self, AttemptView},
+    },
+    event::Topic,
+    store::{
+        AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
+        TopicState,
+    },
+};
 
 /// How many of the last answers are shown.
 const LAST_ANSWERS: usize = 10;
@@ -104,7 +110,8 @@ impl SubscriptionView {
         let settings = &subscription.settings;
         let positions: Vec<PositionView> =
             subscription.positions.iter().map(|position| view(position, heads)).collect();
-        let health = subscription.health.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let health =
+            subscription.health.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Self {
             name: subscription.name.to_string(),
             origin: subscription.origin,
