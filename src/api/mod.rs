@@ -50,11 +50,13 @@ pub type VetUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 pub struct Limits {
     /// Long polls and streams at once.
     pub waiting_max: usize,
+    /// Bodies of publishes in memory at once, in KiB.
+    pub publish_kib_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting_max: 10_000 }
+        Self { waiting_max: 10_000, publish_kib_max: 256 << 10 }
     }
 }
 
@@ -73,7 +75,9 @@ pub struct ApiState {
     pub access: Access,
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
     pub stopping: CancellationToken,
+    limits: Limits,
     waiting: Arc<Semaphore>,
+    publishing: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -89,7 +93,8 @@ impl ApiState {
         limits: Limits,
     ) -> Self {
         let waiting = Arc::new(Semaphore::new(limits.waiting_max));
-        Self { store, clock, metrics, vet_url, access, stopping, waiting }
+        let publishing = Arc::new(Semaphore::new(limits.publish_kib_max as usize));
+        Self { store, clock, metrics, vet_url, access, stopping, limits, waiting, publishing }
     }
 
     /// A place among the long polls and streams.
@@ -101,6 +106,32 @@ impl ApiState {
                 "all places for long polls and streams are taken",
             )
         })
+    }
+
+    /// Room for the body of a publish; refused, not waited for, so that the publisher may go to
+    /// another node.
+    fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
+        let kib = kib.min(self.limits.publish_kib_max);
+        self.publishing.clone().try_acquire_many_owned(kib).map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "too many bytes are being published at once",
+            )
+        })
+    }
+
+    /// How full the bounds of the API are.
+    fn gauges(&self) -> [(&'static str, f64); 2] {
+        let taken = |most: usize, free: &Semaphore| {
+            let taken = most.saturating_sub(free.available_permits());
+            f64::from(u32::try_from(taken).unwrap_or(u32::MAX))
+        };
+        [
+            ("api_waiting", taken(self.limits.waiting_max, &self.waiting)),
+            ("api_publish_kib", taken(self.limits.publish_kib_max as usize, &self.publishing)),
+        ]
     }
 }
 

@@ -1,5 +1,6 @@
 //! Cases of what is an event and what is not.
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -121,4 +122,44 @@ fn binary_mode_reads_headers() {
         "datacontenttype",
         "Content-Type",
     );
+}
+
+/// JSON texts with white space, escapes and numbers that no serialiser would write.
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+        r#""([ !#-\[\]-~é€]|\\["\\/bfnrt]|\\u[0-9a-f]{4}){0,20}""#,
+        "true|false|null",
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let space = "[ \\t\\r\\n]{0,2}";
+        prop_oneof![
+            (space, prop::collection::vec(inner.clone(), 0..4)).prop_map(|(space, items)| format!(
+                "[{space}{}{space}]",
+                items.join(&format!("{space},{space}"))
+            )),
+            (space, prop::collection::vec(inner, 0..4)).prop_map(|(space, items)| {
+                let member =
+                    |(index, item): (usize, String)| format!("\"m{}\"{space}:{item}", index % 2);
+                let members: Vec<String> = items.into_iter().enumerate().map(member).collect();
+                format!("{{{space}{}{space}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_data_is_kept_byte_for_byte(text in json_text()) {
+        let event = one(&format!(r#","data":{text}"#)).map_err(|problem| problem.detail);
+        prop_assert_eq!(event.map(|event| event.data), Ok(Data::Json(text.into())));
+    }
+
+    #[test]
+    fn no_body_is_a_panic(body in prop::collection::vec(any::<u8>(), 0..200), text in ".{0,200}") {
+        for body in [Bytes::from(body), Bytes::from(text)] {
+            prop_assert!(parse(wire::STRUCTURED, body.clone()).is_err());
+            prop_assert!(parse(wire::BATCH, body).is_err());
+        }
+    }
 }

@@ -202,11 +202,13 @@ async fn a_long_poll_ends_at_its_time_and_at_the_stop() {
 
 #[tokio::test]
 async fn places_for_waiting_are_bounded() {
-    let relay = Relay::with(Limits { waiting_max: 1 }).await;
+    let relay = Relay::with(Limits { waiting_max: 1, ..Limits::default() }).await;
     let stream =
         request(Method::GET, "/v1/topics/orders/events").header("accept", "text/event-stream");
     let held = relay.call(stream.body(Body::empty()).unwrap()).await;
     let refused = relay.get("/v1/topics/orders/events?wait=1s").await;
+    let metrics = relay.get("/metrics").await.ok();
+    assert!(metrics.text().contains("milkrun_api_waiting 1\n"), "{}", metrics.text());
     refused.problem(503, "too_many_waiting");
     assert_eq!(refused.header("retry-after"), "1");
     drop(held);

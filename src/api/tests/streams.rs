@@ -166,3 +166,38 @@ async fn a_topic_that_goes_ends_its_streams_and_polls() {
     assert_eq!(blocks.next().await, None);
     poll.await.unwrap().problem(404, "not_found");
 }
+
+/// Readers follow while commits come from another thread. A wake-up that is missed leaves a reader
+/// waiting for ever, for the clock stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_miss_no_commit() {
+    const COUNT: u32 = 300;
+    let relay = Arc::new(Relay::new().await);
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let relay = relay.clone();
+        readers.push(tokio::spawn(async move {
+            let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events", None).await;
+            for version in 1..=COUNT {
+                assert_eq!(blocks.event().await.1["version"], version);
+            }
+        }));
+    }
+    let poller = relay.clone();
+    readers.push(tokio::spawn(async move {
+        let mut seen = 0;
+        while seen < u64::from(COUNT) {
+            let path = format!("/v1/topics/orders/events?after={seen}&wait=30s");
+            for version in versions(&poller.get(&path).await.ok().json()) {
+                seen += 1;
+                assert_eq!(version, seen);
+            }
+        }
+    }));
+    for id in 1..=COUNT {
+        relay.fill(id..=id).await;
+    }
+    for reader in readers {
+        tokio::time::timeout(DEADLINE, reader).await.expect("a missed commit").unwrap();
+    }
+}
