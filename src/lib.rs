@@ -2,7 +2,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod dispatcher;
 pub mod event;
+pub mod janitor;
 pub mod outbound;
 pub mod retry;
 pub mod settings;

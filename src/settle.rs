@@ -46,6 +46,33 @@ impl Verdict {
     }
 }
 
+/// Whose failure an attempt that did not deliver is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The event's: a clear answer to it.
+    Event,
+    /// The endpoint's: no HTTP answer, 429, 502, 503, 504.
+    Endpoint {
+        /// 429 and 503: too many at once.
+        throttled: bool,
+    },
+}
+
+/// Whose failure an outcome is; `None` for a success.
+#[must_use]
+pub fn fault(outcome: &Outcome) -> Option<Fault> {
+    match outcome {
+        Outcome::Answered(Answer { status: 200..300, .. }) => None,
+        Outcome::Answered(Answer { status: 429 | 503, .. }) => {
+            Some(Fault::Endpoint { throttled: true })
+        }
+        Outcome::Answered(Answer { status: 502 | 504, .. }) | Outcome::Silent { .. } => {
+            Some(Fault::Endpoint { throttled: false })
+        }
+        Outcome::Answered(_) => Some(Fault::Event),
+    }
+}
+
 /// Judges one attempt that ended at `now`; `chance` in `[0, 1)` decides the jitter.
 #[must_use]
 pub fn judge(

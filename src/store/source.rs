@@ -43,6 +43,8 @@ pub struct SourceState {
     pub status: SourceStatus,
     /// Compared by every progress.
     pub fence: Fence,
+    /// What the stored cursor is good for; empty: it was set by hand and is good for any.
+    pub contract: String,
     /// Where the next walk starts: JSON, opaque here. `None`: the first walk.
     pub cursor: Option<String>,
     /// Where the walk under way is: JSON, opaque here.
@@ -67,6 +69,14 @@ pub struct SourceState {
     pub removed_at: Option<Micros>,
 }
 
+impl SourceState {
+    /// Whether the stored cursor can be used by a source with this contract.
+    #[must_use]
+    pub fn accepts(&self, contract: &str) -> bool {
+        self.cursor.is_none() || self.contract.is_empty() || self.contract == contract
+    }
+}
+
 /// What one page, one failed poll, or the end of a walk changes. Fields that are `None` stay.
 #[derive(Debug, Clone, Default)]
 pub struct SourceProgress {
@@ -76,13 +86,15 @@ pub struct SourceProgress {
     pub fence: Fence,
     /// A new mark, or `Some(None)` to drop it.
     pub mark: Option<Option<String>>,
-    /// The cursor of a complete walk; counts the walk.
+    /// A new cursor.
     pub cursor: Option<String>,
+    /// Whether a walk is complete with this; counts the walk.
+    pub complete: bool,
     /// Events of a newest-first page, in listed order, for the journal.
     pub journal: Vec<NewEvent>,
     /// How many of the journal's last events this append numbers and so removes.
     pub journal_done: usize,
-    /// Empties the journal: its walk is abandoned.
+    /// Empties the journal first: the walk it belongs to is abandoned.
     pub journal_clear: bool,
     /// Items that were no events.
     pub rejected: Vec<NewRejected>,
