@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod config;
 pub mod dispatcher;
 pub mod event;
 pub mod intake;
