@@ -37,7 +37,7 @@ fn python() -> Command {
 
 /// A running Kinto with memory backends, a bucket and a collection; pages of three records.
 pub struct Kinto {
-    _child: Child,
+    child: Child,
     dir: TempDir,
     api: Api,
     base: String,
@@ -51,8 +51,9 @@ impl Kinto {
         let settings = include_str!("kinto.ini").replace("PORT", &port.to_string());
         std::fs::write(dir.path().join("kinto.ini"), settings).unwrap();
         let log = std::fs::File::create(dir.path().join("kinto.log")).unwrap();
+        let run = "import sys; from kinto.__main__ import main; sys.exit(main())";
         let child = python()
-            .args(["-m", "kinto", "start", "--ini", "kinto.ini"])
+            .args(["-c", run, "start", "--ini", "kinto.ini"])
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -60,16 +61,19 @@ impl Kinto {
             .spawn()
             .unwrap();
         let base = format!("http://127.0.0.1:{port}/v1/buckets/shop/collections/orders");
-        let kinto = Self { _child: child, dir, api: Api::new(String::new()), base };
+        let mut kinto = Self { child, dir, api: Api::new(String::new()), base };
         kinto.prepare(port).await;
         kinto
     }
 
-    async fn prepare(&self, port: u16) {
+    async fn prepare(&mut self, port: u16) {
         let root = format!("http://127.0.0.1:{port}/v1");
-        eventually("an answer of Kinto", || async {
-            let reply = self.api.try_send(self.api.request("GET", &format!("{root}/"))).await;
-            reply.filter(|reply| reply.status == 200).map(drop)
+        eventually("an answer of Kinto", || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "Kinto ended: {ended:?}");
+            let request = self.api.request("GET", &format!("{root}/"));
+            let reply = self.api.try_send(request);
+            async { reply.await.filter(|reply| reply.status == 200).map(drop) }
         })
         .await;
         self.put(&format!("{root}/buckets/shop")).await;
