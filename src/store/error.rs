@@ -53,6 +53,10 @@ pub enum StoreError {
     /// The database failed; the operation had no effect.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// The file cannot be opened as a store: another process has it, or it is not ours; the text
+    /// says which.
+    #[error("{0}")]
+    Refused(String),
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,

@@ -26,7 +26,7 @@ pub struct TopicState {
     /// When the head was recorded.
     pub recorded: Micros,
     /// The epochs in order of their first versions; never empty.
-    pub epochs: Vec<EpochStart>,
+    pub epochs: Arc<[EpochStart]>,
     /// Raised when kept events were changed (erasure, compaction).
     pub edit: u64,
     /// What it is set to.

@@ -18,7 +18,7 @@ pub use self::{
     },
     source::{NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus, Steer},
     subscription::{
-        NewSubscription, Origin, PositionSummary, Subscription, SubscriptionStatus,
+        NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
         SubscriptionSteer,
     },
     trace::{Attempt, AttemptQuery},

@@ -1,8 +1,8 @@
 //! From a configured address to a store.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, sqlite::SqliteStore};
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -24,9 +24,16 @@ impl Default for Options {
 /// Opens the store at `url` (`sqlite:PATH`).
 ///
 /// # Errors
-/// When the address is of an unknown kind, the file is held by another process, or it cannot be
-/// opened or migrated.
+/// `Refused` when the address is of an unknown kind or the file is held by another process; else
+/// as the store has them.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
-    let _ = (url, options);
-    Err(StoreError::Closed)
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    match path {
+        Some(path) if !path.is_empty() && path != ":memory:" => {
+            Ok(Arc::new(SqliteStore::open(Path::new(path), options).await?))
+        }
+        _ => Err(StoreError::Refused(format!(
+            "`{url}` is no store: expected sqlite:PATH, as sqlite:data/milkrun.db"
+        ))),
+    }
 }

@@ -47,6 +47,8 @@ pub struct Exception {
     pub successes: u64,
     /// How the last attempt ended.
     pub last: LastAnswer,
+    /// The event itself, when it was redriven after the log had let go of it.
+    pub event: Option<Arc<Event>>,
 }
 
 /// What an exception waits for.
@@ -137,6 +139,8 @@ pub struct DeadLetter {
     pub from: Version,
     /// The last version; `from` for a single event.
     pub to: Version,
+    /// How many events of the range were owed; 1 for a single event.
+    pub count: u64,
     /// Why.
     pub reason: DeadReason,
     /// Attempts made.

@@ -76,13 +76,15 @@ pub struct SourceProgress {
     pub fence: Fence,
     /// A new mark, or `Some(None)` to drop it.
     pub mark: Option<Option<String>>,
-    /// The cursor of a complete walk; counts the walk.
+    /// A new cursor.
     pub cursor: Option<String>,
+    /// Whether a walk is complete with this; counts the walk.
+    pub complete: bool,
     /// Events of a newest-first page, in listed order, for the journal.
     pub journal: Vec<NewEvent>,
     /// How many of the journal's last events this append numbers and so removes.
     pub journal_done: usize,
-    /// Empties the journal: its walk is abandoned.
+    /// Empties the journal first: the walk it belongs to is abandoned.
     pub journal_clear: bool,
     /// Items that were no events.
     pub rejected: Vec<NewRejected>,

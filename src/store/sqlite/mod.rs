@@ -1,1 +1,396 @@
-//! The store on one SQLite file.
+//! The store on one SQLite file, for one process.
+//!
+//! One task owns the only writing connection and decides every operation in memory ([`writer`],
+//! [`plan`]); readers have connections of their own; the trace has a file of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    hash::Hasher as _,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use sqlx::sqlite::SqlitePool;
+use tokio::{
+    sync::{Mutex, Semaphore, mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use self::{
+    memory::Key,
+    writer::{Desk, Hot, Op},
+};
+use super::{
+    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Gap, NewEvent, NewSource,
+    NewSubscription, Options, Page, Placed, PositionState, Read, Rejected, Settlement, SourceState,
+    Steer, Store, StoreError, Subscription, SubscriptionSteer, TopicState, tail::Tail,
+};
+use crate::{
+    event::{Cursor, Micros, Name, Topic, Version},
+    settings::{SubscriptionSettings, TopicSettings},
+};
+
+mod bulk;
+mod commit;
+mod dead;
+mod file;
+mod memory;
+mod plan;
+mod positions;
+mod read;
+mod slot;
+mod sources;
+mod subscriptions;
+mod topics;
+mod trace;
+mod trim;
+mod writer;
+
+/// Operations that may wait for the writer.
+const QUEUE: usize = 4_096;
+
+/// The most events of one append.
+const APPEND_MAX: usize = 10_000;
+
+/// Attributes and data that may wait for the writer.
+const QUEUE_BYTES: usize = 256 << 20;
+
+/// A store on one SQLite file.
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    writer: mpsc::Sender<Op>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    /// Permits for KiB of waiting appends.
+    room: Semaphore,
+    trace: trace::Trace,
+    lock: Mutex<Option<File>>,
+}
+
+/// What the writer publishes and readers see.
+struct Shared {
+    topics: RwLock<BTreeMap<Topic, Published>>,
+    changes: watch::Sender<u64>,
+    tail: Tail,
+    readers: SqlitePool,
+    /// Closed for a moment while the write-ahead log is truncated.
+    gate: tokio::sync::RwLock<()>,
+    hash_key: [u8; 16],
+    keys_max: usize,
+    keys: std::sync::atomic::AtomicUsize,
+    path: std::path::PathBuf,
+}
+
+/// One topic as readers see it.
+#[derive(Clone)]
+struct Published {
+    state: Arc<TopicState>,
+    head: watch::Sender<Version>,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, making it as needed.
+    ///
+    /// # Errors
+    /// `Refused` when another process has it or it is no store of ours; `Database` when SQLite
+    /// cannot open it.
+    pub async fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        let lock = file::lock(path)?;
+        let mut conn = file::open_writer(path, "FULL", file::LOG).await?;
+        let hash_key = writer::hash_key(&mut conn).await?;
+        let shared = Arc::new(Shared {
+            topics: RwLock::default(),
+            changes: watch::Sender::new(0),
+            tail: Tail::new(options.tail_bytes),
+            readers: file::open_readers(path, options.readers).await?,
+            gate: tokio::sync::RwLock::default(),
+            hash_key,
+            keys_max: options.dedupe_keys_max,
+            keys: std::sync::atomic::AtomicUsize::new(0),
+            path: path.to_owned(),
+        });
+        let desk = Desk::new(conn, shared.clone()).await?;
+        let (sender, queue) = mpsc::channel(QUEUE);
+        Ok(Self {
+            trace: trace::Trace::open(&file::sibling(path, "-trace")).await?,
+            task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
+            writer: sender,
+            room: Semaphore::new(QUEUE_BYTES >> 10),
+            shared,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    async fn hot<T>(
+        &self,
+        op: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Hot,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(Op::Hot(op(reply))).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Unknown(None))?
+    }
+
+    /// Runs `work` in a transaction of its own, in its turn.
+    async fn cold<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let op = Op::Cold(Box::new(move |desk| {
+            Box::pin(async move {
+                // Whoever asked may be gone; the work is done all the same.
+                let _ = reply.send(desk.transact(work).await);
+            })
+        }));
+        self.writer.send(op).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Unknown(None))?
+    }
+
+    fn key(&self, event: &NewEvent) -> Key {
+        let mut hasher = SipHasher13::new_with_key(&self.shared.hash_key);
+        hasher.write(event.source.as_bytes());
+        hasher.write_u8(0xff);
+        hasher.write(event.id.as_bytes());
+        hasher.finish128().as_u128()
+    }
+}
+
+impl Shared {
+    fn published(&self, topic: &Topic) -> Result<Published, StoreError> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.get(topic).cloned().ok_or_else(|| StoreError::not_found("topic", topic.as_str()))
+    }
+
+    fn name_of(&self, topic: i64) -> Option<Topic> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.values().find(|known| known.state.id == topic).map(|known| known.state.topic.clone())
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn put_topic(
+        &self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        now: Micros,
+    ) -> Result<Arc<TopicState>, StoreError> {
+        let (topic, settings) = (topic.clone(), settings.clone());
+        self.cold(move |desk| Box::pin(topics::put(desk, topic, settings, now))).await
+    }
+
+    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(topics::delete(desk, topic))).await
+    }
+
+    async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
+        Ok(self.shared.published(topic)?.state)
+    }
+
+    async fn topics(&self) -> Result<Vec<Arc<TopicState>>, StoreError> {
+        let topics = self.shared.topics.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(topics.values().map(|topic| topic.state.clone()).collect())
+    }
+
+    async fn new_epoch(
+        &self,
+        topic: &Topic,
+        reason: &str,
+        now: Micros,
+    ) -> Result<Cursor, StoreError> {
+        let (topic, reason) = (topic.clone(), reason.to_owned());
+        self.cold(move |desk| Box::pin(topics::new_epoch(desk, topic, reason, now))).await
+    }
+
+    async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
+        read::gaps(&self.shared, topic, limit).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError> {
+        if append.events.len() > APPEND_MAX {
+            return Err(StoreError::Full(format!("an append takes at most {APPEND_MAX} events")));
+        }
+        let bytes = |event: &NewEvent| event.attributes.len() + event.data.bytes().len();
+        let size_kib = append.events.iter().map(bytes).sum::<usize>() >> 10;
+        let permits = u32::try_from(size_kib.clamp(1, QUEUE_BYTES >> 10)).unwrap_or(1);
+        let _room = self.room.acquire_many(permits).await.map_err(|_| StoreError::Closed)?;
+        let keys = append.events.iter().map(|event| self.key(event)).collect();
+        self.hot(|reply| Hot::Append { append, keys, reply }).await
+    }
+
+    async fn read(&self, topic: &Topic, read: Read) -> Result<Page, StoreError> {
+        read::page(&self.shared, topic, read).await
+    }
+
+    async fn version_before(&self, topic: &Topic, moment: Micros) -> Result<Version, StoreError> {
+        read::version_before(&self.shared, topic, moment).await
+    }
+
+    async fn head(&self, topic: &Topic) -> Result<watch::Receiver<Version>, StoreError> {
+        Ok(self.shared.published(topic)?.head.subscribe())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError> {
+        let source = source.clone();
+        self.cold(move |desk| Box::pin(sources::put(desk, source, now))).await
+    }
+
+    async fn source(&self, name: &Name) -> Result<SourceState, StoreError> {
+        sources::one(&mut *self.shared.readers.acquire().await?, name).await
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
+        sources::all(&self.shared.readers).await
+    }
+
+    async fn steer_source(
+        &self,
+        name: &Name,
+        steer: Steer,
+        now: Micros,
+    ) -> Result<SourceState, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(sources::steer(desk, name, steer, now))).await
+    }
+
+    async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError> {
+        sources::journal(&self.shared.readers, name, limit).await
+    }
+
+    async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError> {
+        sources::rejected(&self.shared.readers, name, limit).await
+    }
+
+    async fn put_subscription(
+        &self,
+        new: &NewSubscription,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let new = new.clone();
+        self.cold(move |desk| Box::pin(subscriptions::put(desk, new, now))).await
+    }
+
+    async fn set_subscription(
+        &self,
+        name: &Name,
+        settings: &SubscriptionSettings,
+        _now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let (name, settings) = (name.clone(), settings.clone());
+        self.cold(move |desk| Box::pin(subscriptions::set(desk, name, settings))).await
+    }
+
+    async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
+        subscriptions::one(&mut *self.shared.readers.acquire().await?, name).await
+    }
+
+    async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError> {
+        subscriptions::since(&self.shared.readers, edit).await
+    }
+
+    async fn steer_subscription(
+        &self,
+        name: &Name,
+        steer: SubscriptionSteer,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(subscriptions::steer(desk, name, steer, now))).await
+    }
+
+    async fn rewind(
+        &self,
+        name: &Name,
+        topic: Option<&Topic>,
+        to: Version,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let (name, topic) = (name.clone(), topic.cloned());
+        self.cold(move |desk| Box::pin(positions::rewind(desk, name, topic, to, now))).await
+    }
+
+    async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
+        positions::load(&self.shared, position).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        let answers = settlements
+            .into_iter()
+            .map(|settlement| self.hot(|reply| Hot::Settle { settlement, reply }));
+        // All are queued before the first is awaited, so they share a commit.
+        futures_util::future::join_all(answers).await
+    }
+
+    async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
+        self.hot(|reply| Hot::Health { subscription, health, reply }).await
+    }
+
+    async fn dead_letters(
+        &self,
+        name: &Name,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        dead::list(&self.shared, name, after, limit).await
+    }
+
+    async fn redrive(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+        now: Micros,
+    ) -> Result<u64, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(dead::redrive(desk, name, select, now))).await
+    }
+
+    async fn delete_dead_letters(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+    ) -> Result<u64, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(dead::delete(desk, name, select))).await
+    }
+
+    fn trace(&self, attempts: Vec<Attempt>) {
+        self.trace.record(attempts);
+    }
+
+    async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
+        self.trace.query(query).await
+    }
+
+    async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
+        let traced = self.trace.trim(now).await?;
+        let more = self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
+        Ok(more || traced)
+    }
+
+    async fn gauges(&self) -> Vec<(&'static str, f64)> {
+        let mut gauges = read::gauges(&self.shared).await;
+        gauges.extend(self.trace.gauges());
+        gauges
+    }
+
+    async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.writer.send(Op::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await;
+        }
+        self.trace.close().await;
+        self.shared.readers.close().await;
+        self.lock.lock().await.take();
+    }
+}

@@ -1,0 +1,341 @@
+//! A plan as SQL: about ten bulk statements.
+
+use sqlx::SqliteConnection;
+
+use super::{
+    bulk,
+    plan::{Plan, Progressed, TopicPlan},
+    slot,
+};
+use crate::{
+    event::{Data, Version},
+    store::{DeadReason, Exception, ExceptionKind, NewDeadLetter, NewEvent, Settlement},
+};
+
+const HEADS: (&str, &str, &str) = (
+    "-- heads\nWITH new (id, head, recorded, bytes) AS (VALUES ",
+    "(?,?,?,?)",
+    ") UPDATE topics SET head = new.head, recorded = new.recorded, bytes = new.bytes \
+     FROM new WHERE topics.id = new.id",
+);
+const EVENTS: (&str, &str, &str) = (
+    "-- events\nINSERT INTO events (slot, recorded, attributes, form, data) VALUES ",
+    "(?,?,?,?,?)",
+    "",
+);
+const KEYS: (&str, &str, &str) =
+    ("-- keys\nINSERT INTO dedupe (slot, recorded, hashes) VALUES ", "(?,?,?)", "");
+const JOURNAL: (&str, &str, &str) = (
+    "-- journal\nINSERT INTO journal (slot, source, id, attributes, form, data) VALUES ",
+    "(?,?,?,?,?,?)",
+    "",
+);
+const REJECTED: (&str, &str, &str) =
+    ("-- rejected\nINSERT INTO rejected (slot, at, reason, item) VALUES ", "(?,?,?,?)", "");
+const PROGRESS: &str = "-- progress\nUPDATE sources SET \
+    mark = CASE WHEN $2 THEN $3 ELSE mark END, \
+    mark_at = CASE WHEN $2 THEN $4 ELSE mark_at END, \
+    cursor = coalesce($5, cursor), walks = walks + $6, \
+    next_poll = coalesce($7, next_poll), report = coalesce($8, report), \
+    appended = appended + $9, duplicates = duplicates + $10, rejected = rejected + $11 \
+    WHERE id = $1";
+const POSITIONS: (&str, &str, &str) = (
+    "-- positions\nWITH new (id, reach, open, delivered, saved) AS (VALUES ",
+    "(?,?,?,?,?)",
+    ") UPDATE positions SET reach = new.reach, open = new.open, \
+     delivered = positions.delivered + new.delivered, saved = new.saved \
+     FROM new WHERE positions.id = new.id",
+);
+const EXCEPTIONS: (&str, &str, &str) = (
+    "-- exceptions\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
+     successes, status, error) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
+    " ON CONFLICT (position, version) DO UPDATE SET kind = excluded.kind, \
+     attempts = excluded.attempts, tries = excluded.tries, due = excluded.due, \
+     first = excluded.first, successes = excluded.successes, status = excluded.status, \
+     error = excluded.error",
+);
+const CLEARED: (&str, &str, &str) =
+    ("-- cleared\nDELETE FROM exceptions WHERE (position, version) IN (VALUES ", "(?,?)", ")");
+const UNDEAD: (&str, &str, &str) = (
+    "-- undead\nDELETE FROM dead_letters WHERE version = up_to AND reason <> 'expired' \
+     AND (position, version) IN (VALUES ",
+    "(?,?)",
+    ")",
+);
+const DEAD: &str = "-- dead\nINSERT INTO dead_letters (subscription, position, topic, version, \
+    up_to, count, reason, attempts, first, at, status, error, recorded, attributes, form, data) \
+    SELECT p.subscription, p.id, p.topic, $2, $2, 1, $3, $4, $5, $6, $7, $8, \
+    x.recorded, x.attributes, x.form, x.data \
+    FROM positions p LEFT JOIN exceptions x ON x.position = p.id AND x.version = $2 \
+    WHERE p.id = $1";
+
+/// The most rejected items kept of a source.
+const REJECTED_MAX: u64 = 1_000;
+/// The longest error text that is kept.
+const ERROR_MAX_CHARS: usize = 300;
+
+/// Writes the effects of a plan; the caller commits.
+pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+    write_events(conn, plan).await?;
+    for progressed in plan.progressed() {
+        write_progress(conn, plan, &progressed).await?;
+    }
+    write_settlements(conn, plan).await?;
+    for (subscription, health) in plan.healths() {
+        sqlx::query("-- health\nUPDATE subscriptions SET health = $2 WHERE id = $1")
+            .bind(subscription)
+            .bind(health)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_events(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+    let topics: Vec<&TopicPlan> =
+        plan.topics.values().filter(|topic| !topic.events.is_empty()).collect();
+    bulk::rows(conn, HEADS, &topics, |query, topic| {
+        query
+            .bind(topic.id)
+            .bind(signed(topic.state.head.0))
+            .bind(topic.state.recorded.0)
+            .bind(signed(topic.state.bytes))
+    })
+    .await?;
+    for topic in &topics {
+        bulk::rows(conn, EVENTS, &topic.events, |query, event| {
+            let (form, data) = stored(&event.data);
+            query
+                .bind(slot::of(topic.id, event.version))
+                .bind(event.recorded.0)
+                .bind(&*event.attributes)
+                .bind(form)
+                .bind(data)
+        })
+        .await?;
+    }
+    bulk::rows(conn, KEYS, &topics, |query, topic| {
+        let hashes: Vec<u8> = topic.hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect();
+        let first = topic.events.first().map_or(Version::ZERO, |event| event.version);
+        query.bind(slot::of(topic.id, first)).bind(topic.state.recorded.0).bind(hashes)
+    })
+    .await?;
+    Ok(())
+}
+
+async fn write_progress(
+    conn: &mut SqliteConnection,
+    plan: &Plan,
+    progressed: &Progressed<'_>,
+) -> Result<(), sqlx::Error> {
+    let Progressed { append, progress, .. } = progressed;
+    let source = progress.source;
+    let mark = progress.mark.as_ref();
+    sqlx::query(PROGRESS)
+        .bind(source)
+        .bind(mark.is_some())
+        .bind(mark.and_then(|mark| mark.as_deref()))
+        .bind(append.now.0)
+        .bind(progress.cursor.as_deref())
+        .bind(i64::from(progress.complete))
+        .bind(progress.next_poll.map(|next| next.0))
+        .bind(progress.report.as_deref())
+        .bind(signed(progressed.appended))
+        .bind(signed(progressed.duplicates))
+        .bind(signed(progress.rejected.len() as u64))
+        .execute(&mut *conn)
+        .await?;
+    let Some(after) = plan.sources.get(&source) else { return Ok(()) };
+    write_journal(conn, progressed, after.journal_next).await?;
+    if !progress.rejected.is_empty() {
+        let first = after.rejected_next - progress.rejected.len() as u64;
+        let rows: Vec<_> = (first..).zip(&progress.rejected).collect();
+        bulk::rows(conn, REJECTED, &rows, |query, (count, rejected)| {
+            query
+                .bind(slot::join(source, *count))
+                .bind(append.now.0)
+                .bind(rejected.reason.as_str())
+                .bind(rejected.item.as_slice())
+        })
+        .await?;
+        sqlx::query("-- rejected bound\nDELETE FROM rejected WHERE slot >= $1 AND slot < $2")
+            .bind(slot::join(source, 0))
+            .bind(slot::join(source, after.rejected_next.saturating_sub(REJECTED_MAX)))
+            .execute(&mut *conn)
+            .await?;
+    }
+    if let Some(gap) = &progress.gap {
+        let sql = "-- gap\nINSERT INTO gaps (topic, source, version, recorded, reason, detail) \
+            SELECT s.topic, s.name, t.head, $2, $3, $4 FROM sources s \
+            JOIN topics t ON t.id = s.topic WHERE s.id = $1";
+        sqlx::query(sql)
+            .bind(source)
+            .bind(append.now.0)
+            .bind(gap.reason.as_str())
+            .bind(gap.detail.as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// `next` is the count that the next row gets once all of this is done.
+async fn write_journal(
+    conn: &mut SqliteConnection,
+    progressed: &Progressed<'_>,
+    next: u64,
+) -> Result<(), sqlx::Error> {
+    let progress = progressed.progress;
+    let source = progress.source;
+    if progress.journal_clear {
+        delete_journal(conn, source, 0).await?;
+    }
+    if !progress.journal.is_empty() {
+        let first = next + progress.journal_done as u64 - progress.journal.len() as u64;
+        let rows: Vec<(u64, &NewEvent)> = (first..).zip(&progress.journal).collect();
+        bulk::rows(conn, JOURNAL, &rows, |query, (count, event)| {
+            let (form, data) = stored(&event.data);
+            query
+                .bind(slot::join(source, *count))
+                .bind(event.source.as_str())
+                .bind(event.id.as_str())
+                .bind(event.attributes.as_str())
+                .bind(form)
+                .bind(data)
+        })
+        .await?;
+    }
+    if progress.journal_done > 0 {
+        delete_journal(conn, source, next).await?;
+    }
+    Ok(())
+}
+
+/// Removes the rows of a journal from the count `from` on.
+async fn delete_journal(
+    conn: &mut SqliteConnection,
+    source: i64,
+    from: u64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("-- journal done\nDELETE FROM journal WHERE slot BETWEEN $1 AND $2")
+        .bind(slot::join(source, from))
+        .bind(slot::range(source).1)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn write_settlements(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+    let settlements: Vec<&Settlement> = plan.settlements().collect();
+    bulk::rows(conn, POSITIONS, &settlements, |query, settlement| {
+        let open: Vec<u8> = settlement.open.iter().flat_map(|open| open.0.to_be_bytes()).collect();
+        query
+            .bind(settlement.position)
+            .bind(signed(settlement.reach.0))
+            .bind(open)
+            .bind(signed(settlement.delivered))
+            .bind(settlement.now.0)
+    })
+    .await?;
+    // Two settlements of one position keep their order: what one puts the next may clear.
+    for settlement in settlements {
+        let position = settlement.position;
+        bulk::rows(conn, EXCEPTIONS, &settlement.put, |query, exception| {
+            bind_exception(query, position, exception)
+        })
+        .await?;
+        for dead in &settlement.dead {
+            write_dead(conn, settlement, dead).await?;
+        }
+        let dead = settlement.dead.iter().map(|dead| dead.version);
+        let gone: Vec<Version> = settlement.clear.iter().copied().chain(dead).collect();
+        bulk::rows(conn, CLEARED, &gone, |query, version| bind_version(query, position, *version))
+            .await?;
+        bulk::rows(conn, UNDEAD, &settlement.undead, |query, version| {
+            bind_version(query, position, *version)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn bind_version(query: bulk::Bound<'_>, position: i64, version: Version) -> bulk::Bound<'_> {
+    query.bind(position).bind(signed(version.0))
+}
+
+fn bind_exception<'q>(
+    query: bulk::Bound<'q>,
+    position: i64,
+    exception: &Exception,
+) -> bulk::Bound<'q> {
+    query
+        .bind(position)
+        .bind(signed(exception.version.0))
+        .bind(kind_word(exception.kind))
+        .bind(i64::from(exception.attempts))
+        .bind(i64::from(exception.tries))
+        .bind(exception.due.0)
+        .bind(exception.first.0)
+        .bind(signed(exception.successes))
+        .bind(exception.last.status.map(i64::from))
+        .bind(exception.last.error.as_deref().map(cut))
+}
+
+async fn write_dead(
+    conn: &mut SqliteConnection,
+    settlement: &Settlement,
+    dead: &NewDeadLetter,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(DEAD)
+        .bind(settlement.position)
+        .bind(signed(dead.version.0))
+        .bind(reason_word(dead.reason))
+        .bind(i64::from(dead.attempts))
+        .bind(dead.first.0)
+        .bind(settlement.now.0)
+        .bind(dead.last.status.map(i64::from))
+        .bind(dead.last.error.as_deref().map(cut))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(ERROR_MAX_CHARS).collect()
+}
+
+/// SQLite has no unsigned integers, and none of ours reaches the sign.
+pub(super) const fn signed(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+/// How data is kept: its form and its bytes.
+pub(super) fn stored(data: &Data) -> (i64, Option<&[u8]>) {
+    match data {
+        Data::None => (0, None),
+        Data::Json(bytes) => (1, Some(bytes)),
+        Data::Text(bytes) => (2, Some(bytes)),
+        Data::Binary(bytes) => (3, Some(bytes)),
+    }
+}
+
+/// The word for a kind of exception.
+pub(super) const fn kind_word(kind: ExceptionKind) -> &'static str {
+    match kind {
+        ExceptionKind::Retry => "retry",
+        ExceptionKind::Parked => "parked",
+        ExceptionKind::Leased => "leased",
+    }
+}
+
+/// The word for a reason.
+pub(super) const fn reason_word(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::Attempts => "attempts",
+        DeadReason::Age => "age",
+        DeadReason::Refused => "refused",
+        DeadReason::Expression => "expression",
+        DeadReason::Expired => "expired",
+    }
+}

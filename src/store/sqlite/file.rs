@@ -1,0 +1,174 @@
+//! The database file: its lock, its settings, its schema.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Row as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions},
+};
+
+use crate::store::StoreError;
+
+/// Earlier versions can lose committed writes when two connections write and checkpoint at once.
+const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// Pages in the write-ahead log at which a commit checkpoints.
+const CHECKPOINT_PAGES: u32 = 8_000;
+
+/// One step of a schema, in order; `PRAGMA user_version` counts those that were taken.
+pub(super) type Migrations = &'static [&'static str];
+
+/// The schema of the main file.
+pub(super) const LOG: Migrations = &[include_str!("../../../migrations/sqlite/0001_log.sql")];
+/// The schema of the trace's file.
+pub(super) const TRACE: Migrations =
+    &[include_str!("../../../migrations/sqlite/trace_0001_attempts.sql")];
+
+/// Takes `FILE.lock` for this process; held until the returned file is closed.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let name = sibling(path, ".lock");
+    let refused = |problem: String| StoreError::Refused(format!("{}: {problem}", name.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)
+            .map_err(|error| refused(format!("its folder cannot be made: {error}")))?;
+    }
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(|error| refused(error.to_string()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            return Err(refused(format!(
+                "another relay uses {} (process {}); one file serves one process",
+                path.display(),
+                holder.trim()
+            )));
+        }
+        Err(TryLockError::Error(error)) => return Err(refused(error.to_string())),
+    }
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(|error| refused(error.to_string()))?;
+    Ok(file)
+}
+
+/// `PATH` with `suffix` behind its whole name.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(std::time::Duration::from_secs(5))
+        .statement_cache_capacity(200)
+        .disable_statement_logging()
+}
+
+/// Opens the one writing connection of a file, making and migrating it as needed.
+/// `synchronous` is `FULL` for what must not be lost.
+pub(super) async fn open_writer(
+    path: &Path,
+    synchronous: &'static str,
+    migrations: Migrations,
+) -> Result<SqliteConnection, StoreError> {
+    // Both must precede the first table; on an existing file they change nothing.
+    let options = options(path)
+        .create_if_missing(true)
+        .pragma("page_size", "8192")
+        .pragma("auto_vacuum", "INCREMENTAL")
+        .pragma("journal_mode", "WAL")
+        .pragma("synchronous", synchronous)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+        .pragma("journal_size_limit", (128 << 20).to_string())
+        .pragma("cache_size", "-32768");
+    let mut conn = SqliteConnection::connect_with(&options).await?;
+    check_version(&mut conn).await?;
+    migrate(&mut conn, path, migrations).await?;
+    restrict(path);
+    Ok(conn)
+}
+
+/// Opens connections that only read.
+pub(super) async fn open_readers(path: &Path, count: u32) -> Result<SqlitePool, StoreError> {
+    let options = options(path).read_only(true).pragma("cache_size", "-8192");
+    Ok(SqlitePoolOptions::new()
+        .max_connections(count)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options)
+        .await?)
+}
+
+async fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let text: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *conn).await?.get(0);
+    let parts: Vec<u32> = text.split('.').filter_map(|part| part.parse().ok()).collect();
+    match parts[..] {
+        [major, minor, patch, ..] if (major, minor, patch) >= SQLITE_MIN => Ok(()),
+        _ => Err(StoreError::Refused(format!(
+            "SQLite {text} can lose committed writes; 3.51.3 or later is needed"
+        ))),
+    }
+}
+
+async fn migrate(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    migrations: Migrations,
+) -> Result<(), StoreError> {
+    let taken: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut *conn).await?.get(0);
+    let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+    if taken > migrations.len() {
+        return Err(StoreError::Refused(format!(
+            "{} was written by a later release (schema {taken}, this one knows {})",
+            path.display(),
+            migrations.len()
+        )));
+    }
+    for (number, migration) in migrations.iter().enumerate().skip(taken) {
+        let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
+        let count = format!("PRAGMA user_version = {}", number + 1);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(count)).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// The file holds signing secrets: nobody but its owner may read it.
+fn restrict(path: &Path) {
+    #[cfg(unix)]
+    for name in [path.to_owned(), sibling(path, "-wal"), sibling(path, "-shm")] {
+        use std::os::unix::fs::PermissionsExt as _;
+        if let Err(error) = fs::set_permissions(&name, fs::Permissions::from_mode(0o600)) {
+            tracing::warn!(file = %name.display(), %error, "could not restrict access to the file");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without the lower bound in Cargo.toml the bundled SQLite could slide back unnoticed.
+    #[tokio::test]
+    async fn the_bundled_sqlite_is_safe() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        check_version(&mut conn).await.unwrap();
+    }
+}

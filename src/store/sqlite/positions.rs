@@ -1,0 +1,150 @@
+//! Positions: taken up by a holder, moved by an operator.
+
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use super::{
+    Shared,
+    commit::signed,
+    memory::{Change, PositionMemory, unsigned, version},
+    read::kept_event,
+    subscriptions::{self, topic_id, touch},
+    writer::Desk,
+};
+use crate::{
+    event::{Micros, Name, Topic, Version},
+    store::{
+        Exception, ExceptionKind, LastAnswer, PositionState, StoreError, Subscription, TopicState,
+    },
+};
+
+/// A position with its exceptions.
+pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState, StoreError> {
+    let gone = || StoreError::not_found("position", position.to_string());
+    let mut conn = shared.readers.acquire().await?;
+    // One snapshot for both statements.
+    let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
+    let sql = "-- position\nSELECT subscription, topic, fence, reach, open, \
+        (SELECT coalesce(max(version), 0) FROM dead_letters d \
+         WHERE d.subscription = p.subscription AND d.topic = p.topic) \
+        FROM positions p WHERE id = $1";
+    let row = sqlx::query(sql)
+        .bind(position)
+        .fetch_optional(&mut *transaction)
+        .await?
+        .ok_or_else(gone)?;
+    let topic = shared.name_of(row.get(1)).ok_or_else(gone)?;
+    let state = shared.published(&topic)?.state;
+    let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
+        error, recorded, attributes, form, data FROM exceptions WHERE position = $1 ORDER BY version";
+    let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(PositionState {
+        id: position,
+        subscription: row.get(0),
+        topic,
+        fence: unsigned(&row, 2),
+        reach: version(&row, 3),
+        open: versions(row.get(4)),
+        exceptions: rows.iter().map(|row| exception(row, &state)).collect::<Result<_, _>>()?,
+        dead_up_to: version(&row, 5),
+    })
+}
+
+fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreError> {
+    let unreadable = |problem: String| StoreError::Unreadable { table: "exceptions", problem };
+    let count = |column| {
+        u32::try_from(unsigned(row, column)).map_err(|error| unreadable(error.to_string()))
+    };
+    let number = version(row, 0);
+    Ok(Exception {
+        version: number,
+        kind: match row.get(1) {
+            "retry" => ExceptionKind::Retry,
+            "parked" => ExceptionKind::Parked,
+            "leased" => ExceptionKind::Leased,
+            other => return Err(unreadable(format!("kind {other}"))),
+        },
+        attempts: count(2)?,
+        tries: count(3)?,
+        due: Micros(row.get(4)),
+        first: Micros(row.get(5)),
+        successes: unsigned(row, 6),
+        last: last_answer(row, 7),
+        event: kept_event(row, 9, number, state, "exceptions")?,
+    })
+}
+
+/// The columns `status` and `error` from `column` on.
+pub(super) fn last_answer(row: &SqliteRow, column: usize) -> LastAnswer {
+    let status = row.get::<Option<i64>, _>(column);
+    LastAnswer {
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        error: row.get(column + 1),
+    }
+}
+
+/// Versions kept as 8 bytes each.
+pub(super) fn versions(bytes: &[u8]) -> Vec<Version> {
+    bytes.as_chunks::<8>().0.iter().map(|chunk| Version(u64::from_be_bytes(*chunk))).collect()
+}
+
+/// The positions of a subscription and their topics, as memory has them.
+pub(super) fn of(desk: &Desk, subscription: i64) -> Vec<(i64, i64)> {
+    let held = desk.memory.positions.iter();
+    held.filter(|(_, position)| position.subscription == subscription)
+        .map(|(id, position)| (*id, position.topic))
+        .collect()
+}
+
+/// Moves positions so that the next event is the one after `to`.
+pub(super) async fn rewind(
+    desk: &mut Desk,
+    name: Name,
+    topic: Option<Topic>,
+    to: Version,
+    now: Micros,
+) -> Result<Subscription, StoreError> {
+    let known = subscriptions::one(&mut desk.conn, &name).await?;
+    let only = topic.as_ref().map(|topic| topic_id(desk, topic)).transpose()?;
+    let mut moved = of(desk, known.id);
+    moved.retain(|(_, topic)| only.is_none_or(|only| only == *topic));
+    if let (true, Some(topic)) = (moved.is_empty(), &topic) {
+        return Err(StoreError::Conflict(format!(
+            "subscription `{name}` is not in topic `{topic}`"
+        )));
+    }
+    for (position, topic) in moved {
+        let head = desk.memory.topics.get(&topic).map_or(Version::ZERO, |topic| topic.state.head);
+        if to > head {
+            return Err(StoreError::Conflict(format!("version {to} is ahead of the head {head}")));
+        }
+        release(desk, position, to, now).await?;
+        sqlx::query("-- drop exceptions\nDELETE FROM exceptions WHERE position = $1")
+            .bind(position)
+            .execute(&mut desk.conn)
+            .await?;
+    }
+    touch(desk, known.id).await?;
+    subscriptions::one(&mut desk.conn, &name).await
+}
+
+/// Raises a position's fence, sets its reach and drops what is open.
+pub(super) async fn release(
+    desk: &mut Desk,
+    position: i64,
+    reach: Version,
+    now: Micros,
+) -> Result<(), StoreError> {
+    let Some(known) = desk.memory.positions.get(&position).copied() else { return Ok(()) };
+    let fence = known.fence + 1;
+    let sql = "-- release\nUPDATE positions SET fence = $2, reach = $3, open = x'', saved = $4 WHERE id = $1";
+    sqlx::query(sql)
+        .bind(position)
+        .bind(signed(fence))
+        .bind(signed(reach.0))
+        .bind(now.0)
+        .execute(&mut desk.conn)
+        .await?;
+    desk.change(Change::Position(position, PositionMemory { fence, ..known }));
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Sources, their journals and rejected items.
+
+use sqlx::{
+    Row as _, SqliteConnection,
+    sqlite::{SqlitePool, SqliteRow},
+};
+
+use super::{
+    commit::signed,
+    memory::{Change, SourceMemory, name, unsigned},
+    read, slot,
+    writer::Desk,
+};
+use crate::{
+    event::{Micros, Name},
+    store::{NewEvent, NewSource, Rejected, SourceState, SourceStatus, Steer, StoreError},
+};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "-- sources\nSELECT s.id, s.name, t.name, s.status, s.fence, s.cursor, s.mark, \
+             s.mark_at, (SELECT count(*) FROM journal \
+             WHERE slot BETWEEN s.id << 40 AND (s.id << 40 | 1099511627775)), \
+             s.walks, s.next_poll, s.report, s.appended, s.duplicates, s.rejected, s.removed_at, \
+             s.contract, s.config_hash FROM sources s JOIN topics t ON t.id = s.topic ",
+            $rest
+        )
+    };
+}
+
+fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
+    Ok(SourceState {
+        id: row.get(0),
+        name: name(row, 1, "sources")?,
+        topic: name(row, 2, "topics")?,
+        status: status(row.get(3))?,
+        fence: unsigned(row, 4),
+        cursor: row.get(5),
+        mark: row.get(6),
+        mark_at: Micros(row.get(7)),
+        journaled: unsigned(row, 8),
+        walks: unsigned(row, 9),
+        next_poll: Micros(row.get(10)),
+        report: row.get(11),
+        appended: unsigned(row, 12),
+        duplicates: unsigned(row, 13),
+        rejected: unsigned(row, 14),
+        removed_at: row.get::<Option<i64>, _>(15).map(Micros),
+    })
+}
+
+fn status(word: &str) -> Result<SourceStatus, StoreError> {
+    match word {
+        "active" => Ok(SourceStatus::Active),
+        "paused" => Ok(SourceStatus::Paused),
+        "removed" => Ok(SourceStatus::Removed),
+        other => {
+            Err(StoreError::Unreadable { table: "sources", problem: format!("status {other}") })
+        }
+    }
+}
+
+/// One source.
+pub(super) async fn one(
+    conn: &mut SqliteConnection,
+    name: &Name,
+) -> Result<SourceState, StoreError> {
+    let row =
+        sqlx::query(select!("WHERE s.name = $1")).bind(name.as_str()).fetch_optional(conn).await?;
+    state(&row.ok_or_else(|| StoreError::not_found("source", name.as_str()))?)
+}
+
+/// All sources by name.
+pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<SourceState>, StoreError> {
+    let rows = sqlx::query(select!("ORDER BY s.name")).fetch_all(readers).await?;
+    rows.iter().map(state).collect()
+}
+
+/// Creates a source, or finds it under its name.
+pub(super) async fn put(
+    desk: &mut Desk,
+    new: NewSource,
+    now: Micros,
+) -> Result<SourceState, StoreError> {
+    let topic = desk.memory.topic(&new.topic)?.state.id;
+    let known = sqlx::query(select!("WHERE s.name = $1"))
+        .bind(new.name.as_str())
+        .fetch_optional(&mut desk.conn)
+        .await?;
+    match known {
+        None => {
+            let sql = "-- new source\nINSERT INTO sources (name, topic, status, contract, config_hash, next_poll) \
+                VALUES ($1, $2, 'active', $3, $4, $5)";
+            sqlx::query(sql)
+                .bind(new.name.as_str())
+                .bind(topic)
+                .bind(new.contract.as_str())
+                .bind(new.config_hash.as_str())
+                .bind(now.0)
+                .execute(&mut desk.conn)
+                .await?;
+        }
+        Some(row) => renew(desk, &new, topic, &row).await?,
+    }
+    finish(desk, &new.name).await
+}
+
+async fn renew(
+    desk: &mut Desk,
+    new: &NewSource,
+    topic: i64,
+    row: &SqliteRow,
+) -> Result<(), StoreError> {
+    let known = state(row)?;
+    let (contract, config_hash): (&str, &str) = (row.get(16), row.get(17));
+    // An empty contract was put there with a cursor set by hand: it is good for the next one.
+    if !contract.is_empty() && contract != new.contract && known.cursor.is_some() {
+        return Err(StoreError::Conflict(format!(
+            "source `{}` has a cursor that was stored for another kind, URL or cursor rule; \
+             set a cursor (or `none`) before it is used",
+            new.name
+        )));
+    }
+    let changed = config_hash != new.config_hash;
+    let status = if known.status == SourceStatus::Removed { "active" } else { row.get(3) };
+    let sql = "-- renewed source\nUPDATE sources SET topic = $2, status = $3, contract = $4, \
+        config_hash = $5, fence = fence + $6, mark = CASE WHEN $6 THEN NULL ELSE mark END, \
+        removed_at = NULL WHERE id = $1";
+    sqlx::query(sql)
+        .bind(known.id)
+        .bind(topic)
+        .bind(status)
+        .bind(new.contract.as_str())
+        .bind(new.config_hash.as_str())
+        .bind(changed)
+        .execute(&mut desk.conn)
+        .await?;
+    if changed {
+        clear_journal(desk, known.id).await?;
+    }
+    Ok(())
+}
+
+/// Pauses, resumes, sets the cursor, asks for a poll, or marks as removed.
+pub(super) async fn steer(
+    desk: &mut Desk,
+    name: Name,
+    steer: Steer,
+    now: Micros,
+) -> Result<SourceState, StoreError> {
+    let known = one(&mut desk.conn, &name).await?;
+    let (sql, value) = match steer {
+        Steer::Pause => {
+            ("UPDATE sources SET status = 'paused', fence = fence + 1 WHERE id = $1", None)
+        }
+        Steer::Resume => (
+            "UPDATE sources SET status = 'active', fence = fence + 1, next_poll = $2 WHERE id = $1",
+            None,
+        ),
+        Steer::Poll => ("UPDATE sources SET next_poll = $2 WHERE id = $1", None),
+        Steer::Remove => (
+            "UPDATE sources SET status = 'removed', fence = fence + 1, removed_at = $2 WHERE id = $1",
+            None,
+        ),
+        Steer::Cursor(cursor) => {
+            clear_journal(desk, known.id).await?;
+            (
+                "UPDATE sources SET fence = fence + 1, mark = NULL, next_poll = $2, contract = '', cursor = $3 WHERE id = $1",
+                cursor,
+            )
+        }
+    };
+    sqlx::query(sql).bind(known.id).bind(now.0).bind(value).execute(&mut desk.conn).await?;
+    finish(desk, &name).await
+}
+
+async fn clear_journal(desk: &mut Desk, source: i64) -> Result<(), StoreError> {
+    let (low, high) = slot::range(source);
+    sqlx::query("-- clear journal\nDELETE FROM journal WHERE slot BETWEEN $1 AND $2")
+        .bind(low)
+        .bind(high)
+        .execute(&mut desk.conn)
+        .await?;
+    Ok(())
+}
+
+/// Reads the source back and notes it for memory.
+async fn finish(desk: &mut Desk, name: &Name) -> Result<SourceState, StoreError> {
+    let state = one(&mut desk.conn, name).await?;
+    let known = desk.memory.sources.get(&state.id);
+    let memory = SourceMemory {
+        fence: state.fence,
+        journal_next: if state.journaled == 0 {
+            1
+        } else {
+            known.map_or(1, |known| known.journal_next)
+        },
+        rejected_next: known.map_or(1, |known| known.rejected_next),
+    };
+    desk.change(Change::Source(state.id, memory));
+    desk.announce();
+    Ok(state)
+}
+
+/// The end of a journal, last listed first.
+pub(super) async fn journal(
+    readers: &SqlitePool,
+    name: &Name,
+    limit: usize,
+) -> Result<Vec<NewEvent>, StoreError> {
+    let mut conn = readers.acquire().await?;
+    let (low, high) = slot::range(one(&mut conn, name).await?.id);
+    let sql = "-- journal\nSELECT source, id, attributes, form, data FROM journal \
+        WHERE slot BETWEEN $1 AND $2 ORDER BY slot DESC LIMIT $3";
+    let rows = sqlx::query(sql)
+        .bind(low)
+        .bind(high)
+        .bind(signed(limit as u64))
+        .fetch_all(&mut *conn)
+        .await?;
+    let event = |row: &SqliteRow| {
+        Ok(NewEvent {
+            source: row.get(0),
+            id: row.get(1),
+            attributes: row.get(2),
+            data: read::data(row, 3, "journal")?,
+        })
+    };
+    rows.iter().map(event).collect()
+}
+
+/// The newest rejected items.
+pub(super) async fn rejected(
+    readers: &SqlitePool,
+    name: &Name,
+    limit: usize,
+) -> Result<Vec<Rejected>, StoreError> {
+    let mut conn = readers.acquire().await?;
+    let (low, high) = slot::range(one(&mut conn, name).await?.id);
+    let sql = "-- rejected\nSELECT at, reason, item FROM rejected \
+        WHERE slot BETWEEN $1 AND $2 ORDER BY slot DESC LIMIT $3";
+    let rows = sqlx::query(sql)
+        .bind(low)
+        .bind(high)
+        .bind(signed(limit as u64))
+        .fetch_all(&mut *conn)
+        .await?;
+    let item =
+        |row: &SqliteRow| Rejected { at: Micros(row.get(0)), reason: row.get(1), item: row.get(2) };
+    Ok(rows.iter().map(item).collect())
+}

@@ -1,0 +1,379 @@
+//! Subscriptions and what an operator does to them.
+
+use sqlx::{
+    Row as _, SqliteConnection,
+    sqlite::{SqlitePool, SqliteRow},
+};
+
+use super::{
+    commit::signed,
+    memory::{Change, PositionMemory, name, unsigned, version},
+    positions, read,
+    writer::Desk,
+};
+use crate::{
+    event::{Micros, Name, Topic, Version},
+    settings::SubscriptionSettings,
+    store::{
+        NewSubscription, Origin, PositionSummary, StartFrom, StoreError, Subscription,
+        SubscriptionStatus, SubscriptionSteer,
+    },
+};
+
+/// Subscriptions of one store.
+const SUBSCRIPTIONS_MAX: u64 = 100_000;
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "-- subscriptions\nSELECT id, name, origin, status, reason, settings, health, edit, \
+             created, removed_at FROM subscriptions ",
+            $rest
+        )
+    };
+}
+
+fn unreadable(problem: String) -> StoreError {
+    StoreError::Unreadable { table: "subscriptions", problem }
+}
+
+fn subscription(
+    row: &SqliteRow,
+    positions: Vec<PositionSummary>,
+) -> Result<Subscription, StoreError> {
+    let status = status(row.get(3))?;
+    let full: &str = row.get(1);
+    let name = full.split('#').next().unwrap_or_default();
+    Ok(Subscription {
+        id: row.get(0),
+        name: name.parse().map_err(|error| unreadable(format!("{error}")))?,
+        origin: match row.get(2) {
+            "file" => Origin::File,
+            "api" => Origin::Api,
+            other => return Err(unreadable(format!("origin {other}"))),
+        },
+        status,
+        reason: row.get(4),
+        settings: serde_json::from_str(row.get(5))
+            .map_err(|error| unreadable(error.to_string()))?,
+        positions,
+        health: row.get(6),
+        edit: unsigned(row, 7),
+        created: Micros(row.get(8)),
+        removed_at: row.get::<Option<i64>, _>(9).map(Micros),
+    })
+}
+
+fn status(word: &str) -> Result<SubscriptionStatus, StoreError> {
+    match word {
+        "active" => Ok(SubscriptionStatus::Active),
+        "paused" => Ok(SubscriptionStatus::Paused),
+        "disabled" => Ok(SubscriptionStatus::Disabled),
+        "removed" => Ok(SubscriptionStatus::Removed),
+        "deleted" => Ok(SubscriptionStatus::Deleted),
+        other => Err(unreadable(format!("status {other}"))),
+    }
+}
+
+/// One subscription that was not deleted.
+pub(super) async fn one(
+    conn: &mut SqliteConnection,
+    name: &Name,
+) -> Result<Subscription, StoreError> {
+    let row = sqlx::query(select!("WHERE name = $1"))
+        .bind(name.as_str())
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
+    let positions = summaries(conn, Some(row.get(0))).await?;
+    subscription(&row, positions.into_iter().map(|(_, summary)| summary).collect())
+}
+
+/// All that changed after `edit`; deleted ones only when `edit` is not 0.
+pub(super) async fn since(
+    readers: &SqlitePool,
+    edit: u64,
+) -> Result<Vec<Subscription>, StoreError> {
+    let mut conn = readers.acquire().await?;
+    let rows =
+        sqlx::query(select!("WHERE edit > $1 AND ($1 > 0 OR status <> 'deleted') ORDER BY edit"))
+            .bind(signed(edit))
+            .fetch_all(&mut *conn)
+            .await?;
+    let one = match &rows[..] {
+        [row] => Some(row.get(0)),
+        _ => None,
+    };
+    let mut positions: std::collections::HashMap<i64, Vec<PositionSummary>> = Default::default();
+    if !rows.is_empty() {
+        for (subscription, summary) in summaries(&mut conn, one).await? {
+            positions.entry(subscription).or_default().push(summary);
+        }
+    }
+    rows.iter()
+        .map(|row| subscription(row, positions.remove(&row.get(0)).unwrap_or_default()))
+        .collect()
+}
+
+/// Positions with the number of their subscription: of one, or of all.
+async fn summaries(
+    conn: &mut SqliteConnection,
+    subscription: Option<i64>,
+) -> Result<Vec<(i64, PositionSummary)>, StoreError> {
+    let sql = "-- positions\nSELECT p.subscription, p.id, t.name, p.fence, p.reach, p.open, \
+        p.delivered, \
+        (SELECT count(*) FROM exceptions x WHERE x.position = p.id), \
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id), \
+        (SELECT count(*) FROM dead_letters d WHERE d.subscription = p.subscription AND d.topic = p.topic) \
+        FROM positions p JOIN topics t ON t.id = p.topic \
+        WHERE $1 IS NULL OR p.subscription = $1 ORDER BY p.subscription, t.name";
+    let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| {
+            let reach = version(row, 4);
+            let open = positions::versions(row.get(5)).into_iter();
+            let excepted =
+                row.get::<Option<i64>, _>(8).map(|lowest| Version(lowest.cast_unsigned()));
+            let floor = open.chain(excepted).min().map_or(reach, Version::previous);
+            let summary = PositionSummary {
+                id: row.get(1),
+                topic: name(row, 2, "topics")?,
+                fence: unsigned(row, 3),
+                reach,
+                floor,
+                exceptions: unsigned(row, 7),
+                dead_letters: unsigned(row, 9),
+                delivered: unsigned(row, 6),
+            };
+            Ok((row.get(0), summary))
+        })
+        .collect()
+}
+
+/// Creates a subscription, or, from the file, changes the one of that name.
+pub(super) async fn put(
+    desk: &mut Desk,
+    new: NewSubscription,
+    now: Micros,
+) -> Result<Subscription, StoreError> {
+    let topics = new.topics.iter().map(|topic| Ok(desk.memory.topic(topic)?.state.id));
+    let topics: Vec<i64> = topics.collect::<Result<_, StoreError>>()?;
+    let id = match one(&mut desk.conn, &new.name).await {
+        Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
+        Err(error) => return Err(error),
+        Ok(known) if new.origin == Origin::Api => {
+            return Err(StoreError::Exists { what: "subscription", name: known.name.to_string() });
+        }
+        Ok(known) if known.origin == Origin::Api => {
+            return Err(StoreError::Conflict(format!(
+                "subscription `{}` was made through the API; delete it there or take another name",
+                known.name
+            )));
+        }
+        Ok(known) => renew(desk, &new, &known, &topics).await?,
+    };
+    for topic in topics {
+        add_position(desk, id, topic, new.from).await?;
+    }
+    finish(desk, &new.name).await
+}
+
+async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i64, StoreError> {
+    let count = sqlx::query("-- count\nSELECT count(*) FROM subscriptions")
+        .fetch_one(&mut desk.conn)
+        .await?;
+    if unsigned(&count, 0) >= SUBSCRIPTIONS_MAX {
+        return Err(StoreError::Full(format!(
+            "there are {SUBSCRIPTIONS_MAX} subscriptions already"
+        )));
+    }
+    let edit = desk.next_edit();
+    let sql = "-- new subscription\nINSERT INTO subscriptions (name, origin, status, settings, edit, created) \
+        VALUES ($1, $2, 'active', $3, $4, $5) RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(new.name.as_str())
+        .bind(match new.origin {
+            Origin::File => "file",
+            Origin::Api => "api",
+        })
+        .bind(settings_text(&new.settings))
+        .bind(signed(edit))
+        .bind(now.0)
+        .fetch_one(&mut desk.conn)
+        .await?;
+    Ok(row.get(0))
+}
+
+/// The file names an existing subscription: settings and topics are taken over, places kept.
+async fn renew(
+    desk: &mut Desk,
+    new: &NewSubscription,
+    known: &Subscription,
+    topics: &[i64],
+) -> Result<i64, StoreError> {
+    let edit = desk.next_edit();
+    let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \
+        removed_at = NULL, status = CASE status WHEN 'removed' THEN 'active' ELSE status END WHERE id = $1";
+    sqlx::query(sql)
+        .bind(known.id)
+        .bind(settings_text(&new.settings))
+        .bind(signed(edit))
+        .execute(&mut desk.conn)
+        .await?;
+    let held: Vec<(i64, i64)> = positions::of(desk, known.id);
+    for (position, topic) in held {
+        if !topics.contains(&topic) {
+            drop_position(desk, position).await?;
+        }
+    }
+    Ok(known.id)
+}
+
+async fn add_position(
+    desk: &mut Desk,
+    subscription: i64,
+    topic: i64,
+    from: StartFrom,
+) -> Result<(), StoreError> {
+    let known = positions::of(desk, subscription);
+    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+        return Err(StoreError::not_found("topic", topic.to_string()));
+    };
+    if known.iter().any(|(_, known)| *known == topic) {
+        return Ok(());
+    }
+    let reach = match from {
+        StartFrom::Latest => state.head,
+        StartFrom::Earliest => state.oldest.previous(),
+        StartFrom::After(version) if version <= state.head => version,
+        StartFrom::After(version) => {
+            return Err(StoreError::Conflict(format!(
+                "version {version} is ahead of the head {} of topic `{}`",
+                state.head, state.topic
+            )));
+        }
+        StartFrom::Since(moment) => read::search(&mut desk.conn, &state, moment).await?,
+    };
+    let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach) VALUES ($1, $2, $3) RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(subscription)
+        .bind(topic)
+        .bind(signed(reach.0))
+        .fetch_one(&mut desk.conn)
+        .await?;
+    desk.change(Change::Position(row.get(0), PositionMemory { subscription, topic, fence: 1 }));
+    Ok(())
+}
+
+async fn drop_position(desk: &mut Desk, position: i64) -> Result<(), StoreError> {
+    for sql in [
+        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
+        "-- drop dead letters\nDELETE FROM dead_letters WHERE position = $1",
+        "-- drop position\nDELETE FROM positions WHERE id = $1",
+    ] {
+        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
+    }
+    desk.change(Change::PositionGone(position));
+    Ok(())
+}
+
+/// Replaces the settings.
+pub(super) async fn set(
+    desk: &mut Desk,
+    name: Name,
+    settings: SubscriptionSettings,
+) -> Result<Subscription, StoreError> {
+    let known = one(&mut desk.conn, &name).await?;
+    let edit = desk.next_edit();
+    sqlx::query("-- settings\nUPDATE subscriptions SET settings = $2, edit = $3 WHERE id = $1")
+        .bind(known.id)
+        .bind(settings_text(&settings))
+        .bind(signed(edit))
+        .execute(&mut desk.conn)
+        .await?;
+    finish(desk, &name).await
+}
+
+/// Pauses, resumes, disables, removes or deletes.
+pub(super) async fn steer(
+    desk: &mut Desk,
+    name: Name,
+    steer: SubscriptionSteer,
+    now: Micros,
+) -> Result<Subscription, StoreError> {
+    let known = one(&mut desk.conn, &name).await?;
+    let edit = desk.next_edit();
+    let (sql, reason) = match steer {
+        SubscriptionSteer::Pause => {
+            ("UPDATE subscriptions SET edit = $2, status = 'paused' WHERE id = $1", None)
+        }
+        SubscriptionSteer::Resume => (
+            "UPDATE subscriptions SET edit = $2, status = 'active', reason = NULL, health = NULL WHERE id = $1",
+            None,
+        ),
+        SubscriptionSteer::Disable(reason) => (
+            "UPDATE subscriptions SET edit = $2, status = 'disabled', reason = $4 WHERE id = $1",
+            Some(reason),
+        ),
+        SubscriptionSteer::Remove => (
+            "UPDATE subscriptions SET edit = $2, status = 'removed', removed_at = $3 WHERE id = $1",
+            None,
+        ),
+        SubscriptionSteer::Delete => {
+            for (position, _) in positions::of(desk, known.id) {
+                drop_position(desk, position).await?;
+            }
+            // The name is free at once; the row tells every holder to let go.
+            (
+                "UPDATE subscriptions SET edit = $2, status = 'deleted', removed_at = $3, name = name || '#' || id WHERE id = $1",
+                None,
+            )
+        }
+    };
+    let deleted = sql.contains("'deleted'");
+    sqlx::query(sql)
+        .bind(known.id)
+        .bind(signed(edit))
+        .bind(now.0)
+        .bind(reason)
+        .execute(&mut desk.conn)
+        .await?;
+    if deleted {
+        desk.announce();
+        return Ok(Subscription {
+            status: SubscriptionStatus::Deleted,
+            positions: Vec::new(),
+            edit,
+            removed_at: Some(now),
+            ..known
+        });
+    }
+    finish(desk, &name).await
+}
+
+async fn finish(desk: &mut Desk, name: &Name) -> Result<Subscription, StoreError> {
+    desk.announce();
+    one(&mut desk.conn, name).await
+}
+
+/// Notes a change of a subscription's positions, so that its holders look.
+pub(super) async fn touch(desk: &mut Desk, subscription: i64) -> Result<(), StoreError> {
+    let edit = desk.next_edit();
+    sqlx::query("-- touch\nUPDATE subscriptions SET edit = $2 WHERE id = $1")
+        .bind(subscription)
+        .bind(signed(edit))
+        .execute(&mut desk.conn)
+        .await?;
+    desk.announce();
+    Ok(())
+}
+
+/// Plain data, which JSON always takes.
+fn settings_text(settings: &SubscriptionSettings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
+/// The topic's row number, for those who name a topic.
+pub(super) fn topic_id(desk: &Desk, topic: &Topic) -> Result<i64, StoreError> {
+    Ok(desk.memory.topic(topic)?.state.id)
+}

@@ -1,0 +1,137 @@
+//! Topics and their epochs, as the writer changes them.
+
+use sqlx::Row as _;
+
+use super::{commit::signed, memory::Change, writer::Desk};
+use crate::{
+    event::{Cursor, Epoch, Micros, Topic, Version},
+    settings::TopicSettings,
+    store::{EpochStart, StoreError, TopicState},
+};
+use std::sync::Arc;
+
+/// Creates the topic, or changes its settings.
+pub(super) async fn put(
+    desk: &mut Desk,
+    topic: Topic,
+    settings: TopicSettings,
+    now: Micros,
+) -> Result<Arc<TopicState>, StoreError> {
+    let state = match desk.memory.topic(&topic) {
+        Ok(known) => TopicState { settings, ..(*known.state).clone() },
+        Err(_) => insert(desk, topic, settings, now).await?,
+    };
+    sqlx::query("-- topic settings\nUPDATE topics SET settings = $2 WHERE id = $1")
+        .bind(state.id)
+        .bind(settings_text(&state.settings))
+        .execute(&mut desk.conn)
+        .await?;
+    desk.change(Change::Topic(state.clone()));
+    desk.announce();
+    Ok(Arc::new(state))
+}
+
+async fn insert(
+    desk: &mut Desk,
+    topic: Topic,
+    settings: TopicSettings,
+    now: Micros,
+) -> Result<TopicState, StoreError> {
+    let (uid, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let uid = format!("{uid:016x}");
+    let sql =
+        "-- new topic\nINSERT INTO topics (uid, name, settings) VALUES ($1, $2, $3) RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(uid.as_str())
+        .bind(topic.as_str())
+        .bind(settings_text(&settings))
+        .fetch_one(&mut desk.conn)
+        .await?;
+    let id = row.get(0);
+    let start = EpochStart {
+        epoch: fresh_epoch(),
+        first: Version(1),
+        started: now,
+        reason: "created".into(),
+    };
+    save_epoch(desk, id, &start).await?;
+    Ok(TopicState {
+        id,
+        uid,
+        topic,
+        head: Version::ZERO,
+        oldest: Version(1),
+        bytes: 0,
+        recorded: Micros(0),
+        epochs: [start].into(),
+        edit: 0,
+        settings,
+    })
+}
+
+/// Begins an epoch at head + 1. One that begins there already has named no version yet, and is
+/// replaced.
+pub(super) async fn new_epoch(
+    desk: &mut Desk,
+    topic: Topic,
+    reason: String,
+    now: Micros,
+) -> Result<Cursor, StoreError> {
+    let mut state = (*desk.memory.topic(&topic)?.state).clone();
+    let first = state.head.next();
+    let start = EpochStart { epoch: fresh_epoch(), first, started: now, reason };
+    save_epoch(desk, state.id, &start).await?;
+    let kept = state.epochs.iter().filter(|known| known.first < first).cloned();
+    state.epochs = kept.chain([start.clone()]).collect();
+    desk.change(Change::Topic(state));
+    desk.announce();
+    Ok(Cursor { epoch: start.epoch, version: first })
+}
+
+async fn save_epoch(desk: &mut Desk, topic: i64, start: &EpochStart) -> Result<(), StoreError> {
+    let sql = "-- new epoch\nINSERT OR REPLACE INTO epochs (topic, first, epoch, started, reason) \
+        VALUES ($1, $2, $3, $4, $5)";
+    sqlx::query(sql)
+        .bind(topic)
+        .bind(signed(start.first.0))
+        .bind(i64::from(start.epoch.0))
+        .bind(start.started.0)
+        .bind(start.reason.as_str())
+        .execute(&mut desk.conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes a topic that nothing uses; its rows go later, piece by piece.
+pub(super) async fn delete(desk: &mut Desk, topic: Topic) -> Result<(), StoreError> {
+    let id = desk.memory.topic(&topic)?.state.id;
+    let sql = "-- users of a topic\nSELECT 'source', name FROM sources \
+        WHERE topic = $1 AND status <> 'removed' \
+        UNION ALL SELECT 'subscription', s.name FROM positions p \
+        JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1 LIMIT 1";
+    if let Some(user) = sqlx::query(sql).bind(id).fetch_optional(&mut desk.conn).await? {
+        let (what, name): (&str, &str) = (user.get(0), user.get(1));
+        return Err(StoreError::Conflict(format!("the {what} `{name}` uses topic `{topic}`")));
+    }
+    for sql in [
+        "-- drop topic\nDELETE FROM topics WHERE id = $1",
+        "-- drop epochs\nDELETE FROM epochs WHERE topic = $1",
+        "-- drop gaps\nDELETE FROM gaps WHERE topic = $1",
+        "-- dropped\nINSERT INTO dropped_topics (id) VALUES ($1)",
+    ] {
+        sqlx::query(sql).bind(id).execute(&mut desk.conn).await?;
+    }
+    desk.change(Change::TopicGone(id));
+    desk.shared.tail.forget(id, Version::MAX);
+    desk.announce();
+    Ok(())
+}
+
+fn fresh_epoch() -> Epoch {
+    Epoch(uuid::Uuid::new_v4().as_fields().0)
+}
+
+/// Plain data, which JSON always takes.
+fn settings_text(settings: &TopicSettings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}

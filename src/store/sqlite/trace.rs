@@ -1,0 +1,210 @@
+//! The trace, in a file of its own, written in batches by a task of its own.
+//!
+//! It never slows a delivery: records wait in a bounded queue, and when that is full successes go
+//! first. A crash may lose the last batch; the log and the positions do not depend on it.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    Connection as _, Row as _, SqliteConnection,
+    sqlite::{SqlitePool, SqliteRow},
+};
+use tokio::{sync::Notify, task::JoinHandle};
+
+use super::{
+    bulk,
+    commit::signed,
+    file,
+    memory::{unsigned, version},
+};
+use crate::{
+    event::Micros,
+    settings::days,
+    store::{Attempt, AttemptQuery, StoreError},
+};
+
+/// Records that may wait.
+const QUEUE: usize = 20_000;
+/// Records of one transaction.
+const BATCH: usize = 2_000;
+/// Records kept.
+const ROWS_MAX: i64 = 1_000_000;
+/// Rows removed in one step.
+const CHUNK: i64 = 5_000;
+
+const INSERT: (&str, &str, &str) = (
+    "-- attempts\nINSERT INTO attempts (subscription, topic, version, attempt, started, \
+     duration_ms, status, answer, error, verdict) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
+    "",
+);
+
+/// The trace's queue, task and readers.
+pub(super) struct Trace {
+    queue: Arc<Queue>,
+    conn: Arc<tokio::sync::Mutex<SqliteConnection>>,
+    readers: SqlitePool,
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<VecDeque<Attempt>>,
+    arrived: Notify,
+    dropped: AtomicU64,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+impl Trace {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let conn = file::open_writer(path, "NORMAL", file::TRACE).await?;
+        let conn = Arc::new(tokio::sync::Mutex::new(conn));
+        let queue = Arc::new(Queue::default());
+        let task = tokio::spawn(run(queue.clone(), conn.clone()));
+        let readers = file::open_readers(path, 2).await?;
+        Ok(Self { queue, conn, readers, task: tokio::sync::Mutex::new(Some(task)) })
+    }
+
+    /// Queues records; never waits.
+    pub(super) fn record(&self, attempts: Vec<Attempt>) {
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(attempts);
+        let excess = waiting.len().saturating_sub(QUEUE);
+        if excess > 0 {
+            shed(&mut waiting, excess);
+            self.queue.dropped.fetch_add(excess as u64, Ordering::Relaxed);
+        }
+        drop(waiting);
+        self.queue.arrived.notify_one();
+    }
+
+    pub(super) async fn query(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
+        let sql = "-- attempts\nSELECT subscription, topic, version, attempt, started, duration_ms, \
+            status, answer, error, verdict FROM attempts \
+            WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
+            AND ($3 IS NULL OR version = $3) AND (NOT $4 OR verdict <> 'delivered') \
+            AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
+            ORDER BY id DESC LIMIT $7";
+        let rows = sqlx::query(sql)
+            .bind(query.subscription)
+            .bind(query.topic)
+            .bind(query.version.map(|version| signed(version.0)))
+            .bind(query.failed)
+            .bind(query.since.map(|since| since.0))
+            .bind(query.status.map(i64::from))
+            .bind(i64::try_from(query.limit.min(1_000)).unwrap_or(1_000))
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(rows.iter().map(attempt).collect())
+    }
+
+    /// Removes a piece of what is too old or too much.
+    pub(super) async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
+        let sql = "-- old attempts\nDELETE FROM attempts WHERE id IN (SELECT id FROM attempts \
+            WHERE started < $1 OR id <= (SELECT max(id) FROM attempts) - $2 ORDER BY id LIMIT $3)";
+        let mut conn = self.conn.lock().await;
+        let done = sqlx::query(sql)
+            .bind(now.minus(days(7)).0)
+            .bind(ROWS_MAX)
+            .bind(CHUNK)
+            .execute(&mut *conn)
+            .await?;
+        Ok(done.rows_affected() >= CHUNK.cast_unsigned())
+    }
+
+    pub(super) fn gauges(&self) -> [(&'static str, f64); 2] {
+        let waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let dropped = self.queue.dropped.load(Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+        [("trace_queue_records", waiting as f64), ("trace_dropped_records", dropped as f64)]
+    }
+
+    /// Writes what waits and closes.
+    pub(super) async fn close(&self) {
+        self.queue.closed.store(true, Ordering::Release);
+        self.queue.arrived.notify_one();
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await;
+        }
+        self.readers.close().await;
+    }
+}
+
+/// Drops `excess` records: the oldest successes, then the oldest of all.
+fn shed(waiting: &mut VecDeque<Attempt>, mut excess: usize) {
+    waiting.retain(|attempt| {
+        let goes = excess > 0 && attempt.verdict == "delivered";
+        excess -= usize::from(goes);
+        !goes
+    });
+    waiting.drain(..excess);
+}
+
+async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>) {
+    loop {
+        let arrived = queue.arrived.notified();
+        let batch: Vec<Attempt> = {
+            let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = waiting.len().min(BATCH);
+            waiting.drain(..count).collect()
+        };
+        if batch.is_empty() {
+            if queue.closed.load(Ordering::Acquire) {
+                return;
+            }
+            arrived.await;
+            // Attempts come in bursts; one batch costs as much as one record.
+            if !queue.closed.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            continue;
+        }
+        let mut conn = conn.lock().await;
+        if let Err(error) = write(&mut conn, &batch).await {
+            queue.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            tracing::error!(%error, records = batch.len(), "attempts were not recorded");
+        }
+    }
+}
+
+async fn write(conn: &mut SqliteConnection, batch: &[Attempt]) -> Result<(), sqlx::Error> {
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    bulk::rows(&mut transaction, INSERT, batch, |query, attempt| {
+        query
+            .bind(attempt.subscription)
+            .bind(attempt.topic)
+            .bind(signed(attempt.version.0))
+            .bind(i64::from(attempt.attempt))
+            .bind(attempt.started.0)
+            .bind(signed(attempt.duration_ms))
+            .bind(attempt.status.map(i64::from))
+            .bind(attempt.answer.as_slice())
+            .bind(attempt.error.as_deref())
+            .bind(attempt.verdict.as_str())
+    })
+    .await?;
+    transaction.commit().await
+}
+
+fn attempt(row: &SqliteRow) -> Attempt {
+    Attempt {
+        subscription: row.get(0),
+        topic: row.get(1),
+        version: version(row, 2),
+        attempt: u32::try_from(unsigned(row, 3)).unwrap_or(u32::MAX),
+        started: Micros(row.get(4)),
+        duration_ms: unsigned(row, 5),
+        status: row.get::<Option<i64>, _>(6).and_then(|status| u16::try_from(status).ok()),
+        answer: row.get(7),
+        error: row.get(8),
+        verdict: row.get(9),
+    }
+}

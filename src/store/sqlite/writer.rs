@@ -1,0 +1,337 @@
+//! The one task that writes: takes what has queued up, decides, commits, answers.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Published, Shared, commit,
+    file::sibling,
+    memory::{Change, Key, Memory},
+    plan::Plan,
+};
+use crate::store::{Append, Placed, Settlement, StoreError, TopicState};
+
+/// Operations that share one commit at most.
+const GROUP: usize = 1_024;
+
+/// Above this size of the write-ahead log the readers' gate is closed and it is truncated.
+const WAL_MAX_BYTES: u64 = 128 << 20;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What is asked of the writer.
+pub(super) enum Op {
+    /// Decided in memory and committed with others.
+    Hot(Hot),
+    /// Has a transaction of its own.
+    Cold(Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>),
+    /// Nothing more will come.
+    Close(oneshot::Sender<()>),
+}
+
+/// The operations of every second.
+pub(super) enum Hot {
+    Append { append: Append, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
+    Settle { settlement: Settlement, reply: Reply<()> },
+    Health { subscription: i64, health: String, reply: Reply<()> },
+}
+
+impl Hot {
+    /// Answers a refusal; whoever asked may be gone.
+    pub(super) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Append { reply, .. } => drop(reply.send(Err(error))),
+            Self::Settle { reply, .. } | Self::Health { reply, .. } => {
+                drop(reply.send(Err(error)));
+            }
+        }
+    }
+}
+
+/// What the writer works with.
+pub(super) struct Desk {
+    pub(super) conn: SqliteConnection,
+    pub(super) memory: Memory,
+    pub(super) shared: Arc<Shared>,
+    /// Of the transaction under way; taken over when it is committed.
+    changes: Vec<Change>,
+    announce: bool,
+    /// Whether memory is what the file says.
+    sound: bool,
+}
+
+impl Desk {
+    pub(super) async fn new(
+        mut conn: SqliteConnection,
+        shared: Arc<Shared>,
+    ) -> Result<Self, StoreError> {
+        let memory = Memory::load(&mut conn).await?;
+        let desk = Self { conn, memory, shared, changes: Vec::new(), announce: false, sound: true };
+        desk.publish_all();
+        Ok(desk)
+    }
+
+    /// Notes what a transaction changes in memory, once it is committed.
+    pub(super) fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Wakes whoever watches the registry, once the transaction is committed.
+    pub(super) fn announce(&mut self) {
+        self.announce = true;
+    }
+
+    /// The number of the next change of a subscription.
+    pub(super) fn next_edit(&mut self) -> u64 {
+        let noted = self.changes.iter().rev().find_map(|change| match change {
+            Change::Edit(edit) => Some(*edit),
+            _ => None,
+        });
+        let edit = noted.unwrap_or(self.memory.edit) + 1;
+        self.change(Change::Edit(edit));
+        edit
+    }
+
+    /// Runs `work` in a transaction; memory follows the commit.
+    pub(super) async fn transact<T>(
+        &mut self,
+        work: impl for<'a> FnOnce(&'a mut Self) -> BoxFuture<'a, Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.changes.clear();
+        self.announce = false;
+        self.recover().await?;
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.conn).await.map_err(told)?;
+        let result = work(self).await;
+        match result {
+            Ok(value) => {
+                self.commit().await?;
+                for change in std::mem::take(&mut self.changes) {
+                    self.take_over(change);
+                }
+                if self.announce {
+                    self.shared.changes.send_modify(|number| *number += 1);
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                self.roll_back().await;
+                Err(match error {
+                    StoreError::Database(error) => told(error),
+                    other => other,
+                })
+            }
+        }
+    }
+
+    fn take_over(&mut self, change: Change) {
+        let topic = match &change {
+            Change::Topic(state) => Some(state.id),
+            Change::TopicGone(id) => {
+                let mut topics = self.shared.topics.write().unwrap_or_else(PoisonError::into_inner);
+                topics.retain(|_, topic| topic.state.id != *id);
+                None
+            }
+            _ => None,
+        };
+        self.memory.apply(change);
+        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+        if let Some(topic) = topic.and_then(|id| self.memory.topics.get(&id)) {
+            publish(&self.shared, &topic.state);
+        }
+    }
+
+    /// Decides the operations in order and commits them together; if the database refuses the
+    /// whole, one by one, so that only the guilty one fails.
+    async fn group(&mut self, ops: Vec<Hot>) {
+        if self.recover().await.is_err() {
+            ops.into_iter().for_each(|op| op.refuse(StoreError::Unknown(None)));
+            return;
+        }
+        let plan = Plan::of(&self.memory, ops);
+        if plan.is_empty() {
+            return;
+        }
+        match self.write(&plan).await {
+            Ok(()) => self.finish(plan),
+            Err(Failed::Statement(error)) if plan.len() == 1 => plan.refuse(error),
+            Err(Failed::Statement(_)) => {
+                for op in plan.into_ops() {
+                    let plan = Plan::of(&self.memory, vec![op]);
+                    if plan.is_empty() {
+                        continue;
+                    }
+                    match self.write(&plan).await {
+                        Ok(()) => self.finish(plan),
+                        Err(Failed::Statement(error)) => plan.refuse(error),
+                        Err(Failed::Commit) => {
+                            plan.refuse(StoreError::Unknown(None));
+                            if self.recover().await.is_err() {
+                                // The rest finds the desk unsound and is refused in its turn.
+                                tracing::error!("the database could not be read back");
+                            }
+                        }
+                    }
+                }
+            }
+            Err(Failed::Commit) => plan.refuse(StoreError::Unknown(None)),
+        }
+    }
+
+    async fn write(&mut self, plan: &Plan) -> Result<(), Failed> {
+        let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.conn).await;
+        begun.map_err(|error| Failed::Statement(told(error)))?;
+        if let Err(error) = commit::write(&mut self.conn, plan).await {
+            self.roll_back().await;
+            return Err(Failed::Statement(told(error)));
+        }
+        self.commit().await.map_err(|_| Failed::Commit)
+    }
+
+    /// Takes over what was committed: tail, memory, heads, then the answers.
+    fn finish(&mut self, plan: Plan) {
+        for topic in plan.apply(&mut self.memory) {
+            self.shared.tail.push(topic.id, &topic.events);
+            if let Some(topic) = self.memory.topics.get(&topic.id) {
+                publish(&self.shared, &topic.state);
+            }
+        }
+        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+        plan.answer();
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        match sqlx::raw_sql("COMMIT").execute(&mut self.conn).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "a commit failed; its outcome is read back from the file");
+                self.sound = false;
+                Err(StoreError::Unknown(Some(error)))
+            }
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        if let Err(error) = sqlx::raw_sql("ROLLBACK").execute(&mut self.conn).await {
+            // A full disk rolls back by itself; then there is nothing left to undo.
+            tracing::debug!(%error, "nothing to roll back");
+            self.sound = false;
+        }
+    }
+
+    /// After a failed commit: memory is read back from the file.
+    async fn recover(&mut self) -> Result<(), StoreError> {
+        if self.sound {
+            return Ok(());
+        }
+        // Fails when no transaction is open, which is what we want.
+        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.conn).await;
+        let loaded = Memory::load(&mut self.conn).await;
+        self.memory = loaded.map_err(|_| StoreError::Unknown(None))?;
+        self.sound = true;
+        self.publish_all();
+        Ok(())
+    }
+
+    fn publish_all(&self) {
+        for topic in self.memory.topics.values() {
+            publish(&self.shared, &topic.state);
+        }
+        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+    }
+
+    /// Truncates the write-ahead log when readers have kept it from being reused for too long.
+    async fn check_wal(&mut self) {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        if size(&sibling(&self.shared.path, "-wal")) <= WAL_MAX_BYTES {
+            return;
+        }
+        let shared = self.shared.clone();
+        let _gate = shared.gate.write().await;
+        let truncated =
+            sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await;
+        if let Err(error) = truncated {
+            tracing::error!(%error, "a checkpoint failed");
+            self.sound = false;
+        }
+    }
+}
+
+enum Failed {
+    /// Rolled back: nothing happened.
+    Statement(StoreError),
+    /// Nobody knows what happened.
+    Commit,
+}
+
+/// Runs until closed.
+pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
+    let mut ops = Vec::with_capacity(GROUP);
+    let mut groups = 0_u32;
+    let mut closing = None;
+    while closing.is_none() && queue.recv_many(&mut ops, GROUP).await > 0 {
+        let mut hot = Vec::new();
+        for op in ops.drain(..) {
+            match op {
+                Op::Hot(op) => hot.push(op),
+                Op::Cold(work) => {
+                    desk.group(std::mem::take(&mut hot)).await;
+                    work(&mut desk).await;
+                }
+                Op::Close(done) => closing = Some(done),
+            }
+        }
+        desk.group(hot).await;
+        groups = groups.wrapping_add(1);
+        if groups.is_multiple_of(64) {
+            desk.check_wal().await;
+        }
+    }
+    let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut desk.conn).await;
+    if let Err(error) = desk.conn.close().await {
+        tracing::warn!(%error, "the database was not closed cleanly");
+    }
+    if let Some(done) = closing {
+        let _ = done.send(());
+    }
+}
+
+/// The file's key for hashing `source` and `id`; made with the file.
+pub(super) async fn hash_key(conn: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
+    let fresh = uuid::Uuid::new_v4().into_bytes();
+    let sql = "-- hash key\nINSERT INTO meta (name, value) VALUES ('hash_key', $1) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(&fresh[..]).execute(&mut *conn).await?;
+    let sql = "-- hash key read\nSELECT value FROM meta WHERE name = 'hash_key'";
+    let key: Vec<u8> = sqlx::query(sql).fetch_one(conn).await?.get(0);
+    key.try_into().map_err(|_| StoreError::Unreadable {
+        table: "meta",
+        problem: "the hash key is not of 16 bytes".into(),
+    })
+}
+
+fn publish(shared: &Shared, state: &Arc<TopicState>) {
+    let mut topics = shared.topics.write().unwrap_or_else(PoisonError::into_inner);
+    let topic = topics.entry(state.topic.clone()).or_insert_with(|| Published {
+        state: state.clone(),
+        head: watch::Sender::new(state.head),
+    });
+    topic.state = state.clone();
+    topic.head.send_if_modified(|head| std::mem::replace(head, state.head) != state.head);
+}
+
+/// What a failed statement is called.
+fn told(error: sqlx::Error) -> StoreError {
+    // 13: SQLITE_FULL.
+    let full = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 13);
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if code.is_some_and(|code| full(&code)) {
+        StoreError::DiskFull
+    } else {
+        StoreError::Database(error)
+    }
+}
