@@ -110,8 +110,9 @@ fn bomb() -> Vec<u8> {
 async fn report(relay: &Relay, name: &str) -> Value {
     eventually(&format!("a poll of {name}"), || async {
         let shown = relay.api().get(&format!("/v1/sources/{name}")).await.ok();
-        let report = shown["last_walk"].clone();
-        (report["result"].is_string() && report["result"] != "page").then_some(report)
+        let report = shown["report"].clone();
+        let failed = report["message"].is_string();
+        failed.then_some(report)
     })
     .await
 }

@@ -25,8 +25,13 @@ async fn every_change_in_a_real_kinto_reaches_a_real_verifier_once_and_in_order(
     world.shown.retain(|(id, _)| id != "record-3");
     world.put(3, 1).await;
 
-    let place = Place::new("");
-    place.write(&config(&world.kinto.records(), &consumer.url()));
+    let mut place = Place::new(&config(&consumer.url()));
+    place.env("KINTO_URL", &world.kinto.root());
+    place.env("KINTO_BUCKET", "shop");
+    place.env("KINTO_COLLECTION", "orders");
+    place.env("KINTO_USER", python::USER);
+    place.env("KINTO_PASSWORD", python::PASSWORD);
+    place.env("KINTO_INTERVAL", "50ms");
     let relay = place.start().await;
     let mut got: Vec<Value> = Vec::new();
     while got.len() < 8 {
@@ -112,8 +117,11 @@ impl World {
     }
 }
 
-/// The recipe as shipped, with this server's address and a subscription.
-fn config(records: &str, hook: &str) -> String {
-    let _ = (records, hook);
-    String::new()
+/// The recipe as shipped, and a subscription that keeps the order.
+fn config(hook: &str) -> String {
+    let recipe = include_str!("../../config/recipes/kinto.yaml");
+    format!(
+        "{recipe}\nsubscriptions:\n  - name: verifier\n    topic: records\n    from: earliest\n    \
+         concurrency: 1\n    webhook: {{ url: \"{hook}\", secret: {{ env: HOOK_SECRET }} }}\n"
+    )
 }

@@ -85,9 +85,9 @@ impl Kinto {
         self.api.send(request).await.ok();
     }
 
-    /// The URL of the list of records.
-    pub fn records(&self) -> String {
-        format!("{}/records", self.base)
+    /// The URL of its API.
+    pub fn root(&self) -> String {
+        self.base.split("/buckets").next().unwrap().to_owned()
     }
 
     /// Sends to a path below the collection and gives what was answered.

@@ -30,7 +30,7 @@ async fn killed_at_random_instants_it_loses_and_renumbers_nothing() {
     let answers = Answer { status: 204, delay: Duration::from_millis(2) };
     let receiver = Receiver::start(move |_| answers).await;
     let place = Place::new(&format!(
-        "sources:\n  - name: numbers\n    topic: numbers\n    interval: 50ms\n    http: {}\n\
+        "sources:\n  - name: numbers\n    topic: numbers\n    interval: {{ every: 50ms, min: 10ms, max: 50ms }}\n    http: {}\n\
          subscriptions:\n  - name: sink\n    topic: numbers\n    from: earliest\n    \
          webhook: {{ url: \"{}\", secret: {{ env: HOOK_SECRET }} }}\n",
         producer.http(PAGE),

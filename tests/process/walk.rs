@@ -72,7 +72,7 @@ impl NewestFirst {
 
 fn config(server: &Server) -> String {
     format!(
-        "sources:\n  - name: numbers\n    topic: numbers\n    interval: 50ms\n    http: {{ url: \"{}\", \
+        "sources:\n  - name: numbers\n    topic: numbers\n    interval: {{ every: 50ms, min: 10ms, max: 50ms }}\n    http: {{ url: \"{}\", \
          listed: newest_first, items: \"\", id: id, start: earliest, cursor: none, pages: \
          {{ page_number: {{ query: page, from: 1 }} }}, stop: {{ short_page: {PAGE} }} }}\n",
         server.url("/list")

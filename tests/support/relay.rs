@@ -22,12 +22,14 @@ pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 pub struct Place {
     dir: TempDir,
     port: u16,
+    environment: Vec<(String, String)>,
 }
 
 impl Place {
     /// A place whose configuration is `yaml` below the store, the address and the allow-list.
     pub fn new(yaml: &str) -> Self {
-        let place = Self { dir: TempDir::new().unwrap(), port: free_port() };
+        let place =
+            Self { dir: TempDir::new().unwrap(), port: free_port(), environment: Vec::new() };
         place.write(yaml);
         place
     }
@@ -40,6 +42,11 @@ impl Place {
             self.port
         );
         self.write_raw(&format!("{head}{yaml}"));
+    }
+
+    /// Adds a variable to the environment of what is started from now on.
+    pub fn env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Replaces the whole configuration.
@@ -86,6 +93,7 @@ impl Place {
             .env_remove("RUST_LOG")
             .env("HOOK_SECRET", SECRET)
             .env("MILKRUN_SERVER", self.base())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
