@@ -1,5 +1,7 @@
 //! Subscriptions and what an operator does to them.
 
+use std::collections::HashMap;
+
 use sqlx::{
     Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
@@ -104,7 +106,7 @@ pub(super) async fn since(
         [row] => Some(row.get(0)),
         _ => None,
     };
-    let mut positions: std::collections::HashMap<i64, Vec<PositionSummary>> = Default::default();
+    let mut positions: HashMap<i64, Vec<PositionSummary>> = HashMap::new();
     if !rows.is_empty() {
         for (subscription, summary) in summaries(&mut conn, one).await? {
             positions.entry(subscription).or_default().push(summary);
