@@ -2,6 +2,7 @@
 
 mod dead;
 mod poison;
+mod quiet;
 mod replay;
 
 use serde_json::{Value, json};
