@@ -1,8 +1,13 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
 pub mod clock;
+pub mod dispatcher;
 pub mod event;
+pub mod janitor;
+pub mod outbound;
+pub mod retry;
 pub mod settings;
+pub mod settle;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

@@ -5,6 +5,10 @@
 //! to remember between two pages of a walk is in the [`Mark`]; everything it has to remember
 //! between two walks is in the [`Cursor`]. Both are plain JSON, kept by whoever calls.
 
+pub mod http;
+pub mod period;
+mod shape;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -12,8 +16,8 @@ use bytes::Bytes;
 /// [`std::io::ErrorKind`]: `PermissionDenied` (a forbidden address), `HostUnreachable` (no such
 /// name), `ConnectionRefused`, `ConnectionReset`, `InvalidData` (TLS), `TimedOut`, `Other`.
 pub type Network = tower::util::BoxCloneSyncService<
-    http::Request<Bytes>,
-    http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>,
+    ::http::Request<Bytes>,
+    ::http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>,
     std::io::Error,
 >;
 

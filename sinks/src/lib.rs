@@ -98,3 +98,4 @@ pub trait Sink: Send + Sync {
 }
 
 pub mod sign;
+pub mod webhook;

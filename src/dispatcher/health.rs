@@ -1,0 +1,309 @@
+//! How an endpoint is doing: open, on hold, or reopening. Pure; shared by the positions of one
+//! subscription.
+//!
+//! A broken event and a broken endpoint are different things. The last failures in a row tell of
+//! the endpoint when they are of two events or more, or of one event that got no answer. An event
+//! that already stands out (others arrived between its failures, or it failed twice while the
+//! endpoint was well) tells of nothing but itself when it fails again.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Micros, Version},
+    settings::HoldPolicy,
+    settle::Fault,
+};
+
+/// The most failures in a row that are remembered.
+const FAILURES_MAX: usize = 1_000;
+
+/// A delivery's identity among all of a subscription.
+pub type Parcel = (i64, Version);
+
+/// The health of one endpoint. What is not saved begins anew with the process.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    state: State,
+    hold: Option<Hold>,
+    /// Deliveries that succeeded, ever.
+    successes: u64,
+    /// The most that may be in flight; `None`: what the settings say.
+    permitted: Option<usize>,
+    /// How long it stood still, ever, in microseconds: what ages are shifted by.
+    stood_still_us: i64,
+    #[serde(skip)]
+    failures: VecDeque<(Parcel, bool)>,
+    /// Successes since `permitted` last rose.
+    #[serde(skip)]
+    round: usize,
+    #[serde(skip)]
+    halved: Micros,
+    #[serde(skip)]
+    in_flight: usize,
+    #[serde(skip)]
+    trial: Option<Parcel>,
+    #[serde(skip)]
+    wishes: BTreeSet<i64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    #[default]
+    Open,
+    Holding,
+    Reopening,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Hold {
+    since: Micros,
+    interval: Duration,
+    next_trial: Micros,
+    turn: Turn,
+    last_position: i64,
+}
+
+/// What a trial is to be made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// The next event not yet tried.
+    New,
+    /// The oldest that is due.
+    Oldest,
+}
+
+/// What a position may start now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// So many.
+    Free(usize),
+    /// One, on hold.
+    Trial(Turn),
+    /// Nothing.
+    Wait,
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Which.
+    pub parcel: Parcel,
+    /// When it was begun.
+    pub started: Micros,
+    /// What was wrong, if anything.
+    pub fault: Option<Fault>,
+    /// How long the receiver asked to be left alone.
+    pub retry_after: Duration,
+    /// Whether the event stood out before, so that its failure tells nothing of the endpoint.
+    pub stands_out: bool,
+}
+
+impl Health {
+    /// The health as it was saved; what cannot be read is taken for a good one.
+    #[must_use]
+    pub fn load(text: Option<&str>) -> Self {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// Whether the endpoint is on hold.
+    #[must_use]
+    pub const fn is_holding(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// Deliveries that succeeded, ever.
+    #[must_use]
+    pub const fn successes(&self) -> u64 {
+        self.successes
+    }
+
+    /// Takes in how many successes an exception knows of; a crash may have lost the count.
+    pub fn at_least(&mut self, successes: u64) {
+        self.successes = self.successes.max(successes);
+    }
+
+    /// How long the endpoint stood still, ever.
+    #[must_use]
+    pub fn stood_still(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.stood_still_us).unwrap_or(0))
+    }
+
+    /// When the next trial may be made, if the endpoint is on hold and none is under way.
+    #[must_use]
+    pub fn next_trial(&self) -> Option<Micros> {
+        self.hold.as_ref().filter(|_| self.trial.is_none()).map(|hold| hold.next_trial)
+    }
+
+    /// Says whether a position has something to try; trials go round those that have.
+    pub fn wish(&mut self, position: i64, wishes: bool) {
+        if wishes {
+            self.wishes.insert(position);
+        } else {
+            self.wishes.remove(&position);
+        }
+    }
+
+    /// What `position` may start now.
+    #[must_use]
+    pub fn leave(&self, position: i64, now: Micros) -> Leave {
+        let Some(hold) = &self.hold else {
+            return match self.permitted.map(|permitted| permitted.saturating_sub(self.in_flight)) {
+                Some(0) => Leave::Wait,
+                Some(free) => Leave::Free(free),
+                None => Leave::Free(usize::MAX),
+            };
+        };
+        let after = self.wishes.range(hold.last_position + 1..).next();
+        let first = after.or_else(|| self.wishes.first());
+        let its_turn = first.is_none_or(|first| *first == position);
+        if self.trial.is_none() && now >= hold.next_trial && its_turn {
+            Leave::Trial(hold.turn)
+        } else {
+            Leave::Wait
+        }
+    }
+
+    /// Notes that an attempt was begun, as [`Health::leave`] allowed.
+    pub fn begin(&mut self, parcel: Parcel) {
+        self.in_flight += 1;
+        if let Some(hold) = &mut self.hold
+            && self.trial.is_none()
+        {
+            self.trial = Some(parcel);
+            hold.last_position = parcel.0;
+            hold.turn = match hold.turn {
+                Turn::New => Turn::Oldest,
+                Turn::Oldest => Turn::New,
+            };
+        }
+    }
+
+    /// Notes that an attempt is over, whether or not it tells anything.
+    pub fn end(&mut self, parcel: Parcel) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.trial == Some(parcel) {
+            self.trial = None;
+        }
+    }
+
+    /// Learns from an attempt that ended at `now`, before [`Health::end`]; `ceiling` is what the
+    /// settings permit in flight. Answers whether the state is another and is to be saved.
+    pub fn learn(
+        &mut self,
+        ended: Ended,
+        policy: &HoldPolicy,
+        ceiling: usize,
+        now: Micros,
+    ) -> bool {
+        let Some(fault) = ended.fault else { return self.succeed(ceiling, now) };
+        let throttled = matches!(fault, Fault::Endpoint { throttled: true });
+        if throttled {
+            self.halve(ended.started, ceiling, now);
+        }
+        let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
+        if let Some(hold) = &mut self.hold {
+            if self.trial == Some(ended.parcel) {
+                hold.interval = (hold.interval * 2).min(policy.max_interval).max(policy.interval);
+                hold.next_trial = now.plus(hold.interval);
+            }
+            hold.next_trial = hold.next_trial.max(now.plus(asked));
+            return true;
+        }
+        if fault != Fault::Event || !ended.stands_out {
+            self.failures.push_back((ended.parcel, fault != Fault::Event));
+        }
+        let after = usize::try_from(policy.after).unwrap_or(FAILURES_MAX).clamp(1, FAILURES_MAX);
+        while self.failures.len() > after {
+            self.failures.pop_front();
+        }
+        let begins = !asked.is_zero() || (self.failures.len() >= after && self.tell_of_endpoint());
+        if begins {
+            self.failures.clear();
+            self.state = State::Holding;
+            self.hold = Some(Hold {
+                since: now,
+                interval: policy.interval,
+                next_trial: now.plus(policy.interval.max(asked)),
+                turn: Turn::New,
+                last_position: ended.parcel.0,
+            });
+        }
+        begins
+    }
+
+    /// Whether the failures in a row are of two events, or of one that got no proper answer.
+    fn tell_of_endpoint(&self) -> bool {
+        let first = self.failures.front().map(|(parcel, _)| *parcel);
+        self.failures.iter().any(|(parcel, _)| Some(*parcel) != first)
+            || self.failures.iter().all(|(_, endpoint)| *endpoint)
+    }
+
+    fn succeed(&mut self, ceiling: usize, now: Micros) -> bool {
+        self.successes += 1;
+        self.failures.clear();
+        if let Some(hold) = self.hold.take() {
+            self.stood_still_us += now.0.saturating_sub(hold.since.0).max(0);
+            self.state = State::Reopening;
+            self.permitted = Some(1);
+            self.round = 0;
+        }
+        let before = self.state;
+        if let Some(permitted) = self.permitted {
+            self.round += 1;
+            // One more for each success doubles with every round; one more a round adds.
+            if before == State::Reopening || self.round >= permitted {
+                self.permitted = Some(permitted + 1);
+                self.round = 0;
+            }
+            if permitted + 1 >= ceiling {
+                self.permitted = None;
+                self.state = State::Open;
+            }
+            return self.permitted.is_none() || self.permitted == Some(2);
+        }
+        false
+    }
+
+    /// Halves what is permitted, once for all that were in flight together.
+    fn halve(&mut self, started: Micros, ceiling: usize, now: Micros) {
+        if started < self.halved {
+            return;
+        }
+        let base = self.permitted.unwrap_or(ceiling).min(self.in_flight.max(1));
+        self.permitted = Some((base / 2).max(1));
+        self.halved = now;
+        self.round = 0;
+        if self.hold.is_none() {
+            self.state = State::Open;
+        }
+    }
+
+    /// Whether a hold has lasted too long.
+    #[must_use]
+    pub fn is_given_up(&self, policy: &HoldPolicy, now: Micros) -> bool {
+        self.hold.as_ref().is_some_and(|hold| now.since(hold.since) >= policy.give_up_after)
+    }
+
+    /// Forgets everything but the count of successes, as when an operator resumes; it stood still
+    /// since `paused`.
+    pub fn resume(&mut self, paused: Micros, now: Micros) {
+        let since = self.hold.as_ref().map_or(paused, |hold| hold.since.min(paused));
+        *self = Self {
+            successes: self.successes,
+            stood_still_us: self.stood_still_us + now.0.saturating_sub(since.0).max(0),
+            in_flight: self.in_flight,
+            ..Self::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Role `dispatch`.
+
+pub mod health;
+pub mod window;

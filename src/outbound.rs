@@ -1,0 +1,223 @@
+//! The one guarded network that probes and sinks are handed.
+//!
+//! A request goes only to addresses that were vetted: literals here, names in the resolver, which
+//! refuses a name when **any** of its addresses is forbidden and hands on only what it vetted.
+//! There are no redirects, no proxy from the environment, no retries and no decompression.
+
+use std::{
+    error::Error as _,
+    io::{Error, ErrorKind},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::{service_fn, util::BoxCloneSyncService};
+use url::{Host, Url};
+
+pub use self::forbidden::is_forbidden;
+
+mod forbidden;
+
+/// Idle connections kept for one host.
+const IDLE_PER_HOST: usize = 256;
+/// How long an idle connection is kept.
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// Knows which addresses may be asked.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    allow: Arc<[IpNet]>,
+}
+
+/// Why a URL is not asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It cannot be read.
+    #[error("`url`: expected an absolute http or https URL: {0}")]
+    Malformed(#[from] url::ParseError),
+    /// Another scheme.
+    #[error("`url`: expected the scheme http or https, not `{0}`")]
+    Scheme(String),
+    /// A user or password in the URL.
+    #[error("`url`: expected no user or password in the URL")]
+    UserInfo,
+    /// The address is forbidden.
+    #[error(
+        "`{host}` is the forbidden address {address}: expected a public one, or one in `outbound.allow`"
+    )]
+    Address {
+        /// As asked for.
+        host: String,
+        /// What it stands for.
+        address: IpAddr,
+    },
+}
+
+impl Guard {
+    /// Forbids all special-purpose addresses but those in `allow`.
+    #[must_use]
+    pub fn new(allow: Vec<IpNet>) -> Self {
+        Self { allow: allow.into() }
+    }
+
+    /// Whether an address may be asked.
+    #[must_use]
+    pub fn permits(&self, address: IpAddr) -> bool {
+        let plain = address.to_canonical();
+        !is_forbidden(address)
+            || self.allow.iter().any(|net| net.contains(&address) || net.contains(&plain))
+    }
+
+    /// Reads a URL and vets what can be told without a look-up: scheme, user and password,
+    /// literal addresses in every spelling, `localhost`.
+    ///
+    /// # Errors
+    /// Says what was expected; never repeats the URL, which may hold a secret.
+    pub fn check_url(&self, text: &str) -> Result<Url, Refused> {
+        let url = Url::parse(text)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Refused::Scheme(url.scheme().to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::UserInfo);
+        }
+        self.check_host(&url)?;
+        Ok(url)
+    }
+
+    /// Vets a host that is an address. The URL type has normalised every spelling of one, and the
+    /// client connects to what this URL says.
+    fn check_host(&self, url: &Url) -> Result<(), Refused> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(name)) if is_localhost(name) => {
+                IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
+            }
+            Some(Host::Domain(_)) => return Ok(()),
+            None => return Err(Refused::Malformed(url::ParseError::EmptyHost)),
+        };
+        if self.permits(address) {
+            Ok(())
+        } else {
+            Err(Refused::Address { host: url.host_str().unwrap_or_default().to_owned(), address })
+        }
+    }
+
+    /// The network behind this guard. It is cheap to clone; clones share connections.
+    ///
+    /// # Errors
+    /// When the client cannot be built, for want of the system's certificates for instance.
+    pub fn network(&self) -> Result<sinks::Network, reqwest::Error> {
+        // An error means that a provider is there already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .no_gzip()
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .pool_idle_timeout(IDLE_FOR)
+            .dns_resolver(Arc::new(self.clone()))
+            .build()?;
+        let guard = self.clone();
+        Ok(BoxCloneSyncService::new(service_fn(move |request| {
+            exchange(guard.clone(), client.clone(), request)
+        })))
+    }
+
+    async fn look_up(self, name: String) -> Result<Addrs, Error> {
+        let none = || Error::new(ErrorKind::HostUnreachable, format!("no address for `{name}`"));
+        let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| none())?;
+        let found: Vec<_> = found.collect();
+        if found.is_empty() {
+            return Err(none());
+        }
+        match found.iter().map(std::net::SocketAddr::ip).find(|ip| !self.permits(*ip)) {
+            Some(address) => Err(forbidden(Refused::Address { host: name, address })),
+            None => Ok(Box::new(found.into_iter())),
+        }
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let looked_up = self.clone().look_up(name.as_str().to_owned());
+        Box::pin(async { Ok(looked_up.await?) })
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+type Body = UnsyncBoxBody<Bytes, Error>;
+
+async fn exchange(
+    guard: Guard,
+    client: reqwest::Client,
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Body>, Error> {
+    let request = reqwest::Request::try_from(request).map_err(translate)?;
+    guard.check_host(request.url()).map_err(forbidden)?;
+    let response = client.execute(request).await.map_err(translate)?;
+    let response = http::Response::<reqwest::Body>::from(response);
+    Ok(response.map(|body| body.map_err(translate).boxed_unsync()))
+}
+
+fn forbidden(refused: Refused) -> Error {
+    Error::new(ErrorKind::PermissionDenied, refused)
+}
+
+/// One of the documented kinds, and the innermost cause as text: outer layers name the URL.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
+fn translate(error: reqwest::Error) -> Error {
+    let mut kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Other };
+    let mut text = "the request cannot be sent".to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = error.to_string();
+        if let Some(error) = error.downcast_ref::<Error>() {
+            kind = kind_of(error).unwrap_or(kind);
+            // What it wraps is not its source, but may be another of its own sort.
+            if let Some(inner) = error.get_ref() {
+                cause = Some(inner);
+                continue;
+            }
+        } else if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_closed() || error.is_canceled())
+        {
+            kind = ErrorKind::ConnectionReset;
+        }
+        cause = error.source();
+    }
+    Error::new(kind, text)
+}
+
+fn kind_of(error: &Error) -> Option<ErrorKind> {
+    match error.kind() {
+        // From the operating system this is a router's word, not a name that does not exist.
+        ErrorKind::HostUnreachable if error.raw_os_error().is_some() => None,
+        kind @ (ErrorKind::PermissionDenied
+        | ErrorKind::HostUnreachable
+        | ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::InvalidData
+        | ErrorKind::TimedOut) => Some(kind),
+        ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected
+        | ErrorKind::UnexpectedEof => Some(ErrorKind::ConnectionReset),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
