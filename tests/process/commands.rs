@@ -82,9 +82,8 @@ async fn a_changed_file_is_taken_up_and_a_bad_one_is_not() {
     relay.api().publish("numbers", 1, 3).await;
     place.write("topics: { numbers: {}, others: {} }\n");
     relay.signal(rustix::process::Signal::HUP);
-    let shown = |topic: &'static str| async {
-        relay.api().get(&format!("/v1/topics/{topic}")).await.status == 200
-    };
+    let shown =
+        async |topic: &str| relay.api().get(&format!("/v1/topics/{topic}")).await.status == 200;
     eventually("the new topic", || async { shown("others").await.then_some(()) }).await;
     place.write("topics: { numbers: {}, others: {}, third: {} }\ntopcs: {}\n");
     relay.signal(rustix::process::Signal::HUP);
