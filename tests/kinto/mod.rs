@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, scaled};
+use crate::support::{Place, relay::SECRET, scaled};
 use python::{Consumer, Kinto};
 
 /// What a change of a record is known by: its id and its `last_modified`.
@@ -25,13 +25,7 @@ async fn every_change_in_a_real_kinto_reaches_a_real_verifier_once_and_in_order(
     world.shown.retain(|(id, _)| id != "record-3");
     world.put(3, 1).await;
 
-    let mut place = Place::new(&config(&consumer.url()));
-    place.env("KINTO_URL", &world.kinto.root());
-    place.env("KINTO_BUCKET", "shop");
-    place.env("KINTO_COLLECTION", "orders");
-    place.env("KINTO_USER", python::USER);
-    place.env("KINTO_PASSWORD", python::PASSWORD);
-    place.env("KINTO_INTERVAL", "50ms");
+    let place = recipe(&world.kinto, &consumer);
     let relay = place.start().await;
     let mut got: Vec<Value> = Vec::new();
     while got.len() < 8 {
@@ -79,7 +73,7 @@ fn check(got: &[Value], shown: &[Change]) {
     for (at, event) in got.iter().enumerate() {
         assert_eq!(event["version"], json!(at + 1), "out of order: {event}");
         assert_eq!(event["stated_version"], event["version"]);
-        assert_eq!(event["topic"], "records");
+        assert_eq!(event["topic"], "orders");
     }
     let got: Vec<Change> = got.iter().map(changed).collect();
     assert_eq!(got, shown, "not the changes that were made, in their order");
@@ -117,11 +111,27 @@ impl World {
     }
 }
 
-/// The recipe as shipped, and a subscription that keeps the order.
-fn config(hook: &str) -> String {
-    let recipe = include_str!("../../config/recipes/kinto.yaml");
-    format!(
-        "{recipe}\nsubscriptions:\n  - name: verifier\n    topic: records\n    from: earliest\n    \
-         concurrency: 1\n    webhook: {{ url: \"{hook}\", secret: {{ env: HOOK_SECRET }} }}\n"
-    )
+/// The recipe as shipped, told only where things are, and to deliver one event at a time.
+fn recipe(kinto: &Kinto, consumer: &Consumer) -> Place {
+    let mut place = Place::new("");
+    let shipped = include_str!("../../config/recipes/kinto.yaml");
+    assert!(shipped.ends_with("      secret: { env: CONSUMER_SECRET }\n"), "{shipped}");
+    place.write_raw(&format!("{shipped}    concurrency: 1\n"));
+    let (data, listen) = (place.path(""), place.base());
+    for (name, value) in [
+        ("MILKRUN_DATA", data.to_str().unwrap()),
+        ("MILKRUN_LISTEN", listen.trim_start_matches("http://")),
+        ("KINTO_URL", kinto.root().as_str()),
+        ("KINTO_BUCKET", "shop"),
+        ("KINTO_COLLECTION", "orders"),
+        ("KINTO_USER", python::USER),
+        ("KINTO_PASSWORD", python::PASSWORD),
+        ("KINTO_PAGE", "3"),
+        ("KINTO_INTERVAL", "50ms"),
+        ("CONSUMER_URL", consumer.url().as_str()),
+        ("CONSUMER_SECRET", SECRET),
+    ] {
+        place.env(name, value);
+    }
+    place
 }
