@@ -61,3 +61,14 @@ async fn a_value_of_the_wrong_kind_names_its_field() {
     refused(&source("soon"), &["interval", "soon"]).await;
     refused("store: sqlite:milkrun.db\nlisten: everywhere\n", &["listen", "everywhere"]).await;
 }
+
+#[tokio::test]
+async fn the_first_configuration_of_the_readme_is_good() {
+    let readme = include_str!("../../README.md");
+    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let mut place = Place::new("");
+    place.write_raw(yaml.unwrap());
+    place.env("BILLING_SECRET", SECRET);
+    let end = place.run(&["check", "-c", place.config().to_str().unwrap()]).await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+}
