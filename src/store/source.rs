@@ -43,6 +43,8 @@ pub struct SourceState {
     pub status: SourceStatus,
     /// Compared by every progress.
     pub fence: Fence,
+    /// What the stored cursor is good for; empty: it was set by hand and is good for any.
+    pub contract: String,
     /// Where the next walk starts: JSON, opaque here. `None`: the first walk.
     pub cursor: Option<String>,
     /// Where the walk under way is: JSON, opaque here.
@@ -65,6 +67,14 @@ pub struct SourceState {
     pub rejected: u64,
     /// When it was removed.
     pub removed_at: Option<Micros>,
+}
+
+impl SourceState {
+    /// Whether the stored cursor can be used by a source with this contract.
+    #[must_use]
+    pub fn accepts(&self, contract: &str) -> bool {
+        self.cursor.is_none() || self.contract.is_empty() || self.contract == contract
+    }
 }
 
 /// What one page, one failed poll, or the end of a walk changes. Fields that are `None` stay.

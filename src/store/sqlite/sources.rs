@@ -36,6 +36,7 @@ fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
         topic: name(row, 2, "topics")?,
         status: status(row.get(3))?,
         fence: unsigned(row, 4),
+        contract: row.get(16),
         cursor: row.get(5),
         mark: row.get(6),
         mark_at: Micros(row.get(7)),
@@ -113,9 +114,8 @@ async fn renew(
     row: &SqliteRow,
 ) -> Result<(), StoreError> {
     let known = state(row)?;
-    let (contract, config_hash): (&str, &str) = (row.get(16), row.get(17));
-    // An empty contract was put there with a cursor set by hand: it is good for the next one.
-    if !contract.is_empty() && contract != new.contract && known.cursor.is_some() {
+    let config_hash: &str = row.get(17);
+    if !known.accepts(&new.contract) {
         return Err(StoreError::Conflict(format!(
             "source `{}` has a cursor that was stored for another kind, URL or cursor rule; \
              set a cursor (or `none`) before it is used",

@@ -1,5 +1,7 @@
 //! Subscriptions and what an operator does to them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use sqlx::{
     Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
@@ -104,7 +106,7 @@ pub(super) async fn since(
         [row] => Some(row.get(0)),
         _ => None,
     };
-    let mut positions: std::collections::HashMap<i64, Vec<PositionSummary>> = Default::default();
+    let mut positions: HashMap<i64, Vec<PositionSummary>> = HashMap::new();
     if !rows.is_empty() {
         for (subscription, summary) in summaries(&mut conn, one).await? {
             positions.entry(subscription).or_default().push(summary);
@@ -157,7 +159,7 @@ pub(super) async fn put(
     now: Micros,
 ) -> Result<Subscription, StoreError> {
     let topics = new.topics.iter().map(|topic| Ok(desk.memory.topic(topic)?.state.id));
-    let topics: Vec<i64> = topics.collect::<Result<_, StoreError>>()?;
+    let topics: BTreeSet<i64> = topics.collect::<Result<_, StoreError>>()?;
     let id = match one(&mut desk.conn, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
         Err(error) => return Err(error),
@@ -209,7 +211,7 @@ async fn renew(
     desk: &mut Desk,
     new: &NewSubscription,
     known: &Subscription,
-    topics: &[i64],
+    topics: &BTreeSet<i64>,
 ) -> Result<i64, StoreError> {
     let edit = desk.next_edit();
     let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \

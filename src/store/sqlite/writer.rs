@@ -25,12 +25,16 @@ const WAL_MAX_BYTES: u64 = 128 << 20;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// Something done at the desk in its turn.
+pub(super) type Work = Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>;
+
 /// What is asked of the writer.
+#[expect(clippy::large_enum_variant, reason = "nearly every operation is of the large kind")]
 pub(super) enum Op {
     /// Decided in memory and committed with others.
     Hot(Hot),
     /// Has a transaction of its own.
-    Cold(Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>),
+    Cold(Work),
     /// Nothing more will come.
     Close(oneshot::Sender<()>),
 }
@@ -150,7 +154,9 @@ impl Desk {
     /// whole, one by one, so that only the guilty one fails.
     async fn group(&mut self, ops: Vec<Hot>) {
         if self.recover().await.is_err() {
-            ops.into_iter().for_each(|op| op.refuse(StoreError::Unknown(None)));
+            for op in ops {
+                op.refuse(StoreError::Unknown(None));
+            }
             return;
         }
         let plan = Plan::of(&self.memory, ops);
@@ -169,13 +175,7 @@ impl Desk {
                     match self.write(&plan).await {
                         Ok(()) => self.finish(plan),
                         Err(Failed::Statement(error)) => plan.refuse(error),
-                        Err(Failed::Commit) => {
-                            plan.refuse(StoreError::Unknown(None));
-                            if self.recover().await.is_err() {
-                                // The rest finds the desk unsound and is refused in its turn.
-                                tracing::error!("the database could not be read back");
-                            }
-                        }
+                        Err(Failed::Commit) => plan.refuse(StoreError::Unknown(None)),
                     }
                 }
             }
@@ -211,6 +211,11 @@ impl Desk {
             Err(error) => {
                 tracing::error!(%error, "a commit failed; its outcome is read back from the file");
                 self.sound = false;
+                if self.recover().await.is_err() {
+                    tracing::error!(
+                        "the file could not be read back; the next operation tries again"
+                    );
+                }
                 Err(StoreError::Unknown(Some(error)))
             }
         }

@@ -1,0 +1,266 @@
+//! All that one HTTP source is told, with its secrets resolved.
+
+use std::{fmt, time::Duration};
+
+use siphasher::sip128::SipHasher13;
+use url::Url;
+
+use super::rules::{
+    CursorRule, Emit, FieldKind, IdRule, Lost, Overlap, Pages, Start, Stop, TextRule, TimeRule,
+};
+use crate::Listed;
+
+/// One HTTP source. Its `Debug` text shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// What is asked, `http` or `https`, without userinfo.
+    pub url: Url,
+    /// Query parameters of the first request.
+    pub query: Vec<Param>,
+    /// Request headers.
+    pub headers: Vec<Param>,
+    /// Credentials.
+    pub auth: Auth,
+    /// The path to the array of items; empty: the whole body.
+    pub items: String,
+    /// What makes an item known.
+    pub id: IdRule,
+    /// CloudEvents `source`; by default the URL without userinfo, query and fragment.
+    pub source: Option<String>,
+    /// CloudEvents `type`; by default [`Spec::default_kind`].
+    pub kind: Option<TextRule>,
+    /// The `type` of an item that has none by its rule, `TOPIC.event`.
+    pub default_kind: String,
+    /// CloudEvents `time`.
+    pub time: Option<TimeRule>,
+    /// CloudEvents `partitionkey`.
+    pub key: Option<TextRule>,
+    /// CloudEvents `subject`.
+    pub subject: Option<TextRule>,
+    /// In which order the producer lists.
+    pub listed: Listed,
+    /// Where the next walk starts.
+    pub cursor: CursorRule,
+    /// How the next page is found.
+    pub pages: Pages,
+    /// When a walk ends.
+    pub stop: Stop,
+    /// What the first run takes.
+    pub start: Start,
+    /// What happens when the cursor is lost.
+    pub lost: Lost,
+    /// What is read again.
+    pub overlap: Option<Overlap>,
+    /// When an item is an event.
+    pub emit: Emit,
+    /// Whether `ETag` and `Last-Modified` are used.
+    pub validators: bool,
+    /// One deadline over connecting, sending and the whole answer.
+    pub timeout: Duration,
+    /// Bounds of one page.
+    pub limits: Limits,
+}
+
+/// A query parameter or header.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Whether the value must not be shown.
+    pub secret: bool,
+}
+
+impl Param {
+    /// One that may be shown.
+    pub fn plain(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into(), secret: false }
+    }
+
+    /// One whose value must not be shown.
+    pub fn secret(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into(), secret: true }
+    }
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if self.secret { "***" } else { self.value.as_str() };
+        write!(f, "{}={value:?}", self.name)
+    }
+}
+
+/// A text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How the producer is shown who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `Authorization: Bearer …`
+    Bearer(Secret),
+    /// `Authorization: Basic …` (RFC 7617)
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A key in a header or a query parameter.
+    ApiKey {
+        /// Where it goes.
+        into: Credential,
+        /// A word before it, set apart by a space.
+        prefix: Option<String>,
+        /// The key.
+        value: Secret,
+    },
+}
+
+/// Where an API key goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// Into this header.
+    Header(String),
+    /// Into this query parameter.
+    Query(String),
+}
+
+/// Bounds of one page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes as they come over the wire.
+    pub wire_bytes_max: usize,
+    /// Bytes after decompression, counted while decompressing.
+    pub decoded_bytes_max: usize,
+    /// Items.
+    pub items_max: usize,
+    /// Bytes of one item; larger ones are rejected.
+    pub item_bytes_max: usize,
+    /// Nesting of the JSON text.
+    pub depth_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wire_bytes_max: 16 << 20,
+            decoded_bytes_max: 32 << 20,
+            items_max: 10_000,
+            item_bytes_max: 1 << 20,
+            depth_max: 64,
+        }
+    }
+}
+
+/// What in a [`Spec`] does not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {problem}")]
+pub struct SpecError {
+    /// The field, as `cursor.max_field.path`.
+    pub field: &'static str,
+    /// What was expected.
+    pub problem: String,
+}
+
+impl Spec {
+    /// The defaults, for a list at `url` whose items have their id at the path `id`.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            query: Vec::new(),
+            headers: Vec::new(),
+            auth: Auth::None,
+            items: String::new(),
+            id: IdRule::Path("id".into()),
+            source: None,
+            kind: None,
+            default_kind: "event".into(),
+            time: None,
+            key: None,
+            subject: None,
+            listed: Listed::OldestFirst,
+            cursor: CursorRule::None,
+            pages: Pages::None,
+            stop: Stop::default(),
+            start: Start::Earliest,
+            lost: Lost::Fail,
+            overlap: None,
+            emit: Emit::Once,
+            validators: true,
+            timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// Names the first field that does not go with the others.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let wrong = |field, problem: &str| Err(SpecError { field, problem: problem.into() });
+        if !matches!(self.url.scheme(), "http" | "https") || !self.url.has_host() {
+            return wrong("url", "expected an http or https URL with a host");
+        }
+        if !self.url.username().is_empty() || self.url.password().is_some() {
+            return wrong("url", "has a user or password: expected them in `auth`");
+        }
+        if self.timeout.is_zero() {
+            return wrong("timeout", "expected more than zero");
+        }
+        if self.stop.max_pages == 0 {
+            return wrong("stop.max_pages", "expected at least 1");
+        }
+        if matches!(&self.id, IdRule::Paths(paths) if paths.is_empty()) {
+            return wrong("id", "expected at least one path");
+        }
+        let timed =
+            matches!(&self.cursor, CursorRule::MaxField(field) if field.kind == FieldKind::Time);
+        if matches!(self.overlap, Some(Overlap::Period(_))) && !timed {
+            return wrong(
+                "overlap",
+                "a length of time needs `cursor: { max_field: { kind: time } }`",
+            );
+        }
+        if matches!(self.start, Start::Ago(_)) && !timed && self.time.is_none() {
+            return wrong(
+                "start",
+                "a length of time needs `time`, or `cursor: { max_field: { kind: time } }`",
+            );
+        }
+        let sent = !matches!(&self.cursor, CursorRule::None);
+        if matches!(self.start, Start::Cursor(_)) && !sent {
+            return wrong("start.cursor", "needs a `cursor` other than `none`");
+        }
+        Ok(())
+    }
+
+    /// Identifies kind, URL and cursor rule: a stored cursor is good for one contract only.
+    #[must_use]
+    pub fn contract(&self) -> String {
+        hash(&format!("http {} {:?}", self.url, self.cursor))
+    }
+
+    /// Identifies the whole configuration but the values of secrets.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hash(&format!("{self:?}"))
+    }
+}
+
+/// 128 bits in hex of a text.
+fn hash(text: &str) -> String {
+    let value = SipHasher13::new().hash(text.as_bytes());
+    format!("{:032x}", value.as_u128())
+}

@@ -1,0 +1,13 @@
+//! What is tested from outside: the store contract, the built binary, real servers, and the shape
+//! of the source.
+//!
+//! `scripts/test` runs these in their short form; `MILKRUN_FULL=1` asks for the full counts.
+
+mod support;
+
+mod flow;
+mod input;
+mod kinto;
+mod process;
+mod store;
+mod structure;

@@ -1,0 +1,154 @@
+//! Sources: progress, journal, fences.
+
+use std::sync::Arc;
+
+use milkrun::{
+    event::Topic,
+    settings::TopicSettings,
+    store::{
+        Append, NewEvent, NewRejected, NewSource, Placed, SourceProgress, SourceState,
+        SourceStatus, Steer, Store, StoreError,
+    },
+};
+
+use super::{Bench, NOW, all, events, later, name, source, with_topic};
+
+async fn with_source(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, SourceState) {
+    let (store, topic) = with_topic(bench, TopicSettings::default()).await;
+    let state = store.put_source(&source(&topic), NOW).await.unwrap();
+    (store, topic, state)
+}
+
+async fn save(
+    store: &Arc<dyn Store>,
+    topic: &Topic,
+    events: Vec<NewEvent>,
+    progress: SourceProgress,
+) -> Result<Vec<Placed>, StoreError> {
+    let append = Append { topic: topic.clone(), events, progress: Some(progress), now: NOW };
+    store.append(append).await
+}
+
+fn progress(state: &SourceState) -> SourceProgress {
+    SourceProgress { source: state.id, fence: state.fence, ..SourceProgress::default() }
+}
+
+fn ids(events: &[NewEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.id.as_str()).collect()
+}
+
+pub async fn a_stale_source_changes_nothing(bench: &dyn Bench) {
+    let (store, topic, source) = with_source(bench).await;
+    store.steer_source(&source.name, Steer::Pause, NOW).await.unwrap();
+    let stale = SourceProgress { cursor: Some("9".into()), ..progress(&source) };
+    let refused = save(&store, &topic, events([1, 2]), stale).await;
+    assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
+    assert!(all(&store, &topic).await.is_empty());
+    let after = store.source(&source.name).await.unwrap();
+    assert_eq!((after.cursor, after.appended), (None, 0));
+}
+
+pub async fn progress_and_events_are_one(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let page = SourceProgress { mark: Some(Some("page 2".into())), ..progress(&state) };
+    save(&store, &topic, events([1, 2]), page).await.unwrap();
+    let marked = store.source(&state.name).await.unwrap();
+    assert_eq!((marked.mark.as_deref(), marked.mark_at), (Some("page 2"), NOW));
+    assert_eq!((marked.cursor, marked.walks), (None, 0));
+    let end = SourceProgress {
+        mark: Some(None),
+        cursor: Some("4".into()),
+        complete: true,
+        report: Some("{}".into()),
+        next_poll: Some(later(60)),
+        ..progress(&state)
+    };
+    save(&store, &topic, events([2, 3, 4]), end).await.unwrap();
+    let done = store.source(&state.name).await.unwrap();
+    assert_eq!((done.mark, done.cursor.as_deref(), done.walks), (None, Some("4"), 1));
+    assert_eq!((done.appended, done.duplicates, done.next_poll), (4, 1, later(60)));
+    // An event that is refused takes the cursor with it.
+    bench.refuse_events_with("\"id\":\"5\"").await;
+    let lost = SourceProgress { cursor: Some("5".into()), ..progress(&state) };
+    assert!(save(&store, &topic, events([5]), lost).await.is_err());
+    assert_eq!(store.source(&state.name).await.unwrap().cursor.as_deref(), Some("4"));
+}
+
+pub async fn the_journal_gives_the_last_listed_first(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    for page in [[6, 5], [4, 3], [2, 1]] {
+        let page = SourceProgress { journal: events(page), ..progress(&state) };
+        save(&store, &topic, Vec::new(), page).await.unwrap();
+    }
+    assert!(all(&store, &topic).await.is_empty(), "journaled events have no version yet");
+    store.close().await;
+    drop(store);
+    let store = bench.open().await;
+    assert_eq!(store.source(&state.name).await.unwrap().journaled, 6);
+    for (chunk, left) in [(4, 2), (2, 0)] {
+        let batch = store.journal(&state.name, chunk).await.unwrap();
+        let done = SourceProgress { journal_done: batch.len(), ..progress(&state) };
+        save(&store, &topic, batch, done).await.unwrap();
+        assert_eq!(store.source(&state.name).await.unwrap().journaled, left);
+    }
+    let numbered: Vec<String> = all(&store, &topic).await.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(numbered, ["1", "2", "3", "4", "5", "6"]);
+}
+
+pub async fn an_abandoned_journal_is_empty(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let page = SourceProgress { journal: events([3, 2]), ..progress(&state) };
+    save(&store, &topic, Vec::new(), page).await.unwrap();
+    let anew = SourceProgress { journal_clear: true, journal: events([9, 8]), ..progress(&state) };
+    save(&store, &topic, Vec::new(), anew).await.unwrap();
+    assert_eq!(ids(&store.journal(&state.name, 10).await.unwrap()), ["8", "9"]);
+    let changed = NewSource { config_hash: "2".into(), ..source(&topic) };
+    store.put_source(&changed, NOW).await.unwrap();
+    assert!(store.journal(&state.name, 10).await.unwrap().is_empty());
+}
+
+pub async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let end = SourceProgress { cursor: Some("4".into()), ..progress(&state) };
+    save(&store, &topic, Vec::new(), end).await.unwrap();
+    let other = NewSource {
+        contract: "http https://other.example last_id".into(),
+        config_hash: "2".into(),
+        ..source(&topic)
+    };
+    let refused = store.put_source(&other, NOW).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.steer_source(&state.name, Steer::Cursor(Some("7".into())), NOW).await.unwrap();
+    let taken = store.put_source(&other, NOW).await.unwrap();
+    assert_eq!(taken.cursor.as_deref(), Some("7"));
+    assert!(taken.fence > state.fence);
+}
+
+pub async fn rejected_items_are_bounded(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    for page in 0..3 {
+        let item = |n: i32| NewRejected { reason: format!("{page}-{n}"), item: b"{}".to_vec() };
+        let page = SourceProgress { rejected: (0..600).map(item).collect(), ..progress(&state) };
+        save(&store, &topic, Vec::new(), page).await.unwrap();
+    }
+    let kept = store.rejected(&state.name, 5_000).await.unwrap();
+    assert_eq!(kept.len(), 1_000);
+    assert_eq!(kept[0].reason, "2-599");
+    assert_eq!(store.source(&state.name).await.unwrap().rejected, 1_800);
+}
+
+pub async fn steering_raises_the_fence(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let who = name("shop");
+    let mut changes = store.changes();
+    changes.mark_unchanged();
+    let polled = store.steer_source(&who, Steer::Poll, NOW).await.unwrap();
+    assert_eq!((polled.fence, polled.next_poll), (state.fence, NOW));
+    assert!(changes.has_changed().unwrap());
+    let paused = store.steer_source(&who, Steer::Pause, NOW).await.unwrap();
+    assert_eq!((paused.fence, paused.status), (state.fence + 1, SourceStatus::Paused));
+    let removed = store.steer_source(&who, Steer::Remove, NOW).await.unwrap();
+    assert_eq!((removed.status, removed.removed_at), (SourceStatus::Removed, Some(NOW)));
+    let found = store.put_source(&source(&topic), NOW).await.unwrap();
+    assert_eq!((found.status, found.id), (SourceStatus::Active, state.id));
+}

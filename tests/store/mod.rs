@@ -1,0 +1,192 @@
+//! The store contract: one suite of cases, held against every backend.
+//!
+//! A case knows a [`Bench`] and the `Store` trait only. A second backend adds an implementation of
+//! [`Bench`] and one more line in [`contract`].
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use milkrun::{
+    event::{Data, Event, Micros, Name, Topic, Version},
+    settings::{SubscriptionSettings, TopicSettings},
+    store::{
+        Append, NewEvent, NewSource, NewSubscription, Origin, Placed, Read, StartFrom, Store,
+        StoreError, Subscription,
+    },
+};
+
+mod fences;
+mod log;
+mod positions;
+mod retention;
+mod sqlite;
+
+/// A backend under test: opened, broken and opened again.
+#[async_trait::async_trait]
+pub trait Bench: Send + Sync {
+    /// Opens the store, the second time with what the first left.
+    async fn open(&self) -> Arc<dyn Store>;
+    /// From now on storing an event whose attributes contain `text` fails.
+    async fn refuse_events_with(&self, text: &str);
+    /// From now on every COMMIT of a transaction that stored an event fails (or no longer).
+    async fn fail_commits(&self, fail: bool);
+}
+
+macro_rules! contract {
+    ($backend:path: $($module:ident :: $case:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let bench = $backend().await;
+                $module::$case(&bench).await;
+            }
+        )*
+    };
+}
+
+mod on_sqlite {
+    use super::{fences, log, positions, retention, sqlite::bench};
+
+    contract!(bench:
+        log::versions_have_no_gap_however_many_write,
+        log::recorded_never_falls,
+        log::a_known_event_answers_with_its_version,
+        log::equal_events_in_one_group_are_one,
+        log::a_failing_operation_fails_alone,
+        log::a_failed_commit_is_unknown_and_safe_to_repeat,
+        log::reads_stop_at_their_limits,
+        log::a_reader_is_woken,
+        log::what_was_stored_is_there_after_a_restart,
+        log::a_new_epoch_begins_behind_the_head,
+        log::a_moment_is_found,
+        log::a_topic_in_use_is_not_deleted,
+        log::data_comes_back_byte_for_byte,
+        fences::a_stale_source_changes_nothing,
+        fences::progress_and_events_are_one,
+        fences::the_journal_gives_the_last_listed_first,
+        fences::an_abandoned_journal_is_empty,
+        fences::a_changed_contract_wants_a_cursor,
+        fences::rejected_items_are_bounded,
+        fences::steering_raises_the_fence,
+        positions::a_settlement_is_kept,
+        positions::a_stale_settlement_changes_nothing,
+        positions::settlements_in_one_group_keep_their_order,
+        positions::dead_letters_are_redriven,
+        positions::a_rewind_drops_what_is_open,
+        positions::a_delivery_clears_its_dead_letter,
+        positions::a_deleted_subscription_lets_go,
+        positions::names_are_taken_once,
+        positions::a_subscription_of_the_file_keeps_its_place,
+        positions::changes_are_listed_by_their_number,
+        positions::attempts_are_found,
+        retention::age_and_count_let_go,
+        retention::what_is_owed_stays,
+        retention::the_cap_lets_go_of_what_is_owed_and_says_so,
+        retention::owed_has_an_end,
+        retention::a_dead_letter_keeps_its_event,
+        retention::known_events_are_forgotten_after_the_window,
+        retention::a_deleted_topic_is_cleared,
+    );
+}
+
+/// A moment that all cases start from.
+pub const NOW: Micros = Micros(1_800_000_000_000_000);
+
+/// A name.
+pub fn name(text: &str) -> Name {
+    text.parse().expect("a valid name")
+}
+
+/// The events with these ids.
+pub fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
+    let event = |id: u64| NewEvent {
+        source: "/test".into(),
+        id: id.to_string(),
+        attributes: format!(r#"{{"id":"{id}","source":"/test","type":"t"}}"#),
+        data: Data::Json(Bytes::from(format!("{{\"n\": {id}}}"))),
+    };
+    ids.into_iter().map(event).collect()
+}
+
+/// Appends events with these ids at `NOW`.
+pub async fn append(
+    store: &Arc<dyn Store>,
+    topic: &Topic,
+    ids: impl IntoIterator<Item = u64>,
+) -> Result<Vec<Placed>, StoreError> {
+    append_at(store, topic, ids, NOW).await
+}
+
+/// Appends events with these ids at a moment.
+pub async fn append_at(
+    store: &Arc<dyn Store>,
+    topic: &Topic,
+    ids: impl IntoIterator<Item = u64>,
+    now: Micros,
+) -> Result<Vec<Placed>, StoreError> {
+    let events = events(ids);
+    store.append(Append { topic: topic.clone(), events, progress: None, now }).await
+}
+
+/// A store with one topic.
+pub async fn with_topic(bench: &dyn Bench, settings: TopicSettings) -> (Arc<dyn Store>, Topic) {
+    let store = bench.open().await;
+    let topic = name("orders");
+    store.put_topic(&topic, &settings, NOW).await.expect("a topic");
+    (store, topic)
+}
+
+/// All versions and ids of a topic, read page by page from the start.
+pub async fn all(store: &Arc<dyn Store>, topic: &Topic) -> Vec<(u64, String)> {
+    let mut found: Vec<(u64, String)> = Vec::new();
+    loop {
+        let after = Version(found.last().map_or(0, |(version, _)| *version));
+        let page = store.read(topic, Read::after(after)).await.expect("a page");
+        if page.events.is_empty() {
+            return found;
+        }
+        found.extend(page.events.iter().map(|event| (event.version.0, id_of(event))));
+    }
+}
+
+/// The id of an event.
+pub fn id_of(event: &Event) -> String {
+    event.attribute("id").expect("an id")
+}
+
+/// A subscription from the start of a topic.
+pub async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subscription {
+    let new = NewSubscription {
+        name: name(who),
+        origin: Origin::Api,
+        topics: vec![topic.clone()],
+        from: StartFrom::Earliest,
+        settings: SubscriptionSettings::new("https://example.com/hook".into(), Vec::new()),
+    };
+    store.put_subscription(&new, NOW).await.expect("a subscription")
+}
+
+/// A source of a topic.
+pub fn source(topic: &Topic) -> NewSource {
+    NewSource {
+        name: name("shop"),
+        topic: topic.clone(),
+        contract: "http https://shop.example last_id".into(),
+        config_hash: "1".into(),
+    }
+}
+
+/// `NOW` and some seconds.
+pub fn later(seconds: u64) -> Micros {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+/// Trims until there is nothing more; every step is one piece.
+pub async fn trim_all(store: &Arc<dyn Store>, now: Micros) {
+    for _ in 0..1_000 {
+        if !store.trim(now).await.expect("a trim") {
+            return;
+        }
+    }
+    panic!("trimming does not end");
+}
