@@ -114,6 +114,8 @@ pub struct Worker {
     records: Vec<Attempt>,
     retries: usize,
     retry_was_last: bool,
+    /// Whether the last look wanted one more place in flight than there was.
+    refused: bool,
     busy: Busy,
     merge_wanted: bool,
     /// The endpoint is gone or given up; nothing starts until an order says otherwise.
@@ -165,6 +167,7 @@ impl Worker {
             records: Vec::new(),
             retries: 0,
             retry_was_last: false,
+            refused: false,
             busy: Busy::default(),
             merge_wanted: false,
             disabled: false,
@@ -177,10 +180,17 @@ impl Worker {
     pub async fn step(&mut self) -> Step {
         let endpoint = self.endpoint.clone();
         // Registered before looking.
-        let woken = endpoint.woken();
+        let was_refused = std::mem::take(&mut self.refused);
+        let woken = endpoint.woken(was_refused);
         let head = *self.head.borrow_and_update();
         let now = self.tools.clock.now();
         self.look(now, head);
+        match (was_refused, self.refused) {
+            // A place may have fallen free before anybody was registered.
+            (false, true) => return Step::Went,
+            (true, false) => endpoint.pass_on(),
+            _ => {}
+        }
         let stopping = self.tools.soft.is_cancelled();
         if stopping && self.under_way.is_empty() && !self.window.is_unsaved() {
             return Step::Done;
@@ -258,7 +268,10 @@ impl Worker {
         if matches!(leave, Leave::Free(_)) && !retry_first && !may_new {
             return false;
         }
-        let Some(mut place) = self.endpoint.place(self.position) else { return false };
+        let Some(mut place) = self.endpoint.place(self.position) else {
+            self.refused = true;
+            return false;
+        };
         let Some((version, event)) = self.pick(leave, now, may_new, retry_first) else {
             return false;
         };
