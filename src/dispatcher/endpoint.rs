@@ -95,7 +95,7 @@ impl Endpoint {
                 if let Some(waiting) = &waiting {
                     waiting.places.freed.notified().await;
                 } else {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {

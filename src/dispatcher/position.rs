@@ -99,6 +99,15 @@ struct Busy {
     merging: bool,
 }
 
+/// How the last attempts to start something went.
+#[derive(Default)]
+struct Last {
+    /// What was started was a retry.
+    was_retry: bool,
+    /// There was no place in flight.
+    was_refused: bool,
+}
+
 /// Holds one position.
 pub struct Worker {
     tools: Tools,
@@ -113,9 +122,7 @@ pub struct Worker {
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     records: Vec<Attempt>,
     retries: usize,
-    retry_was_last: bool,
-    /// Whether the last look wanted one more place in flight than there was.
-    refused: bool,
+    last: Last,
     busy: Busy,
     merge_wanted: bool,
     /// The endpoint is gone or given up; nothing starts until an order says otherwise.
@@ -166,8 +173,7 @@ impl Worker {
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
             retries: 0,
-            retry_was_last: false,
-            refused: false,
+            last: Last::default(),
             busy: Busy::default(),
             merge_wanted: false,
             disabled: false,
@@ -180,12 +186,12 @@ impl Worker {
     pub async fn step(&mut self) -> Step {
         let endpoint = self.endpoint.clone();
         // Registered before looking.
-        let was_refused = std::mem::take(&mut self.refused);
+        let was_refused = std::mem::take(&mut self.last.was_refused);
         let woken = endpoint.woken(was_refused);
         let head = *self.head.borrow_and_update();
         let now = self.tools.clock.now();
         self.look(now, head);
-        match (was_refused, self.refused) {
+        match (was_refused, self.last.was_refused) {
             // A place may have fallen free before anybody was registered.
             (false, true) => return Step::Went,
             (true, false) => endpoint.pass_on(),
@@ -264,12 +270,12 @@ impl Worker {
         }
         let retries_max = (settings.concurrency / 4).max(1);
         let retry_first =
-            may_retry && self.retries < retries_max && !(self.retry_was_last && may_new);
+            may_retry && self.retries < retries_max && !(self.last.was_retry && may_new);
         if matches!(leave, Leave::Free(_)) && !retry_first && !may_new {
             return false;
         }
         let Some(mut place) = self.endpoint.place(self.position) else {
-            self.refused = true;
+            self.last.was_refused = true;
             return false;
         };
         let Some((version, event)) = self.pick(leave, now, may_new, retry_first) else {
@@ -305,7 +311,7 @@ impl Worker {
         let prior = self.window.exception(version);
         let is_retry = prior.is_some();
         self.retries += usize::from(is_retry);
-        self.retry_was_last = is_retry;
+        self.last.was_retry = is_retry;
         self.tools.metrics.in_flight.inc();
         let flight = Flight {
             store: self.tools.store.clone(),
