@@ -223,7 +223,7 @@ impl Store for Interposed {
     }
 
     fn trace(&self, attempts: Vec<Attempt>) {
-        self.inner.trace(attempts)
+        self.inner.trace(attempts);
     }
 
     async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
@@ -239,7 +239,7 @@ impl Store for Interposed {
     }
 
     async fn close(&self) {
-        self.inner.close().await
+        self.inner.close().await;
     }
 }
 
