@@ -26,16 +26,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `soft`, then lets requests under way end, until `hard`.
 ///
-/// Long polls and streams end by the token in the router's state, which should be `soft` too.
-///
-/// # Errors
-/// None at present; a connection that cannot be taken is waited out.
+/// Long polls and streams end by the token in the router's state, which should be `soft` too. A
+/// connection that cannot be taken is logged and waited out.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     soft: CancellationToken,
     hard: CancellationToken,
-) -> io::Result<()> {
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -57,7 +55,6 @@ pub async fn serve(
         () = graceful.shutdown() => {}
         () = hard.cancelled() => {}
     }
-    Ok(())
 }
 
 async fn accept(
