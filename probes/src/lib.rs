@@ -5,12 +5,16 @@
 //! to remember between two pages of a walk is in the [`Mark`]; everything it has to remember
 //! between two walks is in the [`Cursor`]. Both are plain JSON, kept by whoever calls.
 
+mod budget;
+mod extract;
 pub mod http;
 pub mod period;
 mod shape;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use self::budget::{Budget, Held};
 
 /// The network as it is handed in: guarded, without redirects. Its errors are told apart by
 /// [`std::io::ErrorKind`]: `PermissionDenied` (a forbidden address), `HostUnreachable` (no such
@@ -67,7 +71,7 @@ pub struct Gap {
 }
 
 /// One page of a walk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Page {
     /// What is new on it, in listed order (without what the cursor's edge knows).
     pub drafts: Vec<Draft>,
@@ -79,6 +83,29 @@ pub struct Page {
     pub next: Next,
     /// What the producer said about being asked.
     pub pace: Pace,
+    /// How the request and its answer looked.
+    pub exchange: Option<Exchange>,
+    /// The page's share of the memory of all pages: to be kept as long as its drafts.
+    pub held: Option<Held>,
+}
+
+/// A request and its answer as they may be shown: secrets are `***`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Exchange {
+    /// `GET`
+    pub method: String,
+    /// With its query.
+    pub url: String,
+    /// Request headers.
+    pub headers: Vec<(String, String)>,
+    /// The status, if there was an answer.
+    pub status: Option<u16>,
+    /// The media type of the answer.
+    pub content_type: String,
+    /// Bytes of the body, decoded.
+    pub bytes: usize,
+    /// Items on the page.
+    pub items: usize,
 }
 
 /// What follows a page.
@@ -152,6 +179,10 @@ pub struct Failure {
     pub cursor: Option<Cursor>,
     /// Whether the mark is of no use any more: the next poll starts anew from the cursor.
     pub restart: bool,
+    /// A hole to be recorded although no walk is complete.
+    pub gap: Option<Box<Gap>>,
+    /// How the request looked, if one was sent.
+    pub exchange: Option<Box<Exchange>>,
 }
 
 /// Kinds of failure: the `reason` of logs, metrics and reports.
@@ -202,13 +233,14 @@ pub trait Probe: Send + Sync {
     fn listed(&self) -> Listed;
 
     /// Makes one request: the page at `mark`, or the first one after `cursor` (`None`: the first
-    /// walk ever). `now` is used for `start` and `overlap` only.
+    /// walk ever). `now` is used for `start`, for times in the future and for `Retry-After` only.
     ///
     /// # Errors
     /// A [`Failure`] when there is no page; nothing of it may be kept but `Failure::cursor`.
     async fn page(
         &self,
         network: &Network,
+        budget: &Budget,
         cursor: Option<&Cursor>,
         mark: Option<&Mark>,
         now: jiff::Timestamp,

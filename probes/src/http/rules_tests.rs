@@ -9,6 +9,7 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn same<T: DeserializeOwned + Serialize>(value: Value) {
     let rule: T = read(value.clone()).unwrap();
     assert_eq!(serde_json::to_value(&rule).unwrap(), value);

@@ -1,0 +1,331 @@
+//! Reading JSON by path on its own text: what is found are slices of the page, never copies.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserializer as _,
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// A path to a value: `data.orders` or, as RFC 6901 has it, `/data/orders`; empty: the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Path {
+    text: String,
+    segments: Vec<String>,
+}
+
+impl Path {
+    pub(crate) fn new(text: &str) -> Self {
+        let segments = if let Some(pointer) = text.strip_prefix('/') {
+            pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
+        } else if text.is_empty() {
+            Vec::new()
+        } else {
+            text.split('.').map(str::to_owned).collect()
+        };
+        Self { text: text.to_owned(), segments }
+    }
+
+    /// The value at this path of the JSON text `json`, `None` when there is none.
+    pub(crate) fn find<'a>(
+        &self,
+        json: &'a str,
+    ) -> Result<Option<&'a RawValue>, serde_json::Error> {
+        let whole: &'a RawValue = serde_json::from_str(json)?;
+        descend(whole, &self.segments)
+    }
+
+    /// The value at this path of an item whose fields were read already.
+    pub(crate) fn of<'a>(&self, item: &Fields<'a>) -> Option<&'a RawValue> {
+        let Some((first, rest)) = self.segments.split_first() else { return Some(item.whole) };
+        let (_, field) = item.fields.iter().rfind(|(name, _)| name == first)?;
+        // The page was checked as a whole, so its parts are valid JSON.
+        descend(field, rest).ok().flatten()
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The fields of an object, each as its text.
+pub(crate) struct Fields<'a> {
+    whole: &'a RawValue,
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the outermost fields of `whole`; a value that is no object has none.
+    pub(crate) fn of(whole: &'a RawValue) -> Self {
+        let fields = if whole.get().starts_with('{') {
+            serde_json::Deserializer::from_str(whole.get()).deserialize_map(All).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Self { whole, fields }
+    }
+
+    pub(crate) fn raw(&self) -> &'a str {
+        self.whole.get()
+    }
+
+    /// The names of the fields, for a person.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<&str> = self.fields.iter().take(12).map(|(name, _)| &**name).collect();
+        let more = if self.fields.len() > 12 { ", …" } else { "" };
+        format!("`{}`{more}", names.join("`, `"))
+    }
+}
+
+/// What a JSON text is, for a person.
+pub(crate) fn kind_of(json: &str) -> &'static str {
+    match json.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a text",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// A text, number or boolean as text; `None` for null, objects and arrays.
+pub(crate) fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
+    match value.get().as_bytes().first()? {
+        b'{' | b'[' | b'n' => None,
+        b'"' => serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned),
+        _ => Some(Cow::Borrowed(value.get())),
+    }
+}
+
+/// The values of an array, at most `max` and one more.
+pub(crate) fn array(json: &str, max: usize) -> Result<Vec<&RawValue>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    reader.deserialize_seq(Elements { max })
+}
+
+/// Whether arrays and objects are nested deeper than `max`. Looks at brackets outside of texts
+/// only, so it holds for every JSON text and costs no stack.
+pub(crate) fn deeper_than(json: &[u8], max: usize) -> bool {
+    let (mut depth, mut text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            _ if text => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+fn descend<'a>(
+    mut value: &'a RawValue,
+    segments: &[String],
+) -> Result<Option<&'a RawValue>, serde_json::Error> {
+    for segment in segments {
+        let mut reader = serde_json::Deserializer::from_str(value.get());
+        let found = match value.get().as_bytes().first() {
+            Some(b'{') => reader.deserialize_map(Field(segment))?,
+            Some(b'[') => match segment.parse() {
+                Ok(index) => reader.deserialize_seq(Element(index))?,
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        match found {
+            Some(found) => value = found,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(value))
+}
+
+struct All;
+
+impl<'de> Visitor<'de> for All {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key_seed(Key)? {
+            fields.push((name, map.next_value()?));
+        }
+        Ok(fields)
+    }
+}
+
+/// Reads a name without a copy where it has no escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// One field of an object; of several with its name the last, as most readers have it.
+struct Field<'s>(&'s str);
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key_seed(Key)? {
+            if name == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// One element of an array.
+struct Element(usize);
+
+impl<'de> Visitor<'de> for Element {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (mut found, mut index) = (None, 0);
+        while let Some(value) = seq.next_element()? {
+            if index == self.0 {
+                found = Some(value);
+            }
+            index += 1;
+        }
+        Ok(found)
+    }
+}
+
+struct Elements {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            if values.len() == self.max {
+                return Err(A::Error::custom(format_args!("more than {} items", self.max)));
+            }
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn paths_find_the_original_bytes() {
+        let json =
+            r#" { "data" : {"orders":[ {"id":1.0}, 2 ] , "a.b": true, "x/y":"\u00e9"},"n":null } "#;
+        for (path, found) in [
+            ("data.orders", Some(r#"[ {"id":1.0}, 2 ]"#)),
+            ("/data/orders", Some(r#"[ {"id":1.0}, 2 ]"#)),
+            ("data.orders.0.id", Some("1.0")),
+            ("data.orders.1", Some("2")),
+            ("data.orders.2", None),
+            ("data.orders.x", None),
+            ("/data/a.b", Some("true")),
+            ("/data/x~1y", Some(r#""\u00e9""#)),
+            ("n", Some("null")),
+            ("n.x", None),
+            ("", Some(json.trim())),
+        ] {
+            assert_eq!(Path::new(path).find(json).unwrap().map(RawValue::get), found, "{path}");
+        }
+        assert!(Path::new("a").find("<html>").is_err());
+        assert!(Path::new("a").find(r#"{"a":1} x"#).is_err());
+    }
+
+    #[test]
+    fn scalars_are_texts() {
+        for (json, text) in [
+            (r#""a\n\"b""#, Some("a\n\"b")),
+            ("12345678901234567890", Some("12345678901234567890")),
+            ("1.50", Some("1.50")),
+            ("false", Some("false")),
+            ("null", None),
+            ("{}", None),
+        ] {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+            assert_eq!(scalar(raw).as_deref(), text);
+        }
+    }
+
+    #[test]
+    fn depth_is_seen_without_recursion() {
+        assert!(!deeper_than(br#"[["[[[[\"[["]]"#, 2));
+        assert!(deeper_than(b"[[[1]]]", 2));
+        assert!(deeper_than("[".repeat(10_000).as_bytes(), 64));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(path in ".{0,20}", json in ".{0,60}") {
+            let _ = Path::new(&path).find(&json);
+            let _ = array(&json, 3);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = deeper_than(&bytes, 8);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Walks against a scripted producer; no sockets.
+
+mod bad;
+mod cursors;
+mod pages;
+mod support;
