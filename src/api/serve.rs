@@ -28,12 +28,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// Long polls and streams end by the token in the router's state, which should be `soft` too. A
 /// connection that cannot be taken is logged and waited out.
+///
+/// # Errors
+/// When the socket does not listen any more.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     soft: CancellationToken,
     hard: CancellationToken,
-) {
+) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -44,6 +47,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, place)) => connect(stream, place, router.clone(), &graceful, hard.clone()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -55,6 +59,7 @@ pub async fn serve(
         () = graceful.shutdown() => {}
         () = hard.cancelled() => {}
     }
+    Ok(())
 }
 
 async fn accept(

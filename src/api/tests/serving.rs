@@ -10,7 +10,7 @@ use super::*;
 struct Server {
     address: std::net::SocketAddr,
     soft: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 async fn serve(relay: &Relay) -> Server {
@@ -55,7 +55,7 @@ async fn a_soft_stop_ends_streams_and_closes() {
     relay.fill(2..=2).await;
     read_to(&mut stream, "\"version\":2").await;
     server.soft.cancel();
-    tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap().unwrap();
     let mut rest = String::new();
     tokio::time::timeout(DEADLINE, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
     // The last chunk: the stream was ended, not cut.
@@ -75,7 +75,7 @@ async fn a_hard_stop_drops_what_is_left() {
     socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     soft.cancel();
     hard.cancel();
-    tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
     let mut rest = Vec::new();
     // Whether the end comes as a close or a reset depends on what had been read.
     let _ = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut rest)).await.unwrap();
@@ -93,5 +93,5 @@ async fn the_head_of_a_request_is_bounded() {
     socket.write_all(&[b'x'; 600]).await.unwrap();
     assert!(read_to(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 431"));
     server.soft.cancel();
-    tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap().unwrap();
 }
