@@ -91,7 +91,7 @@ impl ManualClock {
     }
 
     async fn until(&self, moment: Micros) {
-        let receiver = self.changed.lock().map(|changed| changed.subscribe()).ok();
+        let receiver = self.changed.lock().ok().map(|changed| changed.subscribe());
         if let Some(mut receiver) = receiver {
             // The sender lives as long as the clock, so this ends only when the moment has come.
             let _ = receiver.wait_for(|now| *now >= moment.0).await;

@@ -1,6 +1,8 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
+pub mod api;
 pub mod clock;
+pub mod config;
 pub mod dispatcher;
 pub mod event;
 pub mod intake;

@@ -62,14 +62,19 @@ pub enum Fault {
 #[must_use]
 pub fn fault(outcome: &Outcome) -> Option<Fault> {
     match outcome {
-        Outcome::Answered(Answer { status: 200..300, .. }) => None,
-        Outcome::Answered(Answer { status: 429 | 503, .. }) => {
-            Some(Fault::Endpoint { throttled: true })
-        }
-        Outcome::Answered(Answer { status: 502 | 504, .. }) | Outcome::Silent { .. } => {
-            Some(Fault::Endpoint { throttled: false })
-        }
-        Outcome::Answered(_) => Some(Fault::Event),
+        Outcome::Answered(answer) => fault_of(answer.status),
+        Outcome::Silent { .. } => Some(Fault::Endpoint { throttled: false }),
+    }
+}
+
+/// Whose failure a status is; `None` for a success.
+#[must_use]
+pub const fn fault_of(status: u16) -> Option<Fault> {
+    match status {
+        200..300 => None,
+        429 | 503 => Some(Fault::Endpoint { throttled: true }),
+        502 | 504 => Some(Fault::Endpoint { throttled: false }),
+        _ => Some(Fault::Event),
     }
 }
 

@@ -90,6 +90,22 @@ pub enum SilentKind {
     Other,
 }
 
+impl SilentKind {
+    /// The kind as a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden_address",
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// One way to deliver.
 #[async_trait]
 pub trait Sink: Send + Sync {

@@ -119,6 +119,12 @@ impl Health {
         self.hold.is_some()
     }
 
+    /// Whether fewer may be in flight than the settings say.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.hold.is_some() || self.permitted.is_some()
+    }
+
     /// Deliveries that succeeded, ever.
     #[must_use]
     pub const fn successes(&self) -> u64 {
@@ -142,12 +148,14 @@ impl Health {
         self.hold.as_ref().filter(|_| self.trial.is_none()).map(|hold| hold.next_trial)
     }
 
-    /// Says whether a position has something to try; trials go round those that have.
-    pub fn wish(&mut self, position: i64, wishes: bool) {
+    /// Says whether a position has something to try; trials go round those that have. Answers
+    /// whether it had and has no more.
+    pub fn wish(&mut self, position: i64, wishes: bool) -> bool {
         if wishes {
             self.wishes.insert(position);
+            false
         } else {
-            self.wishes.remove(&position);
+            self.wishes.remove(&position)
         }
     }
 

@@ -1,4 +1,257 @@
-//! Role `dispatch`.
+//! Role `dispatch`: one worker for every position, from the log to the sink.
+//!
+//! Reading order: [`window`] and [`health`] say what may be started and what was settled (both
+//! pure), [`parcel`] what is sent, [`endpoint`] what the positions of a subscription share, and
+//! [`position`] is the worker whose step puts them to work.
 
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use sinks::Sink;
+use tokio::{
+    sync::watch,
+    task::{Id, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    endpoint::{Endpoint, Places},
+    health::Health,
+    parcel::Plan,
+    position::{Order, Step, Tools, Worker},
+};
+use crate::{
+    clock::Clock,
+    event::{Micros, Name},
+    store::{PositionSummary, Store, StoreError, Subscription, SubscriptionStatus},
+    telemetry::{Metrics, VerdictLabel},
+};
+
+pub mod endpoint;
+mod flight;
 pub mod health;
+mod landing;
+pub mod parcel;
+pub mod position;
 pub mod window;
+
+/// How long a failing store, or a worker that broke down, is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Bounds of the whole dispatcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most attempts under way; every subscription may always have one.
+    pub in_flight_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight_max: 4_096 }
+    }
+}
+
+/// Serves all subscriptions of a store.
+pub struct Dispatcher {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    sink: Arc<dyn Sink>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+}
+
+impl Dispatcher {
+    /// A dispatcher; it does nothing until it is run.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        sink: Arc<dyn Sink>,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+    ) -> Self {
+        Self { store, clock, sink, metrics, limits }
+    }
+
+    /// Keeps one worker for every position of every active subscription, until `soft` (start
+    /// nothing new, finish what is in flight, save) or `hard` (drop everything). Answers whether
+    /// attempts were under way at a hard stop.
+    pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
+        let Self { store, clock, sink, metrics, limits } = self;
+        let places = Places::new(limits.in_flight_max);
+        let tools = Tools { store, clock, sink, metrics, soft, hard };
+        let served = HashMap::new();
+        let workers = JoinSet::new();
+        Supervisor { tools, places, served, workers, running: HashMap::new(), edit: 0 }.run().await
+    }
+}
+
+/// One subscription.
+struct Served {
+    name: Name,
+    endpoint: Arc<Endpoint>,
+    orders: HashMap<i64, watch::Sender<Order>>,
+    /// Since when it is not served.
+    idle_since: Option<Micros>,
+}
+
+struct Supervisor {
+    tools: Tools,
+    places: Arc<Places>,
+    served: HashMap<i64, Served>,
+    workers: JoinSet<bool>,
+    /// Which subscription and position a worker's task has.
+    running: HashMap<Id, (i64, i64)>,
+    /// The last change seen.
+    edit: u64,
+}
+
+impl Supervisor {
+    async fn run(mut self) -> bool {
+        // Registered before looking.
+        let mut changes = self.tools.store.changes();
+        let mut cut = false;
+        loop {
+            changes.mark_unchanged();
+            let looked = self.look().await;
+            if let Err(error) = &looked {
+                tracing::warn!(%error, "the subscriptions cannot be read");
+            }
+            let clock = self.tools.clock.clone();
+            tokio::select! {
+                biased;
+                () = self.tools.hard.cancelled() => break,
+                () = self.tools.soft.cancelled() => break,
+                Some(ended) = self.workers.join_next_with_id() => cut |= self.ended(ended),
+                Ok(()) = changes.changed() => {}
+                () = clock.pause(PAUSE), if looked.is_err() => {}
+            }
+        }
+        while let Some(ended) = self.workers.join_next().await {
+            cut |= ended.unwrap_or(true);
+        }
+        cut
+    }
+
+    /// Takes in what has changed since the last look.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        for subscription in self.tools.store.subscriptions(self.edit).await? {
+            self.edit = self.edit.max(subscription.edit);
+            self.apply(&subscription);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, subscription: &Subscription) {
+        if subscription.status == SubscriptionStatus::Deleted {
+            // Its workers end when their orders do.
+            if let Some(gone) = self.served.remove(&subscription.id) {
+                self.forget_metrics(&gone.name);
+            }
+            return;
+        }
+        let now = self.tools.clock.now();
+        let serve = subscription.status == SubscriptionStatus::Active;
+        let places = &self.places;
+        let served = self.served.entry(subscription.id).or_insert_with(|| {
+            let health = Health::load(subscription.health.as_deref());
+            let endpoint = Endpoint::new(subscription.id, health, places.clone());
+            let name = subscription.name.clone();
+            Served { name, endpoint, orders: HashMap::new(), idle_since: None }
+        });
+        if !serve {
+            served.idle_since.get_or_insert(now);
+        } else if let Some(since) = served.idle_since.take() {
+            served.endpoint.resume(since, now);
+        } else if subscription.health.is_none() && served.endpoint.is_saved() {
+            // Resumed while it was served: the hold is forgotten.
+            served.endpoint.resume(now, now);
+        }
+        served.orders.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
+        let plan = Arc::new(Plan::new(subscription));
+        let ceiling = plan.settings.concurrency.max(1) * subscription.positions.len().max(1);
+        for position in &subscription.positions {
+            let (plan, fence, edit) = (plan.clone(), position.fence, subscription.edit);
+            let order = Order { plan, serve, fence, ceiling, edit };
+            self.give(subscription.id, position, order);
+        }
+    }
+
+    /// Hands an order to the position's worker, and starts one when it is needed first.
+    fn give(&mut self, subscription: i64, position: &PositionSummary, order: Order) {
+        let Some(served) = self.served.get_mut(&subscription) else { return };
+        if let Some(sender) = served.orders.get(&position.id) {
+            sender.send_replace(order);
+        } else if order.serve {
+            let (sender, orders) = watch::channel(order);
+            served.orders.insert(position.id, sender);
+            let endpoint = served.endpoint.clone();
+            let worker = hold(self.tools.clone(), position.id, endpoint, orders);
+            let task = self.workers.spawn(worker).id();
+            self.running.insert(task, (subscription, position.id));
+        }
+    }
+
+    /// Notes that a worker ended; one that broke down is replaced.
+    fn ended(&mut self, ended: Result<(Id, bool), tokio::task::JoinError>) -> bool {
+        let (task, cut) = match &ended {
+            Ok((task, cut)) => (*task, *cut),
+            Err(error) => (error.id(), false),
+        };
+        let Some((subscription, position)) = self.running.remove(&task) else { return cut };
+        let Some(served) = self.served.get_mut(&subscription) else { return cut };
+        let Err(error) = ended else { return cut };
+        tracing::error!(%error, subscription = %served.name, position, "a worker broke down");
+        if let Some(sender) = served.orders.get(&position) {
+            let (tools, orders) = (self.tools.clone(), sender.subscribe());
+            let endpoint = served.endpoint.clone();
+            let worker = async move {
+                tools.clock.pause(PAUSE).await;
+                hold(tools, position, endpoint, orders).await
+            };
+            let task = self.workers.spawn(worker).id();
+            self.running.insert(task, (subscription, position));
+        }
+        cut
+    }
+
+    fn forget_metrics(&self, name: &Name) {
+        for verdict in ["delivered", "retry", "dead", "gone"] {
+            let (subscription, verdict) = (name.to_string(), verdict.to_owned());
+            self.tools.metrics.attempts.remove(&VerdictLabel { subscription, verdict });
+        }
+    }
+}
+
+/// Holds a position: takes it up, steps, and takes it up anew when the fence has risen. Answers
+/// whether a hard stop cut attempts off.
+async fn hold(
+    tools: Tools,
+    position: i64,
+    endpoint: Arc<Endpoint>,
+    orders: watch::Receiver<Order>,
+) -> bool {
+    loop {
+        let load = Worker::load(tools.clone(), position, endpoint.clone(), orders.clone());
+        match load.await {
+            Ok(mut worker) => loop {
+                match worker.step().await {
+                    Step::Went => {}
+                    Step::Stale => break,
+                    Step::Done => return false,
+                    Step::Cut(under_way) => return under_way,
+                }
+            },
+            Err(StoreError::NotFound { .. } | StoreError::Closed) => return false,
+            Err(error) => {
+                tracing::warn!(%error, position, "a position cannot be taken up");
+                tokio::select! {
+                    () = tools.clock.pause(PAUSE) => {}
+                    () = tools.soft.cancelled() => return false,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

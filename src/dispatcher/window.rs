@@ -24,6 +24,7 @@ pub struct Window {
     fence: u64,
     reach: Version,
     ready: VecDeque<Arc<Event>>,
+    ready_bytes: usize,
     /// In flight when the position was saved, or given back: to be delivered again.
     again: BTreeSet<Version>,
     flying: BTreeSet<Version>,
@@ -70,6 +71,7 @@ impl Window {
             fence: state.fence,
             reach: state.reach,
             ready: VecDeque::new(),
+            ready_bytes: 0,
             again: state.open.into_iter().collect(),
             flying: BTreeSet::new(),
             exceptions: BTreeMap::new(),
@@ -107,10 +109,10 @@ impl Window {
         self.ready.back().map_or(self.reach, |event| event.version)
     }
 
-    /// How many events are read ahead.
+    /// How many events are read ahead, and their bytes.
     #[must_use]
-    pub fn ready(&self) -> usize {
-        self.ready.len()
+    pub fn ready(&self) -> (usize, usize) {
+        (self.ready.len(), self.ready_bytes)
     }
 
     /// How many are in flight.
@@ -127,10 +129,10 @@ impl Window {
         pending < max_exceptions && self.unsaved.put.len() + self.unsaved.clear.len() < UNSAVED_MAX
     }
 
-    /// Whether there is something not yet tried.
+    /// Whether there is something not yet tried that may be started.
     #[must_use]
-    pub fn has_new(&self) -> bool {
-        !self.again.is_empty() || !self.ready.is_empty()
+    pub fn has_new(&self, max_exceptions: usize) -> bool {
+        !self.again.is_empty() || (!self.ready.is_empty() && self.has_room(max_exceptions))
     }
 
     /// When the first retry falls due.
@@ -156,7 +158,10 @@ impl Window {
     /// Adds events that follow on what was read ahead; what is known already is left out.
     pub fn extend(&mut self, events: Vec<Arc<Event>>) {
         let end = self.end();
-        self.ready.extend(events.into_iter().filter(|event| event.version > end));
+        for event in events.into_iter().filter(|event| event.version > end) {
+            self.ready_bytes += event.size_bytes();
+            self.ready.push_back(event);
+        }
     }
 
     /// Moves the reach over versions that the log has not any more.
@@ -176,6 +181,7 @@ impl Window {
             return Some((version, None));
         }
         let event = self.ready.pop_front()?;
+        self.ready_bytes -= event.size_bytes();
         self.reach = event.version;
         self.unsaved.changed = true;
         self.flying.insert(event.version);

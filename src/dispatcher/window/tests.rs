@@ -37,6 +37,7 @@ fn exception(version: Version, due: i64) -> Exception {
         first: NOW,
         successes: 0,
         last: LastAnswer::default(),
+        event: None,
     }
 }
 
@@ -85,7 +86,7 @@ fn what_was_open_is_started_again_before_what_is_new() {
     let state = PositionState { reach: Version(5), open: vec![Version(3)], ..saved() };
     let mut window = Window::new(state);
     window.extend(events(4..=7));
-    assert_eq!((window.ready(), window.end()), (2, Version(7)));
+    assert_eq!((window.ready().0, window.end()), (2, Version(7)));
     assert_eq!(window.start_new().unwrap().0, Version(3));
     assert_eq!(window.start_new().unwrap().0, Version(6));
     let settlement = window.save(NOW).unwrap();
@@ -99,7 +100,7 @@ fn an_open_version_with_an_exception_is_a_retry() {
     let exceptions = vec![exception(Version(2), 50)];
     let state = PositionState { reach: Version(5), open: vec![Version(2)], exceptions, ..saved() };
     let mut window = Window::new(state);
-    assert!(!window.has_new());
+    assert!(!window.has_new(9));
     assert_eq!(window.start_due(Micros(49)), None);
     assert_eq!(window.start_due(Micros(50)), Some(Version(2)));
     assert!(window.settle(Version(2), Settled::Delivered));

@@ -1,0 +1,110 @@
+//! The whole file, and its small sections: `store`, `listen`, `outbound`, `insecure`.
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::{Location, Spanned};
+
+use super::{
+    Outbound, error::Problems, limits::Limits, sources::SourceFile,
+    subscriptions::SubscriptionFile, table::Table, topics::TopicFile,
+};
+
+/// Milkrun's configuration file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where everything is kept: `sqlite:PATH`.
+    #[schemars(with = "String")]
+    pub store: Spanned<String>,
+    /// Where the API listens: `ADDRESS:PORT`.
+    #[schemars(with = "String")]
+    pub listen: Spanned<String>,
+    /// What requests to producers and consumers may reach.
+    pub outbound: OutboundFile,
+    /// Topics by name; those that sources and subscriptions use need not be named.
+    pub topics: Table<Option<TopicFile>>,
+    /// Who is probed.
+    pub sources: Vec<SourceFile>,
+    /// Who is pushed to.
+    pub subscriptions: Vec<SubscriptionFile>,
+    /// The bounds of the whole process.
+    #[schemars(with = "Limits")]
+    pub limits: Spanned<Limits>,
+    /// Whether `listen` may be a public address although there are no keys.
+    pub insecure: bool,
+}
+
+/// What requests to producers and consumers may reach.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboundFile {
+    /// Addresses and networks that are allowed although they are not public, as `10.0.0.0/8`.
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<Spanned<String>>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            store: unplaced("sqlite:data/milkrun.db".into()),
+            listen: unplaced("127.0.0.1:8080".into()),
+            outbound: OutboundFile::default(),
+            topics: Table::default(),
+            sources: Vec::new(),
+            subscriptions: Vec::new(),
+            limits: unplaced(Limits::default()),
+            insecure: false,
+        }
+    }
+}
+
+/// A default: it stands nowhere in the file.
+pub(crate) fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, Location::UNKNOWN, Location::UNKNOWN)
+}
+
+impl File {
+    pub(crate) fn store(&self, problems: &mut Problems<'_>) -> Option<String> {
+        let path = self.store.value.strip_prefix("sqlite:");
+        if path.is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
+            return Some(self.store.value.clone());
+        }
+        let message =
+            "`store`: expected `sqlite:` and the path of a file, as sqlite:data/milkrun.db";
+        problems.add(self.store.referenced, message);
+        None
+    }
+
+    pub(crate) fn listen(&self, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+        let listen = self.listen.value.parse().ok();
+        match listen {
+            None => problems.add(
+                self.listen.referenced,
+                format!(
+                    "`listen: {}`: expected an address and a port, as 127.0.0.1:8080",
+                    self.listen.value
+                ),
+            ),
+            Some(SocketAddr::V4(_) | SocketAddr::V6(_)) => {}
+        }
+        listen
+    }
+
+    pub(crate) fn outbound(&self, problems: &mut Problems<'_>) -> Outbound {
+        let mut allow = Vec::new();
+        for network in &self.outbound.allow {
+            let text = network.value.as_str();
+            let parsed = text.parse::<ipnet::IpNet>().ok();
+            match parsed.or_else(|| text.parse::<std::net::IpAddr>().ok().map(Into::into)) {
+                Some(network) => allow.push(network),
+                None => problems.add(
+                    network.referenced,
+                    format!("`outbound.allow`: `{text}` is neither an address nor a network, as 10.0.0.0/8"),
+                ),
+            }
+        }
+        Outbound { allow }
+    }
+}

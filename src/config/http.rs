@@ -1,0 +1,236 @@
+//! `http`: how a producer is asked; the file's form of [`probes::http::Spec`].
+
+use probes::{
+    Listed,
+    http::{
+        Auth, Credential, CursorRule, Emit, IdRule, Lost, Overlap, Pages, Param, Secret, Spec,
+        Start, Stop, TextRule, TimeRule,
+    },
+    period::Period,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+use super::{
+    error::Problems,
+    secret::{Env, SecretRef, Value, resolve, resolve_value},
+    table::Table,
+};
+use crate::event::Topic;
+
+/// How a producer is asked over HTTP, and what of its answer is an event.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpFile {
+    /// The list, `http` or `https`.
+    #[schemars(with = "String")]
+    pub url: Spanned<String>,
+    /// Query parameters of the first request.
+    #[serde(default)]
+    #[schemars(with = "Table<Value>")]
+    pub query: Table<Spanned<Value>>,
+    /// Request headers.
+    #[serde(default)]
+    #[schemars(with = "Table<Value>")]
+    pub headers: Table<Spanned<Value>>,
+    /// Credentials.
+    #[serde(default)]
+    pub auth: Option<AuthFile>,
+    /// The path to the array of items; empty: the whole body.
+    #[serde(default)]
+    pub items: String,
+    /// What makes an item known.
+    pub id: IdRule,
+    /// CloudEvents `source`; by default the URL without query.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// CloudEvents `type`; by default `TOPIC.event`.
+    #[serde(default, rename = "type")]
+    pub kind: Option<TextRule>,
+    /// CloudEvents `time`.
+    #[serde(default)]
+    pub time: Option<TimeRule>,
+    /// CloudEvents `partitionkey`.
+    #[serde(default)]
+    pub key: Option<TextRule>,
+    /// CloudEvents `subject`.
+    #[serde(default)]
+    pub subject: Option<TextRule>,
+    /// In which order the producer lists.
+    #[serde(default)]
+    pub listed: Listed,
+    /// Where the next walk starts.
+    #[serde(default)]
+    pub cursor: CursorRule,
+    /// How the next page is found.
+    #[serde(default)]
+    pub pages: Pages,
+    /// When a walk ends, besides what always ends it.
+    #[serde(default)]
+    pub stop: Stop,
+    /// What the first run takes.
+    #[serde(default)]
+    pub start: Start,
+    /// What happens when the producer does not know the cursor any more.
+    #[serde(default)]
+    pub lost: Lost,
+    /// What is read again, for producers that publish late.
+    #[serde(default)]
+    pub overlap: Option<Overlap>,
+    /// When an item is an event.
+    #[serde(default)]
+    pub emit: Emit,
+    /// Whether `ETag` and `Last-Modified` are used.
+    #[serde(default = "yes")]
+    pub validators: bool,
+    /// One deadline over connecting, sending and the whole answer.
+    #[serde(default = "timeout")]
+    pub timeout: Period,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn timeout() -> Period {
+    Period(std::time::Duration::from_secs(30))
+}
+
+/// How the producer is shown who asks.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthFile {
+    /// `Authorization: Bearer …`
+    #[schemars(with = "SecretRef")]
+    Bearer(Spanned<SecretRef>),
+    /// `Authorization: Basic …`
+    Basic(BasicFile),
+    /// A key in a header or a query parameter.
+    ApiKey(ApiKeyFile),
+}
+
+/// A user and a password.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicFile {
+    /// The user.
+    #[schemars(with = "Value")]
+    pub user: Spanned<Value>,
+    /// The password.
+    #[schemars(with = "SecretRef")]
+    pub password: Spanned<SecretRef>,
+}
+
+/// A key, and where it goes: one of `header` and `query`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyFile {
+    /// The header that takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The query parameter that takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// A word before it, set apart by a space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// The key.
+    #[schemars(with = "SecretRef")]
+    pub value: Spanned<SecretRef>,
+}
+
+impl HttpFile {
+    /// The runtime form; `None` and a problem without a URL.
+    pub(crate) fn build(
+        &self,
+        topic: Option<&Topic>,
+        env: Env<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Spec> {
+        let query = params(&self.query, env, problems);
+        let headers = params(&self.headers, env, problems);
+        for (name, value) in &self.headers.0 {
+            let sendable = http::HeaderName::try_from(&name.value).is_ok();
+            let valued = match &value.value {
+                Value::Plain(text) => http::HeaderValue::try_from(text).is_ok(),
+                Value::Secret(_) => true,
+            };
+            if !sendable || !valued {
+                problems.add(
+                    name.referenced,
+                    format!("`headers.{}` cannot be sent as an HTTP header", name.value),
+                );
+            }
+        }
+        let auth = self.auth.as_ref().map_or(Auth::None, |auth| auth.build(env, problems));
+        let url = match url::Url::parse(&self.url.value) {
+            Ok(url) => url,
+            Err(error) => {
+                problems.add(
+                    self.url.referenced,
+                    format!("`url`: expected a URL as https://api.example.com/events: {error}"),
+                );
+                return None;
+            }
+        };
+        let mut spec = Spec::new(url);
+        spec.query = query;
+        spec.headers = headers;
+        spec.auth = auth;
+        spec.items.clone_from(&self.items);
+        spec.id = self.id.clone();
+        spec.source.clone_from(&self.source);
+        spec.kind.clone_from(&self.kind);
+        spec.default_kind = topic.map_or_else(|| "event".into(), |topic| format!("{topic}.event"));
+        spec.time.clone_from(&self.time);
+        spec.key.clone_from(&self.key);
+        spec.subject.clone_from(&self.subject);
+        spec.listed = self.listed;
+        spec.cursor = self.cursor.clone();
+        spec.pages = self.pages.clone();
+        spec.stop = self.stop.clone();
+        spec.start = self.start.clone();
+        spec.lost = self.lost;
+        spec.overlap.clone_from(&self.overlap);
+        spec.emit = self.emit;
+        spec.validators = self.validators;
+        spec.timeout = self.timeout.0;
+        Some(spec)
+    }
+}
+
+fn params(table: &Table<Spanned<Value>>, env: Env<'_>, problems: &mut Problems<'_>) -> Vec<Param> {
+    let param = |(name, value): &(Spanned<String>, Spanned<Value>)| {
+        let (value, secret) = resolve_value(value, env, problems);
+        Param { name: name.value.clone(), value, secret }
+    };
+    table.0.iter().map(param).collect()
+}
+
+impl AuthFile {
+    fn build(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Auth {
+        match self {
+            Self::Bearer(token) => Auth::Bearer(Secret(resolve(token, env, problems))),
+            Self::Basic(basic) => Auth::Basic {
+                user: resolve_value(&basic.user, env, problems).0,
+                password: Secret(resolve(&basic.password, env, problems)),
+            },
+            Self::ApiKey(key) => Auth::ApiKey {
+                into: match (&key.header, &key.query) {
+                    (Some(header), None) => Credential::Header(header.clone()),
+                    (None, Some(query)) => Credential::Query(query.clone()),
+                    _ => {
+                        problems.add(
+                            key.value.referenced,
+                            "`api_key`: expected one of `header` and `query`",
+                        );
+                        Credential::Header("x-api-key".into())
+                    }
+                },
+                prefix: key.prefix.clone(),
+                value: Secret(resolve(&key.value, env, problems)),
+            },
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `limits`: the bounds of the whole process.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Location;
+
+use super::error::Problems;
+
+/// The bounds of the whole process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The newest events in memory, all topics together.
+    pub tail_bytes: usize,
+    /// Dedupe keys in memory, all topics together.
+    pub dedupe_keys_max: usize,
+    /// Decoded pages in memory, all sources together.
+    pub walk_bytes_max: usize,
+    /// Sources that are asked at the same time.
+    pub walks_max: usize,
+    /// Deliveries under way, all subscriptions together.
+    pub in_flight_max: usize,
+    /// Long polls and event streams of the API.
+    pub streams_max: usize,
+    /// Connections that read the store.
+    pub readers: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tail_bytes: 64 << 20,
+            dedupe_keys_max: 4_000_000,
+            walk_bytes_max: 256 << 20,
+            walks_max: 64,
+            in_flight_max: 4_096,
+            streams_max: 10_000,
+            readers: 4,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self, at: Location, problems: &mut Problems<'_>) {
+        for (name, value) in [
+            ("walks_max", self.walks_max),
+            ("in_flight_max", self.in_flight_max),
+            ("readers", self.readers as usize),
+        ] {
+            if value == 0 {
+                problems.add(at, format!("`limits.{name}`: expected at least 1"));
+            }
+        }
+        // One page that fills its own bound must fit.
+        if self.walk_bytes_max < 32 << 20 {
+            problems.add(at, "`limits.walk_bytes_max`: expected at least 33554432 (32 MiB)");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The configuration file: one YAML text becomes one [`Config`] or a list of what is wrong.
+//!
+//! One file per section; the types named `…File` are what the file may say, and only they know
+//! references to secrets. A [`Config`] holds values and is valid by construction.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+
+use self::{error::Problems, secret::Env};
+pub use self::{
+    error::{ConfigError, Problem},
+    file::File,
+    limits::Limits,
+    nearest::nearest,
+    sources::SourceConfig,
+};
+use crate::{event::Topic, settings::TopicSettings, store::NewSubscription};
+
+mod error;
+mod file;
+mod http;
+mod limits;
+mod names;
+mod nearest;
+mod retry;
+mod secret;
+mod sources;
+mod subscriptions;
+mod table;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod variables;
+
+/// What the relay is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address of the store, `sqlite:PATH`.
+    pub store: String,
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// What requests to producers and consumers may reach.
+    pub outbound: Outbound,
+    /// Every topic that the file names, those of sources and subscriptions included.
+    pub topics: Vec<(Topic, TopicSettings)>,
+    /// Who is probed.
+    pub sources: Vec<SourceConfig>,
+    /// Who is pushed to.
+    pub subscriptions: Vec<NewSubscription>,
+    /// The bounds of the whole process.
+    pub limits: Limits,
+    /// Whether a public address may be bound although there are no keys.
+    pub insecure: bool,
+}
+
+/// What requests to producers and consumers may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outbound {
+    /// Addresses that are allowed although they are not public.
+    pub allow: Vec<ipnet::IpNet>,
+}
+
+/// Reads the file at `path`; `env` answers for environment variables.
+///
+/// # Errors
+/// Everything that is wrong with it, as far as it could be told.
+pub fn load(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    let name = path.display().to_string();
+    parse(&read(path)?, &name, env)
+}
+
+/// Reads a text; `name` stands for the file in errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    text: &str,
+    name: &str,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
+    let mut problems = Problems::new(text);
+    let built =
+        file(text, &env, &mut problems).and_then(|(file, _)| build(&file, &env, &mut problems));
+    match built {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems.into_error(name)),
+    }
+}
+
+/// The file at `path` with all defaults filled in, as YAML; secrets stay references, and the
+/// values of environment variables are shown by the variables' names.
+///
+/// # Errors
+/// As [`load`].
+pub fn show(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
+    let (name, text) = (path.display().to_string(), read(path)?);
+    parse(&text, &name, &env)?;
+    let mut problems = Problems::new(&text);
+    let shown = file(&text, &env, &mut problems).and_then(|(file, used)| {
+        let mut tree = serde_json::to_value(&file).ok()?;
+        hide(&mut tree, &used);
+        serde_saphyr::to_string(&tree).ok()
+    });
+    shown.ok_or_else(|| problems.into_error(&name))
+}
+
+/// Where the relay of the file at `path` listens; no secret is read.
+///
+/// # Errors
+/// As [`load`].
+pub fn listen(
+    path: &Path,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<SocketAddr, ConfigError> {
+    let (name, text) = (path.display().to_string(), read(path)?);
+    let mut problems = Problems::new(&text);
+    let address = file(&text, &env, &mut problems).and_then(|(file, _)| file.listen(&mut problems));
+    address.ok_or_else(|| problems.into_error(&name))
+}
+
+/// The JSON Schema of the file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
+/// The longest file.
+const FILE_BYTES_MAX: usize = 4 << 20;
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let refused = |message: String| ConfigError {
+        file: path.display().to_string(),
+        problems: vec![Problem { at: None, message, snippet: None }],
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refused(format!("cannot be read: {error}")))?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(refused("has more than 4 MiB".into()));
+    }
+    Ok(text)
+}
+
+/// The parsed file and the variables that it uses.
+fn file(
+    text: &str,
+    env: Env<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<(File, std::collections::HashMap<String, String>)> {
+    let used = variables::used(text, env, problems);
+    if !problems.is_empty() {
+        return None;
+    }
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        property_syntax: serde_saphyr::PropertySyntax::DockerCompose,
+    }
+    .with_properties(used.clone());
+    // A text without any content asks for the defaults.
+    let empty = text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
+    if empty {
+        return Some((File::default(), used));
+    }
+    match serde_saphyr::from_str_with_options(text, options) {
+        Ok(file) => Some((file, used)),
+        Err(error) => {
+            problems.parse(&error);
+            None
+        }
+    }
+}
+
+fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Config> {
+    let store = file.store(problems);
+    let listen = file.listen(problems);
+    let outbound = file.outbound(problems);
+    let named = topics::build(&file.topics, problems);
+    let sources = sources::build(&file.sources, env, problems);
+    let subscriptions = subscriptions::build(&file.subscriptions, env, problems);
+    file.limits.value.check(file.limits.referenced, problems);
+    let mut topics: BTreeMap<Topic, TopicSettings> = named;
+    let used = sources.iter().map(|source| &source.topic);
+    for topic in used.chain(subscriptions.iter().flat_map(|one| &one.topics)) {
+        topics.entry(topic.clone()).or_default();
+    }
+    Some(Config {
+        store: store?,
+        listen: listen?,
+        outbound,
+        topics: topics.into_iter().collect(),
+        sources,
+        subscriptions,
+        limits: file.limits.value.clone(),
+        insecure: file.insecure,
+    })
+}
+
+/// Puts the names of variables in the place of their values; a short value is no secret.
+fn hide(tree: &mut serde_json::Value, used: &std::collections::HashMap<String, String>) {
+    match tree {
+        serde_json::Value::String(text) => {
+            for (name, value) in used.iter().filter(|(_, value)| value.len() >= 6) {
+                *text = text.replace(value.as_str(), &format!("${{{name}}}"));
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| hide(item, used)),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(|item| hide(item, used)),
+        _ => {}
+    }
+}

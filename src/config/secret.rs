@@ -1,0 +1,172 @@
+//! Secrets by reference: `{ env: NAME }` or `{ file: PATH }`. Only the file has these forms.
+
+use std::{fmt, io::Read as _, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_saphyr::Spanned;
+
+use super::error::{Problems, SECRET_WRITTEN};
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretRef {
+    /// In this environment variable.
+    Env(String),
+    /// In this file, relative to the working directory; a line break at its end does not count.
+    File(PathBuf),
+}
+
+/// A value that may be shown, or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Value {
+    /// As it is.
+    Plain(String),
+    /// By reference.
+    Secret(SecretRef),
+}
+
+/// The environment as the file sees it.
+pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The longest secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+impl SecretRef {
+    fn read(&self, env: Env<'_>) -> Result<String, String> {
+        let value = match self {
+            Self::Env(name) => {
+                env(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?
+            }
+            Self::File(path) => {
+                let cannot = |why: String| format!("cannot read `{}`: {why}", path.display());
+                let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
+                let mut text = String::new();
+                file.take(SECRET_BYTES_MAX + 1)
+                    .read_to_string(&mut text)
+                    .map_err(|error| cannot(error.to_string()))?;
+                if text.len() as u64 > SECRET_BYTES_MAX {
+                    return Err(cannot("it has more than 64 KiB".into()));
+                }
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+        };
+        if value.is_empty() { Err("the secret is empty".into()) } else { Ok(value) }
+    }
+}
+
+/// The text of a secret; an empty one and a problem when it cannot be had.
+pub(crate) fn resolve(
+    secret: &Spanned<SecretRef>,
+    env: Env<'_>,
+    problems: &mut Problems<'_>,
+) -> String {
+    secret.value.read(env).unwrap_or_else(|problem| {
+        problems.add(secret.referenced, problem);
+        String::new()
+    })
+}
+
+/// The text of a value, and whether it is a secret.
+pub(crate) fn resolve_value(
+    value: &Spanned<Value>,
+    env: Env<'_>,
+    problems: &mut Problems<'_>,
+) -> (String, bool) {
+    match &value.value {
+        Value::Plain(text) => (text.clone(), false),
+        Value::Secret(secret) => match secret.read(env) {
+            Ok(text) => (text, true),
+            Err(problem) => {
+                problems.add(value.referenced, problem);
+                (String::new(), true)
+            }
+        },
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reference {
+    Env(String),
+    File(PathBuf),
+}
+
+impl From<Reference> for SecretRef {
+    fn from(reference: Reference) -> Self {
+        match reference {
+            Reference::Env(name) => Self::Env(name),
+            Reference::File(path) => Self::File(path),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_any(ValueVisitor { plain: false })? {
+            Value::Secret(secret) => Ok(secret),
+            Value::Plain(_) => Err(de::Error::custom(EXPECTED)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor { plain: true })
+    }
+}
+
+const EXPECTED: &str =
+    "a secret is not written into the file: expected { env: NAME } or { file: PATH }";
+
+struct ValueVisitor {
+    plain: bool,
+}
+
+impl ValueVisitor {
+    fn plain<E: de::Error>(&self, text: impl fmt::Display) -> Result<Value, E> {
+        debug_assert!(EXPECTED.starts_with(SECRET_WRITTEN));
+        if self.plain { Ok(Value::Plain(text.to_string())) } else { Err(E::custom(EXPECTED)) }
+    }
+}
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.plain {
+            "a text, { env: NAME } or { file: PATH }"
+        } else {
+            "{ env: NAME } or { file: PATH }"
+        })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        self.plain(text)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        self.plain(value)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        self.plain(value)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        self.plain(value)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        self.plain(value)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        Reference::deserialize(MapAccessDeserializer::new(map)).map(|r| Value::Secret(r.into()))
+    }
+}

@@ -1,0 +1,157 @@
+//! `sources`: who is probed, how often, and into which topic.
+
+use std::time::Duration;
+
+use probes::period::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+use super::{error::Problems, http::HttpFile, names, secret::Env};
+use crate::event::{Name, Topic};
+
+/// One source.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub name: Spanned<String>,
+    /// Where its events go.
+    #[schemars(with = "String")]
+    pub topic: Spanned<String>,
+    /// How often it is asked.
+    #[serde(default)]
+    #[schemars(with = "IntervalFile")]
+    pub interval: Option<Spanned<IntervalFile>>,
+    /// How old an interrupted walk may be to be continued.
+    #[serde(default = "walk_resume")]
+    pub walk_resume: Period,
+    /// What is asked over HTTP.
+    #[schemars(with = "HttpFile")]
+    pub http: Spanned<HttpFile>,
+}
+
+fn walk_resume() -> Period {
+    Period(Duration::from_mins(10))
+}
+
+/// `60s`, or `{ every: 60s, min: 5s, max: 10m }`.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum IntervalFile {
+    /// The time between two polls.
+    Every(Period),
+    /// With its bounds.
+    Between(Between),
+}
+
+/// A time between two polls that adapts.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Between {
+    /// The usual time between two polls.
+    pub every: Period,
+    /// The time between two polls while catching up; by default a tenth, at least 1 s.
+    #[serde(default)]
+    pub min: Option<Period>,
+    /// What it may grow to while there is nothing new; by default it does not grow.
+    #[serde(default)]
+    pub max: Option<Period>,
+}
+
+impl<'de> Deserialize<'de> for IntervalFile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IntervalVisitor)
+    }
+}
+
+struct IntervalVisitor;
+
+impl<'de> serde::de::Visitor<'de> for IntervalVisitor {
+    type Value = IntervalFile;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a length of time as `60s`, or { every: 60s, min: 5s, max: 10m }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<IntervalFile, E> {
+        text.parse().map(IntervalFile::Every).map_err(E::custom)
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<IntervalFile, A::Error> {
+        Between::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+            .map(IntervalFile::Between)
+    }
+}
+
+/// A source as the relay takes it up.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Its name.
+    pub name: Name,
+    /// Where its events go.
+    pub topic: Topic,
+    /// The usual time between two polls.
+    pub interval: Duration,
+    /// The time between two polls while catching up.
+    pub interval_min: Duration,
+    /// The longest time between two polls while there is nothing new.
+    pub interval_max: Duration,
+    /// How old an interrupted walk may be to be continued.
+    pub walk_resume: Duration,
+    /// What is asked.
+    pub http: probes::http::Spec,
+}
+
+/// The sources in the order of the file.
+pub(crate) fn build(
+    sources: &[SourceFile],
+    env: Env<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<SourceConfig> {
+    names::unique(sources.iter().map(|source| &source.name), "source", problems);
+    sources.iter().filter_map(|source| source.build(env, problems)).collect()
+}
+
+impl SourceFile {
+    fn build(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Option<SourceConfig> {
+        let name = names::own(&self.name, "source", problems);
+        let topic = names::own(&self.topic, "topic", problems);
+        let (interval, min, max) = self.interval(problems);
+        let http = self.http.value.build(topic.as_ref(), env, problems);
+        if let Some(Err(error)) = http.as_ref().map(probes::http::Spec::check) {
+            problems.add(self.http.referenced, format!("`http`: {error}"));
+        }
+        Some(SourceConfig {
+            name: name?,
+            topic: topic?,
+            interval,
+            interval_min: min,
+            interval_max: max,
+            walk_resume: self.walk_resume.0,
+            http: http?,
+        })
+    }
+
+    fn interval(&self, problems: &mut Problems<'_>) -> (Duration, Duration, Duration) {
+        let second = Duration::from_secs(1);
+        let between = match self.interval.as_ref().map(|interval| interval.value) {
+            None => Between { every: Period(Duration::from_mins(1)), min: None, max: None },
+            Some(IntervalFile::Every(every)) => Between { every, min: None, max: None },
+            Some(IntervalFile::Between(between)) => between,
+        };
+        let every = between.every.0;
+        let min = between.min.map_or_else(|| (every / 10).max(second).min(every), |min| min.0);
+        let max = between.max.map_or(every, |max| max.0);
+        if let Some(at) = &self.interval
+            && (every.is_zero() || min.is_zero() || min > every || every > max)
+        {
+            problems.add(
+                at.referenced,
+                "`interval`: expected more than zero, and min ≤ every ≤ max".to_owned(),
+            );
+        }
+        (every, min, max)
+    }
+}

@@ -1,0 +1,245 @@
+//! `subscriptions`: who gets what of which topics, and from where on.
+
+use probes::period::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+use super::{
+    error::Problems,
+    file::unplaced,
+    names,
+    retry::{HoldFile, RetryFile},
+    secret::{Env, SecretRef, Value, resolve, resolve_value},
+    table::Table,
+};
+use crate::{
+    event::{Topic, Version},
+    settings::SubscriptionSettings,
+    store::{NewSubscription, Origin, StartFrom},
+};
+
+/// One subscription.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionFile {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub name: Spanned<String>,
+    /// The topic; or `topics`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub topic: Option<Spanned<String>>,
+    /// The topics; or `topic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub topics: Option<Vec<Spanned<String>>>,
+    /// Where it begins when it is new: `latest`, `earliest`, a version, or a time (RFC 3339).
+    #[serde(default = "latest")]
+    #[schemars(with = "String")]
+    pub from: Spanned<String>,
+    /// Where to push.
+    pub webhook: WebhookFile,
+    /// When a failed event is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RetryFile>")]
+    pub retry: Option<Spanned<RetryFile>>,
+    /// When the endpoint is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<HoldFile>")]
+    pub hold: Option<Spanned<HoldFile>>,
+    /// The most deliveries of one topic under way at once.
+    #[serde(default = "concurrency")]
+    #[schemars(with = "usize")]
+    pub concurrency: Spanned<usize>,
+    /// The most events of one topic that wait for another attempt.
+    #[serde(default = "max_exceptions")]
+    #[schemars(with = "usize")]
+    pub max_exceptions: Spanned<usize>,
+}
+
+fn latest() -> Spanned<String> {
+    unplaced("latest".into())
+}
+
+fn concurrency() -> Spanned<usize> {
+    unplaced(SubscriptionSettings::new(String::new(), Vec::new()).concurrency)
+}
+
+fn max_exceptions() -> Spanned<usize> {
+    unplaced(SubscriptionSettings::new(String::new(), Vec::new()).max_exceptions)
+}
+
+/// An HTTP endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookFile {
+    /// `http` or `https`.
+    #[schemars(with = "String")]
+    pub url: Spanned<String>,
+    /// The signing secret, `whsec_…`; or `secrets`. Without one nothing is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SecretRef>")]
+    pub secret: Option<Spanned<SecretRef>>,
+    /// Several signing secrets, the newest first: each signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<SecretRef>>")]
+    pub secrets: Option<Vec<Spanned<SecretRef>>>,
+    /// Extra headers of every request.
+    #[serde(default)]
+    #[schemars(with = "Table<Value>")]
+    pub headers: Table<Spanned<Value>>,
+    /// One deadline over connecting, sending and the whole answer.
+    #[serde(default = "timeout")]
+    #[schemars(with = "Period")]
+    pub timeout: Spanned<Period>,
+}
+
+fn timeout() -> Spanned<Period> {
+    unplaced(Period(SubscriptionSettings::new(String::new(), Vec::new()).timeout))
+}
+
+/// The subscriptions in the order of the file.
+pub(crate) fn build(
+    subscriptions: &[SubscriptionFile],
+    env: Env<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<NewSubscription> {
+    names::unique(subscriptions.iter().map(|one| &one.name), "subscription", problems);
+    subscriptions.iter().filter_map(|one| one.build(env, problems)).collect()
+}
+
+impl SubscriptionFile {
+    fn build(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Option<NewSubscription> {
+        let name = names::own(&self.name, "subscription", problems);
+        let topics = self.topics(problems);
+        let from = start(&self.from, problems);
+        let mut settings = self.webhook.settings(env, problems);
+        if let Some(retry) = &self.retry {
+            settings.retry = retry.value.policy(retry.referenced, problems);
+        }
+        if let Some(hold) = &self.hold {
+            settings.hold = hold.value.policy(hold.referenced, problems);
+        }
+        if !(1..=1_024).contains(&self.concurrency.value) {
+            problems.add(self.concurrency.referenced, "`concurrency`: expected 1 to 1024");
+        }
+        if !(1..=10_000_000).contains(&self.max_exceptions.value) {
+            problems
+                .add(self.max_exceptions.referenced, "`max_exceptions`: expected 1 to 10000000");
+        }
+        settings.concurrency = self.concurrency.value;
+        settings.max_exceptions = self.max_exceptions.value;
+        Some(NewSubscription { name: name?, origin: Origin::File, topics, from: from?, settings })
+    }
+
+    fn topics(&self, problems: &mut Problems<'_>) -> Vec<Topic> {
+        let given: Vec<&Spanned<String>> = match (&self.topic, &self.topics) {
+            (Some(topic), None) => vec![topic],
+            (None, Some(topics)) if (1..=100).contains(&topics.len()) => topics.iter().collect(),
+            _ => {
+                problems.add(
+                    self.name.referenced,
+                    format!(
+                        "subscription `{}`: expected one of `topic` and `topics` (1 to 100)",
+                        self.name.value
+                    ),
+                );
+                Vec::new()
+            }
+        };
+        names::unique(given.iter().copied(), "topic", problems);
+        given.into_iter().filter_map(|topic| names::own(topic, "topic", problems)).collect()
+    }
+}
+
+fn start(from: &Spanned<String>, problems: &mut Problems<'_>) -> Option<StartFrom> {
+    let text = from.value.as_str();
+    let found = match text {
+        "latest" => Some(StartFrom::Latest),
+        "earliest" => Some(StartFrom::Earliest),
+        _ => text
+            .parse::<Version>()
+            .map(|version| StartFrom::After(version.previous()))
+            .ok()
+            .or_else(|| text.parse().map(StartFrom::Since).ok()),
+    };
+    if found.is_none() {
+        problems.add(
+            from.referenced,
+            format!("`from: {text}`: expected latest, earliest, a version as 42, or a time as 2026-01-31T12:00:00Z"),
+        );
+    }
+    found
+}
+
+impl WebhookFile {
+    fn settings(&self, env: Env<'_>, problems: &mut Problems<'_>) -> SubscriptionSettings {
+        self.check_url(problems);
+        let given: Vec<&Spanned<SecretRef>> = match (&self.secret, &self.secrets) {
+            (Some(secret), Some(_)) => {
+                problems
+                    .add(secret.referenced, "`webhook`: expected one of `secret` and `secrets`");
+                vec![secret]
+            }
+            (one, many) => one.iter().chain(many.iter().flatten()).collect(),
+        };
+        let mut secrets = Vec::new();
+        for secret in given {
+            let text = resolve(secret, env, problems);
+            if !text.is_empty()
+                && let Err(error) = text.parse::<sinks::sign::Secret>()
+            {
+                problems.add(secret.referenced, error.to_string());
+            }
+            secrets.push(text);
+        }
+        let mut settings = SubscriptionSettings::new(self.url.value.clone(), secrets);
+        settings.timeout = self.timeout.value.0;
+        if settings.timeout.is_zero() {
+            problems.add(self.timeout.referenced, "`timeout`: expected more than zero");
+        }
+        for (name, value) in &self.headers.0 {
+            let (text, _) = resolve_value(value, env, problems);
+            let field = &name.value;
+            if let Err(problem) = header(field, &text) {
+                problems.add(name.referenced, format!("`headers.{field}`: {problem}"));
+            }
+            settings.headers.push((field.clone(), text));
+        }
+        settings
+    }
+
+    fn check_url(&self, problems: &mut Problems<'_>) {
+        let problem = match url::Url::parse(&self.url.value) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                "expected http or https".to_owned()
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "has a user or password: send a header instead".to_owned()
+            }
+            Ok(_) => return,
+            Err(error) => format!("expected a URL as https://example.com/hooks: {error}"),
+        };
+        problems.add(self.url.referenced, format!("`webhook.url`: {problem}"));
+    }
+}
+
+/// Whether a subscription may send this header itself.
+fn header(name: &str, value: &str) -> Result<(), &'static str> {
+    let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
+    let text = parsed.as_str();
+    let taken = [
+        "host",
+        "content-length",
+        "content-type",
+        "connection",
+        "transfer-encoding",
+        "traceparent",
+    ];
+    if taken.contains(&text) || text.starts_with("webhook-") || text.starts_with("milkrun-") {
+        return Err("the relay sets this header itself");
+    }
+    http::HeaderValue::try_from(value).map_err(|_| "its value cannot be sent in a header")?;
+    Ok(())
+}

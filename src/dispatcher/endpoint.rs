@@ -1,0 +1,191 @@
+//! What the positions of one subscription share, and what all subscriptions share: health and
+//! places in flight.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+
+use tokio::sync::Notify;
+
+use super::health::{Health, Leave, Parcel};
+use crate::{
+    event::{Micros, Version},
+    store::{Store, StoreError},
+};
+
+/// Places in flight, for the whole process.
+#[derive(Debug)]
+pub struct Places {
+    max: usize,
+    taken: AtomicUsize,
+    /// Whether somebody was refused since the last place fell free.
+    refused: AtomicBool,
+    freed: Notify,
+}
+
+impl Places {
+    /// `max` places.
+    #[must_use]
+    pub fn new(max: usize) -> Arc<Self> {
+        let (taken, refused) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { max, taken, refused, freed: Notify::new() })
+    }
+}
+
+/// One subscription's endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    subscription: i64,
+    health: Mutex<Health>,
+    /// Wakes the positions when what they may do has changed.
+    changed: Notify,
+    unsaved: AtomicBool,
+    /// Held while health is saved, so that an older one never lands on a newer one.
+    saving: tokio::sync::Mutex<()>,
+    in_flight: AtomicUsize,
+    places: Arc<Places>,
+}
+
+impl Endpoint {
+    /// The endpoint of a subscription with the health it was saved with.
+    #[must_use]
+    pub fn new(subscription: i64, health: Health, places: Arc<Places>) -> Arc<Self> {
+        Arc::new(Self {
+            subscription,
+            health: Mutex::new(health),
+            changed: Notify::new(),
+            unsaved: AtomicBool::new(false),
+            saving: tokio::sync::Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            places,
+        })
+    }
+
+    /// The health, to look at.
+    pub fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the health; wakes the positions and notes it for saving when `change` answers that
+    /// the state is another.
+    pub fn change(&self, change: impl FnOnce(&mut Health) -> bool) {
+        let changed = change(&mut self.health());
+        if changed {
+            self.unsaved.store(true, SeqCst);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Wakes when the endpoint's state has changed or places fell free after this call.
+    pub fn woken(&self) -> impl Future<Output = ()> + Send + '_ {
+        // A `Notified` hears `notify_waiters` from its creation on, polled or not.
+        let (changed, freed) = (self.changed.notified(), self.places.freed.notified());
+        async move {
+            tokio::select! {
+                () = changed => {}
+                () = freed => {}
+            }
+        }
+    }
+
+    /// Says whether a position has something to try; see [`Health::wish`].
+    pub fn wish(&self, position: i64, wishes: bool) {
+        let mut health = self.health();
+        if health.wish(position, wishes) && health.is_holding() {
+            // The turn may be another's now.
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Forgets a hold, as when an operator resumes; it stood still since `idle_since`.
+    pub fn resume(&self, idle_since: Micros, now: Micros) {
+        self.health().resume(idle_since, now);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether what is known here is on disk.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        !self.unsaved.load(SeqCst)
+    }
+
+    /// What a position may start now; see [`Health::leave`].
+    #[must_use]
+    pub fn leave(&self, position: i64, now: Micros) -> Leave {
+        self.health().leave(position, now)
+    }
+
+    /// A place in flight: the subscription's first is always free.
+    #[must_use]
+    pub fn place(self: &Arc<Self>, position: i64) -> Option<Place> {
+        let places = &self.places;
+        let own = self.in_flight.fetch_add(1, SeqCst);
+        if places.taken.fetch_add(1, SeqCst) >= places.max && own > 0 {
+            places.refused.store(true, SeqCst);
+            self.give_back();
+            return None;
+        }
+        Some(Place { endpoint: self.clone(), position, begun: None })
+    }
+
+    fn give_back(&self) {
+        self.in_flight.fetch_sub(1, SeqCst);
+        self.places.taken.fetch_sub(1, SeqCst);
+    }
+
+    /// Saves the health if it has changed.
+    ///
+    /// # Errors
+    /// As the store has them; the health stays unsaved then.
+    pub async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
+        if !self.unsaved.load(SeqCst) {
+            return Ok(());
+        }
+        let _saving = self.saving.lock().await;
+        if !self.unsaved.swap(false, SeqCst) {
+            return Ok(());
+        }
+        // Plain data, which JSON always takes.
+        let health = serde_json::to_string(&*self.health()).unwrap_or_default();
+        let saved = store.save_health(self.subscription, health).await;
+        if saved.is_err() {
+            self.unsaved.store(true, SeqCst);
+        }
+        saved
+    }
+}
+
+/// A place in flight; given back when dropped, whatever became of the attempt.
+#[derive(Debug)]
+pub struct Place {
+    endpoint: Arc<Endpoint>,
+    position: i64,
+    begun: Option<Parcel>,
+}
+
+impl Place {
+    /// Notes what it is used for.
+    pub fn begin(&mut self, version: Version) {
+        let parcel = (self.position, version);
+        self.begun = Some(parcel);
+        self.endpoint.health().begin(parcel);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.endpoint.give_back();
+        if let Some(parcel) = self.begun {
+            let mut health = self.endpoint.health();
+            health.end(parcel);
+            // With a hold or a slow start another position may wait for this very place.
+            if health.is_limited() {
+                self.endpoint.changed.notify_waiters();
+            }
+        }
+        if self.endpoint.places.refused.swap(false, SeqCst) {
+            self.endpoint.places.freed.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Endpoints that fail: held, tried now and then, and nothing dies of it.
+
+use std::collections::BTreeSet;
+
+use super::rig::*;
+use crate::{event::Micros, store::SubscriptionStatus};
+
+fn is_holding(subscription: &crate::store::Subscription) -> bool {
+    subscription.health.as_ref().is_some_and(|health| health.contains(r#""state":"holding""#))
+}
+
+#[tokio::test]
+async fn a_healthy_endpoint_gets_every_event_once() {
+    let mut rig = Rig::running(settings(), 1_000).await;
+    rig.judged(1_000).await;
+    rig.stop().await;
+    let got: BTreeSet<_> = rig.versions().into_iter().collect();
+    assert_eq!((got.len(), rig.pushes().len()), (1_000, 1_000));
+    rig.all_settled(1_000).await;
+    assert_eq!(rig.subscription().await.positions[0].delivered, 1_000);
+}
+
+#[tokio::test]
+async fn new_events_wake_an_idle_position() {
+    let mut rig = Rig::running(settings(), 0).await;
+    for count in 1..=3 {
+        rig.publish(1).await;
+        rig.judged(count).await;
+    }
+    rig.stop().await;
+    assert_eq!(rig.versions(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_costs_one_request_per_interval_and_loses_nothing() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(500).await;
+    rig.answer(|_| reset());
+    rig.start();
+    rig.saved(is_holding).await;
+    rig.until(|| rig.all_judged()).await;
+    let before = rig.pushes().len();
+    assert!((5..=8).contains(&before), "{before}");
+    // Two days and more.
+    for trial in 1..=3_000 {
+        rig.turn(60);
+        rig.judged((before + trial) as u64).await;
+    }
+    let versions = rig.versions();
+    let tried: BTreeSet<_> = versions[before..].iter().collect();
+    assert!(tried.len() > 400, "trials take turns with what was not yet tried: {}", tried.len());
+    rig.answer(|_| status(200));
+    rig.turn(60);
+    rig.until(|| rig.count("delivered") == 500).await;
+    rig.stop().await;
+    assert_eq!(rig.count("dead"), 0);
+    rig.all_settled(500).await;
+    assert!(!is_holding(&rig.subscription().await));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_500_to_all_for_two_days_kills_nothing() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(50).await;
+    rig.answer(|_| status(500));
+    rig.start();
+    rig.saved(is_holding).await;
+    rig.until(|| rig.all_judged()).await;
+    let before = rig.pushes().len();
+    for trial in 1..=2_880 {
+        rig.turn(60);
+        rig.judged((before + trial) as u64).await;
+    }
+    assert_eq!(rig.count("dead"), 0);
+    rig.answer(|_| status(200));
+    rig.turn(60);
+    rig.until(|| rig.count("delivered") == 50).await;
+    rig.stop().await;
+    rig.all_settled(50).await;
+}
+
+#[tokio::test]
+async fn a_hold_outlives_a_restart() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(100).await;
+    rig.answer(|_| reset());
+    rig.start();
+    rig.saved(is_holding).await;
+    rig.stop().await;
+    let before = rig.pushes().len();
+    rig.start();
+    rig.turn(5);
+    rig.judged(before as u64 + 1).await;
+    rig.stop().await;
+    assert_eq!(rig.pushes().len(), before + 1);
+}
+
+#[tokio::test]
+async fn retry_after_of_a_busy_endpoint_is_obeyed() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(1).await;
+    rig.answer(|_| busy(600));
+    rig.start();
+    rig.judged(1).await;
+    rig.answer(|_| status(200));
+    rig.publish(20).await;
+    for _ in 0..9 {
+        rig.turn(60);
+    }
+    rig.saved(is_holding).await;
+    assert_eq!(rig.pushes().len(), 1);
+    rig.turn(60);
+    rig.judged(22).await;
+    rig.stop().await;
+    rig.all_settled(21).await;
+}
+
+#[tokio::test]
+async fn an_endless_hold_ends_with_the_subscription_disabled_and_nothing_dead() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(100).await;
+    rig.answer(|_| reset());
+    rig.start();
+    rig.saved(is_holding).await;
+    rig.until(|| rig.all_judged()).await;
+    rig.turn(5 * 86_400);
+    let gone = rig.saved(|saved| saved.status == SubscriptionStatus::Disabled).await;
+    assert!(gone.reason.unwrap().contains("hold"));
+    assert_eq!(rig.count("dead"), 0);
+    rig.answer(|_| status(200));
+    rig.steer(crate::store::SubscriptionSteer::Resume).await;
+    rig.turn(60);
+    rig.until(|| rig.count("delivered") == 100).await;
+    rig.stop().await;
+    rig.all_settled(100).await;
+}
+
+#[tokio::test]
+async fn an_age_stands_still_while_the_endpoint_is_on_hold() {
+    let mut aging = settings();
+    aging.retry.max_age = Some(std::time::Duration::from_secs(30));
+    let mut rig = Rig::new(aging).await;
+    rig.publish(10).await;
+    rig.answer(|_| reset());
+    rig.start();
+    rig.saved(is_holding).await;
+    rig.until(|| rig.all_judged()).await;
+    rig.turn(3_600);
+    rig.judged(rig.pushes().len() as u64).await;
+    // Back again, but not for the first event, which has used up little of its time.
+    rig.answer(|push| status(if push.version == 1 { 500 } else { 200 }));
+    rig.turn(3_600);
+    rig.until(|| rig.count("delivered") == 9).await;
+    rig.turn(10);
+    rig.until(|| rig.pushes().iter().filter(|push| push.version == 1).count() >= 3).await;
+    rig.until(|| rig.count("retry") + rig.count("dead") + 9 == rig.pushes().len() as u64).await;
+    assert!(rig.pushes().iter().all(|push| push.at > Micros(0)));
+    assert_eq!(rig.count("dead"), 0, "{:?}", rig.pushes());
+    rig.stop().await;
+}

@@ -1,0 +1,265 @@
+//! What the tests of whole deliveries stand on.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sinks::{Answer, Outcome, Parcel, RetryAfter, SilentKind};
+use tokio::task::JoinHandle;
+
+use crate::{
+    clock::ManualClock,
+    dispatcher::*,
+    event::{Data, Name, Topic, Version},
+    settings::{Delays, RetryPolicy, SubscriptionSettings, TopicSettings},
+    store::{
+        Append, DeadLetter, NewEvent, NewSubscription, Options, Origin, StartFrom,
+        SubscriptionSteer, open,
+    },
+};
+
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One push as the consumer saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Push {
+    pub(super) version: u64,
+    pub(super) attempt: u32,
+    pub(super) at: Micros,
+}
+
+type Answers = Box<dyn Fn(Push) -> Outcome + Send + Sync>;
+
+/// A consumer that answers as it is told and notes what it got.
+pub(super) struct Script {
+    clock: ManualClock,
+    answers: Mutex<Answers>,
+    pushes: Mutex<Vec<Push>>,
+    count: watch::Sender<usize>,
+    /// Pushes wait while this is true.
+    stuck: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl Sink for Script {
+    async fn push(&self, parcel: Parcel) -> Outcome {
+        let number = |name| parcel.headers[name].to_str().unwrap().parse::<u64>().unwrap();
+        let attempt = u32::try_from(number("milkrun-attempt")).unwrap();
+        let push = Push { version: number("milkrun-version"), attempt, at: self.clock.now() };
+        self.pushes.lock().unwrap().push(push);
+        self.count.send_modify(|count| *count += 1);
+        let mut stuck = self.stuck.subscribe();
+        stuck.wait_for(|stuck| !stuck).await.unwrap();
+        (self.answers.lock().unwrap())(push)
+    }
+}
+
+pub(super) fn status(status: u16) -> Outcome {
+    let body = Bytes::from_static(b"so");
+    Outcome::Answered(Answer { status, retry_after: None, never_retry: false, body })
+}
+
+pub(super) fn busy(seconds: u64) -> Outcome {
+    let retry_after = Some(RetryAfter::Seconds(seconds));
+    Outcome::Answered(Answer { status: 503, retry_after, never_retry: false, body: Bytes::new() })
+}
+
+pub(super) fn reset() -> Outcome {
+    Outcome::Silent { kind: SilentKind::Reset, message: "cut off".into() }
+}
+
+/// A store, a clock, a consumer and a dispatcher.
+pub(super) struct Rig {
+    _dir: tempfile::TempDir,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: ManualClock,
+    pub(super) sink: Arc<Script>,
+    pub(super) limits: Limits,
+    metrics: Arc<Metrics>,
+    soft: CancellationToken,
+    hard: CancellationToken,
+    running: Option<JoinHandle<bool>>,
+}
+
+pub(super) fn topic() -> Topic {
+    "orders".parse().unwrap()
+}
+
+pub(super) fn name() -> Name {
+    "billing".parse().unwrap()
+}
+
+/// Four at once, and three attempts ten seconds apart.
+pub(super) fn settings() -> SubscriptionSettings {
+    let delays = Delays::Schedule { delays: vec![Duration::from_secs(10); 2], jitter: 0.0 };
+    let mut settings = SubscriptionSettings::new("http://h/x".into(), vec![]);
+    settings.retry = RetryPolicy { delays, ..RetryPolicy::default() };
+    settings.concurrency = 4;
+    settings
+}
+
+impl Rig {
+    pub(super) async fn new(settings: SubscriptionSettings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("m.db").display());
+        let store = open(&url, &Options::default()).await.unwrap();
+        let clock = ManualClock::new(Micros(1_700_000_000_000_000));
+        let sink = Arc::new(Script {
+            clock: clock.clone(),
+            answers: Mutex::new(Box::new(|_| status(200))),
+            pushes: Mutex::default(),
+            count: watch::Sender::new(0),
+            stuck: watch::Sender::new(false),
+        });
+        let now = clock.now();
+        store.put_topic(&topic(), &TopicSettings::default(), now).await.unwrap();
+        let (topics, from) = (vec![topic()], StartFrom::Earliest);
+        let new = NewSubscription { name: name(), origin: Origin::Api, topics, from, settings };
+        store.put_subscription(&new, now).await.unwrap();
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let (metrics, limits) = (Metrics::new(), Limits::default());
+        Self { _dir: dir, store, clock, sink, limits, metrics, soft, hard, running: None }
+    }
+
+    /// A rig with `count` events waiting and the dispatcher running.
+    pub(super) async fn running(settings: SubscriptionSettings, count: u64) -> Self {
+        let mut rig = Self::new(settings).await;
+        rig.publish(count).await;
+        rig.start();
+        rig
+    }
+
+    pub(super) async fn publish(&self, count: u64) {
+        let head = self.store.topic(&topic()).await.unwrap().head.0;
+        let event = |id: u64| NewEvent {
+            source: "/s".into(),
+            id: id.to_string(),
+            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
+            data: Data::Json(Bytes::from_static(b"{}")),
+        };
+        let events = (head + 1..=head + count).map(event).collect();
+        let append = Append { topic: topic(), events, progress: None, now: self.clock.now() };
+        self.store.append(append).await.unwrap();
+    }
+
+    pub(super) fn start(&mut self) {
+        (self.soft, self.hard) = (CancellationToken::new(), CancellationToken::new());
+        let clock = Clock::Manual(self.clock.clone());
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
+        let dispatcher = Dispatcher::new(store, clock, self.sink.clone(), metrics, self.limits);
+        self.running = Some(tokio::spawn(dispatcher.run(self.soft.clone(), self.hard.clone())));
+    }
+
+    /// Stops softly: everything that was begun is finished and saved.
+    pub(super) async fn stop(&mut self) {
+        let running = self.stop_softly();
+        self.ended(running).await;
+    }
+
+    pub(super) fn stop_softly(&mut self) -> JoinHandle<bool> {
+        self.soft.cancel();
+        self.running.take().unwrap()
+    }
+
+    pub(super) async fn ended(&self, running: JoinHandle<bool>) {
+        assert!(!tokio::time::timeout(DEADLINE, running).await.unwrap().unwrap(), "was cut");
+    }
+
+    /// Stops hard; answers whether attempts were under way.
+    pub(super) async fn cut(&mut self) -> bool {
+        self.hard.cancel();
+        let running = self.running.take().unwrap();
+        tokio::time::timeout(DEADLINE, running).await.unwrap().unwrap()
+    }
+
+    pub(super) fn answer(&self, answers: impl Fn(Push) -> Outcome + Send + Sync + 'static) {
+        *self.sink.answers.lock().unwrap() = Box::new(answers);
+    }
+
+    pub(super) fn stick(&self, stuck: bool) {
+        self.sink.stuck.send_replace(stuck);
+    }
+
+    pub(super) fn turn(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    pub(super) fn pushes(&self) -> Vec<Push> {
+        self.sink.pushes.lock().unwrap().clone()
+    }
+
+    /// The versions pushed so far, in order.
+    pub(super) fn versions(&self) -> Vec<u64> {
+        self.pushes().iter().map(|push| push.version).collect()
+    }
+
+    /// Waits until so many pushes have come in, ever.
+    pub(super) async fn pushed(&self, count: usize) {
+        let mut seen = self.sink.count.subscribe();
+        let waited = tokio::time::timeout(DEADLINE, seen.wait_for(|seen| *seen >= count)).await;
+        let got = self.pushes().len();
+        assert!(waited.is_ok(), "waited for {count} pushes, {got} came: {:?}", self.pushes());
+    }
+
+    /// Waits until so many attempts have been judged, ever.
+    pub(super) async fn judged(&self, count: u64) {
+        self.pushed(usize::try_from(count).unwrap()).await;
+        self.until(|| self.attempts() >= count).await;
+    }
+
+    /// Whether every push has been judged.
+    pub(super) fn all_judged(&self) -> bool {
+        usize::try_from(self.attempts()).unwrap() == self.pushes().len()
+    }
+
+    fn attempts(&self) -> u64 {
+        ["delivered", "retry", "dead", "gone"].map(|verdict| self.count(verdict)).iter().sum()
+    }
+
+    pub(super) fn count(&self, verdict: &str) -> u64 {
+        let (subscription, verdict) = (name().to_string(), verdict.to_owned());
+        self.metrics.attempts.get_or_create(&VerdictLabel { subscription, verdict }).get()
+    }
+
+    /// Lets the others run until something holds.
+    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while !holds() {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(waited.await.is_ok(), "it never held: {:?}", self.pushes());
+    }
+
+    pub(super) async fn subscription(&self) -> Subscription {
+        self.store.subscription(&name()).await.unwrap()
+    }
+
+    /// Waits until the subscription as saved is as wanted.
+    pub(super) async fn saved(&self, wanted: impl Fn(&Subscription) -> bool) -> Subscription {
+        let until = tokio::time::timeout(DEADLINE, async {
+            loop {
+                let subscription = self.subscription().await;
+                if wanted(&subscription) {
+                    return subscription;
+                }
+            }
+        });
+        until.await.expect("the subscription was never saved so")
+    }
+
+    pub(super) async fn steer(&self, steer: SubscriptionSteer) {
+        self.store.steer_subscription(&name(), steer, self.clock.now()).await.unwrap();
+    }
+
+    pub(super) async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.store.dead_letters(&name(), 0, 100_000).await.unwrap()
+    }
+
+    /// Checks that everything up to the head is settled and saved.
+    pub(super) async fn all_settled(&self, head: u64) {
+        let position = &self.subscription().await.positions[0];
+        assert_eq!((position.reach, position.floor), (Version(head), Version(head)));
+        assert_eq!(position.exceptions, 0);
+    }
+}

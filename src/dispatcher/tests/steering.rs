@@ -1,0 +1,157 @@
+//! What operators and stops do to positions that are served.
+
+use std::collections::BTreeSet;
+
+use super::rig::*;
+use crate::{
+    event::Version,
+    store::{SubscriptionStatus, SubscriptionSteer},
+};
+
+#[tokio::test]
+async fn a_pause_finishes_what_is_in_flight_and_keeps_the_place() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(10).await;
+    rig.stick(true);
+    rig.start();
+    rig.pushed(4).await;
+    rig.steer(SubscriptionSteer::Pause).await;
+    rig.stick(false);
+    rig.saved(|saved| saved.positions[0].delivered >= 4).await;
+    let before = rig.pushes().len();
+    rig.publish(1).await;
+    rig.steer(SubscriptionSteer::Resume).await;
+    rig.until(|| rig.count("delivered") == 11).await;
+    rig.stop().await;
+    assert!(before < 11, "nothing starts in a pause");
+    assert_eq!(rig.pushes().len(), 11, "nothing is sent twice");
+    rig.all_settled(11).await;
+}
+
+#[tokio::test]
+async fn a_rewind_drops_the_window_and_starts_from_the_new_place() {
+    let mut rig = Rig::running(settings(), 10).await;
+    rig.judged(10).await;
+    rig.store.rewind(&name(), None, Version(6), rig.clock.now()).await.unwrap();
+    rig.judged(14).await;
+    rig.stop().await;
+    let mut again = rig.versions()[10..].to_vec();
+    again.sort_unstable();
+    assert_eq!(again, [7, 8, 9, 10]);
+    rig.all_settled(10).await;
+}
+
+#[tokio::test]
+async fn a_rewind_voids_what_is_in_flight() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(4).await;
+    rig.stick(true);
+    rig.start();
+    rig.pushed(4).await;
+    rig.store.rewind(&name(), None, Version(0), rig.clock.now()).await.unwrap();
+    rig.pushed(8).await;
+    rig.stick(false);
+    rig.until(|| rig.count("delivered") == 4).await;
+    rig.stop().await;
+    rig.all_settled(4).await;
+}
+
+#[tokio::test]
+async fn a_deleted_subscription_is_let_go() {
+    let mut rig = Rig::running(settings(), 5).await;
+    rig.judged(5).await;
+    rig.steer(SubscriptionSteer::Delete).await;
+    rig.publish(5).await;
+    rig.stop().await;
+    assert!(rig.pushes().len() <= 10);
+    assert!(rig.store.subscription(&name()).await.is_err());
+}
+
+#[tokio::test]
+async fn gone_disables_the_subscription_and_the_event_stays_owed() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(3).await;
+    rig.answer(|_| status(410));
+    rig.start();
+    let disabled = rig.saved(|saved| saved.status == SubscriptionStatus::Disabled).await;
+    assert!(disabled.reason.unwrap().contains("410"));
+    rig.answer(|_| status(200));
+    rig.steer(SubscriptionSteer::Resume).await;
+    rig.until(|| rig.count("delivered") == 3).await;
+    rig.stop().await;
+    assert!(rig.dead_letters().await.is_empty());
+    rig.all_settled(3).await;
+}
+
+#[tokio::test]
+async fn a_hard_stop_is_told_and_what_was_in_flight_comes_again() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(10).await;
+    rig.stick(true);
+    rig.start();
+    rig.pushed(4).await;
+    assert!(rig.cut().await, "attempts were under way");
+    rig.stick(false);
+    rig.start();
+    rig.until(|| rig.count("delivered") == 10).await;
+    rig.stop().await;
+    let got: BTreeSet<_> = rig.versions().into_iter().collect();
+    assert_eq!((got.len(), rig.pushes().len()), (10, 14));
+    rig.start();
+    assert!(!rig.cut().await, "nothing was under way");
+}
+
+#[tokio::test]
+async fn a_soft_stop_starts_nothing_new() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(10).await;
+    rig.stick(true);
+    rig.start();
+    rig.pushed(4).await;
+    let stop = rig.stop_softly();
+    rig.stick(false);
+    rig.ended(stop).await;
+    assert_eq!(rig.pushes().len(), 4);
+    let position = &rig.subscription().await.positions[0];
+    assert_eq!((position.reach, position.floor, position.delivered), (Version(4), Version(4), 4));
+}
+
+#[tokio::test]
+async fn a_full_process_leaves_every_subscription_one_place() {
+    let mut rig = Rig::new(settings()).await;
+    rig.limits.in_flight_max = 2;
+    let other = crate::store::NewSubscription {
+        name: "other".parse().unwrap(),
+        origin: crate::store::Origin::Api,
+        topics: vec![topic()],
+        from: crate::store::StartFrom::Earliest,
+        settings: settings(),
+    };
+    rig.store.put_subscription(&other, rig.clock.now()).await.unwrap();
+    rig.stick(true);
+    rig.publish(10).await;
+    rig.start();
+    rig.pushed(2).await;
+    rig.stick(false);
+    rig.pushed(20).await;
+    rig.stop().await;
+    assert_eq!(rig.pushes().len(), 20);
+    rig.all_settled(10).await;
+}
+
+#[tokio::test]
+async fn changed_settings_hold_for_the_next_attempt() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(1).await;
+    rig.answer(|_| status(500));
+    rig.start();
+    rig.judged(1).await;
+    let mut strict = settings();
+    strict.retry.max_attempts = Some(2);
+    rig.store.set_subscription(&name(), &strict, rig.clock.now()).await.unwrap();
+    rig.saved(|saved| saved.settings.retry.max_attempts == Some(2)).await;
+    rig.turn(10);
+    rig.judged(2).await;
+    rig.stop().await;
+    assert_eq!(rig.dead_letters().await.len(), 1);
+}
