@@ -7,6 +7,7 @@ pub mod dispatcher;
 pub mod event;
 pub mod intake;
 pub mod janitor;
+pub mod node;
 pub mod outbound;
 pub mod prober;
 pub mod retry;
