@@ -1,12 +1,15 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
 pub mod cli;
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;
 pub mod event;
+pub mod intake;
 pub mod janitor;
 pub mod outbound;
+pub mod prober;
 pub mod retry;
 pub mod settings;
 pub mod settle;

@@ -199,6 +199,38 @@ pub fn structured(event: &Event, topic: &Topic) -> Vec<u8> {
     out
 }
 
+/// Appends the structured form with `version` as a number behind it, as replay shows it. An
+/// attribute of that name gives way to it, for a JSON object has each name once.
+pub fn write_numbered(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
+    if has(&event.attributes, "version") {
+        let attributes = without_version(&event.attributes).into();
+        write_structured(out, &Event { attributes, ..event.clone() }, topic);
+    } else {
+        write_structured(out, event, topic);
+    }
+    out.pop();
+    out.extend_from_slice(format!(",\"version\":{}}}", event.version).as_bytes());
+}
+
+/// Appends the numbered form on one line, without an end of line: CR and LF, which valid JSON has
+/// as white space only, become spaces.
+pub fn write_line(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
+    let start = out.len();
+    write_numbered(out, event, topic);
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
+}
+
+fn without_version(attributes: &str) -> String {
+    let fields = serde_json::from_str::<BTreeMap<&str, &serde_json::value::RawValue>>(attributes);
+    let mut fields = fields.unwrap_or_default();
+    fields.remove("version");
+    serde_json::to_string(&fields).unwrap_or_else(|_| attributes.to_owned())
+}
+
 /// Whether an encoded attributes object has a field. A quote inside a JSON string follows a
 /// backslash, so a quote behind `{` or `,` begins a name.
 fn has(attributes: &str, name: &str) -> bool {
@@ -299,5 +331,24 @@ mod tests {
         let mut bad = minimal();
         bad.extensions.insert("n".into(), 5_000_000_000_i64.into());
         assert!(bad.encode().is_err());
+    }
+
+    #[test]
+    fn replay_adds_the_number_and_keeps_the_data() {
+        let topic: Topic = "orders".parse().unwrap();
+        let mut own = minimal();
+        own.extensions.insert("version".into(), "1.2".into());
+        let data = Data::Json(Bytes::from_static(b"{\r\n\"a\": \"\\n\" }"));
+        for attributes in [minimal(), own] {
+            let event = event(&attributes, data.clone());
+            let mut numbered = Vec::new();
+            write_numbered(&mut numbered, &event, &topic);
+            let text = String::from_utf8(numbered).unwrap();
+            assert_eq!(text.matches("\"version\":").count(), 1, "{text}");
+            assert!(text.ends_with("\"data\":{\r\n\"a\": \"\\n\" },\"version\":42}"), "{text}");
+            let mut line = Vec::new();
+            write_line(&mut line, &event, &topic);
+            assert_eq!(String::from_utf8(line).unwrap(), text.replace(['\r', '\n'], " "));
+        }
     }
 }

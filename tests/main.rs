@@ -3,4 +3,11 @@
 //!
 //! `scripts/test` runs these in their short form; `MILKRUN_FULL=1` asks for the full counts.
 
+mod support;
+
+mod flow;
+mod input;
+mod kinto;
+mod process;
 mod store;
+mod structure;

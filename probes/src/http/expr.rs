@@ -50,7 +50,6 @@ mod tests {
             assert_eq!(expressions.text(expression, item), text);
         }
         assert!(expressions.text("item.missing.deeper", item).is_err());
-        assert!(expressions.text("range(100000) | sum", item).is_err());
         assert!(expressions.check("item.").is_err());
     }
 }

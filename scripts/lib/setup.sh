@@ -1,0 +1,47 @@
+# Installs what the tests need; sourced by scripts/test.
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier.
+install_debian() {
+  local missing=()
+  command -v cc >/dev/null || missing+=(build-essential)
+  command -v python3 >/dev/null || missing+=(python3)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv python3-pip)
+  [ "${#missing[@]}" -eq 0 ] && return 0
+  if ! command -v apt-get >/dev/null; then
+    printf 'missing, and there is no apt-get to install it with: %s\n' "${missing[*]}" >&2
+    return 1
+  fi
+  as_root apt-get update -qq &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+}
+
+# The test runner; without it `cargo test` does the same, more slowly.
+install_nextest() {
+  cargo nextest --version >/dev/null 2>&1 && return 0
+  cargo install cargo-nextest --locked --quiet ||
+    printf 'cargo-nextest could not be installed; `cargo test` is used instead\n' >&2
+}
+
+# Python packages, in an environment of their own that is made anew when the list changes.
+install_python() {
+  local wanted=tests/kinto/requirements.txt env=$PWD/target/python
+  export MILKRUN_TEST_PYTHON=$env/bin/python
+  cmp -s "$wanted" "$env/requirements.txt" && return 0
+  rm -rf "$env"
+  mkdir -p target
+  python3 -m venv "$env" &&
+    "$env/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" &&
+    cp "$wanted" "$env/requirements.txt"
+}
+
+install_missing() {
+  local tool
+  for tool in rustfmt clippy; do
+    command -v "cargo-${tool/rustfmt/fmt}" >/dev/null || rustup component add "$tool" || return 1
+  done
+  install_debian && install_nextest && install_python
+}

@@ -1,0 +1,104 @@
+//! Attempts: what was sent, when, and what came back.
+
+use std::collections::HashMap;
+
+use axum::{
+    Json,
+    extract::State,
+    routing::{self, MethodRouter},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{ApiState, body::Path, problem::Problem, query::Query};
+use crate::{
+    event::{Micros, Name},
+    store::{Attempt, AttemptQuery},
+};
+
+/// One attempt at one delivery.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttemptView {
+    /// Null when the subscription is gone.
+    subscription: Option<String>,
+    /// Null when the topic is gone.
+    topic: Option<String>,
+    version: u64,
+    /// 1 for the first try.
+    attempt: u32,
+    started: String,
+    duration_ms: u64,
+    /// Null when there was no answer.
+    status: Option<u16>,
+    /// The first KiB of the answer.
+    answer: String,
+    error: Option<String>,
+    /// `delivered`, `retry`, `dead` or `gone`.
+    verdict: String,
+}
+
+/// Attempts, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttemptList {
+    pub(super) attempts: Vec<AttemptView>,
+}
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+    vec![("/v1/subscriptions/{name}/attempts", routing::get(of_subscription))]
+}
+
+/// The attempts of a subscription, newest first.
+#[utoipa::path(get, path = "/v1/subscriptions/{name}/attempts", tag = "subscriptions",
+    params(("name" = String, Path),
+        ("failed" = Option<bool>, Query, description = "Those that did not deliver"),
+        ("since" = Option<String>, Query, description = "Begun at or after this time"),
+        ("status" = Option<u16>, Query), ("limit" = Option<usize>, Query)),
+    responses((status = 200, body = AttemptList)))]
+pub async fn of_subscription(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+) -> Result<Json<AttemptList>, Problem> {
+    query.allow(&["failed", "since", "status", "limit"])?;
+    let status = query.number("status", 100, 599)?;
+    let subscription = api.store.subscription(&name).await?;
+    let wanted = AttemptQuery {
+        subscription: Some(subscription.id),
+        failed: query.flag("failed")?,
+        since: query.read::<Micros>("since")?,
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        limit: query.limit()?,
+        ..AttemptQuery::default()
+    };
+    Ok(Json(find(&api, wanted).await?))
+}
+
+/// Attempts, with names in the place of row numbers.
+pub(super) async fn find(api: &ApiState, wanted: AttemptQuery) -> Result<AttemptList, Problem> {
+    let found = api.store.attempts(wanted).await?;
+    if found.is_empty() {
+        return Ok(AttemptList { attempts: Vec::new() });
+    }
+    let topics: HashMap<i64, String> =
+        api.store.topics().await?.iter().map(|state| (state.id, state.topic.to_string())).collect();
+    let subscriptions: HashMap<i64, String> = api
+        .store
+        .subscriptions(0)
+        .await?
+        .iter()
+        .map(|subscription| (subscription.id, subscription.name.to_string()))
+        .collect();
+    let view = |attempt: Attempt| AttemptView {
+        subscription: subscriptions.get(&attempt.subscription).cloned(),
+        topic: topics.get(&attempt.topic).cloned(),
+        version: attempt.version.0,
+        attempt: attempt.attempt,
+        started: attempt.started.to_string(),
+        duration_ms: attempt.duration_ms,
+        status: attempt.status,
+        answer: String::from_utf8_lossy(&attempt.answer).into_owned(),
+        error: attempt.error,
+        verdict: attempt.verdict,
+    };
+    Ok(AttemptList { attempts: found.into_iter().map(view).collect() })
+}

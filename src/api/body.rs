@@ -1,0 +1,167 @@
+//! Request bodies and path segments: bounded, and refused by name.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
+use http::{StatusCode, header, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::{problem::Problem, query::suggestion};
+
+/// The longest a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest body but that of a publish.
+const JSON_BYTES_MAX: usize = 1 << 20;
+
+/// A JSON body. An empty body is `{}`.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if let Some(given) = request.headers().get(header::CONTENT_TYPE) {
+            let text = given.to_str().unwrap_or_default().to_ascii_lowercase();
+            let kind = text.split(';').next().unwrap_or_default().trim();
+            if kind != "application/json" && !kind.ends_with("+json") {
+                return Err(Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_media_type",
+                    "expected `Content-Type: application/json`",
+                ));
+            }
+        }
+        let bytes = read(request, JSON_BYTES_MAX).await?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        from_json(text).map(Self)
+    }
+}
+
+/// Reads a body of at most `bytes_max`.
+pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body is larger than {bytes_max} bytes"),
+        )),
+        Ok(Err(_)) => Err(Problem::malformed("the body broke off")),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+/// Reads JSON into a request type; the error names the field and the nearest valid name.
+pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        refusal(if path == "." { "" } else { &path }, error.inner())
+    })?;
+    reader.end().map_err(|error| refusal("", &error))?;
+    Ok(value)
+}
+
+fn refusal(path: &str, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    if !error.is_data() {
+        return Problem::malformed(format!("the body is not JSON: {text}"));
+    }
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let mut reason = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+    if let Some(rest) = reason.strip_prefix("unknown field `") {
+        let given = rest.split('`').next().unwrap_or_default();
+        // serde names the known fields between back quotes after the unknown one.
+        let known: Vec<&str> = rest.split('`').skip(2).step_by(2).collect();
+        let hint = suggestion(given, &known);
+        return Problem::field(path, format!("unknown field `{given}`{hint}"));
+    }
+    if path.contains("secret") || path.contains("header") {
+        // The message quotes what was given, which may be a secret.
+        let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, what)| what);
+        let is_text = expected == "a string";
+        reason = format!("expected {expected}");
+        if is_text {
+            reason.push_str(
+                "; references as `{ env: }` and `{ file: }` work in the configuration file only",
+            );
+        }
+    }
+    let prefix = if path.is_empty() { String::new() } else { format!("`{path}`: ") };
+    Problem::field(path, format!("{prefix}{reason}"))
+}
+
+/// The variable segments of a path.
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let reason = text.strip_prefix("Invalid URL: ").unwrap_or(&text);
+                Err(Problem::malformed(format!("in the path: {reason}")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its reading is tested")]
+        webhook: Inner,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its reading is tested")]
+    struct Inner {
+        url: String,
+        secret: Option<String>,
+        secrets: Option<Vec<String>>,
+    }
+
+    fn problem(text: &str) -> Problem {
+        from_json::<Outer>(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let misspelt = problem(r#"{"webhook": {"ulr": "x"}}"#);
+        assert_eq!(misspelt.status, 422);
+        assert_eq!(misspelt.detail, "unknown field `ulr`; did you mean `url`?");
+        assert!(misspelt.to_json().contains(r#""field":"webhook.ulr""#), "{}", misspelt.to_json());
+        assert_eq!(problem("{").status, 400);
+        assert_eq!(problem("{} x").status, 422);
+        assert!(problem(r#"{"webhook": {"url": 3}}"#).detail.starts_with("`webhook.url`"));
+    }
+
+    #[test]
+    fn references_are_refused_and_secrets_are_not_repeated() {
+        for reference in [r#"{"env": "HOME"}"#, r#"{"file": "/etc/passwd"}"#] {
+            let text = format!(r#"{{"webhook": {{"url": "x", "secret": {reference}}}}}"#);
+            let refused = problem(&text);
+            assert_eq!(refused.status, 422);
+            assert!(refused.detail.contains("configuration file only"), "{}", refused.detail);
+        }
+        let refused = problem(r#"{"webhook": {"url": "x", "secrets": "whsec_abc"}}"#);
+        assert!(!refused.detail.contains("whsec_abc"), "{}", refused.detail);
+    }
+}

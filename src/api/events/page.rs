@@ -1,0 +1,167 @@
+//! One page of events as JSON or as a CloudEvents batch, with what caches and pagers need.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{media::Media, selection::Selection};
+use crate::{
+    api::{ApiState, problem::Problem, query::Query},
+    event::{Event, Version},
+    store::TopicState,
+    wire,
+};
+
+/// The most events that one request looks at.
+const LOOK_MAX: usize = 10_000;
+/// A page ends with the event that brings it here.
+const PAGE_BYTES: usize = 8 << 20;
+const READ_BYTES: usize = 4 << 20;
+
+struct Page {
+    first: Version,
+    next: Version,
+    events: Vec<Arc<Event>>,
+    looked: usize,
+    full: bool,
+    state: Arc<TopicState>,
+}
+
+/// Reads one page, waiting up to `wait` for a first event, and answers it.
+pub async fn answer(
+    api: &ApiState,
+    selection: Selection,
+    query: &Query,
+    headers: &HeaderMap,
+    media: Media,
+    (limit, wait): (usize, Option<Duration>),
+) -> Result<Response, Problem> {
+    let page = match wait {
+        Some(wait) => gather_or_wait(api, selection.clone(), limit, wait).await?,
+        None => gather(api, &mut selection.clone(), limit).await?,
+    };
+    let next = page.state.cursor(page.next).to_string();
+    let link =
+        format!("</v1/topics/{}/events?{}>; rel=\"next\"", selection.topic, query.next_page(&next));
+    let mut out = HeaderMap::new();
+    out.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        out.insert(header::LINK, link);
+    }
+    if page.full {
+        let scope = if page.state.settings.public { "public" } else { "private" };
+        let tag = format!(
+            "\"{}-{}-{}-{}-{}\"",
+            page.state.epoch_of(page.next),
+            page.first,
+            page.next,
+            if media == Media::Json { "json" } else { "batch" },
+            page.state.edit
+        );
+        set(&mut out, header::CACHE_CONTROL, &format!("{scope}, max-age=3600"));
+        set(&mut out, header::ETAG, &tag);
+        if matches_tag(headers, &tag) {
+            return Ok((StatusCode::NOT_MODIFIED, out).into_response());
+        }
+    } else {
+        set(&mut out, header::CACHE_CONTROL, "no-store");
+    }
+    set(&mut out, header::CONTENT_TYPE, media.name());
+    Ok((out, encode(&page, &next, media)).into_response())
+}
+
+fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// `If-None-Match` (RFC 9110, section 13.1.2); a tag that compression marked counts as its own.
+fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let bare = tag.trim_matches('"');
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|given| given.trim().trim_start_matches("W/").trim_matches('"'))
+        .any(|given| given == "*" || given.strip_suffix("-gzip").unwrap_or(given) == bare)
+}
+
+async fn gather(api: &ApiState, selection: &mut Selection, limit: usize) -> Result<Page, Problem> {
+    let first = selection.after.next();
+    let (mut events, mut looked, mut bytes) = (Vec::new(), 0, 0);
+    loop {
+        let wanted = limit - events.len();
+        let found = selection.look(api, LOOK_MAX - looked, wanted, READ_BYTES).await?;
+        looked += found.looked;
+        bytes += found.events.iter().map(|event| event.size_bytes()).sum::<usize>();
+        events.extend(found.events);
+        let full = events.len() >= limit;
+        let at_end =
+            found.looked == 0 || selection.is_done() || selection.after >= found.state.head;
+        if full || at_end || looked >= LOOK_MAX || bytes >= PAGE_BYTES {
+            let next = selection.after;
+            return Ok(Page { first, next, events, looked, full, state: found.state });
+        }
+    }
+}
+
+/// As [`gather`], but at the head waits for the next commit: the watch is taken before the look,
+/// so none is missed.
+async fn gather_or_wait(
+    api: &ApiState,
+    mut selection: Selection,
+    limit: usize,
+    wait: Duration,
+) -> Result<Page, Problem> {
+    let _place = api.take_place()?;
+    let deadline = api.clock.now().plus(wait);
+    let mut head = api.store.head(&selection.topic).await?;
+    loop {
+        head.borrow_and_update();
+        let page = gather(api, &mut selection, limit).await?;
+        if !page.events.is_empty() || page.looked >= LOOK_MAX || selection.is_done() {
+            return Ok(page);
+        }
+        tokio::select! {
+            changed = head.changed() => if changed.is_err() {
+                // The topic has gone, or come back.
+                head = api.store.head(&selection.topic).await?;
+            },
+            () = api.clock.until(deadline) => return Ok(page),
+            () = api.stopping.cancelled() => return Ok(page),
+        }
+    }
+}
+
+fn encode(page: &Page, next: &str, media: Media) -> Vec<u8> {
+    let topic = &page.state.topic;
+    let bytes: usize = page.events.iter().map(|event| event.size_bytes() + 200).sum();
+    let mut out = Vec::with_capacity(bytes + 200);
+    if media == Media::Json {
+        let epoch = page.state.epoch_of(page.next);
+        out.extend_from_slice(format!("{{\"topic\":\"{topic}\",\"epoch\":\"{epoch}\",").as_bytes());
+        if !page.full {
+            let (head, oldest) = (page.state.head, page.state.oldest);
+            out.extend_from_slice(format!("\"head\":{head},\"oldest\":{oldest},").as_bytes());
+        }
+        out.extend_from_slice(format!("\"next\":\"{next}\",\"events\":").as_bytes());
+    }
+    out.push(b'[');
+    for (index, event) in page.events.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        match media {
+            Media::Json => wire::write_numbered(&mut out, event, topic),
+            _ => wire::write_structured(&mut out, event, topic),
+        }
+    }
+    out.push(b']');
+    if media == Media::Json {
+        out.push(b'}');
+    }
+    out
+}

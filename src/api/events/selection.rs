@@ -1,0 +1,160 @@
+//! Which events a read asks for: from where, up to where, of which kind.
+
+use std::sync::Arc;
+
+use crate::{
+    api::{ApiState, position, problem::Problem, query::Query},
+    event::{Event, Micros, Position, Topic, Version},
+    store::{Read, TopicState},
+};
+
+/// Where a reader is, and what it wants.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The topic.
+    pub topic: Topic,
+    /// The last version looked at.
+    pub after: Version,
+    /// The last version wanted.
+    pub up_to: Version,
+    filter: Filter,
+}
+
+/// What one look at the log found.
+#[derive(Debug)]
+pub struct Found {
+    /// Those that match, in version order.
+    pub events: Vec<Arc<Event>>,
+    /// How many were looked at.
+    pub looked: usize,
+    /// The topic as it stood.
+    pub state: Arc<TopicState>,
+}
+
+/// Equality with attributes; what is `None` matches all.
+#[derive(Debug, Clone, Default)]
+struct Filter {
+    kind: Option<String>,
+    key: Option<String>,
+    id: Option<(String, String)>,
+}
+
+impl Filter {
+    fn from_query(query: &Query) -> Result<Self, Problem> {
+        let text = |name: &str| query.get(name).map(str::to_owned);
+        let id = match (text("id"), text("source")) {
+            (Some(id), Some(source)) => Some((id, source)),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(Problem::parameter(
+                    "source",
+                    "`id` needs `source`: an id is the producer's",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(Problem::parameter("id", "`source` goes with `id` only"));
+            }
+        };
+        Ok(Self { kind: text("type"), key: text("key"), id })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kind.is_none() && self.key.is_none() && self.id.is_none()
+    }
+
+    fn matches(&self, event: &Event) -> bool {
+        let is = |name: &str, wanted: &str| event.attribute(name).as_deref() == Some(wanted);
+        self.kind.as_deref().is_none_or(|kind| is("type", kind))
+            && self.key.as_ref().is_none_or(|key| event.key().as_ref() == Some(key))
+            && self.id.as_ref().is_none_or(|(id, source)| is("id", id) && is("source", source))
+    }
+}
+
+impl Selection {
+    /// The selection that the parameters describe; `resume` is `Last-Event-ID`, which goes before
+    /// `after`, `at` and `since`.
+    pub async fn resolve(
+        api: &ApiState,
+        topic: Topic,
+        query: &Query,
+        resume: Option<Position>,
+    ) -> Result<Self, Problem> {
+        let filter = Filter::from_query(query)?;
+        let after = query.read::<Position>("after")?;
+        let at = query.read::<Position>("at")?;
+        let since = query.read::<Micros>("since")?;
+        let up_to = query.read::<Position>("up_to")?;
+        let given = [after.map(|_| "after"), at.map(|_| "at"), since.map(|_| "since")];
+        let mut given = given.iter().flatten();
+        if let (Some(one), Some(other)) = (given.next(), given.next()) {
+            let detail = format!("`{one}` and `{other}` cannot both be given");
+            return Err(Problem::parameter(other, detail));
+        }
+        let state = api.store.topic(&topic).await?;
+        let after = match (resume, after, at, since) {
+            (Some(position), ..) | (None, Some(position), ..) => {
+                position::check_kept(&state, position)?
+            }
+            (None, None, Some(at), _) => before(&state, at)?,
+            (None, None, None, Some(since)) => api.store.version_before(&topic, since).await?,
+            (None, None, None, None) => state.oldest.previous(),
+        };
+        let up_to = match up_to {
+            Some(Position { epoch: None, version }) => version,
+            Some(cursor) => position::check(&state, cursor)?,
+            None => Version::MAX,
+        };
+        Ok(Self { topic, after, up_to, filter })
+    }
+
+    /// Whether all that was asked for has been looked at.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.after >= self.up_to
+    }
+
+    /// Looks at the next events: at most `look` of them and `bytes_max` bytes, and at most
+    /// `wanted` when every event is wanted. Moves on to the last one looked at.
+    pub async fn look(
+        &mut self,
+        api: &ApiState,
+        look: usize,
+        wanted: usize,
+        bytes_max: usize,
+    ) -> Result<Found, Problem> {
+        let most = if self.filter.is_empty() { look.min(wanted) } else { look };
+        let read = Read {
+            after: self.after,
+            up_to: self.up_to,
+            max_events: most.clamp(1, 1_000),
+            max_bytes: bytes_max,
+        };
+        let page = api.store.read(&self.topic, read).await?;
+        let first = page.events.first().map_or(page.state.oldest, |event| event.version);
+        if first > self.after.next() {
+            return Err(Problem::gone(page.state.oldest.max(first)));
+        }
+        let mut events = Vec::new();
+        let mut looked = 0;
+        for event in page.events {
+            looked += 1;
+            self.after = event.version;
+            if self.filter.matches(&event) {
+                events.push(event);
+                if events.len() == wanted {
+                    break;
+                }
+            }
+        }
+        Ok(Found { events, looked, state: page.state })
+    }
+}
+
+/// The version before an inclusive position.
+fn before(state: &TopicState, at: Position) -> Result<Version, Problem> {
+    if at.version == Version::ZERO {
+        return Err(Problem::parameter("at", "`at`: versions begin at 1"));
+    }
+    let previous = position::check(state, at)?.previous();
+    position::check_kept(state, Position { epoch: None, version: previous })
+}

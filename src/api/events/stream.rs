@@ -1,0 +1,167 @@
+//! Events without an end of page: NDJSON up to the head, Server-Sent Events that follow it.
+//!
+//! A stream reads a small page, hands it to the connection, and reads the next one when that has
+//! been taken; between pages it holds nothing but its position.
+
+use std::{io, time::Duration};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use http::header;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{media::Media, selection::Selection};
+use crate::{
+    api::{ApiState, problem::Problem},
+    event::{Event, Version},
+    store::TopicState,
+    wire,
+};
+
+/// How long an event stream is silent at most.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What one stream holds in memory, but for a single larger event.
+const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_EVENTS: usize = 1_000;
+
+struct Follow {
+    api: ApiState,
+    selection: Selection,
+    left: Option<usize>,
+    /// How long NDJSON waits at the head; event streams wait for ever.
+    wait: Option<Duration>,
+    sse: bool,
+    head: watch::Receiver<Version>,
+    /// Whether an idle reader has been told where it stands.
+    told: bool,
+    done: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Why a stream at the head goes on.
+enum Wake {
+    /// There may be something new.
+    Look,
+    /// Nothing came for as long as one waits.
+    Quiet,
+    /// The relay is stopping.
+    Stop,
+}
+
+/// Answers with a stream of the selection.
+pub async fn answer(
+    api: &ApiState,
+    selection: Selection,
+    media: Media,
+    left: Option<usize>,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    let follow = Follow {
+        head: api.store.head(&selection.topic).await?,
+        _place: api.take_place()?,
+        api: api.clone(),
+        selection,
+        left,
+        wait,
+        sse: media == Media::Sse,
+        told: false,
+        done: false,
+    };
+    let chunks = stream::unfold(follow, |mut follow| async move {
+        let chunk = follow.chunk().await?;
+        Some((chunk, follow))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, media.name()),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "Accept, Accept-Encoding"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+impl Follow {
+    /// The next bytes, or the end.
+    async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
+        while !self.done && !self.api.stopping.is_cancelled() {
+            self.head.borrow_and_update();
+            let wanted = self.left.unwrap_or(CHUNK_EVENTS).min(CHUNK_EVENTS);
+            let look = self.selection.look(&self.api, CHUNK_EVENTS, wanted, CHUNK_BYTES).await;
+            let found = match look {
+                Ok(found) => found,
+                Err(problem) => return Some(self.fail(&problem)),
+            };
+            self.left = self.left.map(|left| left - found.events.len());
+            self.done = self.selection.is_done() || self.left == Some(0);
+            if !found.events.is_empty() {
+                self.told = true;
+                let mut out = Vec::new();
+                for event in &found.events {
+                    self.write(&mut out, event, &found.state);
+                }
+                return Some(Ok(out.into()));
+            }
+            if found.looked > 0 || self.done {
+                continue;
+            }
+            if self.sse && !self.told {
+                self.told = true;
+                return Some(Ok(self.position(&found.state)));
+            }
+            match self.wake().await {
+                Ok(Wake::Look) => {}
+                Ok(Wake::Quiet) if self.sse => return Some(Ok(self.position(&found.state))),
+                Ok(Wake::Quiet | Wake::Stop) => self.done = true,
+                Err(problem) => return Some(self.fail(&problem)),
+            }
+        }
+        None
+    }
+
+    /// Waits at the head.
+    async fn wake(&mut self) -> Result<Wake, Problem> {
+        let wait = if self.sse { HEARTBEAT } else { self.wait.unwrap_or_default() };
+        if wait.is_zero() {
+            return Ok(Wake::Quiet);
+        }
+        tokio::select! {
+            changed = self.head.changed() => {
+                if changed.is_err() {
+                    // The topic has gone, or come back.
+                    self.head = self.api.store.head(&self.selection.topic).await?;
+                }
+                Ok(Wake::Look)
+            }
+            () = self.api.clock.pause(wait) => Ok(Wake::Quiet),
+            () = self.api.stopping.cancelled() => Ok(Wake::Stop),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, event: &Event, state: &TopicState) {
+        if self.sse {
+            out.extend_from_slice(format!("id: {}\ndata: ", event.cursor()).as_bytes());
+        }
+        wire::write_line(out, event, &state.topic);
+        out.extend_from_slice(if self.sse { b"\n\n" } else { b"\n" });
+    }
+
+    /// A block that only says where the reader stands.
+    fn position(&self, state: &TopicState) -> Bytes {
+        format!("id: {}\n\n", state.cursor(self.selection.after)).into()
+    }
+
+    /// Ends the stream: told as an event where the form has a place for it, else by breaking off,
+    /// so that nobody takes the end for the head.
+    fn fail(&mut self, problem: &Problem) -> io::Result<Bytes> {
+        self.done = true;
+        if self.sse {
+            Ok(format!("event: problem\ndata: {}\n\n", problem.to_json()).into())
+        } else {
+            Err(io::Error::other(problem.detail.clone()))
+        }
+    }
+}

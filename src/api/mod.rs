@@ -1,0 +1,184 @@
+//! Role `api`: the HTTP interface, one file per resource.
+
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::MethodRouter};
+use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, NotForContentType, Predicate as _},
+    },
+};
+
+use self::problem::Problem;
+pub use self::{
+    access::{Access, check_bind},
+    serve::serve,
+};
+use crate::{clock::Clock, store::Store, telemetry::Metrics};
+
+mod access;
+mod attempts;
+mod body;
+mod dead_letters;
+mod events;
+mod health;
+mod list;
+mod metrics;
+mod openapi;
+mod parse;
+mod position;
+pub mod problem;
+mod publish;
+mod query;
+mod serve;
+mod sources;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+/// Says whether a webhook's address may be pushed to, and if not, why.
+pub type VetUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// What is bounded over the whole API.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Long polls and streams at once.
+    pub waiting_max: usize,
+    /// Bodies of publishes in memory at once, in KiB.
+    pub publish_kib_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { waiting_max: 10_000, publish_kib_max: 256 << 10 }
+    }
+}
+
+/// What the handlers are handed.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Clock,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Vets the addresses of new webhooks.
+    pub vet_url: VetUrl,
+    /// Who is let in.
+    pub access: Access,
+    /// Long polls and streams end, and readiness is denied, when this is cancelled.
+    pub stopping: CancellationToken,
+    limits: Limits,
+    waiting: Arc<Semaphore>,
+    publishing: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// A state with every place free.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        vet_url: VetUrl,
+        access: Access,
+        stopping: CancellationToken,
+        limits: Limits,
+    ) -> Self {
+        let waiting = Arc::new(Semaphore::new(limits.waiting_max));
+        let publishing = Arc::new(Semaphore::new(limits.publish_kib_max as usize));
+        Self { store, clock, metrics, vet_url, access, stopping, limits, waiting, publishing }
+    }
+
+    /// A place among the long polls and streams.
+    fn take_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.waiting.clone().try_acquire_owned().map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_waiting",
+                "all places for long polls and streams are taken",
+            )
+        })
+    }
+
+    /// Room for the body of a publish; refused, not waited for, so that the publisher may go to
+    /// another node.
+    fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
+        let kib = kib.min(self.limits.publish_kib_max);
+        self.publishing.clone().try_acquire_many_owned(kib).map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "too many bytes are being published at once",
+            )
+        })
+    }
+
+    /// How full the bounds of the API are.
+    fn gauges(&self) -> [(&'static str, f64); 2] {
+        let taken = |most: usize, free: &Semaphore| {
+            let taken = most.saturating_sub(free.available_permits());
+            f64::from(u32::try_from(taken).unwrap_or(u32::MAX))
+        };
+        [
+            ("api_waiting", taken(self.limits.waiting_max, &self.waiting)),
+            ("api_publish_kib", taken(self.limits.publish_kib_max as usize, &self.publishing)),
+        ]
+    }
+}
+
+/// Every route of the API, for the router and for the test that holds the document to it.
+fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+    [
+        topics::routes(),
+        events::routes(),
+        sources::routes(),
+        subscriptions::routes(),
+        attempts::routes(),
+        dead_letters::routes(),
+        health::routes(),
+        metrics::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The whole API.
+pub fn router(state: ApiState) -> Router {
+    let access = state.access;
+    // Streams are flushed event by event, which a compressor would hold back.
+    let compressed = DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/x-ndjson"))
+        .and(NotForContentType::SSE);
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, route)| router.route(path, route))
+        .with_state(state)
+        .merge(openapi::routes())
+        .fallback(|| async { Problem::not_found("there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path does not know the method; `Allow` lists those it knows",
+            )
+        })
+        .layer(CompressionLayer::new().gzip(true).compress_when(compressed))
+        .layer(middleware::map_response(events::mark_compressed))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(access, access::guard))
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    tracing::error!("a request handler panicked");
+    axum::response::IntoResponse::into_response(Problem::internal())
+}

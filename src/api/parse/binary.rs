@@ -1,0 +1,111 @@
+//! Binary mode: the attributes are headers, the body is the data (HTTP Protocol Binding, 3.1).
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, value::RawValue};
+
+use super::{Refused, check_depth, finish, put};
+use crate::{event::Data, store::NewEvent, wire::Attributes};
+
+/// The event of one request; `kind` is its `Content-Type`, `essence` that without parameters.
+pub(super) fn event(
+    headers: &HeaderMap,
+    kind: &str,
+    essence: &str,
+    body: &Bytes,
+) -> Result<NewEvent, Refused> {
+    let mut attributes = Attributes::default();
+    let mut specversion = None;
+    for name in headers.keys() {
+        let Some(attribute) = name.as_str().strip_prefix("ce-") else { continue };
+        let mut values = headers.get_all(name).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(Refused::new(attribute, "the header is given twice"));
+        };
+        let text = decode(value.as_bytes())
+            .ok_or_else(|| Refused::new(attribute, "the header is not percent-encoded UTF-8"))?;
+        match attribute {
+            "specversion" => specversion = Some(text),
+            "datacontenttype" => {
+                return Err(Refused::new(attribute, "in binary mode `Content-Type` says it"));
+            }
+            _ => put(&mut attributes, attribute, Value::String(text))?,
+        }
+    }
+    if !kind.is_empty() {
+        attributes.content_type = Some(kind.into());
+    }
+    finish(specversion.as_deref(), &attributes, data(essence, body)?)
+}
+
+fn data(essence: &str, body: &Bytes) -> Result<Data, Refused> {
+    if body.is_empty() {
+        return Ok(Data::None);
+    }
+    if essence == "application/json" || essence == "text/json" || essence.ends_with("+json") {
+        std::str::from_utf8(body)
+            .map_err(|error| error.to_string())
+            .and_then(|text| {
+                serde_json::from_str::<&RawValue>(text).map_err(|error| error.to_string())
+            })
+            .map_err(|error| Refused::new("data", format!("is not JSON as said: {error}")))?;
+        check_depth(body)?;
+        return Ok(Data::Json(body.clone()));
+    }
+    if essence.starts_with("text/") && std::str::from_utf8(body).is_ok() {
+        return Ok(Data::Text(body.clone()));
+    }
+    Ok(Data::Binary(body.clone()))
+}
+
+/// A header's value as an attribute: quotes removed, percent-encoding undone (3.1.3.2).
+fn decode(value: &[u8]) -> Option<String> {
+    let unquoted = match value {
+        [b'"', inner @ .., b'"'] => {
+            let mut escaped = false;
+            let keep = |byte: &&u8| {
+                escaped = **byte == b'\\' && !escaped;
+                !escaped
+            };
+            inner.iter().filter(keep).copied().collect()
+        }
+        plain => plain.to_vec(),
+    };
+    let mut bytes = Vec::with_capacity(unquoted.len());
+    let mut rest = unquoted.as_slice();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if let (b'%', [high, low, tail @ ..]) = (first, tail)
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            bytes.push(high << 4 | low);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_values_are_decoded() {
+        for (value, expected) in [
+            ("plain", Some("plain")),
+            ("Euro%20%E2%82%AC", Some("Euro €")),
+            ("100%", Some("100%")),
+            ("%zz", Some("%zz")),
+            ("\"a \\\"b\\\" \\\\\"", Some("a \"b\" \\")),
+            ("%ff", None),
+        ] {
+            assert_eq!(decode(value.as_bytes()).as_deref(), expected, "{value}");
+        }
+    }
+}

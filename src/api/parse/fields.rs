@@ -1,0 +1,63 @@
+//! The members of one event's JSON object, as they were written.
+
+use std::fmt;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+use super::Refused;
+use crate::event::Data;
+
+/// Name and text of each member; a name that comes twice is an error.
+pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields: Vec<(String, &RawValue)> = Vec::with_capacity(12);
+                let mut seen = std::collections::HashSet::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if !seen.insert(name.clone()) {
+                        return Err(A::Error::custom(format!("`{name}` is given twice")));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+pub(super) fn text(name: &str, raw: &RawValue) -> Result<String, Refused> {
+    serde_json::from_str(raw.get()).map_err(|_| Refused::new(name, "expected a text"))
+}
+
+pub(super) fn value(name: &str, raw: &RawValue) -> Result<Value, Refused> {
+    if raw.get().starts_with(['{', '[']) {
+        return Err(Refused::new(name, "expected a text, a boolean or an integer of 32 bits"));
+    }
+    serde_json::from_str(raw.get())
+        .map_err(|error| Refused::new(name, format!("cannot be read: {error}")))
+}
+
+pub(super) fn base64(raw: &RawValue) -> Result<Data, Refused> {
+    let bytes = BASE64_STANDARD
+        .decode(text("data_base64", raw)?)
+        .map_err(|error| Refused::new("data_base64", format!("expected base64: {error}")))?;
+    Ok(Data::Binary(bytes.into()))
+}

@@ -1,0 +1,165 @@
+//! Cases of what is an event and what is not.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+fn parse(media: &'static str, body: impl Into<Bytes>) -> Result<Vec<NewEvent>, Problem> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, media.parse().unwrap());
+    events(&headers, &body.into())
+}
+
+fn one(members: &str) -> Result<NewEvent, Problem> {
+    let body = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{members}}}"#);
+    parse(wire::STRUCTURED, body).map(|mut events| events.remove(0))
+}
+
+#[track_caller]
+fn refused(result: Result<impl std::fmt::Debug, Problem>, field: &str, part: &str) {
+    let problem = result.unwrap_err();
+    let value: Value = serde_json::from_str(&problem.to_json()).unwrap();
+    assert_eq!(value["status"], 422, "{value}");
+    assert_eq!(value["field"], field, "{value}");
+    assert!(value["index"].is_u64(), "{value}");
+    assert!(problem.detail.contains(part), "{}", problem.detail);
+}
+
+#[test]
+fn data_is_kept_as_it_was_written() {
+    for (members, expected) in [
+        ("", Data::None),
+        (r#","data": [1.0,  "é"] "#, Data::Json(Bytes::from_static("[1.0,  \"é\"]".as_bytes()))),
+        (r#","data":null"#, Data::Json(Bytes::from_static(b"null"))),
+        (r#","data_base64":"/w==""#, Data::Binary(Bytes::from_static(&[0xff]))),
+        (r#","data_base64":null,"subject":null"#, Data::None),
+    ] {
+        assert_eq!(one(members).unwrap().data, expected, "{members}");
+    }
+}
+
+#[test]
+fn each_broken_rule_names_its_attribute() {
+    for (members, field, part) in [
+        (r#","data":1,"data_base64":"/w==""#, "data_base64", "both"),
+        (r#","data_base64":"?""#, "data_base64", "base64"),
+        (r#","time":"yesterday""#, "time", "RFC 3339"),
+        (r#","subject":7"#, "subject", "expected a text"),
+        (r#","Upper":"x""#, "Upper", "extension"),
+        (r#","milkrunversion":"1""#, "milkrunversion", "extension"),
+        (r#","tags":["a"]"#, "tags", "boolean"),
+        (r#","deliverat":"2030-01-01T00:00:00Z""#, "deliverat", "not supported"),
+        (r#","id":"2""#, "event", "twice"),
+    ] {
+        refused(one(members), field, part);
+    }
+    refused(parse(wire::STRUCTURED, r#"{"id":"1"}"#), "specversion", "1.0");
+    refused(parse(wire::STRUCTURED, r#"{"specversion":"1.0","id":"1"}"#), "source", "not empty");
+    refused(parse(wire::STRUCTURED, "[]"), "event", "object");
+    let large = format!(r#","data":"{}""#, "x".repeat(1 << 20));
+    refused(one(&large), "data", "at most 1048576");
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |depth: usize| format!(r#","data":{}{}"#, "[".repeat(depth), "]".repeat(depth));
+    assert!(one(&nested(64)).is_ok());
+    refused(one(&nested(65)), "data", "deeper than 64");
+    refused(one(&nested(10_000)), "data", "deeper than 64");
+    assert!(
+        one(
+            r#","data":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"""#
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn what_is_not_json_is_malformed() {
+    for body in [&b"{"[..], b"<html>", b"\xff\xfe", b"", b"{} {}"] {
+        let problem = parse(wire::STRUCTURED, Bytes::from_static(body)).unwrap_err();
+        assert_eq!(problem.status, 400, "{body:?}");
+    }
+    assert_eq!(parse(wire::BATCH, "{}").unwrap_err().status, 400);
+    assert_eq!(parse(wire::BATCH, "[]").unwrap_err().status, 422);
+    let many = format!("[{}]", vec!["0"; 10_001].join(","));
+    assert!(parse(wire::BATCH, many).unwrap_err().detail.contains("10000"));
+}
+
+#[test]
+fn binary_mode_reads_headers() {
+    let binary = |list: &[(&'static str, &'static str)], body: &'static [u8]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")]
+                .iter()
+                .chain(list)
+        {
+            headers.append(*name, value.parse().unwrap());
+        }
+        events(&headers, &Bytes::from_static(body)).map(|mut events| events.remove(0))
+    };
+    let kind = |value| ("content-type", value);
+    let event =
+        binary(&[kind("application/json"), ("ce-subject", "a%20b"), ("ce-tenant", "7")], b" {}\n");
+    let event = event.unwrap();
+    assert_eq!(event.data, Data::Json(Bytes::from_static(b" {}\n")));
+    assert_eq!(
+        event.attributes,
+        r#"{"id":"1","source":"/s","type":"t","subject":"a b","datacontenttype":"application/json","tenant":"7"}"#
+    );
+    let data = |media, body| binary(&[kind(media)], body).unwrap().data;
+    assert_eq!(data("text/plain; charset=utf-8", b"hi"), Data::Text(Bytes::from_static(b"hi")));
+    assert_eq!(data("text/plain", b"\xff"), Data::Binary(Bytes::from_static(b"\xff")));
+    assert_eq!(data("image/png", b"hi"), Data::Binary(Bytes::from_static(b"hi")));
+    assert_eq!(data("application/json", b""), Data::None);
+    refused(binary(&[kind("application/json")], b"{"), "data", "JSON");
+    refused(binary(&[kind("application/json")], b"\xff"), "data", "JSON");
+    refused(binary(&[("ce-id", "2")], b""), "id", "twice");
+    refused(
+        binary(&[("ce-datacontenttype", "text/plain")], b""),
+        "datacontenttype",
+        "Content-Type",
+    );
+}
+
+/// JSON texts with white space, escapes and numbers that no serialiser would write.
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+        r#""([ !#-\[\]-~é€]|\\["\\/bfnrt]|\\u[0-9a-f]{4}){0,20}""#,
+        "true|false|null",
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let space = "[ \\t\\r\\n]{0,2}";
+        prop_oneof![
+            (space, prop::collection::vec(inner.clone(), 0..4)).prop_map(|(space, items)| format!(
+                "[{space}{}{space}]",
+                items.join(&format!("{space},{space}"))
+            )),
+            (space, prop::collection::vec(inner, 0..4)).prop_map(|(space, items)| {
+                let member =
+                    |(index, item): (usize, String)| format!("\"m{}\"{space}:{item}", index % 2);
+                let members: Vec<String> = items.into_iter().enumerate().map(member).collect();
+                format!("{{{space}{}{space}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_data_is_kept_byte_for_byte(text in json_text()) {
+        let event = one(&format!(r#","data":{text}"#)).map_err(|problem| problem.detail);
+        prop_assert_eq!(event.map(|event| event.data), Ok(Data::Json(text.into())));
+    }
+
+    #[test]
+    fn no_body_is_a_panic(body in prop::collection::vec(any::<u8>(), 0..200), text in ".{0,200}") {
+        for body in [Bytes::from(body), Bytes::from(text)] {
+            prop_assert!(parse(wire::STRUCTURED, body.clone()).is_err());
+            prop_assert!(parse(wire::BATCH, body).is_err());
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the API answers when it does not do what was asked: RFC 9457 with a stable `code`.
+
+use axum::{
+    body::Bytes,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    event::{Epoch, Version},
+    store::StoreError,
+};
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// One refusal. `code` never changes its meaning; `detail` is for a person.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The stable word for a program.
+    pub code: &'static str,
+    /// What was wrong and what was expected.
+    pub detail: String,
+    extra: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem of this status and code.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), extra: Map::new() }
+    }
+
+    /// 400: the request cannot be read at all.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    /// 400: a query parameter, named in `parameter`, is unknown or not as expected.
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_parameter", detail).with("parameter", name)
+    }
+
+    /// 422: a field of the body, named in `field`, is unknown or not as expected.
+    pub fn field(name: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail).with("field", name)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// 409: it cannot be done in the present state.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
+    /// 410: what lies before `oldest` was removed.
+    #[must_use]
+    pub fn gone(oldest: Version) -> Self {
+        let detail = format!("history before version {oldest} is gone");
+        Self::new(StatusCode::GONE, "gone", detail).with("oldest", oldest.0)
+    }
+
+    /// 409: the cursor belongs to a history that is not this topic's.
+    #[must_use]
+    pub fn history_changed(last_common: Version, epoch: Epoch, head: Version) -> Self {
+        let detail = format!(
+            "the position is not in this topic's history, whose head is {epoch}-{head}; both share it up to version {last_common}"
+        );
+        Self::new(StatusCode::CONFLICT, "history_changed", detail)
+            .with("last_common", last_common.0)
+            .with("epoch", epoch.to_string())
+            .with("head", head.0)
+    }
+
+    /// 503: the relay is stopping.
+    #[must_use]
+    pub fn closing() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "closing", "the relay is stopping")
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut all = Map::new();
+        all.insert("type".to_owned(), json!("about:blank"));
+        all.insert("title".to_owned(), json!(self.status.canonical_reason()));
+        all.insert("status".to_owned(), json!(self.status.as_u16()));
+        all.insert("code".to_owned(), json!(self.code));
+        all.insert("detail".to_owned(), json!(self.detail));
+        all.extend(self.extra.clone());
+        Value::Object(all).to_string()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Bytes::from(self.to_json())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// The only place where a store's refusal becomes a status; what is the relay's own fault is
+    /// logged here and not told to the caller.
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::NotFound { .. } => Self::not_found(detail),
+            StoreError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", detail),
+            StoreError::Conflict(_) | StoreError::Stale => Self::conflict(detail),
+            StoreError::Trimmed { oldest } => Self::gone(oldest),
+            StoreError::Full(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "full", detail),
+            StoreError::DiskFull => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+            }
+            StoreError::Unknown(source) => {
+                tracing::error!(error = ?source, "the outcome of a write is unknown");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail)
+            }
+            StoreError::Closed => Self::closing(),
+            StoreError::Unreadable { .. } | StoreError::Database(_) | StoreError::Refused(_) => {
+                tracing::error!(error = ?error, "the store failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// 500: the relay's own fault; the log says more.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the relay failed; its log says more",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_of_the_store_has_its_status_and_code() {
+        let database = || sqlx::Error::PoolClosed;
+        for (error, status, code) in [
+            (StoreError::not_found("topic", "x"), 404, "not_found"),
+            (StoreError::Exists { what: "subscription", name: "x".into() }, 409, "exists"),
+            (StoreError::Conflict("in use".into()), 409, "conflict"),
+            (StoreError::Stale, 409, "conflict"),
+            (StoreError::Trimmed { oldest: Version(7) }, 410, "gone"),
+            (StoreError::Full("too many".into()), 429, "full"),
+            (StoreError::DiskFull, 507, "disk_full"),
+            (StoreError::Unknown(None), 503, "unknown"),
+            (StoreError::Closed, 503, "closing"),
+            (StoreError::Database(database()), 500, "internal"),
+            (StoreError::Unreadable { table: "t", problem: "p".into() }, 500, "internal"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+        }
+    }
+
+    #[test]
+    fn a_problem_carries_its_members() {
+        let text = Problem::history_changed(Version(3), Epoch(1), Version(9)).to_json();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["last_common"], 3);
+        assert_eq!(value["epoch"], "00000001");
+        assert_eq!(value["head"], 9);
+        assert_eq!(value["status"], 409);
+        assert_eq!(value["title"], "Conflict");
+    }
+}

@@ -1,0 +1,97 @@
+//! Publishing: CloudEvents over HTTP in structured, binary and batched mode, all or nothing.
+//!
+//! CloudEvents 1.0.2, HTTP Protocol Binding and JSON Event Format. `data` is kept as the bytes
+//! that were sent.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    ApiState,
+    body::{self, Path},
+    parse,
+    problem::Problem,
+    query::Query,
+};
+use crate::{
+    event::{Name, Topic},
+    store::Append,
+    telemetry::TopicLabel,
+};
+
+/// The largest body.
+const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Where one event was put.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlacedEvent {
+    /// Its version.
+    version: u64,
+    /// The epoch of that version.
+    epoch: String,
+    /// Whether it was known already.
+    duplicate: bool,
+}
+
+/// What became of a publish.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Published {
+    /// One for each event, in the order sent.
+    events: Vec<PlacedEvent>,
+    /// `disk`: what is answered for has been synchronised to the disk.
+    durability: &'static str,
+}
+
+/// Publish one CloudEvent or a batch: all or nothing.
+#[utoipa::path(post, path = "/v1/topics/{topic}/events", tag = "events",
+    params(("topic" = String, Path)),
+    request_body(content(
+        (BTreeMap<String, serde_json::Value> = "application/cloudevents+json"),
+        (Vec<BTreeMap<String, serde_json::Value>> = "application/cloudevents-batch+json"),
+    ), description = "At most 8 MiB, 10,000 events and 1 MiB an event. In binary mode the attributes are `ce-` headers and the body is the data."),
+    responses(
+        (status = 200, body = Published),
+        (status = 404, description = "No such topic"),
+        (status = 422, description = "An event is not valid: `index` and `field` say which and where"),
+    ))]
+pub async fn publish(
+    State(api): State<ApiState>,
+    Path(topic): Path<Topic>,
+    query: Query,
+    request: Request,
+) -> Result<Json<Published>, Problem> {
+    query.allow(&[])?;
+    if topic.is_reserved() {
+        let detail = format!("topics beginning `{}` belong to the relay", Name::RESERVED_PREFIX);
+        return Err(Problem::new(StatusCode::FORBIDDEN, "reserved", detail));
+    }
+    // A topic that does not exist is told before the body is waited for.
+    api.store.topic(&topic).await?;
+    let headers = request.headers().clone();
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(BODY_BYTES_MAX);
+    let _room = api.take_room(announced.min(BODY_BYTES_MAX))?;
+    let body: Bytes = body::read(request, BODY_BYTES_MAX).await?;
+    let events = parse::events(&headers, &body)?;
+    let append = Append { topic: topic.clone(), events, progress: None, now: api.clock.now() };
+    let placed = api.store.append(append).await?;
+    let known = placed.iter().filter(|placed| placed.duplicate).count() as u64;
+    let label = TopicLabel { topic: topic.to_string() };
+    api.metrics.appended.get_or_create(&label).inc_by(placed.len() as u64 - known);
+    api.metrics.duplicates.get_or_create(&label).inc_by(known);
+    let events = placed
+        .iter()
+        .map(|placed| PlacedEvent {
+            version: placed.version.0,
+            epoch: placed.epoch.to_string(),
+            duplicate: placed.duplicate,
+        })
+        .collect();
+    Ok(Json(Published { events, durability: "disk" }))
+}

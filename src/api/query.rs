@@ -1,0 +1,191 @@
+//! Query parameters: unknown ones are refused with the nearest valid name, values are checked.
+
+use std::{str::FromStr, time::Duration};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use probes::period::Period;
+
+use super::problem::Problem;
+
+/// The entries of a list when none are asked for.
+pub const LIMIT_DEFAULT: usize = 100;
+/// The most entries of a list.
+pub const LIMIT_MAX: usize = 1_000;
+
+/// The parameters of one request, as given.
+#[derive(Debug, Clone, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+impl Query {
+    /// The pairs of a query string.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    }
+
+    /// Refuses a name that is not among `known`, and one that is given twice.
+    pub fn allow(&self, known: &[&str]) -> Result<(), Problem> {
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let hint = suggestion(name, known);
+                let detail = format!("unknown query parameter `{}`{hint}", cut(name));
+                return Err(Problem::parameter(&cut(name), detail));
+            }
+            if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
+                let detail = format!("query parameter `{name}` is given twice");
+                return Err(Problem::parameter(name, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter, read as a `T`; the error names the parameter.
+    pub fn read<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T: FromStr<Err: std::fmt::Display>,
+    {
+        self.get(name)
+            .map(|text| {
+                text.parse().map_err(|error| {
+                    let detail = format!("`{name}={}`: {error}", cut(text));
+                    Problem::parameter(name, detail)
+                })
+            })
+            .transpose()
+    }
+
+    /// The number in `name`, from `least` to `most`.
+    pub fn number(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.parse::<usize>() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(Problem::parameter(
+                name,
+                format!("`{name}={}`: expected a number from {least} to {most}", cut(text)),
+            )),
+        }
+    }
+
+    /// `limit` of a list.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        Ok(self.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT))
+    }
+
+    /// The duration in `name`, at most `most`.
+    pub fn duration(&self, name: &str, most: Duration) -> Result<Option<Duration>, Problem> {
+        match self.read::<Period>(name)? {
+            Some(period) if period.0 > most => {
+                Err(Problem::parameter(name, format!("`{name}` is at most {} s", most.as_secs())))
+            }
+            period => Ok(period.map(|period| period.0)),
+        }
+    }
+
+    /// The truth in `name`: `true` or `false`.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(Problem::parameter(
+                name,
+                format!("`{name}={}`: expected `true` or `false`", cut(other)),
+            )),
+        }
+    }
+
+    /// The query string of the page behind `after`: that instead of any other beginning.
+    #[must_use]
+    pub fn next_page(&self, after: &str) -> String {
+        let mut out = url::form_urlencoded::Serializer::new(String::new());
+        let begins = |key: &str| matches!(key, "after" | "at" | "since");
+        for (key, given) in self.0.iter().filter(|(key, _)| !begins(key)) {
+            out.append_pair(key, given);
+        }
+        out.append_pair("after", after);
+        out.finish()
+    }
+}
+
+/// `; did you mean …?`, or the list of what is known.
+#[must_use]
+pub fn suggestion(given: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|name| (strsim::osa_distance(&cut(given), name), *name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
+    match near {
+        Some((_, name)) => format!("; did you mean `{name}`?"),
+        None if known.is_empty() => "; none are known here".to_owned(),
+        None => format!("; known are `{}`", known.join("`, `")),
+    }
+}
+
+/// At most 60 characters of what was given.
+#[must_use]
+pub fn cut(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Position;
+
+    fn detail<T: std::fmt::Debug>(result: Result<T, Problem>) -> String {
+        result.unwrap_err().detail
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        let known = ["after", "limit", "wait"];
+        assert!(Query::parse("after=1&limit=2").allow(&known).is_ok());
+        assert_eq!(
+            detail(Query::parse("aftr=1").allow(&known)),
+            "unknown query parameter `aftr`; did you mean `after`?"
+        );
+        assert_eq!(
+            detail(Query::parse("colour=1").allow(&known)),
+            "unknown query parameter `colour`; known are `after`, `limit`, `wait`"
+        );
+        assert!(detail(Query::parse("after=1&after=2").allow(&known)).contains("twice"));
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let read = |text| Query::parse(text).read::<Position>("after");
+        assert_eq!(read("after=7").unwrap().unwrap().version.0, 7);
+        assert!(detail(read("after=seven")).contains("neither a version"));
+        for bad in ["limit=0", "limit=1001", "limit=-1", "limit=x", "limit="] {
+            assert!(detail(Query::parse(bad).limit()).contains("from 1 to 1000"), "{bad}");
+        }
+        assert_eq!(Query::parse("").limit().unwrap(), 100);
+        let wait = |text| Query::parse(text).duration("wait", Duration::from_mins(1));
+        assert_eq!(wait("wait=30s").unwrap(), Some(Duration::from_secs(30)));
+        assert!(detail(wait("wait=2m")).contains("at most 60 s"));
+        assert!(wait("wait=soon").is_err());
+        assert!(Query::parse("failed=yes").flag("failed").is_err());
+    }
+
+    #[test]
+    fn the_next_page_keeps_the_other_parameters() {
+        let query = Query::parse("type=a%20b&at=1");
+        assert_eq!(query.next_page("0a1b2c3d-4"), "type=a+b&after=0a1b2c3d-4");
+    }
+}

@@ -1,0 +1,223 @@
+//! Sources: where each one stands, and steering it.
+
+use axum::{
+    Json,
+    extract::State,
+    response::Response,
+    routing::{self, MethodRouter},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    ApiState,
+    body::{JsonBody, Path},
+    list,
+    problem::Problem,
+    query::Query,
+};
+use crate::{
+    event::Name,
+    store::{Rejected, SourceState, SourceStatus, Steer},
+};
+
+/// A source as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceView {
+    name: String,
+    topic: String,
+    /// `active`, `paused` or `removed`.
+    #[schema(value_type = String)]
+    status: SourceStatus,
+    /// Where the next walk starts; null before the first.
+    cursor: Value,
+    /// Whether a walk is under way.
+    walking: bool,
+    /// Complete walks so far.
+    walks: u64,
+    /// Not to be polled before.
+    next_poll: String,
+    /// The last poll.
+    report: Value,
+    /// Events it appended, ever.
+    appended: u64,
+    /// Events it showed again, ever.
+    duplicates: u64,
+    /// Items that were rejected, ever.
+    rejected: u64,
+    /// Events of an unfinished walk that are not numbered yet.
+    journaled: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_at: Option<String>,
+}
+
+/// All sources, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceList {
+    sources: Vec<SourceView>,
+}
+
+/// Where the next walk is to start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CursorBody {
+    /// A cursor as the source shows it; null: as at the first run.
+    #[serde(deserialize_with = "present")]
+    cursor: Value,
+}
+
+/// Makes an absent field an error although it may be null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    Value::deserialize(deserializer)
+}
+
+/// An item that was no event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedView {
+    at: String,
+    reason: String,
+    /// The item as the producer sent it; bytes that are not UTF-8 are replaced.
+    item: String,
+}
+
+/// Rejected items, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedList {
+    rejected: Vec<RejectedView>,
+}
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+    vec![
+        ("/v1/sources", routing::get(list_sources)),
+        ("/v1/sources/{name}", routing::get(show)),
+        ("/v1/sources/{name}/poll", routing::post(poll)),
+        ("/v1/sources/{name}/pause", routing::post(pause)),
+        ("/v1/sources/{name}/resume", routing::post(resume)),
+        ("/v1/sources/{name}/cursor", routing::post(set_cursor)),
+        ("/v1/sources/{name}/rejected", routing::get(rejected)),
+    ]
+}
+
+/// All sources by name.
+#[utoipa::path(get, path = "/v1/sources", tag = "sources",
+    params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name")),
+    responses((status = 200, body = SourceList)))]
+pub async fn list_sources(State(api): State<ApiState>, query: Query) -> Result<Response, Problem> {
+    query.allow(&["limit", "after"])?;
+    let mut all = api.store.sources().await?;
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    let (page, next) = list::by_name(all, &query, |state| state.name.as_str())?;
+    let sources = page.into_iter().map(view).collect();
+    Ok(list::answer("/v1/sources", &query, next.as_deref(), SourceList { sources }))
+}
+
+/// One source.
+#[utoipa::path(get, path = "/v1/sources/{name}", tag = "sources", params(("name" = String, Path)),
+    responses((status = 200, body = SourceView), (status = 404, description = "No such source")))]
+pub async fn show(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+) -> Result<Json<SourceView>, Problem> {
+    query.allow(&[])?;
+    Ok(Json(view(api.store.source(&name).await?)))
+}
+
+/// Polls as soon as may be.
+#[utoipa::path(post, path = "/v1/sources/{name}/poll", tag = "sources",
+    params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
+pub async fn poll(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+) -> Result<Json<SourceView>, Problem> {
+    steer(&api, &name, &query, Steer::Poll).await
+}
+
+/// Stops polling; the source keeps its place.
+#[utoipa::path(post, path = "/v1/sources/{name}/pause", tag = "sources",
+    params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
+pub async fn pause(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+) -> Result<Json<SourceView>, Problem> {
+    steer(&api, &name, &query, Steer::Pause).await
+}
+
+/// Polls again.
+#[utoipa::path(post, path = "/v1/sources/{name}/resume", tag = "sources",
+    params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
+pub async fn resume(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+) -> Result<Json<SourceView>, Problem> {
+    steer(&api, &name, &query, Steer::Resume).await
+}
+
+/// Sets where the next walk starts.
+#[utoipa::path(post, path = "/v1/sources/{name}/cursor", tag = "sources",
+    params(("name" = String, Path)), request_body = CursorBody,
+    responses((status = 200, body = SourceView)))]
+pub async fn set_cursor(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+    JsonBody(body): JsonBody<CursorBody>,
+) -> Result<Json<SourceView>, Problem> {
+    let cursor = (!body.cursor.is_null()).then(|| body.cursor.to_string());
+    steer(&api, &name, &query, Steer::Cursor(cursor)).await
+}
+
+/// Items of the source that were no events, newest first.
+#[utoipa::path(get, path = "/v1/sources/{name}/rejected", tag = "sources",
+    params(("name" = String, Path), ("limit" = Option<usize>, Query)),
+    responses((status = 200, body = RejectedList)))]
+pub async fn rejected(
+    State(api): State<ApiState>,
+    Path(name): Path<Name>,
+    query: Query,
+) -> Result<Json<RejectedList>, Problem> {
+    query.allow(&["limit"])?;
+    let view = |rejected: Rejected| RejectedView {
+        at: rejected.at.to_string(),
+        reason: rejected.reason,
+        item: String::from_utf8_lossy(&rejected.item).into_owned(),
+    };
+    let rejected = api.store.rejected(&name, query.limit()?).await?;
+    Ok(Json(RejectedList { rejected: rejected.into_iter().map(view).collect() }))
+}
+
+async fn steer(
+    api: &ApiState,
+    name: &Name,
+    query: &Query,
+    steer: Steer,
+) -> Result<Json<SourceView>, Problem> {
+    query.allow(&[])?;
+    let state = api.store.steer_source(name, steer, api.clock.now()).await?;
+    Ok(Json(view(state)))
+}
+
+fn view(state: SourceState) -> SourceView {
+    let json = |text: Option<String>| {
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+    };
+    SourceView {
+        name: state.name.to_string(),
+        topic: state.topic.to_string(),
+        status: state.status,
+        cursor: json(state.cursor),
+        walking: state.mark.is_some(),
+        walks: state.walks,
+        next_poll: state.next_poll.to_string(),
+        report: json(state.report),
+        appended: state.appended,
+        duplicates: state.duplicates,
+        rejected: state.rejected,
+        journaled: state.journaled,
+        removed_at: state.removed_at.map(|at| at.to_string()),
+    }
+}

@@ -1,0 +1,175 @@
+//! A subscription as it is shown: never its secrets, nor the values of its headers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use probes::period::Period;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::policy::{HoldBody, RetryBody};
+use crate::api::problem::Problem;
+use crate::{
+    api::{
+        ApiState,
+        attempts::{self, AttemptView},
+    },
+    event::Topic,
+    store::{
+        AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
+        TopicState,
+    },
+};
+
+/// How many of the last answers are shown.
+const LAST_ANSWERS: usize = 10;
+
+/// A subscription as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubscriptionView {
+    name: String,
+    /// `file` or `api`: only those of the API can be changed here.
+    #[schema(value_type = String)]
+    origin: Origin,
+    /// `active`, `paused`, `disabled` or `removed`.
+    #[schema(value_type = String)]
+    status: SubscriptionStatus,
+    /// Why it is disabled.
+    reason: Option<String>,
+    topics: Vec<String>,
+    positions: Vec<PositionView>,
+    /// Versions behind the heads, over all topics.
+    lag: u64,
+    /// The endpoint's health; null while nothing was saved.
+    health: Value,
+    webhook: WebhookView,
+    retry: RetryBody,
+    hold: HoldBody,
+    concurrency: usize,
+    max_exceptions: usize,
+    created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_at: Option<String>,
+    /// The secret that was made, shown once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// The last attempts, newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_answers: Option<Vec<AttemptView>>,
+}
+
+/// Where a subscription stands in a topic.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PositionView {
+    topic: String,
+    /// Every version up to it has been looked at.
+    reach: u64,
+    /// Every version up to it is settled.
+    floor: u64,
+    /// The reach as a cursor; null when the topic is gone.
+    cursor: Option<String>,
+    /// Versions above the floor.
+    lag: u64,
+    /// Versions below the reach that are not settled.
+    exceptions: u64,
+    dead_letters: u64,
+    /// Deliveries that succeeded, ever.
+    delivered: u64,
+}
+
+/// Where a subscription is pushed to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WebhookView {
+    url: String,
+    /// How many secrets sign.
+    secrets: usize,
+    /// Names of the extra headers, with their values hidden.
+    headers: BTreeMap<String, &'static str>,
+    #[schema(value_type = String)]
+    timeout: Period,
+}
+
+/// All subscriptions, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubscriptionList {
+    pub(super) subscriptions: Vec<SubscriptionView>,
+}
+
+/// The topics by name, for lags and cursors.
+pub(super) type Heads = HashMap<Topic, std::sync::Arc<TopicState>>;
+
+/// The topics as they stand.
+pub(super) async fn heads(api: &ApiState) -> Result<Heads, StoreError> {
+    let topics = api.store.topics().await?;
+    Ok(topics.into_iter().map(|state| (state.topic.clone(), state)).collect())
+}
+
+impl SubscriptionView {
+    /// A subscription without its last answers.
+    pub(super) fn new(subscription: Subscription, heads: &Heads) -> Self {
+        let settings = &subscription.settings;
+        let positions: Vec<PositionView> =
+            subscription.positions.iter().map(|position| view(position, heads)).collect();
+        let health =
+            subscription.health.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Self {
+            name: subscription.name.to_string(),
+            origin: subscription.origin,
+            status: subscription.status,
+            reason: subscription.reason,
+            topics: positions.iter().map(|position| position.topic.clone()).collect(),
+            lag: positions.iter().map(|position| position.lag).sum(),
+            positions,
+            health: health.unwrap_or(Value::Null),
+            webhook: WebhookView {
+                url: settings.url.clone(),
+                secrets: settings.secrets.len(),
+                headers: settings.headers.iter().map(|(name, _)| (name.clone(), "***")).collect(),
+                timeout: Period(settings.timeout),
+            },
+            retry: RetryBody::from(&settings.retry),
+            hold: HoldBody::from(&settings.hold),
+            concurrency: settings.concurrency,
+            max_exceptions: settings.max_exceptions,
+            created: subscription.created.to_string(),
+            removed_at: subscription.removed_at.map(|at| at.to_string()),
+            secret: None,
+            last_answers: None,
+        }
+    }
+
+    /// Shows the secret that was made.
+    pub(super) fn with_secret(self, secret: Option<String>) -> Self {
+        Self { secret, ..self }
+    }
+}
+
+/// One subscription with its last answers.
+pub(super) async fn whole(
+    api: &ApiState,
+    subscription: Subscription,
+) -> Result<SubscriptionView, Problem> {
+    let wanted = AttemptQuery {
+        subscription: Some(subscription.id),
+        limit: LAST_ANSWERS,
+        ..AttemptQuery::default()
+    };
+    let answers = attempts::find(api, wanted).await?.attempts;
+    let view = SubscriptionView::new(subscription, &heads(api).await?);
+    Ok(SubscriptionView { last_answers: Some(answers), ..view })
+}
+
+fn view(position: &PositionSummary, heads: &Heads) -> PositionView {
+    let state = heads.get(&position.topic);
+    let head = state.map_or(position.reach, |state| state.head);
+    PositionView {
+        topic: position.topic.to_string(),
+        reach: position.reach.0,
+        floor: position.floor.0,
+        cursor: state.map(|state| state.cursor(position.reach).to_string()),
+        lag: head.0.saturating_sub(position.floor.0),
+        exceptions: position.exceptions,
+        dead_letters: position.dead_letters,
+        delivered: position.delivered,
+    }
+}

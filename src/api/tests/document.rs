@@ -1,0 +1,68 @@
+//! The OpenAPI document and its page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// The methods of each path that the document knows.
+fn documented(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys().map(|method| method.to_uppercase());
+            (path.clone(), methods.collect())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_document_and_nothing_else() {
+    let relay = Relay::new().await;
+    let document = relay.get("/openapi.json").await.ok().json();
+    let mut served = BTreeMap::new();
+    for (path, _) in crate::api::routes() {
+        // A method that no route knows is answered with those that it does know.
+        let concrete = path.replace(['{', '}'], "");
+        let request = request(Method::from_bytes(b"PROBE").unwrap(), &concrete);
+        let reply = relay.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.status.as_u16(), 405, "{path}");
+        let methods = reply.header("allow").split(',').filter(|method| *method != "HEAD");
+        served.insert(path.to_owned(), methods.map(str::to_owned).collect());
+    }
+    assert_eq!(documented(&document), served);
+    assert!(served.len() > 20);
+    for path in ["/openapi.json", "/docs", "/docs/"] {
+        assert!(!relay.get(path).await.status.is_client_error(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_reference_in_the_document_leads_somewhere() {
+    let relay = Relay::new().await;
+    let document = relay.get("/openapi.json").await.ok();
+    let value = document.json();
+    let references = document.text().split("\"$ref\":\"#").skip(1);
+    let mut count = 0;
+    for reference in references {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(value.pointer(pointer).is_some(), "{pointer}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[tokio::test]
+async fn the_page_needs_no_network() {
+    let relay = Relay::new().await;
+    let page = relay.get("/docs/").await.ok();
+    let script = relay.get("/docs/swagger-initializer.js").await.ok();
+    assert!(script.text().contains("/openapi.json"));
+    assert!(script.text().contains(r#""validatorUrl": "none""#), "{}", script.text());
+    for name in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-ui-standalone-preset.js"] {
+        assert!(page.text().contains(name), "{}", page.text());
+        relay.get(&format!("/docs/{name}")).await.ok();
+    }
+    assert!(!page.text().contains("//"), "{}", page.text());
+}

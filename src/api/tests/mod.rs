@@ -1,0 +1,177 @@
+//! The API over a real store, called without sockets.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::{Access, ApiState, Limits, router};
+use crate::{
+    clock::{Clock, ManualClock},
+    event::{Micros, Topic},
+    settings::TopicSettings,
+    store::{self, Options, Store},
+    telemetry::Metrics,
+};
+
+mod bad_input;
+mod document;
+mod publishing;
+mod reading;
+mod serving;
+mod streams;
+mod subscriptions;
+
+/// 2026-01-31T12:00:00Z.
+const NOW: Micros = Micros(1_769_860_800_000_000);
+/// The longest that a test waits for anything.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An API over a store in a directory of its own, with the topic `orders`.
+struct Relay {
+    router: Router,
+    store: Arc<dyn Store>,
+    clock: ManualClock,
+    stopping: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts a problem and gives it.
+    #[track_caller]
+    fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        problem
+    }
+
+    #[track_caller]
+    fn ok(self) -> Self {
+        assert!(self.status.is_success(), "{} {}", self.status, self.text());
+        self
+    }
+}
+
+impl Relay {
+    async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
+        let store = store::open(&url, &Options::default()).await.unwrap();
+        let clock = ManualClock::new(NOW);
+        let topic: Topic = "orders".parse().unwrap();
+        store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
+        let stopping = CancellationToken::new();
+        let vet = |url: &str| {
+            if url.starts_with("https://") { Ok(()) } else { Err("expected https".to_owned()) }
+        };
+        let state = ApiState::new(
+            store.clone(),
+            Clock::Manual(clock.clone()),
+            Metrics::new(),
+            Arc::new(vet),
+            Access::Loopback,
+            stopping.clone(),
+            limits,
+        );
+        Self { router: router(state), store, clock, stopping, _dir: dir }
+    }
+
+    async fn call(&self, request: Request<Body>) -> http::Response<Body> {
+        let answer = self.router.clone().oneshot(request);
+        tokio::time::timeout(DEADLINE, answer).await.unwrap().unwrap()
+    }
+
+    async fn send(&self, request: Request<Body>) -> Reply {
+        let (parts, body) = self.call(request).await.into_parts();
+        let body = tokio::time::timeout(DEADLINE, body.collect()).await.unwrap().unwrap();
+        Reply { status: parts.status, headers: parts.headers, body: body.to_bytes() }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn accept(&self, path: &str, media: &str) -> Reply {
+        let request = request(Method::GET, path).header("accept", media);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn with_json(&self, method: Method, path: &str, body: &Value) -> Reply {
+        let request = request(method, path).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Reply {
+        self.with_json(Method::POST, path, &body).await
+    }
+
+    async fn publish(&self, media: &str, body: impl Into<Body>) -> Reply {
+        let request =
+            request(Method::POST, "/v1/topics/orders/events").header("content-type", media);
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// Publishes events with the ids of `range`.
+    async fn fill(&self, range: std::ops::RangeInclusive<u32>) {
+        let events: Vec<Value> = range.map(event).collect();
+        let body = Value::from(events).to_string();
+        self.publish("application/cloudevents-batch+json", body).await.ok();
+    }
+
+    /// The present cursor of version 0's epoch, as text before the dash.
+    async fn epoch(&self) -> String {
+        self.get("/v1/topics/orders").await.ok().json()["epoch"].as_str().unwrap().to_owned()
+    }
+}
+
+fn request(method: Method, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("host", "localhost")
+}
+
+fn event(id: u32) -> Value {
+    json!({
+        "specversion": "1.0", "id": id.to_string(), "source": "/shop",
+        "type": if id.is_multiple_of(2) { "even" } else { "odd" },
+        "partitionkey": format!("k{}", id % 3), "data": {"n": id},
+    })
+}
+
+fn versions(page: &Value) -> Vec<u64> {
+    page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["version"].as_u64().unwrap())
+        .collect()
+}

@@ -1,0 +1,83 @@
+//! The listener: two stops, over a real socket on loopback.
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+
+struct Server {
+    address: std::net::SocketAddr,
+    soft: CancellationToken,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn serve(relay: &Relay) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (router, soft) = (relay.router.clone(), relay.stopping.clone());
+    let hard = CancellationToken::new();
+    let task = tokio::spawn(crate::api::serve(listener, router, soft.clone(), hard));
+    Server { address, soft, task }
+}
+
+async fn open(server: &Server, accept: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "GET /v1/topics/orders/events HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket
+}
+
+/// Reads until `part` has come.
+async fn read_to(socket: &mut TcpStream, part: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.contains(part) {
+        let read = tokio::time::timeout(DEADLINE, socket.read(&mut buffer)).await.unwrap().unwrap();
+        assert!(read > 0, "closed after {text}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_soft_stop_ends_streams_and_closes() {
+    let relay = Relay::new().await;
+    relay.fill(1..=1).await;
+    let server = serve(&relay).await;
+    let mut page = open(&server, "application/json").await;
+    assert!(read_to(&mut page, "\"events\":[").await.starts_with("HTTP/1.1 200"));
+    let mut stream = open(&server, "text/event-stream").await;
+    read_to(&mut stream, "data: ").await;
+    relay.fill(2..=2).await;
+    read_to(&mut stream, "\"version\":2").await;
+    server.soft.cancel();
+    tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap().unwrap();
+    let mut rest = String::new();
+    tokio::time::timeout(DEADLINE, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
+    // The last chunk: the stream was ended, not cut.
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_hard_stop_drops_what_is_left() {
+    let relay = Relay::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stuck = Router::new().route("/", axum::routing::get(std::future::pending::<()>));
+    let (soft, hard) = (relay.stopping.clone(), CancellationToken::new());
+    let task = tokio::spawn(crate::api::serve(listener, stuck, soft.clone(), hard.clone()));
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    soft.cancel();
+    hard.cancel();
+    tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
+    let mut rest = Vec::new();
+    // Whether the end comes as a close or a reset depends on what had been read.
+    let _ = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.is_empty());
+}

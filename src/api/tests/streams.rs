@@ -1,0 +1,203 @@
+//! NDJSON and Server-Sent Events.
+
+use super::*;
+
+/// An event stream that is read block by block.
+struct Blocks {
+    body: Body,
+    buffer: String,
+}
+
+impl Blocks {
+    async fn open(relay: &Relay, path: &str, last: Option<&str>) -> Self {
+        let mut request = request(Method::GET, path).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = relay.call(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status().as_u16(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self { body: answer.into_body(), buffer: String::new() }
+    }
+
+    /// The next block, or `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.buffer = rest;
+                return Some(block);
+            }
+            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.unwrap()?;
+            let bytes = frame.unwrap().into_data().unwrap();
+            self.buffer.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// The next event's cursor and JSON, past blocks that only say where we are.
+    async fn event(&mut self) -> (String, Value) {
+        loop {
+            let block = self.next().await.expect("an event");
+            if let Some((id, data)) = block.split_once("\ndata: ") {
+                let id = id.strip_prefix("id: ").unwrap().to_owned();
+                return (id, serde_json::from_str(data).unwrap());
+            }
+            assert!(block.starts_with("id: "), "{block}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_stream_follows_and_resumes_without_a_hole() {
+    let relay = Relay::new().await;
+    relay.fill(1..=3).await;
+    let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events", None).await;
+    let mut last = String::new();
+    for version in 1..=2 {
+        let (id, event) = blocks.event().await;
+        assert_eq!(event["version"], version);
+        last = id;
+    }
+    drop(blocks);
+    relay.fill(4..=5).await;
+    // The address says `after=1`; the header goes before it.
+    let path = "/v1/topics/orders/events?after=1";
+    let mut blocks = Blocks::open(&relay, path, Some(&last)).await;
+    for version in 3..=5 {
+        assert_eq!(blocks.event().await.1["version"], version);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_event_stream_says_where_it_is() {
+    let relay = Relay::new().await;
+    relay.fill(1..=3).await;
+    let epoch = relay.epoch().await;
+    let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events?type=none", None).await;
+    assert_eq!(blocks.next().await.unwrap(), format!("id: {epoch}-3"));
+    let (block, ()) = tokio::join!(blocks.next(), async {
+        // Two turns, for the stream may take its deadline after the first.
+        relay.clock.advance(Duration::from_secs(15));
+        tokio::task::yield_now().await;
+        relay.clock.advance(Duration::from_secs(15));
+    });
+    assert_eq!(block.unwrap(), format!("id: {epoch}-3"));
+    relay.stopping.cancel();
+    assert_eq!(blocks.next().await, None);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_before_the_end() {
+    let relay = Relay::new().await;
+    let topic: Topic = "orders".parse().unwrap();
+    let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events", None).await;
+    assert!(blocks.next().await.unwrap().starts_with("id: "));
+    relay.fill(1..=3).await;
+    let settings = TopicSettings { max_count: Some(1), ..TopicSettings::default() };
+    relay.store.put_topic(&topic, &settings, NOW).await.unwrap();
+    while relay.store.trim(NOW).await.unwrap() {}
+    let block = blocks.next().await.unwrap();
+    let (head, data) = block.split_once('\n').unwrap();
+    assert_eq!(head, "event: problem");
+    let problem: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((problem["code"].as_str(), problem["oldest"].as_u64()), (Some("gone"), Some(3)));
+    assert_eq!(blocks.next().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_ends_where_it_was_told_to() {
+    let relay = Relay::new().await;
+    relay.fill(1..=5).await;
+    for (query, expected) in [("limit=2", 2), ("up_to=4", 4)] {
+        let path = format!("/v1/topics/orders/events?{query}");
+        let mut blocks = Blocks::open(&relay, &path, None).await;
+        for version in 1..=expected {
+            assert_eq!(blocks.event().await.1["version"], version);
+        }
+        assert_eq!(blocks.next().await, None, "{query}");
+        let lines = relay.accept(&path, "application/x-ndjson").await.ok();
+        assert_eq!(lines.text().lines().count() as u64, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn lines_go_on_to_the_head_over_many_reads() {
+    let relay = Relay::new().await;
+    for start in [1, 1001, 2001] {
+        relay.fill(start..=start + 999).await;
+    }
+    let all = relay.accept("/v1/topics/orders/events", "application/x-ndjson").await.ok();
+    assert_eq!(all.header("content-type"), "application/x-ndjson");
+    let versions: Vec<u64> = all
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["version"].as_u64().unwrap())
+        .collect();
+    assert_eq!(versions, (1..=3000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn lines_wait_at_the_head_when_asked() {
+    let relay = Relay::new().await;
+    relay.fill(1..=1).await;
+    let request = request(Method::GET, "/v1/topics/orders/events?wait=30s")
+        .header("accept", "application/x-ndjson");
+    let mut body = relay.call(request.body(Body::empty()).unwrap()).await.into_body();
+    for id in 1..=3 {
+        let frame = tokio::time::timeout(DEADLINE, body.frame()).await.unwrap().unwrap().unwrap();
+        let line: Value = serde_json::from_slice(frame.data_ref().unwrap()).unwrap();
+        assert_eq!(line["version"], id);
+        relay.fill(id + 1..=id + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_goes_ends_its_streams_and_polls() {
+    let relay = Arc::new(Relay::new().await);
+    let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events", None).await;
+    assert!(blocks.next().await.unwrap().starts_with("id: "));
+    let poll = tokio::spawn({
+        let relay = relay.clone();
+        async move { relay.get("/v1/topics/orders/events?wait=30s").await }
+    });
+    relay.store.delete_topic(&"orders".parse().unwrap()).await.unwrap();
+    let block = blocks.next().await.unwrap();
+    assert!(block.contains("\"code\":\"not_found\""), "{block}");
+    assert_eq!(blocks.next().await, None);
+    poll.await.unwrap().problem(404, "not_found");
+}
+
+/// Readers follow while commits come from another thread. A wake-up that is missed leaves a reader
+/// waiting for ever, for the clock stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_miss_no_commit() {
+    const COUNT: u32 = 300;
+    let relay = Arc::new(Relay::new().await);
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let relay = relay.clone();
+        readers.push(tokio::spawn(async move {
+            let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events", None).await;
+            for version in 1..=COUNT {
+                assert_eq!(blocks.event().await.1["version"], version);
+            }
+        }));
+    }
+    let poller = relay.clone();
+    readers.push(tokio::spawn(async move {
+        let mut seen = 0;
+        while seen < u64::from(COUNT) {
+            let path = format!("/v1/topics/orders/events?after={seen}&wait=30s");
+            for version in versions(&poller.get(&path).await.ok().json()) {
+                seen += 1;
+                assert_eq!(version, seen);
+            }
+        }
+    }));
+    for id in 1..=COUNT {
+        relay.fill(id..=id).await;
+    }
+    for reader in readers {
+        tokio::time::timeout(DEADLINE, reader).await.expect("a missed commit").unwrap();
+    }
+}

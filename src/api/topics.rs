@@ -1,0 +1,355 @@
+//! Topics: what a log holds and how long it is kept.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::{self, MethodRouter},
+};
+use http::StatusCode;
+use probes::period::Period;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    ApiState,
+    body::{JsonBody, Path},
+    list,
+    problem::Problem,
+    query::Query,
+};
+use crate::{
+    event::{Name, Topic},
+    settings::TopicSettings,
+    store::{StoreError, TopicState},
+};
+
+/// Over how long the rate is taken.
+const RATE_OVER: Duration = Duration::from_mins(1);
+/// More gaps than these are not counted.
+const GAPS_COUNTED: usize = 1_000;
+
+/// A topic as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TopicView {
+    topic: String,
+    /// What webhook ids begin with.
+    uid: String,
+    /// The last version; 0 when there is none.
+    head: u64,
+    /// The oldest version kept; head + 1 when none is.
+    oldest: u64,
+    /// The present epoch.
+    epoch: String,
+    /// The head as a cursor.
+    cursor: String,
+    /// Events kept.
+    count: u64,
+    /// Attributes and data kept.
+    bytes: u64,
+    /// Events a second over the last minute.
+    rate: f64,
+    /// Gaps recorded, up to 1,000.
+    gaps: usize,
+    /// When the head was recorded; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<String>,
+    epochs: Vec<EpochView>,
+    settings: TopicBody,
+}
+
+/// An epoch of a topic.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EpochView {
+    epoch: String,
+    /// The version it begins with.
+    first: u64,
+    started: String,
+    reason: String,
+}
+
+/// All topics, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TopicList {
+    topics: Vec<TopicView>,
+}
+
+/// What a topic is set to; what is left out is as by default.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicBody {
+    retention: RetentionBody,
+    dedupe: DedupeBody,
+    /// Whether anyone may read it without a key.
+    public: bool,
+}
+
+/// How long and how much is kept.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionBody {
+    /// Events older than this go; null: never. Default `30d`.
+    #[schema(value_type = Option<String>)]
+    age: Option<Period>,
+    /// More events than this go.
+    count: Option<u64>,
+    /// The hard cap.
+    max_bytes: Option<u64>,
+    /// How long owed events outlive the limits. Default `30d`.
+    #[schema(value_type = String)]
+    owed: Period,
+}
+
+impl Default for RetentionBody {
+    fn default() -> Self {
+        TopicBody::from(&TopicSettings::default()).retention
+    }
+}
+
+/// What is recognised as known.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DedupeBody {
+    /// How far back. Default `7d`.
+    #[schema(value_type = String)]
+    age: Period,
+    /// How many events back. Default 1,000,000.
+    count: u64,
+}
+
+impl Default for DedupeBody {
+    fn default() -> Self {
+        TopicBody::from(&TopicSettings::default()).dedupe
+    }
+}
+
+impl From<&TopicSettings> for TopicBody {
+    fn from(settings: &TopicSettings) -> Self {
+        Self {
+            retention: RetentionBody {
+                age: settings.max_age.map(Period),
+                count: settings.max_count,
+                max_bytes: settings.max_bytes,
+                owed: Period(settings.owed),
+            },
+            dedupe: DedupeBody { age: Period(settings.dedupe_age), count: settings.dedupe_count },
+            public: settings.public,
+        }
+    }
+}
+
+impl From<TopicBody> for TopicSettings {
+    fn from(body: TopicBody) -> Self {
+        Self {
+            max_age: body.retention.age.map(Duration::from),
+            max_count: body.retention.count,
+            max_bytes: body.retention.max_bytes,
+            owed: body.retention.owed.0,
+            dedupe_age: body.dedupe.age.0,
+            dedupe_count: body.dedupe.count,
+            public: body.public,
+        }
+    }
+}
+
+/// Why history may have been cut.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewEpochBody {
+    /// Kept with the epoch.
+    reason: Option<String>,
+}
+
+/// The epoch that was begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewEpochView {
+    epoch: String,
+    /// Its first version, which the next event gets.
+    first: u64,
+    /// The head before it.
+    head: u64,
+}
+
+/// A hole in what a producer showed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GapView {
+    source: String,
+    /// The head when it was recorded: what is missing would have come after it.
+    version: u64,
+    recorded: String,
+    reason: String,
+    detail: String,
+}
+
+/// The gaps of a topic, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GapList {
+    gaps: Vec<GapView>,
+}
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+    vec![
+        ("/v1/topics", routing::get(list_topics)),
+        ("/v1/topics/{topic}", routing::get(show).put(put).delete(remove)),
+        ("/v1/topics/{topic}/new-epoch", routing::post(new_epoch)),
+        ("/v1/topics/{topic}/gaps", routing::get(gaps)),
+    ]
+}
+
+/// All topics by name.
+#[utoipa::path(get, path = "/v1/topics", tag = "topics",
+    params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name")),
+    responses((status = 200, body = TopicList)))]
+pub async fn list_topics(State(api): State<ApiState>, query: Query) -> Result<Response, Problem> {
+    query.allow(&["limit", "after"])?;
+    let mut all = api.store.topics().await?;
+    all.sort_by(|a, b| a.topic.cmp(&b.topic));
+    let (page, next) = list::by_name(all, &query, |state| state.topic.as_str())?;
+    let mut topics = Vec::with_capacity(page.len());
+    for state in &page {
+        match view(&api, state).await {
+            // It went between the list and the look.
+            Err(StoreError::NotFound { .. }) => {}
+            view => topics.push(view?),
+        }
+    }
+    Ok(list::answer("/v1/topics", &query, next.as_deref(), TopicList { topics }))
+}
+
+/// One topic.
+#[utoipa::path(get, path = "/v1/topics/{topic}", tag = "topics", params(("topic" = String, Path)),
+    responses((status = 200, body = TopicView), (status = 404, description = "No such topic")))]
+pub async fn show(
+    State(api): State<ApiState>,
+    Path(topic): Path<Topic>,
+    query: Query,
+) -> Result<Json<TopicView>, Problem> {
+    query.allow(&[])?;
+    let state = api.store.topic(&topic).await?;
+    Ok(Json(view(&api, &state).await?))
+}
+
+/// Creates a topic, or replaces its settings.
+#[utoipa::path(put, path = "/v1/topics/{topic}", tag = "topics", params(("topic" = String, Path)),
+    request_body = TopicBody,
+    responses((status = 200, body = TopicView), (status = 201, body = TopicView)))]
+pub async fn put(
+    State(api): State<ApiState>,
+    Path(topic): Path<Topic>,
+    query: Query,
+    JsonBody(body): JsonBody<TopicBody>,
+) -> Result<Response, Problem> {
+    query.allow(&[])?;
+    refuse_reserved(&topic)?;
+    let settings = TopicSettings::from(body);
+    let status = match api.store.topic(&topic).await {
+        Ok(_) => StatusCode::OK,
+        Err(StoreError::NotFound { .. }) => StatusCode::CREATED,
+        Err(error) => return Err(error.into()),
+    };
+    let state = api.store.put_topic(&topic, &settings, api.clock.now()).await?;
+    Ok((status, Json(view(&api, &state).await?)).into_response())
+}
+
+/// Removes a topic with its events, unless a source or subscription uses it.
+#[utoipa::path(delete, path = "/v1/topics/{topic}", tag = "topics",
+    params(("topic" = String, Path)),
+    responses((status = 204, description = "It is gone"), (status = 409, description = "In use")))]
+pub async fn remove(
+    State(api): State<ApiState>,
+    Path(topic): Path<Topic>,
+    query: Query,
+) -> Result<StatusCode, Problem> {
+    query.allow(&[])?;
+    refuse_reserved(&topic)?;
+    api.store.delete_topic(&topic).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Begins a new epoch, because history may have been cut: cursors beyond the head get a 409.
+#[utoipa::path(post, path = "/v1/topics/{topic}/new-epoch", tag = "topics",
+    params(("topic" = String, Path)), request_body = NewEpochBody,
+    responses((status = 200, body = NewEpochView)))]
+pub async fn new_epoch(
+    State(api): State<ApiState>,
+    Path(topic): Path<Topic>,
+    query: Query,
+    JsonBody(body): JsonBody<NewEpochBody>,
+) -> Result<Json<NewEpochView>, Problem> {
+    query.allow(&[])?;
+    let reason = body.reason.as_deref().unwrap_or("announced by an operator");
+    if reason.len() > 1_000 {
+        return Err(Problem::field("reason", "`reason` has at most 1,000 bytes"));
+    }
+    api.store.new_epoch(&topic, reason, api.clock.now()).await?;
+    let state = api.store.topic(&topic).await?;
+    let begun = state.epochs.last().ok_or_else(Problem::internal)?;
+    Ok(Json(NewEpochView {
+        epoch: begun.epoch.to_string(),
+        first: begun.first.0,
+        head: begun.first.previous().0,
+    }))
+}
+
+/// The gaps recorded for a topic, newest first.
+#[utoipa::path(get, path = "/v1/topics/{topic}/gaps", tag = "topics",
+    params(("topic" = String, Path), ("limit" = Option<usize>, Query)),
+    responses((status = 200, body = GapList)))]
+pub async fn gaps(
+    State(api): State<ApiState>,
+    Path(topic): Path<Topic>,
+    query: Query,
+) -> Result<Json<GapList>, Problem> {
+    query.allow(&["limit"])?;
+    let gaps = api.store.gaps(&topic, query.limit()?).await?;
+    let view = |gap: crate::store::Gap| GapView {
+        source: gap.source,
+        version: gap.version.0,
+        recorded: gap.recorded.to_string(),
+        reason: gap.reason,
+        detail: gap.detail,
+    };
+    Ok(Json(GapList { gaps: gaps.into_iter().map(view).collect() }))
+}
+
+fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
+    if topic.is_reserved() {
+        let detail = format!("topics beginning `{}` belong to the relay", Name::RESERVED_PREFIX);
+        return Err(Problem::new(StatusCode::FORBIDDEN, "reserved", detail));
+    }
+    Ok(())
+}
+
+async fn view(api: &ApiState, state: &Arc<TopicState>) -> Result<TopicView, StoreError> {
+    let since = api.clock.now().minus(RATE_OVER);
+    let before = api.store.version_before(&state.topic, since).await?;
+    let recent = u32::try_from(state.head.0.saturating_sub(before.0)).unwrap_or(u32::MAX);
+    let gaps = api.store.gaps(&state.topic, GAPS_COUNTED).await?.len();
+    let epochs: Vec<EpochView> = state
+        .epochs
+        .iter()
+        .map(|start| EpochView {
+            epoch: start.epoch.to_string(),
+            first: start.first.0,
+            started: start.started.to_string(),
+            reason: start.reason.clone(),
+        })
+        .collect();
+    Ok(TopicView {
+        topic: state.topic.to_string(),
+        uid: state.uid.clone(),
+        head: state.head.0,
+        oldest: state.oldest.0,
+        epoch: epochs.last().map(|last| last.epoch.clone()).unwrap_or_default(),
+        cursor: state.cursor(state.head).to_string(),
+        count: state.count(),
+        bytes: state.bytes,
+        rate: f64::from(recent) / RATE_OVER.as_secs_f64(),
+        gaps,
+        recorded: (state.head.0 > 0).then(|| state.recorded.to_string()),
+        epochs,
+        settings: TopicBody::from(&state.settings),
+    })
+}

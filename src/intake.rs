@@ -1,0 +1,148 @@
+//! Drafts become events that the log takes, or rejected items: the only file that names both.
+
+use bytes::Bytes;
+use probes::Draft;
+
+use crate::{
+    event::Data,
+    store::{NewEvent, NewRejected},
+    wire::Attributes,
+};
+
+/// The most that attributes and data of one event may have together.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// The most of a rejected item that is kept.
+const REJECTED_BYTES_MAX: usize = 64 << 10;
+
+/// A page, checked.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// What the log may take, in the order given.
+    pub events: Vec<NewEvent>,
+    /// What was no event, each with a reason that names the field.
+    pub rejected: Vec<NewRejected>,
+}
+
+/// Checks what a producer said.
+#[must_use]
+pub fn admit(drafts: Vec<Draft>, rejected: Vec<probes::Rejected>) -> Admitted {
+    let mut admitted = Admitted::default();
+    for item in rejected {
+        admitted.rejected.push(NewRejected { reason: item.reason, item: cut(&item.item) });
+    }
+    for draft in drafts {
+        let item = draft.data.clone();
+        match event(draft) {
+            Ok(event) => admitted.events.push(event),
+            Err(reason) => admitted.rejected.push(NewRejected { reason, item: cut(&item) }),
+        }
+    }
+    admitted
+}
+
+fn event(draft: Draft) -> Result<NewEvent, String> {
+    let Draft { id, source, kind, time, subject, key, content_type, data } = draft;
+    let json = content_type.as_deref().is_none_or(is_json);
+    let mut attributes = Attributes {
+        id: id.as_str().into(),
+        source: source.as_str().into(),
+        kind: kind.as_str().into(),
+        subject: subject.map(Into::into),
+        time: time.map(Into::into),
+        content_type: Some(content_type.unwrap_or_else(|| "application/json".into()).into()),
+        ..Attributes::default()
+    };
+    if let Some(key) = key {
+        attributes.extensions.insert("partitionkey".into(), key.into());
+    }
+    let attributes = attributes.encode().map_err(|error| error.to_string())?;
+    let size = attributes.len() + data.len();
+    if size > EVENT_BYTES_MAX {
+        return Err(format!("the event has {size} bytes: expected at most {EVENT_BYTES_MAX}"));
+    }
+    Ok(NewEvent { source, id, attributes, data: form(data, json) })
+}
+
+/// `data` as the kind of text it is.
+fn form(data: Bytes, json: bool) -> Data {
+    if data.is_empty() {
+        Data::None
+    } else if json {
+        Data::Json(data)
+    } else if std::str::from_utf8(&data).is_ok() {
+        Data::Text(data)
+    } else {
+        Data::Binary(data)
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
+}
+
+fn cut(item: &[u8]) -> Vec<u8> {
+    item[..item.len().min(REJECTED_BYTES_MAX)].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(change: impl FnOnce(&mut Draft)) -> Draft {
+        let mut draft = Draft {
+            id: "1".into(),
+            source: "/s".into(),
+            kind: "t".into(),
+            time: None,
+            subject: None,
+            key: Some("k".into()),
+            content_type: None,
+            data: Bytes::from_static(b"{ }"),
+        };
+        change(&mut draft);
+        draft
+    }
+
+    #[test]
+    fn good_drafts_keep_their_bytes() {
+        let admitted = admit(vec![draft(|_| {})], Vec::new());
+        let event = &admitted.events[0];
+        assert_eq!(event.data, Data::Json(Bytes::from_static(b"{ }")));
+        assert_eq!(
+            event.attributes,
+            r#"{"id":"1","source":"/s","type":"t","datacontenttype":"application/json","partitionkey":"k"}"#
+        );
+    }
+
+    #[test]
+    fn bad_drafts_are_rejected_alone_and_named() {
+        let drafts = vec![
+            draft(|draft| draft.id = "a\u{0}".into()),
+            draft(|draft| draft.time = Some("soon".into())),
+            draft(|draft| draft.data = Bytes::from(vec![b' '; EVENT_BYTES_MAX])),
+            draft(|_| {}),
+        ];
+        let admitted = admit(drafts, Vec::new());
+        assert_eq!(admitted.events.len(), 1);
+        for (rejected, field) in admitted.rejected.iter().zip(["`id`", "`time`", "bytes"]) {
+            assert!(rejected.reason.contains(field), "{}", rejected.reason);
+            assert!(rejected.item.len() <= REJECTED_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn data_is_what_it_is() {
+        let data = |content_type: &str, bytes: &'static [u8]| {
+            let draft = draft(|draft| {
+                draft.content_type = Some(content_type.into());
+                draft.data = Bytes::from_static(bytes);
+            });
+            admit(vec![draft], Vec::new()).events.remove(0).data
+        };
+        assert!(matches!(data("application/problem+json; x=y", b"1"), Data::Json(_)));
+        assert!(matches!(data("text/plain", b"1"), Data::Text(_)));
+        assert!(matches!(data("text/plain", b"\xff"), Data::Binary(_)));
+        assert!(matches!(data("text/plain", b""), Data::None));
+    }
+}

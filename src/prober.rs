@@ -1,0 +1,195 @@
+//! The role `probe`: one worker per source, each a [`Prober::step`] and a small loop.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use probes::{Budget, Network, Probe};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Clock, chance},
+    event::{Name, Topic},
+    store::Store,
+    telemetry::Metrics,
+};
+
+mod dry_run;
+mod number;
+mod pace;
+mod progress;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    dry_run::{DryRun, dry_run},
+    pace::Schedule,
+    progress::Report,
+    step::{Memory, Stepped},
+};
+
+/// One source as it is to be probed.
+#[derive(Clone)]
+pub struct SourceSetup {
+    /// Its name; the store knows it.
+    pub name: Name,
+    /// Where its events go.
+    pub topic: Topic,
+    /// What a stored cursor must have been made for.
+    pub contract: String,
+    /// The producer.
+    pub probe: Arc<dyn Probe>,
+    /// How often.
+    pub schedule: Schedule,
+    /// How old an interrupted walk may be to be continued.
+    pub walk_resume: Duration,
+}
+
+/// Bounds of all walks together.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub walks: usize,
+    /// Decoded bytes of all pages held at once.
+    pub walk_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { walks: 64, walk_bytes_max: 256 << 20 }
+    }
+}
+
+/// Probes sources.
+pub struct Prober {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    network: Network,
+    metrics: Arc<Metrics>,
+    sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
+    walks: Semaphore,
+    budget: Budget,
+}
+
+impl Prober {
+    /// A prober of what `sources` holds, now and after every change of it. The store must know
+    /// each source by then.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        network: Network,
+        metrics: Arc<Metrics>,
+        sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
+        limits: Limits,
+    ) -> Self {
+        let walks = Semaphore::new(limits.walks.max(1));
+        let budget = Budget::new(limits.walk_bytes_max);
+        Self { store, clock, network, metrics, sources, walks, budget }
+    }
+
+    /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped).
+    pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) {
+        let mut sources = self.sources.clone();
+        // The workers share the prober; only this loop watches the list.
+        self.sources = watch::channel(Arc::default()).1;
+        let prober = Arc::new(self);
+        let mut workers: HashMap<Name, Worker> = HashMap::new();
+        loop {
+            let wanted = sources.borrow_and_update().clone();
+            workers = renew(&prober, workers, &wanted, &soft, &hard);
+            tokio::select! {
+                () = soft.cancelled() => break,
+                () = hard.cancelled() => break,
+                changed = sources.changed() => if changed.is_err() {
+                    // Nobody can change the list any more.
+                    soft.cancelled().await;
+                    break;
+                },
+            }
+        }
+        for worker in workers.into_values() {
+            worker.end().await;
+        }
+    }
+
+    /// Works on one source until it is told to stop.
+    async fn tend(&self, setup: SourceSetup, soft: CancellationToken, hard: CancellationToken) {
+        let mut changes = self.store.changes();
+        let mut memory = Memory::default();
+        while !soft.is_cancelled() {
+            changes.borrow_and_update();
+            let stepped = tokio::select! {
+                () = hard.cancelled() => return,
+                stepped = self.step(&setup, &mut memory) => stepped,
+            };
+            let due = async {
+                match stepped {
+                    Stepped::Again => {}
+                    Stepped::Due(moment) => self.clock.until(moment).await,
+                    Stepped::Idle => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = soft.cancelled() => return,
+                () = hard.cancelled() => return,
+                () = due => {}
+                // A store that is gone wakes nobody; the next step tells.
+                Ok(()) = changes.changed() => {}
+            }
+        }
+    }
+}
+
+/// The task that tends one source.
+struct Worker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    async fn end(self) {
+        self.stop.cancel();
+        // A worker that panicked has ended too, and said so.
+        let _ = self.task.await;
+    }
+}
+
+/// Starts a worker for every source that is wanted. One that replaces another of its name waits
+/// until that one has finished its page.
+fn renew(
+    prober: &Arc<Prober>,
+    mut workers: HashMap<Name, Worker>,
+    wanted: &[SourceSetup],
+    soft: &CancellationToken,
+    hard: &CancellationToken,
+) -> HashMap<Name, Worker> {
+    // Many sources must not all ask at the same moment.
+    let spread = Duration::from_millis(20) * u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+    let mut renewed = HashMap::new();
+    for setup in wanted {
+        let before = workers.remove(&setup.name);
+        let stop = soft.child_token();
+        let (prober, setup, hard) = (prober.clone(), setup.clone(), hard.clone());
+        let (name, token) = (setup.name.clone(), stop.clone());
+        let pause = spread.min(setup.schedule.interval).mul_f64(chance());
+        let task = tokio::spawn(async move {
+            if let Some(before) = before {
+                before.end().await;
+            }
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            prober.tend(setup, token, hard).await;
+        });
+        renewed.insert(name, Worker { stop, task });
+    }
+    for removed in workers.into_values() {
+        removed.stop.cancel();
+    }
+    renewed
+}

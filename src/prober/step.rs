@@ -1,0 +1,311 @@
+//! One step of one source: poll when it is due, one page, on disk before the next.
+
+use probes::{Failure, Listed, Next, Page, Walk};
+use tracing::{debug, info, warn};
+
+use super::{
+    Prober, SourceSetup,
+    progress::{Ending, Report, Stage, Tally, Underway},
+};
+use crate::{
+    clock::chance,
+    event::Micros,
+    intake::{self, Admitted},
+    store::{
+        Append, NewEvent, NewGap, Placed, SourceProgress, SourceState, SourceStatus, StoreError,
+    },
+    telemetry::{PollLabel, SourceLabel, TopicLabel},
+};
+
+/// How long to leave a store alone that did not do what was asked.
+const STORE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What one worker remembers between steps; losing it loses nothing.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Walks in a row that found nothing.
+    pub idle: u32,
+    /// Duplicates of the walk under way.
+    pub(super) duplicates: u64,
+}
+
+/// When to step again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stepped {
+    /// At once: the walk goes on.
+    Again,
+    /// At this moment, or when something was changed.
+    Due(Micros),
+    /// When something was changed.
+    Idle,
+}
+
+impl Prober {
+    /// Does what is due for a source: one page of its walk, or one piece of its journal.
+    pub async fn step(&self, setup: &SourceSetup, memory: &mut Memory) -> Stepped {
+        match self.try_step(setup, memory).await {
+            Ok(stepped) => stepped,
+            Err(StoreError::Stale) => {
+                // It was steered, or is somebody else's: the walk ends quietly.
+                self.metrics.stale.inc();
+                Stepped::Again
+            }
+            Err(StoreError::Closed) => Stepped::Idle,
+            Err(error) => {
+                warn!(source = %setup.name, %error, "the store did not keep a page; it is asked for again");
+                Stepped::Due(self.clock.now().plus(STORE_PAUSE))
+            }
+        }
+    }
+
+    async fn try_step(
+        &self,
+        setup: &SourceSetup,
+        memory: &mut Memory,
+    ) -> Result<Stepped, StoreError> {
+        let state = self.store.source(&setup.name).await?;
+        if state.status != SourceStatus::Active || !state.accepts(&setup.contract) {
+            return Ok(Stepped::Idle);
+        }
+        let now = self.clock.now();
+        let underway = state.mark.as_deref().and_then(|mark| serde_json::from_str(mark).ok());
+        let fresh = now.since(state.mark_at) <= setup.walk_resume;
+        match underway {
+            // Its events are on disk already, so its age is no reason to ask again.
+            Some(Underway { stage: Stage::Number(ending), tally }) => {
+                self.number(setup, memory, &state, &ending, &tally).await
+            }
+            _ if now < state.next_poll => Ok(Stepped::Due(state.next_poll)),
+            Some(Underway { stage: Stage::Page(mark), tally }) if fresh => {
+                self.poll(setup, memory, &state, Some(mark), tally).await
+            }
+            _ => {
+                memory.duplicates = 0;
+                self.poll(setup, memory, &state, None, Tally::new(now)).await
+            }
+        }
+    }
+
+    /// Makes one request and keeps what came.
+    async fn poll(
+        &self,
+        setup: &SourceSetup,
+        memory: &mut Memory,
+        state: &SourceState,
+        mark: Option<String>,
+        mut tally: Tally,
+    ) -> Result<Stepped, StoreError> {
+        // The semaphore is never closed.
+        let _walk = self.walks.acquire().await;
+        let now = jiff::Timestamp::from_microsecond(self.clock.now().0).unwrap_or_default();
+        let cursor = state.cursor.as_ref();
+        let page = setup.probe.page(&self.network, &self.budget, cursor, mark.as_ref(), now).await;
+        self.show_bytes();
+        tally.requests += 1;
+        let result = match &page {
+            Ok(Page { next: Next::Done(Walk { unchanged: true, .. }), .. }) => "unchanged",
+            Ok(_) => "ok",
+            Err(failure) => failure.kind.as_str(),
+        };
+        let label = PollLabel { source: setup.name.to_string(), result: result.to_owned() };
+        self.metrics.polls.get_or_create(&label).inc();
+        let stepped = match page {
+            Ok(page) => {
+                memory.failures = 0;
+                self.keep(setup, memory, state, mark.is_none(), page, tally).await
+            }
+            Err(failure) => self.failed(setup, memory, state, failure, &tally).await,
+        };
+        self.show_bytes();
+        stepped
+    }
+
+    /// Keeps a page; on disk when this returns.
+    async fn keep(
+        &self,
+        setup: &SourceSetup,
+        memory: &mut Memory,
+        state: &SourceState,
+        first: bool,
+        page: Page,
+        mut tally: Tally,
+    ) -> Result<Stepped, StoreError> {
+        let Page { drafts, rejected, items, next, pace, held, .. } = page;
+        let Admitted { mut events, rejected } = intake::admit(drafts, rejected);
+        tally.items += items as u64;
+        tally.new += events.len() as u64;
+        tally.rejected += rejected.len() as u64;
+        self.tell_rejected(setup, rejected.len(), rejected.first().map(|item| &*item.reason));
+        let now = self.clock.now();
+        let newest_first = setup.probe.listed() == Listed::NewestFirst;
+        let mut progress = SourceProgress {
+            source: state.id,
+            fence: state.fence,
+            rejected,
+            journal_clear: first && state.journaled > 0,
+            ..SourceProgress::default()
+        };
+        let walk = match next {
+            Next::Page(mark) => {
+                let underway = Underway { stage: Stage::Page(mark), tally };
+                return self.go_on(setup, memory, underway, events, progress).await;
+            }
+            Next::Done(walk) => walk,
+        };
+        let result = if walk.unchanged { "unchanged" } else { "ok" };
+        let behind = matches!(walk.stopped_by, "max_pages" | "ceiling") && tally.new > 0;
+        memory.idle = if tally.new > 0 { 0 } else { memory.idle.saturating_add(1) };
+        let next_poll = setup.schedule.after(now, behind, memory.idle, pace, chance());
+        let ending = Ending::of(walk, next_poll);
+        if newest_first {
+            if !first && state.journaled > 0 {
+                let underway = Underway { stage: Stage::Number(ending), tally };
+                return self.go_on(setup, memory, underway, events, progress).await;
+            }
+            // The whole walk is one page: the journal would only be a detour.
+            events.reverse();
+        }
+        let report = Report::complete(result, &tally, &ending, now).without(memory.duplicates);
+        progress = SourceProgress {
+            rejected: progress.rejected,
+            journal_clear: progress.journal_clear,
+            ..ending.progress(state, &report)
+        };
+        let placed = self.append(setup, events, progress, now).await?;
+        drop(held);
+        self.end(setup, state, &ending, report, duplicates(&placed)).await?;
+        Ok(Stepped::Due(ending.next_poll))
+    }
+
+    /// Keeps a page of a walk that is not at its end, with where it is.
+    async fn go_on(
+        &self,
+        setup: &SourceSetup,
+        memory: &mut Memory,
+        underway: Underway,
+        mut events: Vec<NewEvent>,
+        mut progress: SourceProgress,
+    ) -> Result<Stepped, StoreError> {
+        if setup.probe.listed() == Listed::NewestFirst {
+            progress.journal = std::mem::take(&mut events);
+        }
+        let now = self.clock.now();
+        // Texts and numbers only: this cannot fail.
+        progress.mark = Some(Some(serde_json::to_string(&underway).unwrap_or_default()));
+        progress.next_poll = Some(now);
+        let placed = self.append(setup, events, progress, now).await?;
+        memory.duplicates += duplicates(&placed);
+        Ok(Stepped::Again)
+    }
+
+    /// Announces a complete walk, and corrects its report by what only the last append could tell.
+    pub(super) async fn end(
+        &self,
+        setup: &SourceSetup,
+        state: &SourceState,
+        ending: &Ending,
+        report: Report,
+        duplicates: u64,
+    ) -> Result<(), StoreError> {
+        if let Some((reason, detail)) = &ending.gap {
+            self.tell_gap(setup, reason, detail);
+        }
+        for warning in &ending.warnings {
+            warn!(source = %setup.name, "{warning}");
+        }
+        debug!(source = %setup.name, requests = report.requests, items = report.items, new = report.new, stopped_by = %ending.stopped_by, "walk complete");
+        if duplicates > 0 {
+            let progress = SourceProgress {
+                source: state.id,
+                fence: state.fence,
+                report: Some(report.without(duplicates).json()),
+                ..SourceProgress::default()
+            };
+            self.append(setup, Vec::new(), progress, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what a failed poll tells; nothing else of it counts.
+    async fn failed(
+        &self,
+        setup: &SourceSetup,
+        memory: &mut Memory,
+        state: &SourceState,
+        failure: Failure,
+        tally: &Tally,
+    ) -> Result<Stepped, StoreError> {
+        memory.failures = memory.failures.saturating_add(1);
+        let now = self.clock.now();
+        let kind = failure.kind.as_str();
+        if memory.failures == 1 {
+            warn!(source = %setup.name, kind, error = %failure, "poll failed");
+        } else {
+            debug!(source = %setup.name, kind, error = %failure, failures = memory.failures, "poll failed again");
+        }
+        let next_poll = setup.schedule.after_failure(now, memory.failures, failure.pace, chance());
+        let mut report = Report::new(kind, tally, now).without(memory.duplicates);
+        report.message = Some(failure.message);
+        let gap = failure.gap.map(|gap| {
+            self.tell_gap(setup, gap.reason, &gap.detail);
+            NewGap { reason: gap.reason.to_owned(), detail: gap.detail }
+        });
+        let progress = SourceProgress {
+            source: state.id,
+            fence: state.fence,
+            mark: failure.restart.then_some(None),
+            journal_clear: failure.restart,
+            cursor: failure.cursor,
+            gap,
+            next_poll: Some(next_poll),
+            report: Some(report.json()),
+            ..SourceProgress::default()
+        };
+        self.append(setup, Vec::new(), progress, now).await?;
+        Ok(Stepped::Due(next_poll))
+    }
+
+    /// One append with its progress; repeated by the next step when its outcome is unknown, and
+    /// recognised then.
+    pub(super) async fn append(
+        &self,
+        setup: &SourceSetup,
+        events: Vec<NewEvent>,
+        progress: SourceProgress,
+        now: Micros,
+    ) -> Result<Vec<Placed>, StoreError> {
+        let topic = setup.topic.clone();
+        let append = Append { topic, events, progress: Some(progress), now };
+        let placed = self.store.append(append).await?;
+        let known = duplicates(&placed);
+        let label = TopicLabel { topic: setup.topic.to_string() };
+        self.metrics.appended.get_or_create(&label).inc_by(placed.len() as u64 - known);
+        self.metrics.duplicates.get_or_create(&label).inc_by(known);
+        Ok(placed)
+    }
+
+    fn tell_gap(&self, setup: &SourceSetup, reason: &str, detail: &str) {
+        warn!(source = %setup.name, topic = %setup.topic, reason, detail, "gap recorded");
+        let label = SourceLabel { source: setup.name.to_string() };
+        self.metrics.gaps.get_or_create(&label).inc();
+    }
+
+    fn tell_rejected(&self, setup: &SourceSetup, count: usize, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            info!(source = %setup.name, count, reason, "items rejected");
+            let label = SourceLabel { source: setup.name.to_string() };
+            self.metrics.rejected.get_or_create(&label).inc_by(count as u64);
+        }
+    }
+
+    fn show_bytes(&self) {
+        let held = i64::try_from(self.budget.held_bytes()).unwrap_or(i64::MAX);
+        self.metrics.walk_bytes.set(held);
+    }
+}
+
+pub(super) fn duplicates(placed: &[Placed]) -> u64 {
+    placed.iter().filter(|placed| placed.duplicate).count() as u64
+}

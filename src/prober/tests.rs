@@ -1,0 +1,1 @@
+//! Steps of the prober on a real store.

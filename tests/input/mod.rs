@@ -1,0 +1,5 @@
+//! Bad input: each with a clear message, and nothing stored.
+
+mod api;
+mod files;
+mod producers;

@@ -1,0 +1,114 @@
+//! The command line against a running relay, and the demonstration.
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, Producer, Receiver, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_finds_what_it_asks_the_relay_for() {
+    let producer = Producer::start(50).await;
+    let receiver = Receiver::accepting().await;
+    let place = Place::new(&format!(
+        "sources:\n  - name: numbers-list\n    topic: numbers\n    interval: {{ every: 50ms, min: 10ms, max: 50ms }}\n    \
+         http: {}\nsubscriptions:\n  - name: sink\n    topic: numbers\n    from: earliest\n    \
+         webhook: {{ url: \"{}\", secret: {{ env: HOOK_SECRET }} }}\n",
+        producer.http(50),
+        receiver.url()
+    ));
+    let relay = place.start().await;
+    producer.emit(7);
+    receiver.until_accepted(7).await;
+    for (arguments, has) in [
+        (&["topics"][..], "numbers"),
+        (&["topics", "show", "numbers"], "numbers"),
+        (&["events", "numbers", "--after", "5"], "e-00000007"),
+        (&["sources"], "numbers-list"),
+        (&["sources", "show", "numbers-list"], "numbers-list"),
+        (&["sources", "pause", "numbers-list"], ""),
+        (&["sources", "resume", "numbers-list"], ""),
+        (&["sources", "poll", "numbers-list"], ""),
+        (&["sources", "rejected", "numbers-list"], ""),
+        (&["subscriptions"], "sink"),
+        (&["subscriptions", "show", "sink"], "sink"),
+        (&["subscriptions", "pause", "sink"], ""),
+        (&["subscriptions", "resume", "sink"], ""),
+        (&["dead-letters", "sink"], ""),
+        (&["healthcheck"], ""),
+    ] {
+        for form in ["table", "json"] {
+            let end = place.run(&[&["-o", form], arguments].concat()).await;
+            assert_eq!(end.code, Some(0), "{arguments:?} as {form}: {end:?}");
+            assert!(end.stdout.contains(has), "{arguments:?} as {form}: {end:?}");
+            if form == "json" && !end.stdout.is_empty() {
+                for document in serde_json::Deserializer::from_str(&end.stdout).into_iter::<Value>()
+                {
+                    document.unwrap_or_else(|error| panic!("{arguments:?}: {error}: {end:?}"));
+                }
+            }
+        }
+    }
+    assert!(place.run(&["subscriptions", "rewind", "sink", "earliest"]).await.code == Some(0));
+    receiver.until_requests(14).await;
+    let missing = place.run(&["topics", "show", "none"]).await;
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(missing.stderr.contains("not_found"), "{missing:?}");
+    assert!(relay.stop().await.success());
+    assert_ne!(place.run(&["healthcheck"]).await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_shows_what_it_would_take_and_stores_nothing() {
+    let producer = Producer::start(50).await;
+    producer.emit(3);
+    let place = Place::new(&format!(
+        "sources:\n  - name: numbers\n    topic: numbers\n    http: {}\n",
+        producer.http(50)
+    ));
+    let config = place.config();
+    let end = place.run(&["probe", "numbers", "--dry-run", "-c", config.to_str().unwrap()]).await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    for shown in ["GET", "200", "e-00000001", "e-00000003"] {
+        assert!(end.stdout.contains(shown), "does not show {shown}: {end:?}");
+    }
+    assert!(!place.store().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_file_is_taken_up_and_a_bad_one_is_not() {
+    let place = Place::new("topics: { numbers: {} }\n");
+    let relay = place.start().await;
+    relay.api().publish("numbers", 1, 3).await;
+    place.write("topics: { numbers: {}, others: {} }\n");
+    relay.signal(rustix::process::Signal::HUP);
+    let shown =
+        async |topic: &str| relay.api().get(&format!("/v1/topics/{topic}")).await.status == 200;
+    eventually("the new topic", || async { shown("others").await.then_some(()) }).await;
+    place.write("topics: { numbers: {}, others: {}, third: {} }\ntopcs: {}\n");
+    relay.signal(rustix::process::Signal::HUP);
+    eventually("the refusal", || async { place.printed().contains("topcs").then_some(()) }).await;
+    assert!(!shown("third").await && shown("numbers").await);
+    assert_eq!(relay.api().head("numbers").await, 3);
+    assert!(relay.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demonstration_keeps_its_promises() {
+    let place = Place::new("");
+    let end = place.run(&["demo", "--once"]).await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    println!("{}", end.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_describes_every_path_that_it_has() {
+    let place = Place::new("topics: { numbers: {} }\n");
+    let relay = place.start().await;
+    let document = relay.api().get("/openapi.json").await.ok();
+    for path in ["/v1/topics", "/v1/topics/{topic}/events", "/v1/subscriptions", "/v1/sources"] {
+        assert!(document["paths"][path].is_object(), "{path} is not described");
+    }
+    assert_eq!(document["openapi"].as_str().map(|version| &version[..2]), json!("3.").as_str());
+    let metrics = relay.api().get("/metrics").await;
+    assert!(metrics.body.contains("milkrun_"), "{metrics:?}");
+    assert!(relay.stop().await.success());
+}

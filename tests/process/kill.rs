@@ -1,0 +1,184 @@
+//! Nothing lost, nothing renumbered: SIGKILL at random instants under load.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::support::{
+    Answer, Api, Place, Producer, Receiver,
+    producer::{item, number},
+    receiver::Delivery,
+    scaled,
+};
+
+const PAGE: u64 = 50;
+/// Settlements are saved at most so far apart.
+const UNSAVED: Duration = Duration::from_millis(50);
+/// What a commit and a wake-up may take beyond that on two busy cores.
+const COMMIT: Duration = Duration::from_millis(150);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_random_instants_it_loses_and_renumbers_nothing() {
+    let kills = scaled(5, 50);
+    let mut dice = seeded();
+    let producer = Producer::start(PAGE).await;
+    let answers = Answer { status: 204, delay: Duration::from_millis(2) };
+    let receiver = Receiver::start(move |_| answers).await;
+    let place = Place::new(&format!(
+        "sources:\n  - name: numbers\n    topic: numbers\n    interval: {{ every: 50ms, min: 10ms, max: 50ms }}\n    http: {}\n\
+         subscriptions:\n  - name: sink\n    topic: numbers\n    from: earliest\n    \
+         webhook: {{ url: \"{}\", secret: {{ env: HOOK_SECRET }} }}\n",
+        producer.http(PAGE),
+        receiver.url()
+    ));
+    let reader = Reader::start(place.api());
+
+    let mut killed = Vec::new();
+    for round in 1..=kills {
+        let relay = place.start().await;
+        // Work is under way at every kill: more events than the relay can have finished by then.
+        producer.emit(dice.u64(100..800));
+        tokio::time::sleep(Duration::from_micros(dice.u64(0..600_000))).await;
+        killed.push(relay.kill().await);
+        assert!(receiver.requests() > 0 || round < 3, "the kills come before any work");
+    }
+    let relay = place.start().await;
+    let count = producer.emit(100);
+    relay.until_head("numbers", count).await;
+    receiver.until_accepted(usize::try_from(count).unwrap()).await;
+
+    let log = relay.api().log("numbers").await;
+    let contents = check_log(&log, count);
+    let seen = reader.stop();
+    for (version, event) in &seen {
+        assert_eq!(Some(event), contents.get(version), "version {version} was renumbered");
+    }
+    let figures = check_deliveries(&receiver.deliveries(), &killed, &contents);
+    println!("{kills} kills: {count} events, {} versions read while it ran, {figures}", seen.len());
+    assert_eq!(relay.api().head("numbers").await, count, "an event was appended twice");
+    assert!(relay.stop().await.success());
+}
+
+/// Dice with a seed that is printed, and may be given as `MILKRUN_SEED`.
+pub fn seeded() -> fastrand::Rng {
+    let given = std::env::var("MILKRUN_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("MILKRUN_SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+/// Every event of the producer is in the log once, at versions 1 to `count`, with its own bytes;
+/// answers the lines by version.
+pub fn check_log(log: &[String], count: u64) -> BTreeMap<u64, String> {
+    assert_eq!(log.len() as u64, count);
+    let mut numbers = Vec::new();
+    let mut contents = BTreeMap::new();
+    for (at, line) in log.iter().enumerate() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["version"].as_u64(), Some(at as u64 + 1), "a gap in {line}");
+        let n = event["id"].as_str().and_then(number).unwrap();
+        assert!(line.contains(&item(n)), "{line} has not the bytes of {}", item(n));
+        numbers.push(n);
+        contents.insert(at as u64 + 1, line.clone());
+    }
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(1..=count), "an event is missing or there twice");
+    contents
+}
+
+/// Every version was accepted with its content, and what was sent again is explained by a kill.
+fn check_deliveries(
+    deliveries: &[Delivery],
+    killed: &[Instant],
+    contents: &BTreeMap<u64, String>,
+) -> String {
+    let mut by_version: BTreeMap<u64, Vec<&Delivery>> = BTreeMap::new();
+    for delivery in deliveries {
+        by_version.entry(delivery.version).or_default().push(delivery);
+    }
+    assert!(by_version.keys().eq(contents.keys()), "not every version was delivered");
+    let (mut in_flight, mut unsaved, mut oldest) = (0, 0, Duration::ZERO);
+    for (version, attempts) in &by_version {
+        let n = event_number(&contents[version]);
+        for delivery in attempts {
+            let body = std::str::from_utf8(&delivery.body).unwrap();
+            assert!(body.contains(&item(n)), "version {version} came with {body}");
+            assert_eq!(delivery.body, attempts[0].body, "version {version} changed");
+            assert_eq!(delivery.id, attempts[0].id, "version {version} changed its webhook-id");
+        }
+        for pair in attempts.windows(2) {
+            // The first kill that can have taken what was known of the earlier request.
+            let kill = killed.iter().find(|kill| **kill >= pair[0].started);
+            let kill = kill
+                .filter(|kill| **kill <= pair[1].started)
+                .unwrap_or_else(|| panic!("version {version} was sent twice without a kill"));
+            let age = pair[0]
+                .finished
+                .map_or(Duration::ZERO, |finished| kill.saturating_duration_since(finished));
+            if age.is_zero() {
+                in_flight += 1;
+            } else {
+                unsaved += 1;
+            }
+            oldest = oldest.max(age);
+            assert!(
+                age <= UNSAVED + COMMIT,
+                "version {version} was accepted {age:?} before the kill and sent again"
+            );
+        }
+    }
+    format!(
+        "{} requests, {in_flight} repeated that were in flight at a kill, {unsaved} repeated that \
+         were accepted but not saved, the oldest {oldest:?} before the kill",
+        deliveries.len()
+    )
+}
+
+fn event_number(line: &str) -> u64 {
+    let event: Value = serde_json::from_str(line).unwrap();
+    event["id"].as_str().and_then(number).unwrap()
+}
+
+/// Reads the log over the API while the relay comes and goes, and keeps what each version had when
+/// it was first seen.
+struct Reader {
+    seen: Arc<Mutex<BTreeMap<u64, String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Reader {
+    fn start(api: Api) -> Self {
+        let seen = Arc::<Mutex<BTreeMap<u64, String>>>::default();
+        let kept = seen.clone();
+        let task = tokio::spawn(async move {
+            let mut rhythm = tokio::time::interval(Duration::from_millis(5));
+            loop {
+                rhythm.tick().await;
+                let after = kept.lock().unwrap().last_key_value().map_or(0, |(last, _)| *last);
+                let path = format!("/v1/topics/numbers/events?after={after}&limit=1000");
+                let request = api.request("GET", &path).header("accept", "application/x-ndjson");
+                let Some(page) = api.try_send(request).await else { continue };
+                if page.status != 200 {
+                    continue;
+                }
+                for line in page.body.lines() {
+                    // The last line may be cut off by a kill.
+                    let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+                    let version = event["version"].as_u64().unwrap();
+                    kept.lock().unwrap().insert(version, line.to_owned());
+                }
+            }
+        });
+        Self { seen, task }
+    }
+
+    fn stop(self) -> BTreeMap<u64, String> {
+        self.task.abort();
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+}

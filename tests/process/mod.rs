@@ -1,0 +1,9 @@
+//! The built binary as an operator treats it: killed, stopped, started twice, restored.
+
+mod commands;
+mod kill;
+pub use kill::seeded;
+mod restore;
+mod start;
+mod stop;
+mod walk;
