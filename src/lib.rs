@@ -1,5 +1,6 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
+pub mod cli;
 pub mod api;
 pub mod clock;
 pub mod config;
@@ -7,6 +8,7 @@ pub mod dispatcher;
 pub mod event;
 pub mod intake;
 pub mod janitor;
+pub mod node;
 pub mod outbound;
 pub mod prober;
 pub mod retry;

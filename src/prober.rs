@@ -106,8 +106,10 @@ impl Prober {
                 () = hard.cancelled() => break,
                 changed = sources.changed() => if changed.is_err() {
                     // Nobody can change the list any more.
-                    soft.cancelled().await;
-                    break;
+                    tokio::select! {
+                        () = soft.cancelled() => break,
+                        () = hard.cancelled() => break,
+                    }
                 },
             }
         }

@@ -36,7 +36,7 @@ impl Prober {
         let report = Report::complete("ok", tally, ending, now).without(memory.duplicates);
         let progress = SourceProgress { journal_done: count, ..ending.progress(state, &report) };
         let placed = self.append(setup, events, progress, now).await?;
-        self.end(setup, state, ending, report, duplicates(&placed)).await?;
+        self.end(setup, memory, state, ending, report, duplicates(&placed)).await?;
         Ok(Stepped::Due(ending.next_poll))
     }
 }

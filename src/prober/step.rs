@@ -29,6 +29,8 @@ pub struct Memory {
     pub idle: u32,
     /// Duplicates of the walk under way.
     pub(super) duplicates: u64,
+    /// What the last walk warned of, so that it is logged once.
+    warned: String,
 }
 
 /// When to step again.
@@ -175,7 +177,7 @@ impl Prober {
         };
         let placed = self.append(setup, events, progress, now).await?;
         drop(held);
-        self.end(setup, state, &ending, report, duplicates(&placed)).await?;
+        self.end(setup, memory, state, &ending, report, duplicates(&placed)).await?;
         Ok(Stepped::Due(ending.next_poll))
     }
 
@@ -204,6 +206,7 @@ impl Prober {
     pub(super) async fn end(
         &self,
         setup: &SourceSetup,
+        memory: &mut Memory,
         state: &SourceState,
         ending: &Ending,
         report: Report,
@@ -212,9 +215,11 @@ impl Prober {
         if let Some((reason, detail)) = &ending.gap {
             self.tell_gap(setup, reason, detail);
         }
-        for warning in &ending.warnings {
-            warn!(source = %setup.name, "{warning}");
+        let warnings = ending.warnings.join("; ");
+        if !warnings.is_empty() && warnings != memory.warned {
+            warn!(source = %setup.name, "{warnings}");
         }
+        memory.warned = warnings;
         debug!(source = %setup.name, requests = report.requests, items = report.items, new = report.new, stopped_by = %ending.stopped_by, "walk complete");
         if duplicates > 0 {
             let progress = SourceProgress {

@@ -80,6 +80,9 @@ impl HttpProbe {
             .flatten()
             .filter(|validators| validators.etag.is_some() || validators.modified.is_some());
         let value = self.next_value(&prior, &mark);
+        if cut && self.goes_on_where_cut() && value == prior.value {
+            warnings.push("the cursor does not move although the pages are full".into());
+        }
         let edge = self.next_edge(prior.edge, mark.edge, value.as_ref());
         let place = Place {
             value,
@@ -108,25 +111,7 @@ impl HttpProbe {
             return if walked.is_empty() { prior } else { walked };
         }
         walked.join(prior);
-        if let Some(rule) = self.max_field() {
-            let keep = match &self.spec.overlap {
-                Some(Overlap::Items(overlap)) => overlap.items.max(1),
-                _ => usize::MAX,
-            };
-            let at = Place { value: value.cloned(), ..Place::default() };
-            if keep == usize::MAX
-                && let Some(floor) = self.floor(&at)
-            {
-                walked.0.retain(|(_, at)| {
-                    at.as_ref().is_none_or(|at| compare(rule.kind, at, &floor).is_ge())
-                });
-            }
-            walked.0.sort_by(|(_, a), (_, b)| match (a, b) {
-                (Some(a), Some(b)) => compare(rule.kind, b, a),
-                (a, b) => b.is_some().cmp(&a.is_some()),
-            });
-            walked.0.truncate(keep);
-        }
+        self.trim(&mut walked, value);
         walked
     }
 
@@ -145,12 +130,7 @@ impl HttpProbe {
             && !met
             && mark.fresh > 0
             && (mark.sent.is_none() || cut);
-        if missed
-            || (cut
-                && mark.fresh > 0
-                && !self.goes_on_where_cut()
-                && self.spec.listed != Listed::OldestFirst)
-        {
+        if missed || (cut && mark.fresh > 0 && !self.goes_on_where_cut()) {
             let detail = format!(
                 "{} pages with {} new items did not reach what is known (ended by {stopped_by})",
                 mark.pages, mark.fresh

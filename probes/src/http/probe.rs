@@ -18,6 +18,9 @@ use crate::{
     Pace, Page, Probe, Walk, extract::Path,
 };
 
+/// The most pages of a walk that are recognised when they come again.
+const SEEN_MAX: usize = 1_000;
+
 /// An HTTP JSON producer.
 #[derive(Debug)]
 pub struct HttpProbe {
@@ -273,6 +276,8 @@ impl HttpProbe {
             return Err(failure);
         }
         mark.seen.push(print);
+        let forgotten = mark.seen.len().saturating_sub(SEEN_MAX);
+        mark.seen.drain(..forgotten);
         Ok(())
     }
 

@@ -239,6 +239,14 @@ impl Spec {
                 "a length of time needs `time`, or `cursor: { max_field: { kind: time } }`",
             );
         }
+        let counted = matches!(&self.cursor, CursorRule::MaxField(_))
+            || (matches!(&self.cursor, CursorRule::None) && self.listed == Listed::NewestFirst);
+        if matches!(self.overlap, Some(Overlap::Items(_))) && !counted {
+            return wrong(
+                "overlap",
+                "a number of items needs `cursor: max_field`, or `listed: newest_first`",
+            );
+        }
         let sent = !matches!(&self.cursor, CursorRule::None);
         if matches!(self.start, Start::Cursor(_)) && !sent {
             return wrong("start.cursor", "needs a `cursor` other than `none`");

@@ -11,7 +11,7 @@ use super::{
     order::{compare, moment, readable},
     rules::{CursorRule, FieldKind, MaxField, Of, Overlap, Pages},
     sheet::Sheet,
-    walk::{EDGE_MAX, Mark, Place, Step, hash},
+    walk::{EDGE_MAX, Edge, Mark, Place, Step, hash},
 };
 use crate::{
     Draft, Failure, FailureKind, Listed, Rejected,
@@ -66,8 +66,10 @@ impl HttpProbe {
             self.follow_id(mark, &fields, index, items.len());
             self.take_item(&known, mark, &fields, &data, &mut found);
         }
-        if let Some(rule) = self.max_field() {
-            trim_edge(self, mark, rule);
+        self.trim(&mut mark.edge, mark.value.as_ref());
+        if mark.edge.0.len() > EDGE_MAX {
+            mark.edge.0.truncate(EDGE_MAX);
+            mark.overflow = true;
         }
         if mark.pages == 0 {
             mark.first_edge = mark.edge.0.len();
@@ -204,6 +206,27 @@ impl HttpProbe {
         }
     }
 
+    /// Leaves in the edge of a field's cursor what lies within the overlap of `value`, all ties
+    /// included, the largest first.
+    pub(super) fn trim(&self, edge: &mut Edge, value: Option<&String>) {
+        let Some(rule) = self.max_field() else { return };
+        edge.0.sort_by(|(_, a), (_, b)| match (a, b) {
+            (Some(a), Some(b)) => compare(rule.kind, b, a),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        });
+        let floor = match &self.spec.overlap {
+            Some(Overlap::Items(overlap)) => {
+                let ordered = edge.0.iter().filter_map(|(_, at)| at.clone());
+                ordered.take(overlap.items.max(1)).last()
+            }
+            _ => self.floor(&Place { value: value.cloned(), ..Place::default() }),
+        };
+        if let Some(floor) = floor {
+            let within = |at: &String| compare(rule.kind, at, &floor).is_ge();
+            edge.0.retain(|(_, at)| at.as_ref().is_none_or(within));
+        }
+    }
+
     /// How the page after this one is asked for, `None` when there is none.
     pub(super) fn next_step(
         &self,
@@ -258,29 +281,6 @@ impl HttpProbe {
             FailureKind::ForeignLink,
             &format!("a link leads to {origin}: expected {own}, or one of `pages.origins`"),
         )
-    }
-}
-
-/// Leaves in the edge what lies at or above the walk's value less the overlap.
-fn trim_edge(probe: &HttpProbe, mark: &mut Mark, rule: &MaxField) {
-    let edge = &mut mark.edge.0;
-    if let Some(Overlap::Items(items)) = &probe.spec.overlap {
-        edge.sort_by(|(_, a), (_, b)| {
-            let (a, b) = (a.as_deref().unwrap_or(""), b.as_deref().unwrap_or(""));
-            compare(rule.kind, b, a)
-        });
-        edge.truncate(items.items.clamp(1, EDGE_MAX));
-    } else {
-        let place = Place { value: mark.value.clone(), ..Place::default() };
-        if let Some(floor) = probe.floor(&place) {
-            edge.retain(|(_, at)| {
-                at.as_ref().is_none_or(|at| compare(rule.kind, at, &floor).is_ge())
-            });
-        }
-    }
-    if edge.len() > EDGE_MAX {
-        edge.truncate(EDGE_MAX);
-        mark.overflow = true;
     }
 }
 

@@ -83,6 +83,65 @@ async fn late_items_within_the_overlap_are_taken() {
 }
 
 #[tokio::test]
+async fn an_overlap_of_items_reads_them_again_with_their_ties() {
+    let list = list(
+        json!([{"id": 1, "at": 1}, {"id": 2, "at": 5}, {"id": 3, "at": 5}, {"id": 4, "at": 9}]),
+    );
+    let producer = shows(&list);
+    let probe = probe(|spec| {
+        spec.cursor = max_field(FieldKind::Number, Some("since"));
+        spec.overlap = Some(Overlap::Items(crate::http::Items { items: 2 }));
+    });
+    let first = walk(&probe, &producer, None).await.unwrap();
+    list.lock().unwrap().extend([json!({"id": 5, "at": 7}), json!({"id": 6, "at": 2})]);
+    let second = walk(&probe, &producer, Some(&first.cursor())).await.unwrap();
+    assert_eq!(second.ids, ["5"], "the ties of the second item are known, 2 is below it");
+    assert_eq!(producer.queries(), ["fixed=1", "fixed=1&since=5"]);
+}
+
+#[tokio::test]
+async fn newest_first_may_go_on_over_known_items() {
+    let list = list(items((1..=6).rev()));
+    let producer = {
+        let list = list.clone();
+        Producer::new(move |request| {
+            let items = list.lock().unwrap().clone();
+            let page: usize = query(request, "page").unwrap().parse().unwrap();
+            ok(&items.chunks(2).nth(page - 1).map_or_else(|| json!([]), |page| json!(page)))
+        })
+    };
+    let probe = probe(|spec| {
+        spec.listed = Listed::NewestFirst;
+        spec.pages = Pages::PageNumber(PageNumber::default());
+        spec.overlap = Some(Overlap::Items(crate::http::Items { items: 3 }));
+    });
+    let first = walk(&probe, &producer, None).await.unwrap();
+    // One appears at the top, another late, between known ones.
+    list.lock().unwrap().insert(0, json!({"id": 7}));
+    list.lock().unwrap().insert(3, json!({"id": 70}));
+    let second = walk(&probe, &producer, Some(&first.cursor())).await.unwrap();
+    assert_eq!(second.ids, ["7", "70"]);
+}
+
+#[tokio::test]
+async fn a_cursor_out_of_the_first_page_announces_what_a_bound_cut_off() {
+    let producer = Producer::new(|request| {
+        let page: u64 = query(request, "page").unwrap().parse().unwrap();
+        let mut answer = ok(&items([page]));
+        answer.headers_mut().insert("etag", "\"9\"".parse().unwrap());
+        answer
+    });
+    let probe = probe(|spec| {
+        spec.cursor =
+            CursorRule::Header(HeaderCursor { name: "ETag".into(), query: "since".into() });
+        spec.pages = Pages::PageNumber(PageNumber::default());
+        spec.stop.max_pages = 2;
+    });
+    let walked = walk(&probe, &producer, None).await.unwrap();
+    assert_eq!((walked.ids.len(), walked.gap()), (2, Some("bound_reached")));
+}
+
+#[tokio::test]
 async fn a_time_in_the_future_does_not_move_the_cursor() {
     let list = list(
         json!([{"id": 1, "at": "2099-01-01T00:00:00Z"}, {"id": 2, "at": "2026-01-01T00:00:00Z"}]),

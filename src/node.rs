@@ -1,0 +1,367 @@
+//! One process of Milkrun: opens store, clock and network, starts the roles, stops them twice.
+
+use std::{collections::HashSet, io, net::SocketAddr, sync::Arc};
+
+use probes::http::HttpProbe;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, Access, ApiState},
+    clock::Clock,
+    config::{Config, SourceConfig},
+    dispatcher::{self, Dispatcher},
+    event::Name,
+    janitor::Janitor,
+    outbound::Guard,
+    prober::{self, Prober, Schedule, SourceSetup},
+    store::{
+        self, NewSource, Origin, SourceStatus, Steer, Store, StoreError, SubscriptionStatus,
+        SubscriptionSteer,
+    },
+    telemetry::Metrics,
+};
+
+/// What a process does. Roles know nothing of each other and meet only in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Role {
+    /// Asks producers.
+    Probe,
+    /// Pushes to consumers.
+    Dispatch,
+    /// Serves the API.
+    Api,
+    /// Keeps tables within their bounds.
+    Janitor,
+}
+
+impl Role {
+    /// All of them: what one process does by default.
+    pub const ALL: [Self; 4] = [Self::Probe, Self::Dispatch, Self::Api, Self::Janitor];
+}
+
+/// Why a node did not start, or did not take a changed file.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The API's address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The outbound network cannot be set up.
+    #[error("the outbound network cannot be set up")]
+    Network(#[from] reqwest::Error),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl NodeError {
+    /// The exit code of a process that ends of it: 78 for what another configuration (or another
+    /// file) would mend, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::Listen { .. }
+            | Self::Store(StoreError::Refused(_) | StoreError::Conflict(_)) => 78,
+            Self::Network(_) | Self::Store(_) => 1,
+        }
+    }
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Whether work was dropped that was under way.
+    pub work_under_way: bool,
+}
+
+/// A running node.
+pub struct Node {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    config: Config,
+    sources: watch::Sender<Arc<Vec<SourceSetup>>>,
+    soft: CancellationToken,
+    hard: CancellationToken,
+    roles: JoinSet<bool>,
+    address: Option<SocketAddr>,
+}
+
+impl Node {
+    /// Opens everything and starts the roles.
+    ///
+    /// # Errors
+    /// See [`NodeError`]; nothing runs then.
+    pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
+        let access = api::check_bind(config.listen, config.insecure).map_err(NodeError::Config)?;
+        let guard = Guard::new(config.outbound.allow.clone());
+        let network = guard.network()?;
+        check_addresses(&config, &guard)?;
+        let sources = setups(&config)?;
+        let options = store::Options {
+            tail_bytes: config.limits.tail_bytes,
+            dedupe_keys_max: config.limits.dedupe_keys_max,
+            readers: config.limits.readers,
+        };
+        let store = store::open(&config.store, &options).await?;
+        apply(&*store, &config, &clock).await?;
+        // Behind the store: of two relays on one file the second is to be told of the first.
+        let listener =
+            if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
+        let mut node = Self {
+            address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+            sources: watch::Sender::new(sources),
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+            roles: JoinSet::new(),
+            store,
+            clock,
+            config,
+        };
+        let metrics = Metrics::new();
+        if roles.contains(&Role::Probe) {
+            node.start_prober(network.clone(), metrics.clone());
+        }
+        if roles.contains(&Role::Dispatch) {
+            node.start_dispatcher(network, metrics.clone());
+        }
+        if roles.contains(&Role::Janitor) {
+            let janitor = Janitor::new(node.store.clone(), node.clock.clone());
+            let soft = node.soft.clone();
+            node.roles.spawn(async move {
+                janitor.run(soft).await;
+                false
+            });
+        }
+        if let Some(listener) = listener {
+            node.start_api(listener, access, guard, metrics);
+        }
+        Ok(node)
+    }
+
+    /// Where the API listens, if this node has that role.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Takes over a changed file; positions and cursors stay.
+    ///
+    /// # Errors
+    /// What cannot change while the node runs, or cannot be used, is refused, and the old
+    /// configuration stays.
+    pub async fn reload(&mut self, config: Config) -> Result<(), NodeError> {
+        let fixed = [
+            ("store", config.store != self.config.store),
+            ("listen", config.listen != self.config.listen),
+            ("outbound", config.outbound != self.config.outbound),
+            ("limits", config.limits != self.config.limits),
+        ];
+        if let Some((name, _)) = fixed.iter().find(|(_, changed)| *changed) {
+            return Err(NodeError::Config(format!("`{name}` changes only with a restart")));
+        }
+        check_addresses(&config, &Guard::new(config.outbound.allow.clone()))?;
+        let sources = setups(&config)?;
+        apply(&*self.store, &config, &self.clock).await?;
+        self.sources.send_replace(sources);
+        self.config = config;
+        Ok(())
+    }
+
+    /// Stops starting work, waits for what is under way until `hard`, saves, closes.
+    pub async fn stop(mut self, hard: CancellationToken) -> Stopped {
+        self.soft.cancel();
+        let mut work_under_way = false;
+        let stop_hard = self.hard.clone();
+        let relay = tokio::spawn(async move {
+            hard.cancelled().await;
+            stop_hard.cancel();
+        });
+        while let Some(ended) = self.roles.join_next().await {
+            work_under_way |= ended.unwrap_or_else(|error| {
+                tracing::error!(%error, "a role ended badly");
+                true
+            });
+        }
+        relay.abort();
+        self.store.close().await;
+        Stopped { work_under_way }
+    }
+
+    fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>) {
+        let prober = Prober::new(
+            self.store.clone(),
+            self.clock.clone(),
+            network,
+            metrics,
+            self.sources.subscribe(),
+            prober::Limits {
+                walks: self.config.limits.walks_max,
+                walk_bytes_max: self.config.limits.walk_bytes_max,
+            },
+        );
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.roles.spawn(async move {
+            prober.run(soft, hard).await;
+            false
+        });
+    }
+
+    fn start_dispatcher(&mut self, network: sinks::Network, metrics: Arc<Metrics>) {
+        let sink = Arc::new(sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION")));
+        let dispatcher = Dispatcher::new(
+            self.store.clone(),
+            self.clock.clone(),
+            sink,
+            metrics,
+            dispatcher::Limits { in_flight_max: self.config.limits.in_flight_max },
+        );
+        self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
+    }
+
+    fn start_api(
+        &mut self,
+        listener: TcpListener,
+        access: Access,
+        guard: Guard,
+        metrics: Arc<Metrics>,
+    ) {
+        let vet_url =
+            move |url: &str| guard.check_url(url).map(|_| ()).map_err(|error| error.to_string());
+        let state = ApiState::new(
+            self.store.clone(),
+            self.clock.clone(),
+            metrics,
+            Arc::new(vet_url),
+            access,
+            self.soft.clone(),
+            api::Limits { waiting_max: self.config.limits.streams_max, ..api::Limits::default() },
+        );
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.roles.spawn(async move {
+            if let Err(error) = api::serve(listener, api::router(state), soft, hard).await {
+                tracing::error!(%error, "the API ended");
+            }
+            false
+        });
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+}
+
+/// Literal addresses that will never be pushed to are refused before anything is stored.
+fn check_addresses(config: &Config, guard: &Guard) -> Result<(), NodeError> {
+    for subscription in &config.subscriptions {
+        guard.check_url(&subscription.settings.url).map_err(|error| {
+            NodeError::Config(format!(
+                "subscription `{}`: `webhook.url`: {error}",
+                subscription.name
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn setups(config: &Config) -> Result<Arc<Vec<SourceSetup>>, NodeError> {
+    let setups: Result<_, _> = config.sources.iter().map(setup).collect();
+    Ok(Arc::new(setups?))
+}
+
+fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
+    let probe = HttpProbe::new(source.http.clone())
+        .map_err(|error| NodeError::Config(format!("source `{}`: {error}", source.name)))?;
+    Ok(SourceSetup {
+        name: source.name.clone(),
+        topic: source.topic.clone(),
+        contract: source.http.contract(),
+        probe: Arc::new(probe),
+        schedule: Schedule {
+            interval: source.interval,
+            min: source.interval_min,
+            max: source.interval_max,
+        },
+        walk_resume: source.walk_resume,
+    })
+}
+
+/// Brings the store to what the file says. What would be refused is found before anything is
+/// changed.
+async fn apply(store: &dyn Store, config: &Config, clock: &Clock) -> Result<(), NodeError> {
+    check_contracts(store, config).await?;
+    let now = clock.now();
+    for (topic, settings) in &config.topics {
+        store.put_topic(topic, settings, now).await?;
+    }
+    for source in &config.sources {
+        store.put_source(&new_source(source), now).await?;
+    }
+    for subscription in &config.subscriptions {
+        store.put_subscription(subscription, now).await?;
+    }
+    remove_the_rest(store, config, clock).await
+}
+
+/// A stored cursor is good for one kind, URL and cursor rule.
+///
+/// # Errors
+/// Names the first source whose cursor was stored for another.
+pub async fn check_contracts(store: &dyn Store, config: &Config) -> Result<(), NodeError> {
+    for source in &config.sources {
+        match store.source(&source.name).await {
+            Ok(known) if !known.accepts(&source.http.contract()) => {
+                return Err(NodeError::Config(format!(
+                    "source `{}` has a cursor that was stored for another kind, URL or cursor \
+                     rule; set one first (`milkrun sources cursor {}`)",
+                    source.name, source.name
+                )));
+            }
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn new_source(source: &SourceConfig) -> NewSource {
+    NewSource {
+        name: source.name.clone(),
+        topic: source.topic.clone(),
+        contract: source.http.contract(),
+        config_hash: source.http.fingerprint(),
+    }
+}
+
+/// What left the file is kept as `removed` and finds its place again under its name.
+async fn remove_the_rest(
+    store: &dyn Store,
+    config: &Config,
+    clock: &Clock,
+) -> Result<(), NodeError> {
+    let named: HashSet<&Name> = config.sources.iter().map(|source| &source.name).collect();
+    for source in store.sources().await? {
+        if source.status != SourceStatus::Removed && !named.contains(&source.name) {
+            store.steer_source(&source.name, Steer::Remove, clock.now()).await?;
+        }
+    }
+    let named: HashSet<&Name> = config.subscriptions.iter().map(|one| &one.name).collect();
+    for known in store.subscriptions(0).await? {
+        let gone = known.origin == Origin::File
+            && known.status != SubscriptionStatus::Removed
+            && !named.contains(&known.name);
+        if gone {
+            let remove = SubscriptionSteer::Remove;
+            store.steer_subscription(&known.name, remove, clock.now()).await?;
+        }
+    }
+    Ok(())
+}

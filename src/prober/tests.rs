@@ -1,1 +1,0 @@
-//! Steps of the prober on a real store.

@@ -1,0 +1,5 @@
+//! Steps of the prober on a real store, against a scripted producer; no sockets.
+
+mod newest_first;
+mod steps;
+mod support;

@@ -1,0 +1,179 @@
+//! A store in a directory of its own, a clock that stands still, a producer that is a function.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use probes::http::{HttpProbe, Spec};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::{
+    clock::{Clock, ManualClock},
+    event::Micros,
+    prober::{Limits, Memory, Prober, Report, Schedule, SourceSetup, Stepped},
+    settings::TopicSettings,
+    store::{NewSource, Options, Read, SourceState, Store, open},
+    telemetry::Metrics,
+};
+
+pub(super) type Answer = dyn Fn(&Request<Bytes>) -> futures_util::future::BoxFuture<'static, Response<Bytes>>
+    + Send
+    + Sync;
+
+pub(super) struct Bench {
+    _dir: TempDir,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: ManualClock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) setup: SourceSetup,
+    pub(super) prober: Prober,
+    pub(super) asked: Arc<Mutex<Vec<String>>>,
+    network: probes::Network,
+}
+
+impl Bench {
+    /// A source `shop` of topic `orders`.
+    pub(super) async fn new(change: impl FnOnce(&mut Spec), answer: Box<Answer>) -> Self {
+        Self::with_topic(&TopicSettings::default(), change, answer).await
+    }
+
+    pub(super) async fn with_topic(
+        settings: &TopicSettings,
+        change: impl FnOnce(&mut Spec),
+        answer: Box<Answer>,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("test.db").display());
+        let store = open(&url, &Options::default()).await.unwrap();
+        let clock = ManualClock::new(Micros(1_800_000_000_000_000));
+        let mut spec = Spec::new("https://shop.example.com/orders".parse().unwrap());
+        change(&mut spec);
+        let (name, topic) = ("shop".parse().unwrap(), "orders".parse().unwrap());
+        store.put_topic(&topic, settings, clock.now()).await.unwrap();
+        let source =
+            NewSource { name, topic, contract: spec.contract(), config_hash: spec.fingerprint() };
+        store.put_source(&source, clock.now()).await.unwrap();
+        let setup = SourceSetup {
+            name: source.name,
+            topic: source.topic,
+            contract: source.contract,
+            probe: Arc::new(HttpProbe::new(spec).unwrap()),
+            schedule: Schedule::every(Duration::from_mins(1)),
+            walk_resume: Duration::from_mins(10),
+        };
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let network = network(answer, asked.clone());
+        let metrics = Metrics::new();
+        let prober = prober(&store, &clock, &network, &metrics, &setup);
+        Self { _dir: dir, store, clock, metrics, setup, prober, asked, network }
+    }
+
+    /// A prober as after a restart: it remembers nothing.
+    pub(super) fn restart(&mut self) {
+        self.prober = prober(&self.store, &self.clock, &self.network, &self.metrics, &self.setup);
+    }
+
+    pub(super) async fn step(&self) -> Stepped {
+        self.prober.step(&self.setup, &mut Memory::default()).await
+    }
+
+    /// Steps until the walk is complete or failed.
+    pub(super) async fn walk(&self) {
+        let mut memory = Memory::default();
+        for _ in 0..100 {
+            if self.prober.step(&self.setup, &mut memory).await != Stepped::Again {
+                return;
+            }
+        }
+        panic!("the walk does not end");
+    }
+
+    /// Lets the next poll fall due.
+    pub(super) async fn turn(&self) {
+        let due = self.state().await.next_poll;
+        self.clock.advance(due.since(self.clock.now()));
+    }
+
+    pub(super) async fn state(&self) -> SourceState {
+        self.store.source(&self.setup.name).await.unwrap()
+    }
+
+    pub(super) async fn report(&self) -> Report {
+        serde_json::from_str(&self.state().await.report.unwrap()).unwrap()
+    }
+
+    /// The ids in the log, in version order.
+    pub(super) async fn ids(&self) -> Vec<String> {
+        let (mut ids, mut after) = (Vec::new(), crate::event::Version::ZERO);
+        loop {
+            let page = self.store.read(&self.setup.topic, Read::after(after)).await.unwrap();
+            let Some(last) = page.events.last() else { return ids };
+            after = last.version;
+            ids.extend(page.events.iter().map(|event| event.attribute("id").unwrap()));
+        }
+    }
+
+    pub(super) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+fn prober(
+    store: &Arc<dyn Store>,
+    clock: &ManualClock,
+    network: &probes::Network,
+    metrics: &Arc<Metrics>,
+    setup: &SourceSetup,
+) -> Prober {
+    let sources = watch::channel(Arc::new(vec![setup.clone()])).1;
+    let clock = Clock::Manual(clock.clone());
+    let (store, network, metrics) = (store.clone(), network.clone(), metrics.clone());
+    Prober::new(store, clock, network, metrics, sources, Limits::default())
+}
+
+fn network(answer: Box<Answer>, asked: Arc<Mutex<Vec<String>>>) -> probes::Network {
+    let answer = Arc::new(answer);
+    tower::util::BoxCloneSyncService::new(tower::service_fn(move |request: Request<Bytes>| {
+        asked.lock().unwrap().push(request.uri().query().unwrap_or("").to_owned());
+        let answer = answer(&request);
+        async move {
+            let body = |bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+            Ok::<_, std::io::Error>(answer.await.map(body))
+        }
+    }))
+}
+
+/// A producer that answers at once.
+pub(super) fn at_once(
+    answer: impl Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
+) -> Box<Answer> {
+    Box::new(move |request| {
+        let answer = answer(request);
+        Box::pin(async move { answer })
+    })
+}
+
+pub(super) fn items(ids: impl IntoIterator<Item = u64>) -> Response<Bytes> {
+    let items: serde_json::Value =
+        ids.into_iter().map(|id| serde_json::json!({ "id": id })).collect();
+    Response::new(Bytes::from(items.to_string()))
+}
+
+pub(super) fn status(code: u16) -> Response<Bytes> {
+    Response::builder().status(code).body(Bytes::new()).unwrap()
+}
+
+/// The number of the page that is asked for.
+pub(super) fn page_of(request: &Request<Bytes>) -> u64 {
+    let query = request.uri().query().unwrap_or("");
+    query.split("page=").nth(1).map_or(1, |page| page.parse().unwrap())
+}
+
+pub(super) fn ids(range: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    range.map(|id| id.to_string()).collect()
+}
