@@ -1,5 +1,6 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
+pub mod cli;
 pub mod api;
 pub mod clock;
 pub mod config;

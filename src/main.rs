@@ -1,3 +1,32 @@
 //! Arguments, tracing, configuration, command, exit code.
 
-fn main() {}
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use clap::Parser as _;
+use milkrun::cli::{Cli, LogFormat};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (filter, format) = cli.log();
+    let filter = match EnvFilter::builder().parse(&filter) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("milkrun: `--log {filter}`: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    match cli.run().await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("milkrun: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -26,10 +26,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `soft`, then lets requests under way end, until `hard`.
 ///
-/// Long polls and streams end by the token in the router's state, which should be `soft` too.
+/// Long polls and streams end by the token in the router's state, which should be `soft` too. A
+/// connection that cannot be taken is logged and waited out.
 ///
 /// # Errors
-/// None at present; a connection that cannot be taken is waited out.
+/// When the socket does not listen any more.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -46,6 +47,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, place)) => connect(stream, place, router.clone(), &graceful, hard.clone()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

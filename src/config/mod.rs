@@ -13,7 +13,7 @@ pub use self::{
     nearest::nearest,
     sources::SourceConfig,
 };
-use crate::{event::Topic, settings::TopicSettings, store::NewSubscription};
+use crate::{event::Topic, outbound::Guard, settings::TopicSettings, store::NewSubscription};
 
 mod error;
 mod file;
@@ -173,9 +173,10 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let store = file.store(problems);
     let listen = file.listen(problems);
     let outbound = file.outbound(problems);
+    let guard = Guard::new(outbound.allow.clone());
     let named = topics::build(&file.topics, problems);
-    let sources = sources::build(&file.sources, env, problems);
-    let subscriptions = subscriptions::build(&file.subscriptions, env, problems);
+    let sources = sources::build(&file.sources, &guard, env, problems);
+    let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     file.limits.value.check(file.limits.referenced, problems);
     let mut topics: BTreeMap<Topic, TopicSettings> = named;
     let used = sources.iter().map(|source| &source.topic);

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 use super::{error::Problems, http::HttpFile, names, secret::Env};
-use crate::event::{Name, Topic};
+use crate::{
+    event::{Name, Topic},
+    outbound::{Guard, Refused},
+};
 
 /// One source.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -107,21 +110,32 @@ pub struct SourceConfig {
 /// The sources in the order of the file.
 pub(crate) fn build(
     sources: &[SourceFile],
+    guard: &Guard,
     env: Env<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<SourceConfig> {
     names::unique(sources.iter().map(|source| &source.name), "source", problems);
-    sources.iter().filter_map(|source| source.build(env, problems)).collect()
+    sources.iter().filter_map(|source| source.build(guard, env, problems)).collect()
 }
 
 impl SourceFile {
-    fn build(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Option<SourceConfig> {
+    fn build(
+        &self,
+        guard: &Guard,
+        env: Env<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<SourceConfig> {
         let name = names::own(&self.name, "source", problems);
         let topic = names::own(&self.topic, "topic", problems);
         let (interval, min, max) = self.interval(problems);
         let http = self.http.value.build(topic.as_ref(), env, problems);
-        if let Some(Err(error)) = http.as_ref().map(probes::http::Spec::check) {
+        if let Some(Err(error)) = http.clone().map(probes::http::HttpProbe::new) {
             problems.add(self.http.referenced, format!("`http`: {error}"));
+        }
+        if let Some(spec) = &http
+            && let Err(refused @ Refused::Address { .. }) = guard.check_url(spec.url.as_str())
+        {
+            problems.add(self.http.value.url.referenced, format!("`url`: {refused}"));
         }
         Some(SourceConfig {
             name: name?,

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     event::{Topic, Version},
+    outbound::Guard,
     settings::SubscriptionSettings,
     store::{NewSubscription, Origin, StartFrom},
 };
@@ -102,19 +103,25 @@ fn timeout() -> Spanned<Period> {
 /// The subscriptions in the order of the file.
 pub(crate) fn build(
     subscriptions: &[SubscriptionFile],
+    guard: &Guard,
     env: Env<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<NewSubscription> {
     names::unique(subscriptions.iter().map(|one| &one.name), "subscription", problems);
-    subscriptions.iter().filter_map(|one| one.build(env, problems)).collect()
+    subscriptions.iter().filter_map(|one| one.build(guard, env, problems)).collect()
 }
 
 impl SubscriptionFile {
-    fn build(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Option<NewSubscription> {
+    fn build(
+        &self,
+        guard: &Guard,
+        env: Env<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<NewSubscription> {
         let name = names::own(&self.name, "subscription", problems);
         let topics = self.topics(problems);
         let from = start(&self.from, problems);
-        let mut settings = self.webhook.settings(env, problems);
+        let mut settings = self.webhook.settings(guard, env, problems);
         if let Some(retry) = &self.retry {
             settings.retry = retry.value.policy(retry.referenced, problems);
         }
@@ -174,8 +181,13 @@ fn start(from: &Spanned<String>, problems: &mut Problems<'_>) -> Option<StartFro
 }
 
 impl WebhookFile {
-    fn settings(&self, env: Env<'_>, problems: &mut Problems<'_>) -> SubscriptionSettings {
-        self.check_url(problems);
+    fn settings(
+        &self,
+        guard: &Guard,
+        env: Env<'_>,
+        problems: &mut Problems<'_>,
+    ) -> SubscriptionSettings {
+        self.check_url(guard, problems);
         let given: Vec<&Spanned<SecretRef>> = match (&self.secret, &self.secrets) {
             (Some(secret), Some(_)) => {
                 problems
@@ -210,18 +222,12 @@ impl WebhookFile {
         settings
     }
 
-    fn check_url(&self, problems: &mut Problems<'_>) {
-        let problem = match url::Url::parse(&self.url.value) {
-            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-                "expected http or https".to_owned()
-            }
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "has a user or password: send a header instead".to_owned()
-            }
-            Ok(_) => return,
-            Err(error) => format!("expected a URL as https://example.com/hooks: {error}"),
-        };
-        problems.add(self.url.referenced, format!("`webhook.url`: {problem}"));
+    fn check_url(&self, guard: &Guard, problems: &mut Problems<'_>) {
+        if let Err(refused) = guard.check_url(&self.url.value) {
+            let refused = refused.to_string();
+            let problem = refused.strip_prefix("`url`: ").unwrap_or(&refused);
+            problems.add(self.url.referenced, format!("`webhook.url`: {problem}"));
+        }
     }
 }
 

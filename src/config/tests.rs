@@ -88,6 +88,10 @@ fn what_is_wrong_is_told() {
         (http("cursor: { max_field: { kind: time } }"), "the key `path` is missing"),
         (http("overlap: 2m"), "`http`: `overlap`"),
         (http("start: soon"), "`now`, `earliest`"),
+        (
+            "sources: [{ name: s, topic: t, http: { url: \"https://a.example\", id: { expr: \"item.\" } } }]\n".into(),
+            "`http`: `id",
+        ),
         (http("auth: { bearer: { env: NOT_SET } }"), "`NOT_SET` is not set"),
         (http("auth: { bearer: { envv: X } }"), "unknown value `envv`: did you mean `env`?"),
         (http("auth: { bearer: { file: /does/not/exist } }"), "cannot read `/does/not/exist`"),
@@ -125,6 +129,11 @@ fn what_is_wrong_is_told() {
         (subscription("    hold: { after: 0 }\n"), "`hold.after`"),
         (webhook("secret: { env: SHORT }"), "a signing secret"),
         (webhook("headers: { webhook-id: x }"), "the relay sets this header itself"),
+        ("subscriptions: [{ name: s, topic: t, webhook: { url: \"http://169.254.169.254/x\" } }]\n".into(), "`webhook.url`: `169.254.169.254` is the forbidden address"),
+        ("subscriptions: [{ name: s, topic: t, webhook: { url: \"http://localhost/x\" } }]\n".into(), "`outbound.allow`"),
+        ("subscriptions: [{ name: s, topic: t, webhook: { url: \"https://u:p@a.example\" } }]\n".into(), "`webhook.url`: expected no user"),
+        ("sources: [{ name: s, topic: t, http: { url: \"http://[::ffff:127.0.0.1]/\", id: id } }]\n".into(), "is the forbidden address"),
+
         (webhook("timeout: 0s"), "`timeout`: expected more than zero"),
         ("store: ${NOT_SET}\n".into(), ":1:8: the environment variable `NOT_SET` is not set"),
         ("store: $HOME\n".into(), "`$HOME`: write `${HOME}`"),

@@ -226,3 +226,12 @@ async fn sources_are_shown_and_steered() {
     assert_eq!(relay.get("/v1/sources/shop/rejected").await.ok().json(), json!({"rejected": []}));
     relay.post("/v1/sources/none/poll", json!({})).await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn a_panic_is_a_problem_and_no_more() {
+    let relay = Relay::new().await;
+    let webhook = json!({"url": "https://panic.example/"});
+    let body = json!({"name": "s", "topic": "orders", "webhook": webhook});
+    relay.post("/v1/subscriptions", body).await.problem(500, "internal");
+    relay.get("/healthz").await.ok();
+}

@@ -21,6 +21,7 @@ use crate::{
 
 mod bad_input;
 mod document;
+mod interposed;
 mod publishing;
 mod reading;
 mod serving;
@@ -88,23 +89,34 @@ impl Relay {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("relay.db").display());
         let store = store::open(&url, &Options::default()).await.unwrap();
-        let clock = ManualClock::new(NOW);
         let topic: Topic = "orders".parse().unwrap();
         store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
-        let stopping = CancellationToken::new();
+        let mut relay = Self {
+            router: Router::new(),
+            store: store.clone(),
+            clock: ManualClock::new(NOW),
+            stopping: CancellationToken::new(),
+            _dir: dir,
+        };
+        relay.serve(store, limits);
+        relay
+    }
+
+    /// Puts the API over another store.
+    fn serve(&mut self, store: Arc<dyn Store>, limits: Limits) {
         let vet = |url: &str| {
+            assert_ne!(url, "https://panic.example/", "as a test wants");
             if url.starts_with("https://") { Ok(()) } else { Err("expected https".to_owned()) }
         };
-        let state = ApiState::new(
-            store.clone(),
-            Clock::Manual(clock.clone()),
+        self.router = router(ApiState::new(
+            store,
+            Clock::Manual(self.clock.clone()),
             Metrics::new(),
             Arc::new(vet),
             Access::Loopback,
-            stopping.clone(),
+            self.stopping.clone(),
             limits,
-        );
-        Self { router: router(state), store, clock, stopping, _dir: dir }
+        ));
     }
 
     async fn call(&self, request: Request<Body>) -> http::Response<Body> {
@@ -174,4 +186,49 @@ fn versions(page: &Value) -> Vec<u64> {
         .iter()
         .map(|event| event["version"].as_u64().unwrap())
         .collect()
+}
+
+/// An event stream that is read block by block.
+struct Blocks {
+    body: Body,
+    buffer: String,
+}
+
+impl Blocks {
+    async fn open(relay: &Relay, path: &str, last: Option<&str>) -> Self {
+        let mut request = request(Method::GET, path).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = relay.call(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status().as_u16(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self { body: answer.into_body(), buffer: String::new() }
+    }
+
+    /// The next block, or `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.buffer = rest;
+                return Some(block);
+            }
+            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.unwrap()?;
+            let bytes = frame.unwrap().into_data().unwrap();
+            self.buffer.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// The next event's cursor and JSON, past blocks that only say where we are.
+    async fn event(&mut self) -> (String, Value) {
+        loop {
+            let block = self.next().await.expect("an event");
+            if let Some((id, data)) = block.split_once("\ndata: ") {
+                let id = id.strip_prefix("id: ").unwrap().to_owned();
+                return (id, serde_json::from_str(data).unwrap());
+            }
+            assert!(block.starts_with("id: "), "{block}");
+        }
+    }
 }

@@ -81,3 +81,17 @@ async fn a_hard_stop_drops_what_is_left() {
     let _ = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.is_empty());
 }
+
+#[tokio::test]
+async fn the_head_of_a_request_is_bounded() {
+    let relay = Relay::new().await;
+    let server = serve(&relay).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}", "x".repeat(65_000));
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // One more byte than fits, and the head has not ended.
+    socket.write_all(&[b'x'; 600]).await.unwrap();
+    assert!(read_to(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 431"));
+    server.soft.cancel();
+    tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap().unwrap();
+}

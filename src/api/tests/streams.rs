@@ -2,51 +2,6 @@
 
 use super::*;
 
-/// An event stream that is read block by block.
-struct Blocks {
-    body: Body,
-    buffer: String,
-}
-
-impl Blocks {
-    async fn open(relay: &Relay, path: &str, last: Option<&str>) -> Self {
-        let mut request = request(Method::GET, path).header("accept", "text/event-stream");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let answer = relay.call(request.body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.status().as_u16(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Self { body: answer.into_body(), buffer: String::new() }
-    }
-
-    /// The next block, or `None` at the end.
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.buffer = rest;
-                return Some(block);
-            }
-            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.unwrap()?;
-            let bytes = frame.unwrap().into_data().unwrap();
-            self.buffer.push_str(std::str::from_utf8(&bytes).unwrap());
-        }
-    }
-
-    /// The next event's cursor and JSON, past blocks that only say where we are.
-    async fn event(&mut self) -> (String, Value) {
-        loop {
-            let block = self.next().await.expect("an event");
-            if let Some((id, data)) = block.split_once("\ndata: ") {
-                let id = id.strip_prefix("id: ").unwrap().to_owned();
-                return (id, serde_json::from_str(data).unwrap());
-            }
-            assert!(block.starts_with("id: "), "{block}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn an_event_stream_follows_and_resumes_without_a_hole() {
     let relay = Relay::new().await;

@@ -1,7 +1,7 @@
 //! The store on one SQLite file, for one process.
 //!
-//! One task owns the only writing connection and decides every operation in memory ([`writer`],
-//! [`plan`]); readers have connections of their own; the trace has a file of its own.
+//! One task owns the only writing connection and decides every operation in memory (`writer`,
+//! `plan`); readers have connections of their own; the trace has a file of its own.
 
 use std::{
     collections::BTreeMap,

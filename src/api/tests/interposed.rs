@@ -1,0 +1,268 @@
+//! A store with which a commit can be put between a reader's look and its wait.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    event::{Cursor, Name, Version},
+    settings::SubscriptionSettings,
+    store::*,
+};
+
+/// The store inside, and what is appended right after one of the next reads.
+pub(super) struct Interposed {
+    inner: Arc<dyn Store>,
+    reads: AtomicUsize,
+    next: Mutex<Option<Append>>,
+}
+
+impl Interposed {
+    pub(super) fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, reads: AtomicUsize::new(0), next: Mutex::new(None) }
+    }
+
+    /// Appends an event of this id after the read that comes behind `reads` others.
+    pub(super) fn append_behind(&self, reads: usize, id: &str) {
+        let event = NewEvent {
+            source: "/s".to_owned(),
+            id: id.to_owned(),
+            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
+            data: crate::event::Data::None,
+        };
+        let topic = "orders".parse().unwrap();
+        *self.next.lock().unwrap() =
+            Some(Append { topic, events: vec![event], progress: None, now: NOW });
+        self.reads.store(reads, Ordering::SeqCst);
+    }
+
+    async fn meanwhile(&self) {
+        let later = |left: usize| left.checked_sub(1);
+        if self.reads.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later).is_ok() {
+            return;
+        }
+        let next = self.next.lock().unwrap().take();
+        if let Some(append) = next {
+            self.inner.append(append).await.unwrap();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Interposed {
+    async fn put_topic(
+        &self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        now: Micros,
+    ) -> Result<Arc<TopicState>, StoreError> {
+        self.inner.put_topic(topic, settings, now).await
+    }
+
+    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
+        self.inner.delete_topic(topic).await
+    }
+
+    async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
+        self.inner.topic(topic).await
+    }
+
+    async fn topics(&self) -> Result<Vec<Arc<TopicState>>, StoreError> {
+        self.inner.topics().await
+    }
+
+    async fn new_epoch(
+        &self,
+        topic: &Topic,
+        reason: &str,
+        now: Micros,
+    ) -> Result<Cursor, StoreError> {
+        self.inner.new_epoch(topic, reason, now).await
+    }
+
+    async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
+        self.inner.gaps(topic, limit).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError> {
+        self.inner.append(append).await
+    }
+
+    async fn read(&self, topic: &Topic, read: Read) -> Result<Page, StoreError> {
+        let page = self.inner.read(topic, read).await;
+        self.meanwhile().await;
+        page
+    }
+
+    async fn version_before(&self, topic: &Topic, moment: Micros) -> Result<Version, StoreError> {
+        self.inner.version_before(topic, moment).await
+    }
+
+    async fn head(&self, topic: &Topic) -> Result<watch::Receiver<Version>, StoreError> {
+        self.inner.head(topic).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes()
+    }
+
+    async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError> {
+        self.inner.put_source(source, now).await
+    }
+
+    async fn source(&self, name: &Name) -> Result<SourceState, StoreError> {
+        self.inner.source(name).await
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
+        self.inner.sources().await
+    }
+
+    async fn steer_source(
+        &self,
+        name: &Name,
+        steer: Steer,
+        now: Micros,
+    ) -> Result<SourceState, StoreError> {
+        self.inner.steer_source(name, steer, now).await
+    }
+
+    async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError> {
+        self.inner.journal(name, limit).await
+    }
+
+    async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError> {
+        self.inner.rejected(name, limit).await
+    }
+
+    async fn put_subscription(
+        &self,
+        new: &NewSubscription,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        self.inner.put_subscription(new, now).await
+    }
+
+    async fn set_subscription(
+        &self,
+        name: &Name,
+        settings: &SubscriptionSettings,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        self.inner.set_subscription(name, settings, now).await
+    }
+
+    async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
+        self.inner.subscription(name).await
+    }
+
+    async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError> {
+        self.inner.subscriptions(edit).await
+    }
+
+    async fn steer_subscription(
+        &self,
+        name: &Name,
+        steer: SubscriptionSteer,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        self.inner.steer_subscription(name, steer, now).await
+    }
+
+    async fn rewind(
+        &self,
+        name: &Name,
+        topic: Option<&Topic>,
+        to: Version,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        self.inner.rewind(name, topic, to, now).await
+    }
+
+    async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
+        self.inner.position(position).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        self.inner.settle(settlements).await
+    }
+
+    async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
+        self.inner.save_health(subscription, health).await
+    }
+
+    async fn dead_letters(
+        &self,
+        name: &Name,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.inner.dead_letters(name, after, limit).await
+    }
+
+    async fn redrive(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+        now: Micros,
+    ) -> Result<u64, StoreError> {
+        self.inner.redrive(name, select, now).await
+    }
+
+    async fn delete_dead_letters(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+    ) -> Result<u64, StoreError> {
+        self.inner.delete_dead_letters(name, select).await
+    }
+
+    fn trace(&self, attempts: Vec<Attempt>) {
+        self.inner.trace(attempts);
+    }
+
+    async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
+        self.inner.attempts(query).await
+    }
+
+    async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
+        self.inner.trim(now).await
+    }
+
+    async fn gauges(&self) -> Vec<(&'static str, f64)> {
+        self.inner.gauges().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_between_look_and_wait_is_not_missed() {
+    let mut relay = Relay::new().await;
+    let store = Arc::new(Interposed::new(relay.store.clone()));
+    relay.serve(store.clone(), Limits::default());
+    store.append_behind(0, "1");
+    // The clock stands still: only a wake-up ends the wait.
+    let page = relay.get("/v1/topics/orders/events?wait=30s").await.ok().json();
+    assert_eq!(versions(&page), [1]);
+
+    let mut blocks = Blocks::open(&relay, "/v1/topics/orders/events?after=1", None).await;
+    assert!(blocks.next().await.unwrap().starts_with("id: "));
+    // The stream looks once more before it waits.
+    store.append_behind(0, "2");
+    assert_eq!(blocks.event().await.1["version"], 2);
+
+    let lines = request(Method::GET, "/v1/topics/orders/events?after=2&wait=30s")
+        .header("accept", "application/x-ndjson");
+    store.append_behind(0, "3");
+    let mut lines = relay.call(lines.body(Body::empty()).unwrap()).await.into_body();
+    let line = tokio::time::timeout(DEADLINE, lines.frame()).await.unwrap().unwrap().unwrap();
+    assert!(line.data_ref().unwrap().starts_with(b"{"));
+}

@@ -1,0 +1,74 @@
+//! `milkrun check`: the file, and with `--online` every producer and endpoint.
+
+use std::path::Path;
+
+use http::{Method, Request};
+use tower::ServiceExt as _;
+
+use super::{Failure, environment, failure::chain, output::print, probe};
+use crate::{
+    config::{self, Config},
+    outbound::Guard,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Ask every producer for one page, and every webhook's server for an answer to HEAD. Nothing
+    /// is stored and nothing is pushed.
+    #[arg(long)]
+    online: bool,
+}
+
+pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
+    let config = config::load(file, environment)?;
+    print(&format!(
+        "{}: good ({} topics, {} sources, {} subscriptions)",
+        file.display(),
+        config.topics.len(),
+        config.sources.len(),
+        config.subscriptions.len()
+    ))?;
+    if args.online { online(&config).await } else { Ok(()) }
+}
+
+async fn online(config: &Config) -> Result<(), Failure> {
+    let guard = Guard::new(config.outbound.allow.clone());
+    let network = guard.network().map_err(|error| Failure::new(chain(&error)))?;
+    let budget = probes::Budget::new(config.limits.walk_bytes_max);
+    let mut failed = 0;
+    for source in &config.sources {
+        let answer = probe::first_page(source, &network, &budget).await;
+        failed += u32::from(tell("source", source.name.as_str(), &answer)?);
+    }
+    for subscription in &config.subscriptions {
+        let answer = reach(&network, &subscription.settings.url).await;
+        failed += u32::from(tell("subscription", subscription.name.as_str(), &answer)?);
+    }
+    if failed == 0 { Ok(()) } else { Err(Failure::new(format!("{failed} could not be reached"))) }
+}
+
+/// Prints how it went; answers whether it failed.
+fn tell(what: &str, name: &str, answer: &Result<String, String>) -> Result<bool, Failure> {
+    let (word, text) = match answer {
+        Ok(text) => ("good", text),
+        Err(text) => ("BAD", text),
+    };
+    print(&format!("{word:<5} {what} {name}: {text}"))?;
+    Ok(answer.is_err())
+}
+
+/// Whether somebody answers HTTP at a webhook; what they say to HEAD does not matter.
+async fn reach(network: &sinks::Network, url: &str) -> Result<String, String> {
+    let request = Request::builder()
+        .method(Method::HEAD)
+        .uri(url)
+        .body(bytes::Bytes::new())
+        .map_err(|error| error.to_string())?;
+    let answer =
+        tokio::time::timeout(std::time::Duration::from_secs(15), network.clone().oneshot(request));
+    match answer.await {
+        Ok(Ok(answer)) => Ok(format!("answers (HEAD: {})", answer.status())),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err("no answer within 15 s".into()),
+    }
+}

@@ -1,0 +1,162 @@
+//! A client of the relay's own API.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
+
+use super::failure::{Failure, chain};
+
+/// Talks to one relay.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+/// Why there is no answer to use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// Nobody listens.
+    #[error(
+        "no relay answers at {base}: {cause}\nIs it running (`milkrun run`)? Another address is named by --server."
+    )]
+    Unreachable {
+        /// Where.
+        base: String,
+        /// Why.
+        cause: String,
+    },
+    /// The relay refused (RFC 9457).
+    #[error("{title}: {detail} [{code}]")]
+    Refused {
+        /// In general.
+        title: String,
+        /// In particular.
+        detail: String,
+        /// Stable.
+        code: String,
+    },
+    /// Whoever answered is no relay.
+    #[error("{base} answers, but not as a relay: {problem}")]
+    Strange {
+        /// Where.
+        base: String,
+        /// What is odd.
+        problem: String,
+    },
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl Client {
+    pub(crate) fn new(server: &str) -> Result<Self, Failure> {
+        let wrong = || {
+            Failure::usage(format!("`--server {server}`: expected a URL, as http://127.0.0.1:8080"))
+        };
+        let base = Url::parse(server).map_err(|_| wrong())?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(wrong());
+        }
+        // An error means that a provider is there already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_mins(2))
+            .no_proxy()
+            .build()
+            .map_err(|error| Failure::new(chain(&error)))?;
+        Ok(Self { http, base })
+    }
+
+    pub(crate) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Value, ClientError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &[&str], body: Value) -> Result<Value, ClientError> {
+        self.call(Method::POST, path, &[], Some(body)).await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        body: Option<Value>,
+    ) -> Result<Value, ClientError> {
+        self.call(Method::DELETE, path, &[], body).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<Value>,
+    ) -> Result<Value, ClientError> {
+        let text = self.text(method, path, query, body).await?;
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).map_err(|error| self.strange(error.to_string()))
+    }
+
+    /// The body of a success, as it came.
+    pub(crate) async fn text(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<Value>,
+    ) -> Result<String, ClientError> {
+        let mut request = self.http.request(method, self.url(path, query));
+        if let Some(body) = body {
+            request = request
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body.to_string());
+        }
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
+        if status.is_success() { Ok(text) } else { Err(self.refused(status, &text)) }
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.base.clone();
+        // Only a URL that cannot be a base has no segments, and http URLs can.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (name, value)));
+        }
+        url
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::Unreachable { base: self.base.to_string(), cause: chain(&error) }
+    }
+
+    fn strange(&self, problem: String) -> ClientError {
+        ClientError::Strange { base: self.base.to_string(), problem }
+    }
+
+    fn refused(&self, status: reqwest::StatusCode, text: &str) -> ClientError {
+        let Ok(problem) = serde_json::from_str::<Value>(text) else {
+            return self.strange(format!("status {status}"));
+        };
+        let field = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+        let title = match field("title") {
+            title if title.is_empty() => status.to_string(),
+            title => title,
+        };
+        ClientError::Refused { title, detail: field("detail"), code: field("code") }
+    }
+}

@@ -1,0 +1,104 @@
+//! `milkrun events`: the events of a topic in version order.
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Failure, Options,
+    client::Client,
+    output::{Output, print, text},
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    topic: String,
+    /// Those after this version or cursor; by default from the oldest on.
+    #[arg(long, value_name = "N")]
+    after: Option<String>,
+    /// Those recorded at or after this time.
+    #[arg(long, value_name = "TIME", conflicts_with = "after")]
+    since: Option<String>,
+    /// At most so many; by default 100, with --follow without end.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Only of this type.
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Go on with what comes.
+    #[arg(short, long)]
+    follow: bool,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    next: String,
+    /// Only on a page that is not full.
+    head: Option<u64>,
+    events: Vec<Box<RawValue>>,
+}
+
+/// How long the relay is asked to wait for more.
+const WAIT: &str = "30s";
+
+pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
+    let client = options.client()?;
+    let mut left = args.limit.unwrap_or(if args.follow { usize::MAX } else { 100 });
+    let mut after = args.after.clone();
+    let mut printed = false;
+    while left > 0 {
+        let page = page(&client, &args, after.as_deref(), left.min(1_000)).await?;
+        for event in &page.events {
+            if !printed && options.output == Output::Table {
+                print(&line(["VERSION", "TIME", "TYPE", "ID", "DATA"].map(ToOwned::to_owned)))?;
+            }
+            printed = true;
+            show(event, options.output)?;
+        }
+        left = left.saturating_sub(page.events.len());
+        if page.head.is_some() && !args.follow {
+            break;
+        }
+        after = Some(page.next);
+    }
+    Ok(())
+}
+
+async fn page(
+    client: &Client,
+    args: &Args,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page, Failure> {
+    let mut query = vec![("limit", limit.to_string())];
+    query.extend(after.map(|after| ("after", after.to_owned())));
+    query.extend(args.kind.clone().map(|kind| ("type", kind)));
+    if after.is_none() {
+        query.extend(args.since.clone().map(|since| ("since", since)));
+    }
+    query.extend(args.follow.then(|| ("wait", WAIT.to_owned())));
+    let path = ["v1", "topics", &args.topic, "events"];
+    let text = client.text(Method::GET, &path, &query, None).await?;
+    serde_json::from_str(&text).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// An event on one line: in JSON as it came, its line breaks aside.
+fn show(event: &RawValue, output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return Ok(print(&event.get().replace(['\n', '\r'], " "))?);
+    }
+    let fields: serde_json::Value =
+        serde_json::from_str(event.get()).map_err(|error| Failure::new(error.to_string()))?;
+    let data = fields.get("data").or_else(|| fields.get("data_base64"));
+    let mut data = data.map(text).unwrap_or_default();
+    if data.chars().count() > 100 {
+        data = data.chars().take(99).chain(['…']).collect();
+    }
+    let [version, time, kind, id] =
+        ["version", "time", "type", "id"].map(|name| text(&fields[name]));
+    Ok(print(&line([version, time, kind, id, data]))?)
+}
+
+fn line([version, time, kind, id, data]: [String; 5]) -> String {
+    format!("{version:>9}  {time:<20}  {kind:<24}  {id:<24}  {data}")
+}

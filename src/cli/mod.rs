@@ -1,0 +1,159 @@
+//! The command line: arguments, the common options, and one file per command.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0, 1 (it did not work), 2 (usage),
+//! 3 (stopped hard with work under way), 78 (bad configuration, or the store is held by another).
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub use self::failure::Failure;
+use self::{client::Client, output::Output};
+
+mod check;
+mod client;
+mod config;
+mod dead_letters;
+mod events;
+mod failure;
+mod healthcheck;
+mod output;
+mod probe;
+mod sources;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+/// Probes producers, keeps a versioned history, and pushes to webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "milkrun", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// The configuration file.
+    #[arg(short, long, global = true, env = "MILKRUN_CONFIG", default_value = "milkrun.yaml")]
+    config: PathBuf,
+    /// The API of the running relay [default: where the configuration listens, else
+    /// port 8080 of this machine].
+    #[arg(long, global = true, env = "MILKRUN_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// How data is printed.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    output: Output,
+    /// Which log lines go to stderr, as `info` or `milkrun=debug`.
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines are written.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what is wrong with the configuration.
+    Check(check::Args),
+    /// The configuration: its schema, or as it was understood.
+    #[command(subcommand)]
+    Config(config::Action),
+    /// Ask a source now; with --dry-run, here and without storing anything.
+    Probe(probe::Args),
+    /// Topics: their heads, what is kept, their epochs.
+    Topics(topics::Args),
+    /// Events of a topic in version order.
+    Events(events::Args),
+    /// Subscriptions: where they stand, and how to steer them.
+    Subscriptions(subscriptions::Args),
+    /// Events that a subscription did not get.
+    DeadLetters(dead_letters::Args),
+    /// Sources: when they were asked, and how to steer them.
+    Sources(sources::Args),
+    /// Whether the running relay is ready: exit code 0 or 1.
+    Healthcheck,
+    /// A completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Which log lines are wanted; by default those of the relay for commands that run one, and
+    /// warnings for the others.
+    #[must_use]
+    pub fn log(&self) -> (String, LogFormat) {
+        let quiet = "warn";
+        (self.options.log.clone().unwrap_or_else(|| quiet.into()), self.options.log_format)
+    }
+
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// A [`Failure`] with what to print and the exit code.
+    pub async fn run(self) -> Result<ExitCode, Failure> {
+        let options = &self.options;
+        match self.command {
+            Command::Check(args) => check::run(args, &options.config).await?,
+            Command::Config(action) => config::run(&action, &options.config)?,
+            Command::Probe(args) => probe::run(args, options).await?,
+            Command::Topics(args) => topics::run(args, options).await?,
+            Command::Events(args) => events::run(args, options).await?,
+            Command::Subscriptions(args) => subscriptions::run(args, options).await?,
+            Command::DeadLetters(args) => dead_letters::run(args, options).await?,
+            Command::Sources(args) => sources::run(args, options).await?,
+            Command::Healthcheck => healthcheck::run(options).await?,
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut Self::command(),
+                    "milkrun",
+                    &mut std::io::stdout(),
+                );
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Options {
+    /// The API of the running relay.
+    fn client(&self) -> Result<Client, Failure> {
+        match &self.server {
+            Some(server) => Client::new(server),
+            None => Client::new(&self.listens()),
+        }
+    }
+
+    /// Where the relay of this configuration is to be found, seen from this machine.
+    fn listens(&self) -> String {
+        match crate::config::listen(&self.config, environment) {
+            Ok(address) if address.ip().is_unspecified() => {
+                format!("http://127.0.0.1:{}", address.port())
+            }
+            Ok(address) => format!("http://{address}"),
+            Err(_) => "http://127.0.0.1:8080".into(),
+        }
+    }
+}
+
+/// The environment of this process.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,99 @@
+//! Data on stdout: tables for people, JSON for programs.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::Value;
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns.
+    #[default]
+    Table,
+    /// As the API answered.
+    Json,
+}
+
+/// A column: its heading, and the JSON pointer of its values.
+pub(crate) type Column = (&'static str, &'static str);
+
+impl Output {
+    /// Prints the list in the field `field` of an answer.
+    pub(crate) fn list(self, answer: &Value, field: &str, columns: &[Column]) -> io::Result<()> {
+        match self {
+            Self::Json => self.one(answer),
+            Self::Table => {
+                print(&table(answer[field].as_array().map_or(&[], Vec::as_slice), columns))
+            }
+        }
+    }
+
+    /// Prints one thing with all its fields.
+    pub(crate) fn one(self, answer: &Value) -> io::Result<()> {
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(answer).unwrap_or_default()),
+            Self::Table => {
+                let mut fields = Vec::new();
+                flatten("", answer, &mut fields);
+                let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+                let lines: Vec<String> =
+                    fields.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
+                print(lines.join("\n").trim_end())
+            }
+        }
+    }
+}
+
+/// Prints a line, or several. Nobody reading any more is no error of ours.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result,
+    }
+}
+
+fn table(items: &[Value], columns: &[Column]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(columns.iter().map(|(heading, _)| *heading));
+    for item in items {
+        table.add_row(
+            columns.iter().map(|(_, pointer)| item.pointer(pointer).map(text).unwrap_or_default()),
+        );
+    }
+    table
+        .trim_fmt()
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A value in a cell.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
+    let below = |field: &str| {
+        if name.is_empty() { field.to_owned() } else { format!("{name}.{field}") }
+    };
+    match value {
+        Value::Object(object) => {
+            for (field, value) in object {
+                flatten(&below(field), value, fields);
+            }
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            for (index, item) in items.iter().enumerate() {
+                flatten(&below(&index.to_string()), item, fields);
+            }
+        }
+        other => fields.push((name.to_owned(), text(other))),
+    }
+}

@@ -1,0 +1,212 @@
+//! Tests of the command line: its definition, and the commands against an API that is scripted.
+
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{body_json, method, path, query_param},
+};
+
+use super::{Cli, Failure};
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn arguments_are_read() {
+    for good in [
+        "check --online",
+        "config schema",
+        "config show -c x.yaml",
+        "probe shop --dry-run --pages 2",
+        "topics",
+        "topics new-epoch --all --reason restored",
+        "topics new-epoch orders",
+        "events orders --after 5 --follow -o json",
+        "subscriptions rewind billing earliest --topic orders",
+        "dead-letters billing",
+        "dead-letters billing redrive --all",
+        "dead-letters billing delete 1 2",
+        "sources cursor shop --reset",
+        "healthcheck --server http://127.0.0.1:1",
+        "completions bash",
+    ] {
+        let words = std::iter::once("milkrun").chain(good.split(' '));
+        Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{good}: {error}"));
+    }
+    for bad in [
+        "",
+        "rnu",
+        "topics new-epoch",
+        "topics new-epoch orders --all",
+        "dead-letters billing redrive",
+        "dead-letters billing redrive --all 1",
+        "sources cursor shop",
+        "probe shop --pages 3",
+        "events",
+    ] {
+        let words = std::iter::once("milkrun").chain(bad.split_whitespace());
+        let error = Cli::try_parse_from(words).expect_err(bad);
+        assert_eq!(error.exit_code(), 2, "{bad}");
+    }
+}
+
+async fn milkrun(server: &MockServer, words: &str) -> Result<(), Failure> {
+    let uri = server.uri();
+    let words = ["milkrun", "--server", &uri].into_iter().chain(words.split(' '));
+    Cli::try_parse_from(words).unwrap().run().await.map(|_| ())
+}
+
+/// Each command makes exactly this request.
+#[tokio::test]
+async fn commands_ask_the_api() {
+    for (words, verb, at, body) in [
+        ("topics", "GET", "/v1/topics", None),
+        ("topics show orders", "GET", "/v1/topics/orders", None),
+        (
+            "topics new-epoch orders --reason r",
+            "POST",
+            "/v1/topics/orders/new-epoch",
+            Some(json!({ "reason": "r" })),
+        ),
+        ("sources", "GET", "/v1/sources", None),
+        ("sources poll shop", "POST", "/v1/sources/shop/poll", Some(json!({}))),
+        ("probe shop", "POST", "/v1/sources/shop/poll", Some(json!({}))),
+        (
+            "sources cursor shop {\"a\":1}",
+            "POST",
+            "/v1/sources/shop/cursor",
+            Some(json!({ "cursor": { "a": 1 } })),
+        ),
+        (
+            "sources cursor shop --reset",
+            "POST",
+            "/v1/sources/shop/cursor",
+            Some(json!({ "cursor": null })),
+        ),
+        ("sources rejected shop", "GET", "/v1/sources/shop/rejected", None),
+        ("subscriptions", "GET", "/v1/subscriptions", None),
+        ("subscriptions pause b", "POST", "/v1/subscriptions/b/pause", Some(json!({}))),
+        (
+            "subscriptions rewind b 42 --topic t",
+            "POST",
+            "/v1/subscriptions/b/rewind",
+            Some(json!({ "from": "42", "topic": "t" })),
+        ),
+        ("subscriptions delete b", "DELETE", "/v1/subscriptions/b", None),
+        (
+            "subscriptions create b --url http://a.example --topic t",
+            "POST",
+            "/v1/subscriptions",
+            Some(
+                json!({ "name": "b", "topics": ["t"], "from": "latest", "webhook": { "url": "http://a.example" } }),
+            ),
+        ),
+        ("dead-letters b", "GET", "/v1/subscriptions/b/dead-letters", None),
+        (
+            "dead-letters b redrive --all",
+            "POST",
+            "/v1/subscriptions/b/dead-letters/redrive",
+            Some(json!({ "all": true })),
+        ),
+        (
+            "dead-letters b delete 3 4",
+            "DELETE",
+            "/v1/subscriptions/b/dead-letters",
+            Some(json!({ "ids": [3, 4] })),
+        ),
+        ("healthcheck", "GET", "/readyz", None),
+        // What a name is, the API says; it never becomes another path.
+        ("topics show ../x", "GET", "/v1/topics/..%2Fx", None),
+    ] {
+        let server = MockServer::start().await;
+        let mut mock = Mock::given(method(verb)).and(path(at));
+        if let Some(body) = body {
+            mock = mock.and(body_json(body));
+        }
+        mock.respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+            .expect(1)
+            .mount(&server)
+            .await;
+        milkrun(&server, words).await.unwrap_or_else(|error| panic!("{words}: {error}"));
+        server.verify().await;
+    }
+}
+
+#[tokio::test]
+async fn events_are_read_to_the_end() {
+    let server = MockServer::start().await;
+    let page = |next: &str, head: Option<u64>| {
+        let mut page = json!({ "next": next, "events": [{ "id": "a", "version": 1 }] });
+        if let Some(head) = head {
+            page["head"] = head.into();
+        }
+        ResponseTemplate::new(200).set_body_json(page)
+    };
+    let events = || Mock::given(method("GET")).and(path("/v1/topics/orders/events"));
+    events()
+        .and(query_param("after", "0"))
+        .and(query_param("limit", "100"))
+        .respond_with(page("0a1b2c3d-1", None))
+        .expect(1)
+        .mount(&server)
+        .await;
+    events()
+        .and(query_param("after", "0a1b2c3d-1"))
+        .and(query_param("limit", "99"))
+        .respond_with(page("0a1b2c3d-2", Some(2)))
+        .expect(1)
+        .mount(&server)
+        .await;
+    milkrun(&server, "events orders --after 0 -o json").await.unwrap();
+    server.verify().await;
+}
+
+#[tokio::test]
+async fn what_the_api_refuses_is_told() {
+    let server = MockServer::start().await;
+    let problem = json!({
+        "type": "about:blank", "title": "Not Found", "status": 404,
+        "code": "not_found", "detail": "topic `x` does not exist"
+    });
+    Mock::given(path("/v1/topics/x"))
+        .respond_with(ResponseTemplate::new(404).set_body_json(problem))
+        .mount(&server)
+        .await;
+    let failure = milkrun(&server, "topics show x").await.unwrap_err();
+    assert_eq!(failure.message, "Not Found: topic `x` does not exist [not_found]");
+    assert_eq!(failure.code, 1);
+    let failure = milkrun(&server, "topics show strange").await.unwrap_err();
+    assert!(failure.message.contains("but not as a relay: status 404"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_relay_that_is_not_there_is_told() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let server = format!("http://{address}");
+    let cli = Cli::try_parse_from(["milkrun", "--server", &server, "topics"]).unwrap();
+    let failure = cli.run().await.unwrap_err();
+    assert!(failure.message.starts_with("no relay answers at"), "{failure}");
+    let cli = Cli::try_parse_from(["milkrun", "--server", "localhost:80", "topics"]).unwrap();
+    assert_eq!(cli.run().await.unwrap_err().code, 2);
+}
+
+/// A bad file ends every command that needs it with exit code 78.
+#[tokio::test]
+async fn a_bad_file_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m.yaml");
+    std::fs::write(&file, "stroe: x\n").unwrap();
+    for words in ["check", "config show", "probe x --dry-run"] {
+        let file = file.to_str().unwrap();
+        let words = ["milkrun", "-c", file].into_iter().chain(words.split(' '));
+        let failure = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
+        assert_eq!(failure.code, 78);
+        assert!(failure.message.contains("m.yaml:1:1: unknown key `stroe`: did you mean `store`?"));
+    }
+}
