@@ -1,7 +1,7 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
-pub mod cli;
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;

@@ -17,6 +17,9 @@ fn the_definition_is_sound() {
 #[test]
 fn arguments_are_read() {
     for good in [
+        "run -c m.yaml --role probe --role api",
+        "run --role probe,dispatch --drain 5s",
+        "demo --once",
         "check --online",
         "config schema",
         "config show -c x.yaml",
@@ -39,6 +42,7 @@ fn arguments_are_read() {
     for bad in [
         "",
         "rnu",
+        "run --role cook",
         "topics new-epoch",
         "topics new-epoch orders --all",
         "dead-letters billing redrive",
@@ -202,7 +206,7 @@ async fn a_bad_file_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.yaml");
     std::fs::write(&file, "stroe: x\n").unwrap();
-    for words in ["check", "config show", "probe x --dry-run"] {
+    for words in ["check", "run", "config show", "probe x --dry-run"] {
         let file = file.to_str().unwrap();
         let words = ["milkrun", "-c", file].into_iter().chain(words.split(' '));
         let failure = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
