@@ -19,8 +19,8 @@ use crate::{
 pub struct Places {
     max: usize,
     taken: AtomicUsize,
-    /// Whether somebody was refused since the last place fell free.
-    refused: AtomicBool,
+    /// How many wait for a place; each that falls free wakes one of them.
+    waiting: AtomicUsize,
     freed: Notify,
 }
 
@@ -28,8 +28,14 @@ impl Places {
     /// `max` places.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
-        let (taken, refused) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self { max, taken, refused, freed: Notify::new() })
+        let (taken, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { max, taken, waiting, freed: Notify::new() })
+    }
+
+    fn wake_one(&self) {
+        if self.waiting.load(SeqCst) > 0 {
+            self.freed.notify_one();
+        }
     }
 }
 
@@ -77,16 +83,31 @@ impl Endpoint {
         }
     }
 
-    /// Wakes when the endpoint's state has changed or places fell free after this call.
-    pub fn woken(&self) -> impl Future<Output = ()> + Send + '_ {
-        // A `Notified` hears `notify_waiters` from its creation on, polled or not.
-        let (changed, freed) = (self.changed.notified(), self.places.freed.notified());
+    /// Wakes when the endpoint's state has changed after this call, and, for one that was refused
+    /// a place, when one falls free.
+    pub fn woken(&self, refused: bool) -> impl Future<Output = ()> + Send + '_ {
+        // A `Notified` hears `notify_waiters` from its creation on, polled or not; `notify_one` is
+        // kept for whoever comes.
+        let changed = self.changed.notified();
+        let waiting = refused.then(|| Waiting::new(&self.places));
         async move {
+            let freed = async {
+                if let Some(waiting) = &waiting {
+                    waiting.places.freed.notified().await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
                 () = changed => {}
                 () = freed => {}
             }
         }
+    }
+
+    /// Says that a place that fell free is not wanted here any more.
+    pub fn pass_on(&self) {
+        self.places.wake_one();
     }
 
     /// Says whether a position has something to try; see [`Health::wish`].
@@ -122,7 +143,6 @@ impl Endpoint {
         let places = &self.places;
         let own = self.in_flight.fetch_add(1, SeqCst);
         if places.taken.fetch_add(1, SeqCst) >= places.max && own > 0 {
-            places.refused.store(true, SeqCst);
             self.give_back();
             return None;
         }
@@ -156,6 +176,23 @@ impl Endpoint {
     }
 }
 
+struct Waiting<'a> {
+    places: &'a Places,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(places: &'a Places) -> Self {
+        places.waiting.fetch_add(1, SeqCst);
+        Self { places }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.places.waiting.fetch_sub(1, SeqCst);
+    }
+}
+
 /// A place in flight; given back when dropped, whatever became of the attempt.
 #[derive(Debug)]
 pub struct Place {
@@ -184,8 +221,6 @@ impl Drop for Place {
                 self.endpoint.changed.notify_waiters();
             }
         }
-        if self.endpoint.places.refused.swap(false, SeqCst) {
-            self.endpoint.places.freed.notify_waiters();
-        }
+        self.endpoint.places.wake_one();
     }
 }

@@ -63,8 +63,10 @@ enum State {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Hold {
+    #[serde(rename = "since_us")]
     since: Micros,
-    interval: Duration,
+    interval_ms: u64,
+    #[serde(rename = "next_trial_us")]
     next_trial: Micros,
     turn: Turn,
     last_position: i64,
@@ -219,8 +221,10 @@ impl Health {
         let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
         if let Some(hold) = &mut self.hold {
             if self.trial == Some(ended.parcel) {
-                hold.interval = (hold.interval * 2).min(policy.max_interval).max(policy.interval);
-                hold.next_trial = now.plus(hold.interval);
+                let doubled = Duration::from_millis(hold.interval_ms.saturating_mul(2));
+                let interval = doubled.min(policy.max_interval).max(policy.interval);
+                hold.interval_ms = millis(interval);
+                hold.next_trial = now.plus(interval);
             }
             hold.next_trial = hold.next_trial.max(now.plus(asked));
             return true;
@@ -238,7 +242,7 @@ impl Health {
             self.state = State::Holding;
             self.hold = Some(Hold {
                 since: now,
-                interval: policy.interval,
+                interval_ms: millis(policy.interval),
                 next_trial: now.plus(policy.interval.max(asked)),
                 turn: Turn::New,
                 last_position: ended.parcel.0,
@@ -311,6 +315,10 @@ impl Health {
             ..Self::default()
         };
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

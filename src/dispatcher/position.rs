@@ -99,6 +99,15 @@ struct Busy {
     merging: bool,
 }
 
+/// How the last attempts to start something went.
+#[derive(Default)]
+struct Last {
+    /// What was started was a retry.
+    was_retry: bool,
+    /// There was no place in flight.
+    was_refused: bool,
+}
+
 /// Holds one position.
 pub struct Worker {
     tools: Tools,
@@ -113,7 +122,7 @@ pub struct Worker {
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     records: Vec<Attempt>,
     retries: usize,
-    retry_was_last: bool,
+    last: Last,
     busy: Busy,
     merge_wanted: bool,
     /// The endpoint is gone or given up; nothing starts until an order says otherwise.
@@ -164,7 +173,7 @@ impl Worker {
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
             retries: 0,
-            retry_was_last: false,
+            last: Last::default(),
             busy: Busy::default(),
             merge_wanted: false,
             disabled: false,
@@ -177,10 +186,17 @@ impl Worker {
     pub async fn step(&mut self) -> Step {
         let endpoint = self.endpoint.clone();
         // Registered before looking.
-        let woken = endpoint.woken();
+        let was_refused = std::mem::take(&mut self.last.was_refused);
+        let woken = endpoint.woken(was_refused);
         let head = *self.head.borrow_and_update();
         let now = self.tools.clock.now();
         self.look(now, head);
+        match (was_refused, self.last.was_refused) {
+            // A place may have fallen free before anybody was registered.
+            (false, true) => return Step::Went,
+            (true, false) => endpoint.pass_on(),
+            _ => {}
+        }
         let stopping = self.tools.soft.is_cancelled();
         if stopping && self.under_way.is_empty() && !self.window.is_unsaved() {
             return Step::Done;
@@ -254,11 +270,14 @@ impl Worker {
         }
         let retries_max = (settings.concurrency / 4).max(1);
         let retry_first =
-            may_retry && self.retries < retries_max && !(self.retry_was_last && may_new);
+            may_retry && self.retries < retries_max && !(self.last.was_retry && may_new);
         if matches!(leave, Leave::Free(_)) && !retry_first && !may_new {
             return false;
         }
-        let Some(mut place) = self.endpoint.place(self.position) else { return false };
+        let Some(mut place) = self.endpoint.place(self.position) else {
+            self.last.was_refused = true;
+            return false;
+        };
         let Some((version, event)) = self.pick(leave, now, may_new, retry_first) else {
             return false;
         };
@@ -292,7 +311,7 @@ impl Worker {
         let prior = self.window.exception(version);
         let is_retry = prior.is_some();
         self.retries += usize::from(is_retry);
-        self.retry_was_last = is_retry;
+        self.last.was_retry = is_retry;
         self.tools.metrics.in_flight.inc();
         let flight = Flight {
             store: self.tools.store.clone(),
