@@ -32,8 +32,13 @@ impl Path {
         &self,
         json: &'a str,
     ) -> Result<Option<&'a RawValue>, serde_json::Error> {
-        let whole: &'a RawValue = serde_json::from_str(json)?;
-        descend(whole, &self.segments)
+        match self.segments.split_first() {
+            None => serde_json::from_str(json).map(Some),
+            Some((first, rest)) => match pick(json, first)? {
+                None => Ok(None),
+                Some(found) => descend(found, rest),
+            },
+        }
     }
 
     /// The value at this path of an item whose fields were read already.
@@ -135,21 +140,27 @@ fn descend<'a>(
     segments: &[String],
 ) -> Result<Option<&'a RawValue>, serde_json::Error> {
     for segment in segments {
-        let mut reader = serde_json::Deserializer::from_str(value.get());
-        let found = match value.get().as_bytes().first() {
-            Some(b'{') => reader.deserialize_map(Field(segment))?,
-            Some(b'[') => match segment.parse() {
-                Ok(index) => reader.deserialize_seq(Element(index))?,
-                Err(_) => None,
-            },
-            _ => None,
-        };
-        match found {
+        match pick(value.get(), segment)? {
             Some(found) => value = found,
             None => return Ok(None),
         }
     }
     Ok(Some(value))
+}
+
+/// One field or element of a JSON text, all of which is checked on the way.
+fn pick<'a>(json: &'a str, segment: &str) -> Result<Option<&'a RawValue>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let found = match (json.trim_start().as_bytes().first(), segment.parse()) {
+        (Some(b'{'), _) => reader.deserialize_map(Field(segment))?,
+        (Some(b'['), Ok(index)) => reader.deserialize_seq(Element(index))?,
+        _ => {
+            reader.deserialize_ignored_any(IgnoredAny)?;
+            None
+        }
+    };
+    reader.end()?;
+    Ok(found)
 }
 
 struct All;

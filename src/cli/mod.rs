@@ -14,11 +14,13 @@ mod check;
 mod client;
 mod config;
 mod dead_letters;
+mod demo;
 mod events;
 mod failure;
 mod healthcheck;
 mod output;
 mod probe;
+mod run;
 mod sources;
 mod subscriptions;
 #[cfg(test)]
@@ -68,6 +70,10 @@ pub enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the relay until SIGTERM or Ctrl-C; SIGHUP applies a changed file.
+    Run(run::Args),
+    /// Show the whole job in ten seconds: a sample producer, the relay and a flaky consumer.
+    Demo(demo::Args),
     /// Say what is wrong with the configuration.
     Check(check::Args),
     /// The configuration: its schema, or as it was understood.
@@ -99,7 +105,11 @@ impl Cli {
     /// warnings for the others.
     #[must_use]
     pub fn log(&self) -> (String, LogFormat) {
-        let quiet = "warn";
+        let quiet = match self.command {
+            Command::Run(_) => "info",
+            Command::Demo(_) => "error",
+            _ => "warn",
+        };
         (self.options.log.clone().unwrap_or_else(|| quiet.into()), self.options.log_format)
     }
 
@@ -110,6 +120,8 @@ impl Cli {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let options = &self.options;
         match self.command {
+            Command::Run(args) => return run::run(args, &options.config).await,
+            Command::Demo(args) => return demo::run(args).await,
             Command::Check(args) => check::run(args, &options.config).await?,
             Command::Config(action) => config::run(&action, &options.config)?,
             Command::Probe(args) => probe::run(args, options).await?,

@@ -27,6 +27,8 @@ pub struct HttpProbe {
     pub(super) spec: Spec,
     pub(super) reader: Reader,
     pub(super) items: Path,
+    /// Of `max_field`.
+    pub(super) field: Option<Path>,
     pub(super) headers: HeaderMap,
     pub(super) config: String,
 }
@@ -41,6 +43,10 @@ impl HttpProbe {
         Ok(Self {
             reader: Reader::new(&spec)?,
             items: Path::new(&spec.items),
+            field: match &spec.cursor {
+                CursorRule::MaxField(rule) => Some(Path::new(&rule.path)),
+                _ => None,
+            },
             headers: spec.request_headers()?,
             config: spec.fingerprint(),
             spec,

@@ -23,7 +23,8 @@ pub(super) struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    /// Checks that the answer is JSON text within the limits.
+    /// Checks that the answer is text within the limits; [`Sheet::items`] reads all of it, and so
+    /// tells whether it is JSON.
     pub(super) fn read(url: &'a Url, answer: &'a Answer, limits: &Limits) -> Result<Self, Fault> {
         let kind = content_type(&answer.headers);
         let malformed = |problem: String| (FailureKind::Malformed, problem);
@@ -41,19 +42,19 @@ impl<'a> Sheet<'a> {
             let max = limits.depth_max;
             return Err(malformed(format!("the JSON is nested deeper than {max}")));
         }
-        if let Err(error) = serde_json::from_str::<&RawValue>(text) {
-            let kind = if kind.is_empty() { "no content type" } else { &kind };
-            return Err(malformed(format!("the body is no JSON ({kind}): {error}")));
-        }
         Ok(Self { url, headers: &answer.headers, text })
     }
 
     /// The items at `path`; null is none.
     pub(super) fn items(&self, path: &Path, max: usize) -> Result<Vec<&'a RawValue>, Fault> {
         let malformed = |problem: String| (FailureKind::Malformed, problem);
-        let found = path.find(self.text).map_err(|error| malformed(error.to_string()))?;
-        let Some(found) = found else {
-            let whole = serde_json::from_str(self.text).map_err(|e| malformed(e.to_string()))?;
+        let no_json = |error: serde_json::Error| {
+            let kind = content_type(self.headers);
+            let kind = if kind.is_empty() { "no content type" } else { &kind };
+            malformed(format!("the body is no JSON ({kind}): {error}"))
+        };
+        let Some(found) = path.find(self.text).map_err(no_json)? else {
+            let whole = serde_json::from_str(self.text).map_err(no_json)?;
             let has = match kind_of(self.text) {
                 "an object" => format!("has {}", Fields::of(whole).names()),
                 other => format!("is {other}"),

@@ -86,7 +86,8 @@ impl HttpProbe {
         data: &Bytes,
         found: &mut Found,
     ) {
-        let at = self.max_field().map(|rule| field(rule, fields));
+        let at =
+            self.max_field().zip(self.field.as_ref()).map(|(rule, path)| field(rule, path, fields));
         let draft = match &at {
             Some(Err(reason)) => Err(reason.clone()),
             _ => self.reader.draft(fields, data.clone()),
@@ -285,8 +286,7 @@ impl HttpProbe {
 }
 
 /// The value of the cursor's field; or why there is none.
-fn field(rule: &MaxField, fields: &Fields<'_>) -> Result<String, String> {
-    let path = Path::new(&rule.path);
+fn field(rule: &MaxField, path: &Path, fields: &Fields<'_>) -> Result<String, String> {
     let value = path.of(fields).and_then(crate::extract::scalar);
     let Some(value) = value else {
         let names = fields.names();

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -123,5 +123,41 @@ async fn setting_the_cursor_drops_mark_and_journal() {
     bench.asked();
     bench.walk().await;
     assert_eq!(bench.asked()[0], "page=1");
+    assert_eq!(bench.ids().await, ids(1..=6));
+}
+
+#[tokio::test]
+async fn the_etag_of_a_walk_that_failed_on_page_2_never_hides_page_2() {
+    let (count, ill) = (Arc::new(AtomicU64::new(2)), Arc::new(AtomicBool::new(false)));
+    let (list, fails) = (feed(&count, 2), ill.clone());
+    let shown = count.clone();
+    let answer: Box<Answer> = Box::new(move |request| {
+        let etag = format!("\"{}\"", shown.load(Ordering::SeqCst));
+        let known = request.headers().get("if-none-match").is_some_and(|known| *known == etag);
+        let first = page_of(request) == 1;
+        if (first && known) || (!first && fails.load(Ordering::SeqCst)) {
+            let code = if first { 304 } else { 500 };
+            return Box::pin(async move { status(code) });
+        }
+        let answer = list(request);
+        Box::pin(async move {
+            let mut answer = answer.await;
+            answer.headers_mut().insert("etag", etag.parse().unwrap());
+            answer
+        })
+    });
+    let bench = Bench::new(newest_first, answer).await;
+    bench.walk().await;
+    bench.turn().await;
+    bench.walk().await;
+    assert_eq!(bench.report().await.result, "unchanged", "the ETag is used at all");
+    count.store(6, Ordering::SeqCst);
+    ill.store(true, Ordering::SeqCst);
+    bench.turn().await;
+    bench.walk().await;
+    assert_eq!(bench.report().await.result, "status");
+    ill.store(false, Ordering::SeqCst);
+    bench.clock.advance(Duration::from_mins(11));
+    bench.walk().await;
     assert_eq!(bench.ids().await, ids(1..=6));
 }

@@ -274,16 +274,30 @@ async fn a_304_is_an_empty_walk_and_only_for_the_same_configuration() {
 }
 
 #[tokio::test]
-async fn an_oldest_first_list_of_several_pages_is_never_asked_conditionally() {
+async fn the_etag_of_a_first_page_never_hides_what_grows_on_the_second() {
     let list = list(items([1, 2]));
-    let producer = two_pages(&list, 200);
+    let producer = {
+        let list = list.clone();
+        Producer::new(move |request| {
+            let items = list.lock().unwrap().clone();
+            let (etag, page) = match query(request, "page").as_deref() {
+                Some("1") => ("\"first\"", json!([items[0]])),
+                Some("2") => ("\"second\"", json!(items[1..])),
+                _ => ("\"end\"", json!([])),
+            };
+            if request.headers().get("if-none-match").is_some_and(|known| *known == etag) {
+                return status(304);
+            }
+            let mut answer = ok(&page);
+            answer.headers_mut().insert("etag", etag.parse().unwrap());
+            answer
+        })
+    };
     let probe = probe(|spec| spec.pages = Pages::PageNumber(PageNumber::default()));
-    let mut probe_spec = probe.spec.clone();
-    probe_spec.stop.max_pages = 2;
-    probe_spec.stop.flag = None;
-    let probe = crate::http::HttpProbe::new(probe_spec).unwrap();
     let first = walk(&probe, &producer, None).await.unwrap();
-    assert!(!first.cursor().contains("etag"));
+    list.lock().unwrap().push(json!({"id": 3}));
+    let second = walk(&probe, &producer, Some(&first.cursor())).await.unwrap();
+    assert_eq!(second.ids, ["3"]);
 }
 
 #[tokio::test]

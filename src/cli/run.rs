@@ -1,0 +1,104 @@
+//! `milkrun run`: the relay until it is told to stop.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use probes::period::Period;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, environment, failure::chain, output::print};
+use crate::{
+    clock::Clock,
+    config,
+    node::{Node, NodeError, Role, Stopped},
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What this process does; may be given several times. By default everything.
+    #[arg(long = "role", value_enum, value_delimiter = ',')]
+    roles: Vec<Role>,
+    /// How long work under way may take after the first signal.
+    #[arg(long, default_value = "30s", value_name = "TIME")]
+    drain: Period,
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self { message: chain(&error), code: error.exit_code() }
+    }
+}
+
+/// How long a hard stop is waited for.
+const HARD_STOP: Duration = Duration::from_secs(5);
+
+/// The signals that stop a relay.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(super) async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
+    // Registered before anything is started, so that no signal is missed.
+    let mut signals = Signals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let config = config::load(file, environment)?;
+    let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
+    let mut node = Node::start(config, roles, Clock::System).await?;
+    if let Some(address) = node.address() {
+        print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))?;
+    }
+    loop {
+        tokio::select! {
+            () = signals.stop() => break,
+            _ = hangup.recv() => reload(&mut node, file).await,
+        }
+    }
+    tracing::info!("stopping: finishing what is under way; a second signal drops it");
+    let stopped = stop(node, args.drain.0, signals.stop()).await;
+    Ok(if stopped.work_under_way { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+/// Applies the file as it is now; what is wrong with it leaves everything as it was.
+async fn reload(node: &mut Node, file: &Path) {
+    match config::load(file, environment) {
+        Err(error) => tracing::error!("the changed file is refused, the old one stays:\n{error}"),
+        Ok(config) => match node.reload(config).await {
+            Ok(()) => tracing::info!("{} is applied", file.display()),
+            Err(error) => {
+                tracing::error!("the changed file is not applied: {}", chain(&error));
+            }
+        },
+    }
+}
+
+/// Stops softly; after `drain`, or when `again` comes first, hard.
+pub(super) async fn stop(node: Node, drain: Duration, again: impl Future<Output = ()>) -> Stopped {
+    let hard = CancellationToken::new();
+    let stopping = node.stop(hard.clone());
+    tokio::pin!(stopping);
+    tokio::select! {
+        stopped = &mut stopping => return stopped,
+        () = tokio::time::sleep(drain) => tracing::warn!("the time to drain is over"),
+        () = again => tracing::warn!("stopping hard"),
+    }
+    hard.cancel();
+    let ended = tokio::time::timeout(HARD_STOP, stopping).await;
+    ended.unwrap_or(Stopped { work_under_way: true })
+}
