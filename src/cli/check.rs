@@ -7,6 +7,7 @@ use tower::ServiceExt as _;
 
 use super::{Failure, environment, failure::chain, output::print, probe};
 use crate::{
+    api,
     config::{self, Config},
     node,
     outbound::Guard,
@@ -23,6 +24,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let config = config::load(file, environment)?;
+    let bound = api::check_bind(config.listen, config.insecure);
+    bound.map_err(|message| Failure { message, code: 78 })?;
     stored(&config).await?;
     print(&format!(
         "{}: good ({} topics, {} sources, {} subscriptions)",

@@ -160,7 +160,14 @@ impl Options {
                 format!("http://127.0.0.1:{}", address.port())
             }
             Ok(address) => format!("http://{address}"),
-            Err(_) => "http://127.0.0.1:8080".into(),
+            Err(error) => {
+                if self.config.exists() {
+                    tracing::warn!(
+                        "asking port 8080, because the file does not say where:\n{error}"
+                    );
+                }
+                "http://127.0.0.1:8080".into()
+            }
         }
     }
 }

@@ -205,6 +205,10 @@ async fn a_relay_that_is_not_there_is_told() {
 async fn a_bad_file_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.yaml");
+    // A public address without keys is refused before anything is opened.
+    std::fs::write(&file, "listen: 0.0.0.0:8080\n").unwrap();
+    let failure = on_file(&file, "check").await.unwrap_err();
+    assert_eq!(failure.code, 78, "{failure}");
     std::fs::write(&file, "stroe: x\n").unwrap();
     for words in ["check", "run", "config show", "probe x --dry-run"] {
         let file = file.to_str().unwrap();
