@@ -8,7 +8,9 @@ use tower::ServiceExt as _;
 use super::{Failure, environment, failure::chain, output::print, probe};
 use crate::{
     config::{self, Config},
+    node,
     outbound::Guard,
+    store::{self, StoreError},
 };
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +23,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let config = config::load(file, environment)?;
+    stored(&config).await?;
     print(&format!(
         "{}: good ({} topics, {} sources, {} subscriptions)",
         file.display(),
@@ -29,6 +32,27 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
         config.subscriptions.len()
     ))?;
     if args.online { online(&config).await } else { Ok(()) }
+}
+
+/// Whether the cursors that are stored are good for the sources of the file. A store that is held
+/// by a running relay is left alone: the relay checks them when it applies the file.
+async fn stored(config: &Config) -> Result<(), Failure> {
+    let path = config.store.trim_start_matches("sqlite:");
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if !Path::new(path).exists() {
+        return Ok(());
+    }
+    let store = match store::open(&config.store, &store::Options::default()).await {
+        Ok(store) => store,
+        Err(StoreError::Refused(why)) => {
+            tracing::warn!("stored cursors are not checked: {why}");
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::new(format!("{}: {}", config.store, chain(&error)))),
+    };
+    let checked = node::check_contracts(&*store, config).await;
+    store.close().await;
+    Ok(checked?)
 }
 
 async fn online(config: &Config) -> Result<(), Failure> {
@@ -44,7 +68,7 @@ async fn online(config: &Config) -> Result<(), Failure> {
         let answer = reach(&network, &subscription.settings.url).await;
         failed += u32::from(tell("subscription", subscription.name.as_str(), &answer)?);
     }
-    if failed == 0 { Ok(()) } else { Err(Failure::new(format!("{failed} could not be reached"))) }
+    if failed == 0 { Ok(()) } else { Err(Failure::new(format!("{failed} could not be used"))) }
 }
 
 /// Prints how it went; answers whether it failed.

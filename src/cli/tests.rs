@@ -214,3 +214,85 @@ async fn a_bad_file_is_told() {
         assert!(failure.message.contains("m.yaml:1:1: unknown key `stroe`: did you mean `store`?"));
     }
 }
+
+/// One page of a producer, and a file with a source for it and a subscription.
+async fn producer_and_file(directory: &std::path::Path) -> (MockServer, std::path::PathBuf) {
+    let server = MockServer::start().await;
+    let items = json!([{ "id": "a" }, { "id": "b" }, { "no": "id" }]);
+    Mock::given(method("GET"))
+        .and(path("/list"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(items))
+        .mount(&server)
+        .await;
+    let file = directory.join("m.yaml");
+    let (uri, store) = (server.uri(), directory.join("m.db"));
+    let text = format!(
+        "store: \"sqlite:{}\"\noutbound: {{ allow: [127.0.0.1] }}\n\
+         sources: [{{ name: shop, topic: t, http: {{ url: \"{uri}/list\", id: id }} }}]\n\
+         subscriptions: [{{ name: b, topic: t, webhook: {{ url: \"{uri}/hooks\" }} }}]\n",
+        store.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    (server, file)
+}
+
+async fn on_file(file: &std::path::Path, words: &str) -> Result<(), Failure> {
+    let words = ["milkrun", "-c", file.to_str().unwrap()].into_iter().chain(words.split(' '));
+    Cli::try_parse_from(words).unwrap().run().await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_dry_run_asks_the_producer_and_stores_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, file) = producer_and_file(directory.path()).await;
+    for words in ["probe shop --dry-run", "probe shop --dry-run -o json"] {
+        on_file(&file, words).await.unwrap();
+    }
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    let failure = on_file(&file, "probe shpo --dry-run").await.unwrap_err();
+    assert_eq!(failure.code, 2);
+    assert!(failure.message.ends_with("has no source `shpo`: did you mean `shop`?"), "{failure}");
+}
+
+#[tokio::test]
+async fn check_online_asks_everybody_and_pushes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, file) = producer_and_file(directory.path()).await;
+    on_file(&file, "check").await.unwrap();
+    assert!(server.received_requests().await.unwrap().is_empty());
+    // The third item is no event, which is told.
+    let failure = on_file(&file, "check --online").await.unwrap_err();
+    assert_eq!(failure.message, "1 could not be used");
+    let methods: Vec<String> =
+        server.received_requests().await.unwrap().iter().map(|r| r.method.to_string()).collect();
+    assert_eq!(methods, ["GET", "HEAD"]);
+}
+
+/// A cursor that was stored for another URL is told before it does harm.
+#[tokio::test]
+async fn check_finds_a_cursor_of_another_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, file) = producer_and_file(directory.path()).await;
+    let config = crate::config::load(&file, |_| None).unwrap();
+    let clock = crate::clock::Clock::System;
+    let start_and_stop = async || {
+        let node = crate::node::Node::start(config.clone(), &[], clock.clone()).await.unwrap();
+        node.stop(tokio_util::sync::CancellationToken::new()).await;
+    };
+    start_and_stop().await;
+    let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
+    let steer = crate::store::Steer::Cursor(Some("{}".into()));
+    store.steer_source(&config.sources[0].name, steer, clock.now()).await.unwrap();
+    store.close().await;
+    drop(store);
+    // A cursor that was set by hand belongs to the contract of the next start.
+    start_and_stop().await;
+    on_file(&file, "check").await.unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(&format!("{}/list", server.uri()), "https://a.example/"))
+        .unwrap();
+    let failure = on_file(&file, "check").await.unwrap_err();
+    assert_eq!(failure.code, 78);
+    assert!(failure.message.contains("source `shop` has a cursor"), "{failure}");
+}

@@ -132,7 +132,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         problems: vec![Problem { at: None, message, snippet: None }],
     };
     let text = std::fs::read_to_string(path)
-        .map_err(|error| refused(format!("cannot be read: {error}")))?;
+        .map_err(|error| refused(format!("cannot be read: {error}; name another file with -c")))?;
     if text.len() > FILE_BYTES_MAX {
         return Err(refused("has more than 4 MiB".into()));
     }

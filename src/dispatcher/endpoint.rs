@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use super::health::{Health, Leave, Parcel};
+use super::health::{DeliveryId, Health, Leave};
 use crate::{
     event::{Micros, Version},
     store::{Store, StoreError},
@@ -198,24 +198,24 @@ impl Drop for Waiting<'_> {
 pub struct Place {
     endpoint: Arc<Endpoint>,
     position: i64,
-    begun: Option<Parcel>,
+    begun: Option<DeliveryId>,
 }
 
 impl Place {
     /// Notes what it is used for.
     pub fn begin(&mut self, version: Version) {
-        let parcel = (self.position, version);
-        self.begun = Some(parcel);
-        self.endpoint.health().begin(parcel);
+        let delivery = (self.position, version);
+        self.begun = Some(delivery);
+        self.endpoint.health().begin(delivery);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.endpoint.give_back();
-        if let Some(parcel) = self.begun {
+        if let Some(delivery) = self.begun {
             let mut health = self.endpoint.health();
-            health.end(parcel);
+            health.end(delivery);
             // With a hold or a slow start another position may wait for this very place.
             if health.is_limited() {
                 self.endpoint.changed.notify_waiters();

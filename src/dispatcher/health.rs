@@ -23,7 +23,7 @@ use crate::{
 const FAILURES_MAX: usize = 1_000;
 
 /// A delivery's identity among all of a subscription.
-pub type Parcel = (i64, Version);
+pub type DeliveryId = (i64, Version);
 
 /// The health of one endpoint. What is not saved begins anew with the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Health {
     /// How long it stood still, ever, in microseconds: what ages are shifted by.
     stood_still_us: i64,
     #[serde(skip)]
-    failures: VecDeque<(Parcel, bool)>,
+    failures: VecDeque<(DeliveryId, bool)>,
     /// Successes since `permitted` last rose.
     #[serde(skip)]
     round: usize,
@@ -47,7 +47,7 @@ pub struct Health {
     #[serde(skip)]
     in_flight: usize,
     #[serde(skip)]
-    trial: Option<Parcel>,
+    trial: Option<DeliveryId>,
     #[serde(skip)]
     wishes: BTreeSet<i64>,
 }
@@ -97,7 +97,7 @@ pub enum Leave {
 #[derive(Debug, Clone, Copy)]
 pub struct Ended {
     /// Which.
-    pub parcel: Parcel,
+    pub delivery: DeliveryId,
     /// When it was begun.
     pub started: Micros,
     /// What was wrong, if anything.
@@ -182,13 +182,13 @@ impl Health {
     }
 
     /// Notes that an attempt was begun, as [`Health::leave`] allowed.
-    pub fn begin(&mut self, parcel: Parcel) {
+    pub fn begin(&mut self, delivery: DeliveryId) {
         self.in_flight += 1;
         if let Some(hold) = &mut self.hold
             && self.trial.is_none()
         {
-            self.trial = Some(parcel);
-            hold.last_position = parcel.0;
+            self.trial = Some(delivery);
+            hold.last_position = delivery.0;
             hold.turn = match hold.turn {
                 Turn::New => Turn::Oldest,
                 Turn::Oldest => Turn::New,
@@ -197,9 +197,9 @@ impl Health {
     }
 
     /// Notes that an attempt is over, whether or not it tells anything.
-    pub fn end(&mut self, parcel: Parcel) {
+    pub fn end(&mut self, delivery: DeliveryId) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if self.trial == Some(parcel) {
+        if self.trial == Some(delivery) {
             self.trial = None;
         }
     }
@@ -220,7 +220,7 @@ impl Health {
         }
         let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
         if let Some(hold) = &mut self.hold {
-            if self.trial == Some(ended.parcel) {
+            if self.trial == Some(ended.delivery) {
                 let doubled = Duration::from_millis(hold.interval_ms.saturating_mul(2));
                 let interval = doubled.min(policy.max_interval).max(policy.interval);
                 hold.interval_ms = millis(interval);
@@ -230,7 +230,7 @@ impl Health {
             return true;
         }
         if fault != Fault::Event || !ended.stands_out {
-            self.failures.push_back((ended.parcel, fault != Fault::Event));
+            self.failures.push_back((ended.delivery, fault != Fault::Event));
         }
         let after = usize::try_from(policy.after).unwrap_or(FAILURES_MAX).clamp(1, FAILURES_MAX);
         while self.failures.len() > after {
@@ -245,7 +245,7 @@ impl Health {
                 interval_ms: millis(policy.interval),
                 next_trial: now.plus(policy.interval.max(asked)),
                 turn: Turn::New,
-                last_position: ended.parcel.0,
+                last_position: ended.delivery.0,
             });
         }
         begins
@@ -253,8 +253,8 @@ impl Health {
 
     /// Whether the failures in a row are of two events, or of one that got no proper answer.
     fn tell_of_endpoint(&self) -> bool {
-        let first = self.failures.front().map(|(parcel, _)| *parcel);
-        self.failures.iter().any(|(parcel, _)| Some(*parcel) != first)
+        let first = self.failures.front().map(|(delivery, _)| *delivery);
+        self.failures.iter().any(|(delivery, _)| Some(*delivery) != first)
             || self.failures.iter().all(|(_, endpoint)| *endpoint)
     }
 

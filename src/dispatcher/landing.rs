@@ -66,7 +66,7 @@ pub(super) fn land(
         || verdict == Verdict::Gone
         || prior.is_some_and(|prior| stands_out(prior, successes));
     let ended = Ended {
-        parcel: (landing.position, version),
+        delivery: (landing.position, version),
         started: landing.started,
         fault,
         retry_after: settle::retry_after(outcome, now),

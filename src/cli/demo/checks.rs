@@ -115,3 +115,54 @@ impl Evidence<'_> {
         if self.replay.len() == self.orders { Ok(()) } else { Err("it is not complete".into()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn received(version: u64, id: &str, attempt: u32, status: u16) -> Received {
+        let data = json!({ "id": id });
+        Received { version, id: id.into(), attempt, status, signed: true, data }
+    }
+
+    fn story() -> (Vec<Received>, Vec<Value>, Vec<Value>) {
+        let received = vec![
+            received(1, "order-001", 1, 204),
+            received(2, BUSY_AT, 1, 500),
+            received(2, BUSY_AT, 2, 204),
+            received(3, POISON, 1, 500),
+            received(3, POISON, 2, 500),
+            received(3, POISON, 3, 500),
+        ];
+        let event = |(version, id)| json!({ "version": version, "id": id, "data": { "id": id } });
+        let replay = [(1, "order-001"), (2, BUSY_AT), (3, POISON)].map(event).to_vec();
+        (received, replay, vec![json!({ "event": { "id": POISON } })])
+    }
+
+    fn broken(received: &[Received], replay: &[Value], dead: &[Value]) -> Vec<usize> {
+        let checks = Evidence { orders: 3, received, replay, dead }.checks();
+        let all = checks.iter().enumerate();
+        all.filter(|(_, check)| check.broken.is_some()).map(|(index, _)| index).collect()
+    }
+
+    /// Each promise is broken by what breaks it.
+    #[test]
+    fn broken_promises_are_seen() {
+        let (received, replay, dead) = story();
+        assert_eq!(broken(&received, &replay, &dead), [0; 0]);
+        let twice = [&replay[..], &replay[2..]].concat();
+        assert_eq!(broken(&received, &twice, &dead), [0, 4]);
+        assert_eq!(broken(&received[1..], &replay, &dead), [1, 4]);
+        let mut forged = received.clone();
+        forged[0].signed = false;
+        assert_eq!(broken(&forged, &replay, &dead), [1]);
+        let without_retry = [&received[..1], &received[2..]].concat();
+        assert_eq!(broken(&without_retry, &replay, &dead), [2]);
+        assert_eq!(broken(&received, &replay, &[]), [3]);
+        let mut changed = replay.clone();
+        changed[0]["data"] = json!({});
+        assert_eq!(broken(&received, &changed, &dead), [4]);
+    }
+}

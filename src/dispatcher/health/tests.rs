@@ -26,17 +26,17 @@ fn asking(
     fault: Option<Fault>,
     retry_after_s: u64,
 ) -> bool {
-    let parcel = (1, Version(version));
-    health.begin(parcel);
+    let delivery = (1, Version(version));
+    health.begin(delivery);
     let ended = Ended {
-        parcel,
+        delivery,
         started: at(second),
         fault,
         retry_after: Duration::from_secs(retry_after_s),
         stands_out: false,
     };
     let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(second));
-    health.end(parcel);
+    health.end(delivery);
     saved
 }
 
@@ -89,9 +89,9 @@ fn one_event_holds_only_without_a_proper_answer() {
 fn events_that_stand_out_tell_nothing_of_the_endpoint() {
     let mut health = Health::default();
     for version in 0..50 {
-        let parcel = (1, Version(version));
+        let delivery = (1, Version(version));
         let retry_after = Duration::ZERO;
-        let ended = Ended { parcel, started: START, fault: EVENT, retry_after, stands_out: true };
+        let ended = Ended { delivery, started: START, fault: EVENT, retry_after, stands_out: true };
         health.learn(ended, &HoldPolicy::default(), CEILING, START);
     }
     assert!(!health.is_holding());
@@ -130,9 +130,9 @@ fn trials_take_turns_between_new_and_oldest_and_between_positions() {
         let position = position.unwrap();
         let Leave::Trial(turn) = health.leave(position, now) else { panic!() };
         seen.push((position, turn));
-        let parcel = (position, Version(1));
-        health.begin(parcel);
-        health.end(parcel);
+        let delivery = (position, Version(1));
+        health.begin(delivery);
+        health.end(delivery);
     }
     assert_eq!(seen, [(2, Turn::New), (5, Turn::Oldest), (1, Turn::New), (2, Turn::Oldest)]);
     health.wish(5, false);
@@ -144,7 +144,7 @@ fn late_failures_of_before_do_not_lengthen_the_hold() {
     let mut health = held();
     health.begin((1, Version(50)));
     let late = Ended {
-        parcel: (1, Version(77)),
+        delivery: (1, Version(77)),
         started: START,
         fault: ENDPOINT,
         retry_after: Duration::ZERO,
@@ -179,12 +179,12 @@ fn throttling_halves_once_a_round_and_successes_add_one_a_round() {
         health.begin((1, Version(version)));
     }
     for version in 1..=4 {
-        let parcel = (1, Version(version));
+        let delivery = (1, Version(version));
         let retry_after = Duration::ZERO;
         let ended =
-            Ended { parcel, started: START, fault: THROTTLED, retry_after, stands_out: false };
+            Ended { delivery, started: START, fault: THROTTLED, retry_after, stands_out: false };
         health.learn(ended, &HoldPolicy::default(), CEILING, at(1));
-        health.end(parcel);
+        health.end(delivery);
     }
     assert_eq!(health.permitted, Some(4));
     for version in 5..=8 {
