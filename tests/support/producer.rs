@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -10,23 +11,29 @@ use std::{
 
 use super::server::{Asked, Server, json};
 
-/// Events 1 to `count`, oldest first, at `/events?after=ID`, at most `page` at once.
+/// Events `base + 1` to `last`, oldest first, at `/events?after=ID`, at most `page` at once.
 pub struct Producer {
     server: Server,
-    count: Arc<AtomicU64>,
+    base: u64,
+    last: Arc<AtomicU64>,
 }
 
 impl Producer {
-    /// One that has nothing yet.
+    /// One that has nothing yet; its events will be numbered from 1 on.
     pub async fn start(page: u64) -> Self {
-        let count = Arc::new(AtomicU64::new(0));
-        let seen = count.clone();
+        Self::above(0, page).await
+    }
+
+    /// One that has nothing yet; its events will be numbered from `base + 1` on.
+    pub async fn above(base: u64, page: u64) -> Self {
+        let last = Arc::new(AtomicU64::new(base));
+        let seen = last.clone();
         let server = Server::start(move |asked| {
-            let body = list(&asked, seen.load(SeqCst), page);
+            let body = list(&asked, base, seen.load(SeqCst), page);
             async move { json(body) }
         })
         .await;
-        Self { server, count }
+        Self { server, base, last }
     }
 
     /// Where it lists.
@@ -34,9 +41,14 @@ impl Producer {
         self.server.url("/events")
     }
 
-    /// So many more events happen; answers how many there are then.
-    pub fn emit(&self, more: u64) -> u64 {
-        self.count.fetch_add(more, SeqCst) + more
+    /// So many more events happen.
+    pub fn emit(&self, more: u64) {
+        self.last.fetch_add(more, SeqCst);
+    }
+
+    /// The numbers of its events.
+    pub fn numbers(&self) -> RangeInclusive<u64> {
+        self.base + 1..=self.last.load(SeqCst)
     }
 
     /// The settings of a source that probes it, for below `http:`.
@@ -50,10 +62,10 @@ impl Producer {
     }
 }
 
-fn list(asked: &Asked, count: u64, page: u64) -> String {
-    let after = asked.query("after").and_then(|id| number(&id)).unwrap_or(0);
+fn list(asked: &Asked, base: u64, last: u64, page: u64) -> String {
+    let after = asked.query("after").and_then(|id| number(&id)).unwrap_or(base);
     let mut body = String::from("{\"events\": [");
-    for n in after + 1..=count.min(after + page) {
+    for n in after + 1..=last.min(after + page) {
         let comma = if n == after + 1 { "" } else { ", " };
         write!(body, "{comma}{}", item(n)).unwrap();
     }
