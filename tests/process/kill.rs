@@ -165,15 +165,15 @@ fn event_number(line: &str) -> u64 {
     event["id"].as_str().and_then(number).unwrap()
 }
 
-/// Reads the log over the API while the relay comes and goes, and keeps what each version had when
-/// it was first seen.
-struct Reader {
+/// Reads the topic `numbers` over the API while the relay comes and goes, and keeps what each
+/// version had when it was first seen.
+pub struct Reader {
     seen: Arc<Mutex<BTreeMap<u64, String>>>,
     task: JoinHandle<()>,
 }
 
 impl Reader {
-    fn start(api: Api) -> Self {
+    pub fn start(api: Api) -> Self {
         let seen = Arc::<Mutex<BTreeMap<u64, String>>>::default();
         let kept = seen.clone();
         let task = tokio::spawn(async move {
@@ -198,7 +198,7 @@ impl Reader {
         Self { seen, task }
     }
 
-    fn stop(self) -> BTreeMap<u64, String> {
+    pub fn stop(self) -> BTreeMap<u64, String> {
         self.task.abort();
         std::mem::take(&mut self.seen.lock().unwrap())
     }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod kill;
+mod power;
 pub use kill::seeded;
 mod restore;
 mod start;
