@@ -1,19 +1,41 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
+//!
+//! `ARCHITECTURE.md` has the way of one event through these modules.
 
-pub mod api;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod dispatcher;
+// What is talked about: plain data, the one JSON form, the present moment.
 pub mod event;
-pub mod intake;
-pub mod janitor;
-pub mod node;
-pub mod outbound;
-pub mod prober;
-pub mod retry;
 pub mod settings;
-pub mod settle;
-pub mod store;
-pub mod telemetry;
+
 pub mod wire;
+
+pub mod clock;
+
+// Where it is kept.
+pub mod store;
+
+// In: from producers into the log.
+pub mod prober;
+
+pub mod intake;
+
+// Out: from the log to consumers.
+pub mod dispatcher;
+
+pub mod settle;
+
+pub mod retry;
+
+// The one network of both.
+pub mod outbound;
+
+// Who else works on the log: readers and publishers, and the one who tidies up.
+pub mod api;
+pub mod janitor;
+
+// One process of it all, and how it is told what to do.
+pub mod telemetry;
+
+pub mod config;
+pub mod node;
+
+pub mod cli;
