@@ -40,6 +40,12 @@ async fn what_is_replayed_is_byte_for_byte_what_was_pushed() {
     let flat = pretty.replace(['\r', '\n'], " ");
     assert_eq!(lines.lines().filter(|line| line.contains(&flat)).count(), 1, "{lines}");
 
+    let stream = relay.api().get_as(&format!("{path}&limit=21"), "text/event-stream").await.body;
+    for n in 1..=20 {
+        assert!(stream.contains(&item(n)), "{stream}");
+    }
+    assert!(stream.contains(&flat), "{stream}");
+
     let one = relay.api().get("/v1/topics/numbers/events/21").await;
     assert!(one.body.contains(pretty), "{one:?}");
     assert!(relay.stop().await.success());

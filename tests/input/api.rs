@@ -34,6 +34,9 @@ async fn what_is_wrong_with_a_question_is_said() {
 async fn a_subscriber_cannot_make_the_relay_read_its_own_files() {
     let place = Place::new("topics: { numbers: {} }\n");
     let relay = place.start().await;
+    let honest = json!({ "name": "honest", "topic": "numbers",
+        "webhook": { "url": "http://127.0.0.1:9/", "secret": SECRET } });
+    relay.api().post("/v1/subscriptions", &honest).await.ok();
     for reference in [json!({ "env": "HOME" }), json!({ "file": "/etc/hostname" })] {
         for place in ["secret", "secrets", "headers", "url"] {
             let mut webhook = json!({ "url": "http://127.0.0.1:9/", "secret": SECRET });
@@ -48,6 +51,13 @@ async fn a_subscriber_cannot_make_the_relay_read_its_own_files() {
             let said = relay.api().post("/v1/subscriptions", &body).await;
             assert_eq!(said.status, 422, "{place}: {said:?}");
             assert!(said.json()["code"].is_string());
+            let mut change = body["webhook"].clone();
+            if place == "secrets" {
+                change.as_object_mut().unwrap().remove("url");
+            }
+            let change = json!({ "webhook": change });
+            let said = relay.api().send_json("PATCH", "/v1/subscriptions/honest", &change).await;
+            assert_eq!(said.status, 422, "{place} changed: {said:?}");
         }
     }
     assert_eq!(relay.api().get("/v1/subscriptions/spy").await.status, 404);
