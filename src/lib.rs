@@ -1,19 +1,33 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
 
-pub mod api;
-pub mod cli;
+// What everything speaks of.
 pub mod clock;
-pub mod config;
-pub mod dispatcher;
 pub mod event;
-pub mod intake;
-pub mod janitor;
-pub mod node;
-pub mod outbound;
-pub mod prober;
-pub mod retry;
 pub mod settings;
-pub mod settle;
-pub mod store;
-pub mod telemetry;
 pub mod wire;
+
+// The way of an event, from the producer to the consumer.
+pub mod prober;
+
+pub mod intake;
+
+pub mod store;
+
+pub mod dispatcher;
+
+pub mod settle;
+
+pub mod retry;
+
+pub mod outbound;
+
+// What else a process does.
+pub mod api;
+pub mod janitor;
+pub mod telemetry;
+
+// How it is put together and started.
+pub mod config;
+pub mod node;
+
+pub mod cli;
