@@ -14,11 +14,20 @@ pub mod clock;
 pub mod store;
 
 // In: from producers into the log.
+// What everything speaks of.
+pub mod clock;
+pub mod event;
+pub mod settings;
+pub mod wire;
+
+// The way of an event, from the producer to the consumer.
 pub mod prober;
 
 pub mod intake;
 
 // Out: from the log to consumers.
+pub mod store;
+
 pub mod dispatcher;
 
 pub mod settle;
@@ -35,6 +44,14 @@ pub mod janitor;
 // One process of it all, and how it is told what to do.
 pub mod telemetry;
 
+pub mod outbound;
+
+// What else a process does.
+pub mod api;
+pub mod janitor;
+pub mod telemetry;
+
+// How it is put together and started.
 pub mod config;
 pub mod node;
 

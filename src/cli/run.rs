@@ -60,6 +60,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     let mut hangup = signal(SignalKind::hangup())?;
     let config = config::load(file, environment)?;
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
+    raise_open_files();
     let mut node = Node::start(config, roles, Clock::System).await?;
     if let Some(address) = node.address() {
         print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))?;
@@ -73,6 +74,16 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     tracing::info!("stopping: finishing what is under way; a second signal drops it");
     let stopped = stop(node, args.drain.0, signals.stop()).await;
     Ok(if stopped.work_under_way { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+/// Every delivery, stream and reader is an open file: takes as many as the system grants.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => tracing::info!(open_files_max = maximum, "the limit of open files is raised"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it was"),
+    }
 }
 
 /// Applies the file as it is now; what is wrong with it leaves everything as it was.

@@ -24,8 +24,9 @@ use crate::{
 
 mod ends;
 
-/// Settlements are saved at most so far apart.
-const SAVE_EVERY: Duration = Duration::from_millis(50);
+/// Settlements are saved at most 50 ms after the attempts they tell of: half of that is left for
+/// the commit.
+const SAVE_EVERY: Duration = Duration::from_millis(25);
 /// How long a failing store is left alone.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Fewer events read ahead, or fewer bytes, and more are read.
