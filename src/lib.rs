@@ -10,24 +10,15 @@ pub mod wire;
 
 pub mod clock;
 
-// Where it is kept.
-pub mod store;
-
 // In: from producers into the log.
-// What everything speaks of.
-pub mod clock;
-pub mod event;
-pub mod settings;
-pub mod wire;
-
-// The way of an event, from the producer to the consumer.
 pub mod prober;
 
 pub mod intake;
 
-// Out: from the log to consumers.
+// Where it is kept.
 pub mod store;
 
+// Out: from the log to consumers.
 pub mod dispatcher;
 
 pub mod settle;
@@ -44,15 +35,8 @@ pub mod janitor;
 // One process of it all, and how it is told what to do.
 pub mod telemetry;
 
-pub mod outbound;
-
-// What else a process does.
-pub mod api;
-pub mod janitor;
-pub mod telemetry;
-
-// How it is put together and started.
 pub mod config;
+
 pub mod node;
 
 pub mod cli;
