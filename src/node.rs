@@ -252,6 +252,7 @@ fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
         name: source.name.clone(),
         topic: source.topic.clone(),
         contract: source.http.contract(),
+        config_hash: apply::config_hash(source),
         probe: Arc::new(probe),
         schedule: Schedule {
             interval: source.interval,

@@ -40,6 +40,8 @@ pub struct SourceSetup {
     pub topic: Topic,
     /// What a stored cursor must have been made for.
     pub contract: String,
+    /// As in the store; another there means that this setup is out of date.
+    pub config_hash: String,
     /// The producer.
     pub probe: Arc<dyn Probe>,
     /// How often.

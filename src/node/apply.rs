@@ -101,8 +101,14 @@ fn new_source(source: &SourceConfig) -> NewSource {
         name: source.name.clone(),
         topic: source.topic.clone(),
         contract: source.http.contract(),
-        config_hash: source.http.fingerprint(),
+        config_hash: config_hash(source),
     }
+}
+
+/// Identifies what a worker of the source must not mix with what was before: the topic too, for a
+/// walk's journal is numbered in one topic.
+pub(super) fn config_hash(source: &SourceConfig) -> String {
+    format!("{} {}", source.http.fingerprint(), source.topic)
 }
 
 /// What left the file is kept as `removed` and finds its place again under its name.

@@ -77,3 +77,18 @@ async fn a_refused_file_changes_nothing() {
     node.reload(file(directory.path(), &text)).await.unwrap();
     node.stop(CancellationToken::new()).await;
 }
+
+/// Whoever still works for the old topic must notice.
+#[tokio::test]
+async fn another_topic_raises_the_fence_of_a_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    let before = node.store.source(&"shop".parse().unwrap()).await.unwrap();
+    assert_eq!(before.config_hash, node.sources.borrow()[0].config_hash);
+    let text = START.replace("name: shop, topic: t,", "name: shop, topic: u,");
+    node.reload(file(directory.path(), &text)).await.unwrap();
+    let after = node.store.source(&before.name).await.unwrap();
+    assert!(after.fence > before.fence, "{after:?}");
+    assert_eq!(after.config_hash, node.sources.borrow()[0].config_hash);
+    node.stop(CancellationToken::new()).await;
+}

@@ -15,7 +15,7 @@ use crate::{
     event::Version,
     prober::{Stepped, dry_run},
     settings::TopicSettings,
-    store::Steer,
+    store::{NewSource, Steer},
 };
 
 fn paged(spec: &mut Spec) {
@@ -135,6 +135,23 @@ async fn a_pause_while_a_page_is_under_way_makes_it_stale() {
     assert!(bench.ids().await.is_empty());
     assert_eq!(bench.metrics.stale.get(), 1);
     assert_eq!(bench.step().await, Stepped::Idle);
+}
+
+/// A changed file reaches the store before it reaches the worker.
+#[tokio::test]
+async fn a_worker_with_an_old_setup_asks_nothing() {
+    let bench = Bench::new(paged, at_once(|_| items([1]))).await;
+    assert_eq!(bench.step().await, Stepped::Again);
+    bench.asked();
+    let changed = NewSource {
+        name: bench.setup.name.clone(),
+        topic: bench.setup.topic.clone(),
+        contract: bench.setup.contract.clone(),
+        config_hash: "another".into(),
+    };
+    bench.store.put_source(&changed, bench.clock.now()).await.unwrap();
+    assert_eq!(bench.step().await, Stepped::Idle);
+    assert_eq!(bench.asked(), [""; 0]);
 }
 
 #[tokio::test]
