@@ -144,6 +144,16 @@ impl Node {
         Ok(())
     }
 
+    /// Ends when a role ends although nobody stopped it, which is told in the log. Safe to drop.
+    pub async fn failed(&mut self) {
+        match self.roles.join_next().await {
+            Some(Ok(_)) => tracing::error!("a role ended although nobody stopped it"),
+            Some(Err(error)) => tracing::error!(%error, "a role broke down"),
+            // A node without roles only looks after its store.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops starting work, waits for what is under way until `hard`, saves, closes.
     pub async fn stop(mut self, hard: CancellationToken) -> Stopped {
         self.soft.cancel();

@@ -1,7 +1,8 @@
 //! A node whose file changes.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, NodeError};
@@ -90,5 +91,15 @@ async fn another_topic_raises_the_fence_of_a_source() {
     let after = node.store.source(&before.name).await.unwrap();
     assert!(after.fence > before.fence, "{after:?}");
     assert_eq!(after.config_hash, node.sources.borrow()[0].config_hash);
+    node.stop(CancellationToken::new()).await;
+}
+
+#[tokio::test]
+async fn a_role_that_breaks_down_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    assert!(timeout(Duration::from_millis(10), node.failed()).await.is_err());
+    node.roles.spawn(async { panic!("a role that is meant to break down") });
+    timeout(Duration::from_secs(10), node.failed()).await.unwrap();
     node.stop(CancellationToken::new()).await;
 }

@@ -1,7 +1,10 @@
 //! Steps: what is on disk when, failures, steering, and the loop.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -233,6 +236,35 @@ async fn the_loop_polls_when_due_and_when_told_and_stops_softly() {
     polls(2).await;
     soft.cancel();
     tokio::time::timeout(deadline, running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_breaks_down_is_replaced() {
+    let broke = Arc::new(tokio::sync::Notify::new());
+    let (told, first) = (broke.clone(), AtomicBool::new(true));
+    let answer = at_once(move |_| {
+        if first.swap(false, Ordering::SeqCst) {
+            told.notify_one();
+            panic!("a worker that is meant to break down");
+        }
+        items([1])
+    });
+    let bench = Bench::new(|_| {}, answer).await;
+    let mut head = bench.store.head(&bench.setup.topic).await.unwrap();
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let (store, clock) = (bench.store.clone(), bench.clock.clone());
+    let running = tokio::spawn(bench.prober.run(soft.clone(), hard));
+    let seen = async {
+        broke.notified().await;
+        // The pause begins some time after the breakdown.
+        while tokio::time::timeout(Duration::from_millis(10), head.changed()).await.is_err() {
+            clock.advance(Duration::from_secs(1));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+    soft.cancel();
+    running.await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]
