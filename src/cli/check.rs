@@ -5,7 +5,7 @@ use std::path::Path;
 use http::{Method, Request};
 use tower::ServiceExt as _;
 
-use super::{Failure, environment, failure::chain, output::print, probe};
+use super::{Failure, environment, failure::chain, offline, output::print, probe};
 use crate::{
     api,
     config::{self, Config},
@@ -40,9 +40,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
 /// Whether the file goes with what is stored. A store that is held by a running relay is left
 /// alone: the relay looks for itself when it applies the file.
 async fn stored(config: &Config) -> Result<(), Failure> {
-    let path = config.store.trim_start_matches("sqlite:");
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if !Path::new(path).exists() {
+    if !offline::exists(&config.store) {
         return Ok(());
     }
     let store = match store::open(&config.store, &store::Options::default()).await {
