@@ -271,6 +271,8 @@ async fn check_online_asks_everybody_and_pushes_nothing() {
     let methods: Vec<String> =
         server.received_requests().await.unwrap().iter().map(|r| r.method.to_string()).collect();
     assert_eq!(methods, ["GET", "HEAD"]);
+    // A check makes no store.
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 /// A cursor that was stored for another URL is told before it does harm.
