@@ -86,8 +86,10 @@ async fn another_topic_raises_the_fence_of_a_source() {
     let mut node = start(directory.path()).await;
     let before = node.store.source(&"shop".parse().unwrap()).await.unwrap();
     assert_eq!(before.config_hash, node.sources.borrow()[0].config_hash);
-    let text = START.replace("name: shop, topic: t,", "name: shop, topic: u,");
-    node.reload(file(directory.path(), &text)).await.unwrap();
+    // Nothing else changes, not even the type that events have by default.
+    let mut config = file(directory.path(), &format!("topics: {{ u: {{}} }}\n{START}"));
+    config.sources[0].topic = "u".parse().unwrap();
+    node.reload(config).await.unwrap();
     let after = node.store.source(&before.name).await.unwrap();
     assert!(after.fence > before.fence, "{after:?}");
     assert_eq!(after.config_hash, node.sources.borrow()[0].config_hash);
