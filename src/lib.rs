@@ -1,19 +1,5 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
-//!
-//! `ARCHITECTURE.md` has the way of one event through these modules.
 
-// What is talked about: plain data, the one JSON form, the present moment.
-pub mod event;
-pub mod settings;
-
-pub mod wire;
-
-pub mod clock;
-
-// Where it is kept.
-pub mod store;
-
-// In: from producers into the log.
 // What everything speaks of.
 pub mod clock;
 pub mod event;
@@ -25,7 +11,6 @@ pub mod prober;
 
 pub mod intake;
 
-// Out: from the log to consumers.
 pub mod store;
 
 pub mod dispatcher;
@@ -33,16 +18,6 @@ pub mod dispatcher;
 pub mod settle;
 
 pub mod retry;
-
-// The one network of both.
-pub mod outbound;
-
-// Who else works on the log: readers and publishers, and the one who tidies up.
-pub mod api;
-pub mod janitor;
-
-// One process of it all, and how it is told what to do.
-pub mod telemetry;
 
 pub mod outbound;
 
