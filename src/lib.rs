@@ -1,33 +1,42 @@
 //! Milkrun, an active pull-and-push relay: the map, in reading order.
+//!
+//! `ARCHITECTURE.md` has the way of one event through these modules.
 
-// What everything speaks of.
-pub mod clock;
+// What is talked about: plain data, the one JSON form, the present moment.
 pub mod event;
 pub mod settings;
+
 pub mod wire;
 
-// The way of an event, from the producer to the consumer.
+pub mod clock;
+
+// In: from producers into the log.
 pub mod prober;
 
 pub mod intake;
 
+// Where it is kept.
 pub mod store;
 
+// Out: from the log to consumers.
 pub mod dispatcher;
 
 pub mod settle;
 
 pub mod retry;
 
+// The one network of both.
 pub mod outbound;
 
-// What else a process does.
+// Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;
 pub mod janitor;
+
+// One process of it all, and how it is told what to do.
 pub mod telemetry;
 
-// How it is put together and started.
 pub mod config;
+
 pub mod node;
 
 pub mod cli;
