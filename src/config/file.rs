@@ -4,11 +4,16 @@ use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 
 use super::{
-    Outbound, error::Problems, limits::Limits, sources::SourceFile,
-    subscriptions::SubscriptionFile, table::Table, topics::TopicFile,
+    Outbound,
+    error::Problems,
+    limits::Limits,
+    sources::SourceFile,
+    subscriptions::SubscriptionFile,
+    table::{Table, unplaced},
+    topics::TopicFile,
 };
 
 /// Milkrun's configuration file.
@@ -58,11 +63,6 @@ impl Default for File {
             insecure: false,
         }
     }
-}
-
-/// A default: it stands nowhere in the file.
-pub(crate) fn unplaced<T>(value: T) -> Spanned<T> {
-    Spanned::new(value, Location::UNKNOWN, Location::UNKNOWN)
 }
 
 impl File {

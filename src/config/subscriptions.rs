@@ -7,11 +7,10 @@ use serde_saphyr::Spanned;
 
 use super::{
     error::Problems,
-    file::unplaced,
     names,
     retry::{HoldFile, RetryFile},
     secret::{Env, SecretRef, Value, resolve, resolve_value},
-    table::Table,
+    table::{Table, unplaced},
 };
 use crate::{
     event::{Topic, Version},

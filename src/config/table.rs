@@ -1,4 +1,4 @@
-//! A YAML mapping of names to values, in the order of the file and with its places.
+//! Values with their places in the file: a mapping of names, and defaults that have none.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -7,7 +7,12 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
 };
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
+
+/// A default: it stands nowhere in the file.
+pub(crate) fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, Location::UNKNOWN, Location::UNKNOWN)
+}
 
 /// Entries in the order of the file; the deserializer refuses two equal names.
 #[derive(Debug, Clone)]

@@ -22,7 +22,8 @@ use tokio::{
 
 use self::{
     memory::Key,
-    writer::{Desk, Hot, Op},
+    ops::Hot,
+    writer::{Desk, Op},
 };
 use super::{
     Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Gap, NewEvent, NewSource,
@@ -39,9 +40,11 @@ mod commit;
 mod dead;
 mod file;
 mod memory;
+mod ops;
 mod plan;
 mod positions;
 mod read;
+mod rewind;
 mod slot;
 mod sources;
 mod subscriptions;
@@ -314,7 +317,7 @@ impl Store for SqliteStore {
         now: Micros,
     ) -> Result<Subscription, StoreError> {
         let (name, topic) = (name.clone(), topic.cloned());
-        self.cold(move |desk| Box::pin(positions::rewind(desk, name, topic, to, now))).await
+        self.cold(move |desk| Box::pin(rewind::rewind(desk, name, topic, to, now))).await
     }
 
     async fn position(&self, position: i64) -> Result<PositionState, StoreError> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     memory::{Key, Memory, SourceMemory, TopicMemory},
-    writer::Hot,
+    ops::Hot,
 };
 use crate::{
     event::{Data, Event, Micros, Version},

@@ -1,4 +1,4 @@
-//! Positions: taken up by a holder, moved by an operator.
+//! Positions: taken up by a holder, and taken from it.
 
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -7,14 +7,11 @@ use super::{
     commit::signed,
     memory::{Change, PositionMemory, unsigned, version},
     read::kept_event,
-    subscriptions::{self, topic_id, touch},
     writer::Desk,
 };
 use crate::{
-    event::{Micros, Name, Topic, Version},
-    store::{
-        Exception, ExceptionKind, LastAnswer, PositionState, StoreError, Subscription, TopicState,
-    },
+    event::{Micros, Version},
+    store::{Exception, ExceptionKind, LastAnswer, PositionState, StoreError, TopicState},
 };
 
 /// A position with its exceptions.
@@ -94,38 +91,6 @@ pub(super) fn of(desk: &Desk, subscription: i64) -> Vec<(i64, i64)> {
     held.filter(|(_, position)| position.subscription == subscription)
         .map(|(id, position)| (*id, position.topic))
         .collect()
-}
-
-/// Moves positions so that the next event is the one after `to`.
-pub(super) async fn rewind(
-    desk: &mut Desk,
-    name: Name,
-    topic: Option<Topic>,
-    to: Version,
-    now: Micros,
-) -> Result<Subscription, StoreError> {
-    let known = subscriptions::one(&mut desk.conn, &name).await?;
-    let only = topic.as_ref().map(|topic| topic_id(desk, topic)).transpose()?;
-    let mut moved = of(desk, known.id);
-    moved.retain(|(_, topic)| only.is_none_or(|only| only == *topic));
-    if let (true, Some(topic)) = (moved.is_empty(), &topic) {
-        return Err(StoreError::Conflict(format!(
-            "subscription `{name}` is not in topic `{topic}`"
-        )));
-    }
-    for (position, topic) in moved {
-        let head = desk.memory.topics.get(&topic).map_or(Version::ZERO, |topic| topic.state.head);
-        if to > head {
-            return Err(StoreError::Conflict(format!("version {to} is ahead of the head {head}")));
-        }
-        release(desk, position, to, now).await?;
-        sqlx::query("-- drop exceptions\nDELETE FROM exceptions WHERE position = $1")
-            .bind(position)
-            .execute(&mut desk.conn)
-            .await?;
-    }
-    touch(desk, known.id).await?;
-    subscriptions::one(&mut desk.conn, &name).await
 }
 
 /// Raises a position's fence, sets its reach and drops what is open.

@@ -37,6 +37,7 @@ fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
         status: status(row.get(3))?,
         fence: unsigned(row, 4),
         contract: row.get(16),
+        config_hash: row.get(17),
         cursor: row.get(5),
         mark: row.get(6),
         mark_at: Micros(row.get(7)),

@@ -14,7 +14,7 @@ use super::{
     writer::Desk,
 };
 use crate::{
-    event::{Micros, Name, Topic, Version},
+    event::{Micros, Name, Version},
     settings::SubscriptionSettings,
     store::{
         NewSubscription, Origin, PositionSummary, StartFrom, StoreError, Subscription,
@@ -373,9 +373,4 @@ pub(super) async fn touch(desk: &mut Desk, subscription: i64) -> Result<(), Stor
 /// Plain data, which JSON always takes.
 fn settings_text(settings: &SubscriptionSettings) -> String {
     serde_json::to_string(settings).unwrap_or_default()
-}
-
-/// The topic's row number, for those who name a topic.
-pub(super) fn topic_id(desk: &Desk, topic: &Topic) -> Result<i64, StoreError> {
-    Ok(desk.memory.topic(topic)?.state.id)
 }

@@ -12,18 +12,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     Published, Shared, commit,
     file::sibling,
-    memory::{Change, Key, Memory},
+    memory::{Change, Memory},
+    ops::Hot,
     plan::Plan,
 };
-use crate::store::{Append, Placed, Settlement, StoreError, TopicState};
+use crate::store::{StoreError, TopicState};
 
 /// Operations that share one commit at most.
 const GROUP: usize = 1_024;
 
 /// Above this size of the write-ahead log the readers' gate is closed and it is truncated.
 const WAL_MAX_BYTES: u64 = 128 << 20;
-
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something done at the desk in its turn.
 pub(super) type Work = Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>;
@@ -37,25 +36,6 @@ pub(super) enum Op {
     Cold(Work),
     /// Nothing more will come.
     Close(oneshot::Sender<()>),
-}
-
-/// The operations of every second.
-pub(super) enum Hot {
-    Append { append: Append, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
-    Settle { settlement: Settlement, reply: Reply<()> },
-    Health { subscription: i64, health: String, reply: Reply<()> },
-}
-
-impl Hot {
-    /// Answers a refusal; whoever asked may be gone.
-    pub(super) fn refuse(self, error: StoreError) {
-        match self {
-            Self::Append { reply, .. } => drop(reply.send(Err(error))),
-            Self::Settle { reply, .. } | Self::Health { reply, .. } => {
-                drop(reply.send(Err(error)));
-            }
-        }
-    }
 }
 
 /// What the writer works with.

@@ -1,0 +1,27 @@
+//! The operations that share commits, each with its way to answer.
+
+use tokio::sync::oneshot;
+
+use super::memory::Key;
+use crate::store::{Append, Placed, Settlement, StoreError};
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// The operations of every second.
+pub(super) enum Hot {
+    Append { append: Append, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
+    Settle { settlement: Settlement, reply: Reply<()> },
+    Health { subscription: i64, health: String, reply: Reply<()> },
+}
+
+impl Hot {
+    /// Answers a refusal; whoever asked may be gone.
+    pub(super) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Append { reply, .. } => drop(reply.send(Err(error))),
+            Self::Settle { reply, .. } | Self::Health { reply, .. } => {
+                drop(reply.send(Err(error)));
+            }
+        }
+    }
+}
