@@ -288,11 +288,19 @@ async fn check_finds_a_cursor_of_another_contract() {
     };
     start_and_stop().await;
     let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
-    let steer = crate::store::Steer::Cursor(Some("{}".into()));
-    store.steer_source(&config.sources[0].name, steer, clock.now()).await.unwrap();
+    let source = store.source(&config.sources[0].name).await.unwrap();
+    let progress = crate::store::SourceProgress {
+        source: source.id,
+        fence: source.fence,
+        cursor: Some("{}".into()),
+        ..Default::default()
+    };
+    let (topic, now) = (source.topic, clock.now());
+    let append = crate::store::Append { topic, events: Vec::new(), progress: Some(progress), now };
+    store.append(append).await.unwrap();
     store.close().await;
     drop(store);
-    // A cursor that was set by hand belongs to the contract of the next start.
+    // The cursor of a walk belongs to the contract it was made for.
     start_and_stop().await;
     on_file(&file, "check").await.unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
