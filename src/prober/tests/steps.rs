@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::support::*;
 use crate::{
     event::Version,
-    prober::{Stepped, dry_run},
+    prober::{Memory, Stepped, dry_run},
     settings::TopicSettings,
     store::Steer,
 };
@@ -108,6 +108,41 @@ async fn a_page_that_repeats_starts_the_walk_anew() {
     assert_eq!(bench.report().await.result, "page_repeats");
     let state = bench.state().await;
     assert_eq!((state.mark, state.cursor), (None, None));
+}
+
+#[tokio::test]
+async fn a_walk_that_always_fails_half_way_is_tried_ever_more_seldom() {
+    let ill = Arc::new(Mutex::new(true));
+    let state = ill.clone();
+    let answer = at_once(move |request| match page_of(request) {
+        1 => items([1]),
+        2 if *state.lock().unwrap() => status(404),
+        2 => items([2]),
+        3 => status(404),
+        _ => items([]),
+    });
+    let bench = Bench::new(paged, answer).await;
+    let mut memory = Memory::default();
+    let mut waits = Vec::new();
+    let mut walk = async || {
+        loop {
+            if let Stepped::Due(due) = bench.prober.step(&bench.setup, &mut memory).await {
+                let wait = due.since(bench.clock.now());
+                bench.clock.advance(wait);
+                return (memory.failures, wait);
+            }
+        }
+    };
+    for failures in 1..=10 {
+        let (counted, wait) = walk().await;
+        assert_eq!(counted, failures, "page 1 is no recovery");
+        waits.push(wait);
+    }
+    assert_eq!(bench.asked().len(), 20);
+    assert!(waits[9] > Duration::from_mins(3), "{waits:?}");
+    *ill.lock().unwrap() = false;
+    assert_eq!(walk().await.0, 1, "it came further, and fails there");
+    assert_eq!(walk().await.0, 2);
 }
 
 #[tokio::test]
