@@ -91,8 +91,9 @@ impl Prober {
         Self { store, clock, network, metrics, sources, walks, budget }
     }
 
-    /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped).
-    pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) {
+    /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped);
+    /// whether `hard` dropped one.
+    pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) -> bool {
         let mut sources = self.sources.clone();
         // The workers share the prober; only this loop watches the list.
         self.sources = watch::channel(Arc::default()).1;
@@ -113,19 +114,26 @@ impl Prober {
                 },
             }
         }
+        let mut cut = false;
         for worker in workers.into_values() {
-            worker.end().await;
+            cut |= worker.end().await;
         }
+        cut
     }
 
-    /// Works on one source until it is told to stop.
-    async fn tend(&self, setup: SourceSetup, soft: CancellationToken, hard: CancellationToken) {
+    /// Works on one source until it is told to stop; whether `hard` cut off a step.
+    async fn tend(
+        &self,
+        setup: SourceSetup,
+        soft: CancellationToken,
+        hard: CancellationToken,
+    ) -> bool {
         let mut changes = self.store.changes();
         let mut memory = Memory::default();
         while !soft.is_cancelled() {
             changes.borrow_and_update();
             let stepped = tokio::select! {
-                () = hard.cancelled() => return,
+                () = hard.cancelled() => return true,
                 stepped = self.step(&setup, &mut memory) => stepped,
             };
             let due = async {
@@ -136,27 +144,30 @@ impl Prober {
                 }
             };
             tokio::select! {
-                () = soft.cancelled() => return,
-                () = hard.cancelled() => return,
+                () = soft.cancelled() => break,
+                () = hard.cancelled() => break,
                 () = due => {}
                 // A store that is gone wakes nobody; the next step tells.
                 Ok(()) = changes.changed() => {}
             }
         }
+        false
     }
 }
 
 /// The task that tends one source.
 struct Worker {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Whether a step was cut off.
+    task: JoinHandle<bool>,
 }
 
 impl Worker {
-    async fn end(self) {
+    /// Stops the worker softly; whether a step of it was cut off all the same.
+    async fn end(self) -> bool {
         self.stop.cancel();
         // A worker that panicked has ended too, and said so.
-        let _ = self.task.await;
+        self.task.await.unwrap_or(false)
     }
 }
 
@@ -179,14 +190,15 @@ fn renew(
         let (name, token) = (setup.name.clone(), stop.clone());
         let pause = spread.min(setup.schedule.interval).mul_f64(chance());
         let task = tokio::spawn(async move {
-            if let Some(before) = before {
-                before.end().await;
-            }
+            let cut = match before {
+                Some(before) => before.end().await,
+                None => false,
+            };
             tokio::select! {
-                () = token.cancelled() => return,
+                () = token.cancelled() => return cut,
                 () = tokio::time::sleep(pause) => {}
             }
-            prober.tend(setup, token, hard).await;
+            prober.tend(setup, token, hard).await || cut
         });
         renewed.insert(name, Worker { stop, task });
     }

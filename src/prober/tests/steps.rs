@@ -224,18 +224,8 @@ async fn the_loop_polls_when_due_and_when_told_and_stops_softly() {
     let bench = Bench::new(|_| {}, at_once(|_| items([1]))).await;
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let mut changes = bench.store.head(&bench.setup.topic).await.unwrap();
-    let Bench { prober, store, clock, asked, setup, .. } = &bench;
-    let sources = tokio::sync::watch::channel(Arc::new(vec![setup.clone()]));
-    let prober = crate::prober::Prober {
-        store: store.clone(),
-        clock: crate::clock::Clock::Manual(clock.clone()),
-        network: prober.network.clone(),
-        metrics: bench.metrics.clone(),
-        sources: sources.1,
-        walks: tokio::sync::Semaphore::new(1),
-        budget: probes::Budget::new(1 << 20),
-    };
-    let running = tokio::spawn(prober.run(soft.clone(), hard));
+    let Bench { store, clock, asked, setup, .. } = &bench;
+    let running = tokio::spawn(bench.looping().run(soft.clone(), hard));
     let deadline = Duration::from_secs(20);
     tokio::time::timeout(deadline, changes.wait_for(|head| head.0 == 1)).await.unwrap().unwrap();
     let polls = |count: usize| async move {
@@ -250,7 +240,27 @@ async fn the_loop_polls_when_due_and_when_told_and_stops_softly() {
     store.steer_source(&setup.name, Steer::Poll, clock.now()).await.unwrap();
     polls(2).await;
     soft.cancel();
-    tokio::time::timeout(deadline, running).await.unwrap().unwrap();
+    let cut = tokio::time::timeout(deadline, running).await.unwrap().unwrap();
+    assert!(!cut);
+}
+
+#[tokio::test]
+async fn a_hard_stop_tells_that_it_dropped_a_page() {
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let ask = asked.clone();
+    let answer: Box<Answer> = Box::new(move |_| {
+        ask.notify_one();
+        Box::pin(std::future::pending())
+    });
+    let bench = Bench::new(|_| {}, answer).await;
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let running = tokio::spawn(bench.looping().run(soft.clone(), hard.clone()));
+    let deadline = Duration::from_secs(20);
+    tokio::time::timeout(deadline, asked.notified()).await.unwrap();
+    soft.cancel();
+    hard.cancel();
+    assert!(tokio::time::timeout(deadline, running).await.unwrap().unwrap());
+    assert!(bench.ids().await.is_empty());
 }
 
 #[tokio::test]
