@@ -125,7 +125,14 @@ fn what_is_wrong_is_told() {
             "the key `topic` is missing",
         ),
         (subscription("    from: yesterday\n"), "`from: yesterday`: expected latest, earliest"),
-        (subscription("    order: key\n"), "unknown key `order`"),
+        (
+            subscription("    order: key\n"),
+            ":5:12: `order: key`: other orders are not there yet: expected `none`",
+        ),
+        (
+            "outbound: { proxy: \"http://a.example\" }\n".into(),
+            ":1:20: `outbound.proxy`: there are no proxies yet: expected null",
+        ),
         (subscription("    filter: { exact: {} }\n"), "unknown key `filter`"),
         (subscription("    topics: [u]\n"), "one of `topic` and `topics`"),
         (subscription("    concurrency: 0\n"), "`concurrency`: expected 1 to 1024"),
@@ -177,6 +184,14 @@ fn a_secret_in_plain_text_is_refused_and_never_shown() {
         assert!(told.contains("expected { env: NAME } or { file: PATH }"), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
+}
+
+#[test]
+fn what_is_not_there_yet_may_be_said_to_be_off() {
+    let config =
+        good(&format!("outbound: {{ proxy: null }}\n{}", subscription("    order: none\n")));
+    assert_eq!(config.subscriptions.len(), 1);
+    assert_eq!(config.outbound, Outbound::default());
 }
 
 #[test]
