@@ -187,10 +187,7 @@ impl Node {
             },
         );
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
-        self.roles.spawn(async move {
-            prober.run(soft, hard).await;
-            false
-        });
+        self.roles.spawn(prober.run(soft, hard));
     }
 
     fn start_dispatcher(&mut self, network: sinks::Network, metrics: Arc<Metrics>) {

@@ -96,8 +96,9 @@ impl Prober {
         Self { store, clock, network, metrics, sources, walks, budget }
     }
 
-    /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped).
-    pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) {
+    /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped);
+    /// whether `hard` dropped one.
+    pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) -> bool {
         let mut sources = self.sources.clone();
         // The workers share the prober; only this loop watches the list.
         self.sources = watch::channel(Arc::default()).1;
@@ -118,43 +119,49 @@ impl Prober {
                 },
             }
         }
+        let mut cut = false;
         for worker in workers.into_values() {
-            worker.end().await;
+            cut |= worker.end().await;
         }
+        cut
     }
 
-    /// Works on one source until it is told to stop, again after breaking down.
+    /// Works on one source until it is told to stop, again after breaking down; whether `hard` cut
+    /// off a step.
     async fn keep_tending(
         self: Arc<Self>,
         setup: SourceSetup,
         soft: CancellationToken,
         hard: CancellationToken,
-    ) {
+    ) -> bool {
         loop {
             let work = self.clone().tend(setup.clone(), soft.clone(), hard.clone());
-            let Err(error) = tokio::spawn(work).await else { return };
+            let error = match tokio::spawn(work).await {
+                Ok(cut) => return cut,
+                Err(error) => error,
+            };
             tracing::error!(%error, source = %setup.name, "a worker broke down");
             tokio::select! {
-                () = soft.cancelled() => return,
-                () = hard.cancelled() => return,
+                () = soft.cancelled() => return false,
+                () = hard.cancelled() => return false,
                 () = self.clock.pause(PAUSE) => {}
             }
         }
     }
 
-    /// Works on one source until it is told to stop.
+    /// Works on one source until it is told to stop; whether `hard` cut off a step.
     async fn tend(
         self: Arc<Self>,
         setup: SourceSetup,
         soft: CancellationToken,
         hard: CancellationToken,
-    ) {
+    ) -> bool {
         let mut changes = self.store.changes();
         let mut memory = Memory::default();
         while !soft.is_cancelled() {
             changes.borrow_and_update();
             let stepped = tokio::select! {
-                () = hard.cancelled() => return,
+                () = hard.cancelled() => return true,
                 stepped = self.step(&setup, &mut memory) => stepped,
             };
             let due = async {
@@ -165,27 +172,30 @@ impl Prober {
                 }
             };
             tokio::select! {
-                () = soft.cancelled() => return,
-                () = hard.cancelled() => return,
+                () = soft.cancelled() => break,
+                () = hard.cancelled() => break,
                 () = due => {}
                 // A store that is gone wakes nobody; the next step tells.
                 Ok(()) = changes.changed() => {}
             }
         }
+        false
     }
 }
 
 /// The task that tends one source.
 struct Worker {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Whether a step was cut off.
+    task: JoinHandle<bool>,
 }
 
 impl Worker {
-    async fn end(self) {
+    /// Stops the worker softly; whether a step of it was cut off all the same.
+    async fn end(self) -> bool {
         self.stop.cancel();
         // It waits for its work, and what breaks down there is told there.
-        let _ = self.task.await;
+        self.task.await.unwrap_or(false)
     }
 }
 
@@ -208,14 +218,15 @@ fn renew(
         let (name, token) = (setup.name.clone(), stop.clone());
         let pause = spread.min(setup.schedule.interval).mul_f64(chance());
         let task = tokio::spawn(async move {
-            if let Some(before) = before {
-                before.end().await;
-            }
+            let cut = match before {
+                Some(before) => before.end().await,
+                None => false,
+            };
             tokio::select! {
-                () = token.cancelled() => return,
+                () = token.cancelled() => return cut,
                 () = tokio::time::sleep(pause) => {}
             }
-            prober.keep_tending(setup, token, hard).await;
+            prober.keep_tending(setup, token, hard).await || cut
         });
         renewed.insert(name, Worker { stop, task });
     }

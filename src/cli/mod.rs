@@ -133,12 +133,10 @@ impl Cli {
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Self::command(),
-                    "milkrun",
-                    &mut std::io::stdout(),
-                );
+                // Written at once: the generator panics when nobody reads any more.
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "milkrun", &mut script);
+                output::print(String::from_utf8_lossy(&script).trim_end())?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -94,7 +94,15 @@ async fn walk(
     let (mut mark, mut pages) = (None, 0);
     loop {
         let page = probe.page(network, &budget, args.cursor.as_ref(), mark.as_ref(), now()).await;
-        let page = page.map_err(|failure| Failure::new(told(&failure)))?;
+        let page = match page {
+            Ok(page) => page,
+            Err(failure) => {
+                if let Some(exchange) = &failure.exchange {
+                    show_failed(exchange, output)?;
+                }
+                return Err(Failure::new(told(&failure)));
+            }
+        };
         pages += 1;
         show(&page, output)?;
         match page.next {
@@ -136,7 +144,7 @@ fn show(page: &Page, output: Output) -> Result<(), Failure> {
         let page = json!({ "exchange": exchange, "events": drafts, "rejected": rejected });
         return Ok(output.one(&page)?);
     }
-    request(&exchange)?;
+    print(&request(&exchange))?;
     let columns = [
         ("ID", "/id"),
         ("TYPE", "/type"),
@@ -152,15 +160,47 @@ fn show(page: &Page, output: Output) -> Result<(), Failure> {
     Ok(print("")?)
 }
 
-fn request(exchange: &Exchange) -> Result<(), Failure> {
-    print(&format!("{} {}", exchange.method, exchange.url))?;
-    for (name, value) in &exchange.headers {
-        print(&format!("  {name}: {value}"))?;
+/// A request that gave no page, and what it was answered.
+fn show_failed(exchange: &Exchange, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => Ok(output.one(&json!({ "exchange": exchange }))?),
+        Output::Table => Ok(print(&request(exchange))?),
     }
-    let status =
-        exchange.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    Ok(print(&format!(
-        "  → {status}  {}  {} bytes  {} items",
-        exchange.content_type, exchange.bytes, exchange.items
-    ))?)
+}
+
+/// A request and its answer, in lines.
+fn request(exchange: &Exchange) -> String {
+    let mut lines = vec![format!("{} {}", exchange.method, exchange.url)];
+    lines.extend(exchange.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+    let kind = Some(exchange.content_type.as_str()).filter(|kind| !kind.is_empty());
+    let kind = kind.unwrap_or("no content type");
+    lines.push(match exchange.status {
+        None => "  → no answer".into(),
+        Some(status) => {
+            format!("  → {status}  {kind}  {} bytes  {} items", exchange.bytes, exchange.items)
+        }
+    });
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_shown_with_its_answer() {
+        let mut exchange = Exchange {
+            method: "GET".into(),
+            url: "https://a.example/list?key=***".into(),
+            headers: vec![("authorization".into(), "***".into())],
+            status: Some(500),
+            content_type: "text/html".into(),
+            bytes: 7,
+            items: 0,
+        };
+        let asked = "GET https://a.example/list?key=***\n  authorization: ***\n";
+        assert_eq!(request(&exchange), format!("{asked}  → 500  text/html  7 bytes  0 items"));
+        exchange.status = None;
+        assert_eq!(request(&exchange), format!("{asked}  → no answer"));
+    }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, environment, failure::chain, output::print};
 use crate::{
     clock::Clock,
-    config,
+    config::{self, Config, ConfigError},
     node::{Node, NodeError, Role, Stopped},
 };
 
@@ -21,6 +21,18 @@ pub(crate) struct Args {
     /// How long work under way may take after the first signal.
     #[arg(long, default_value = "30s", value_name = "TIME")]
     drain: Period,
+    /// Listen where the configuration says, although others can reach it and there are no keys.
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl Args {
+    /// The file as it is now, with what these arguments say.
+    fn config(&self, file: &Path) -> Result<Config, ConfigError> {
+        let mut config = config::load(file, environment)?;
+        config.insecure |= self.insecure;
+        Ok(config)
+    }
 }
 
 impl From<NodeError> for Failure {
@@ -58,7 +70,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     // Registered before anything is started, so that no signal is missed.
     let mut signals = Signals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let config = config::load(file, environment)?;
+    let config = args.config(file)?;
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
     raise_open_files();
     let mut node = Node::start(config, roles, Clock::System).await?;
@@ -69,7 +81,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
         tokio::select! {
             () = signals.stop() => break false,
             () = node.failed() => break true,
-            _ = hangup.recv() => reload(&mut node, file).await,
+            _ = hangup.recv() => reload(&mut node, args.config(file), file).await,
         }
     };
     tracing::info!("stopping: finishing what is under way; a second signal drops it");
@@ -94,8 +106,8 @@ fn raise_open_files() {
 }
 
 /// Applies the file as it is now; what is wrong with it leaves everything as it was.
-async fn reload(node: &mut Node, file: &Path) {
-    match config::load(file, environment) {
+async fn reload(node: &mut Node, config: Result<Config, ConfigError>, file: &Path) {
+    match config {
         Err(error) => tracing::error!("the changed file is refused, the old one stays:\n{error}"),
         Ok(config) => match node.reload(config).await {
             Ok(()) => tracing::info!("{} is applied", file.display()),
@@ -119,4 +131,32 @@ pub(super) async fn stop(node: Node, drain: Duration, again: impl Future<Output 
     hard.cancel();
     let ended = tokio::time::timeout(HARD_STOP, stopping).await;
     ended.unwrap_or(Stopped { work_under_way: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn insecure_may_be_said_in_the_file_or_on_the_command_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.yaml");
+        for (text, words, insecure) in [
+            ("{}", &["run"][..], false),
+            ("{}", &["run", "--insecure"], true),
+            ("insecure: true", &["run"], true),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let config = Line::parse_from(words).args.config(&path).unwrap();
+            assert_eq!(config.insecure, insecure, "{text} {words:?}");
+        }
+    }
 }

@@ -48,6 +48,9 @@ pub struct OutboundFile {
     /// Addresses and networks that are allowed although they are not public, as `10.0.0.0/8`.
     #[schemars(with = "Vec<String>")]
     pub allow: Vec<Spanned<String>>,
+    /// Always null: requests go straight to where they lead.
+    #[schemars(with = "Option<()>")]
+    pub proxy: Option<Spanned<String>>,
 }
 
 impl Default for File {
@@ -104,6 +107,10 @@ impl File {
                     format!("`outbound.allow`: `{text}` is neither an address nor a network, as 10.0.0.0/8"),
                 ),
             }
+        }
+        if let Some(proxy) = &self.outbound.proxy {
+            let message = "`outbound.proxy`: there are no proxies yet: expected null";
+            problems.add(proxy.referenced, message);
         }
         Outbound { allow }
     }

@@ -40,20 +40,25 @@ impl Default for Limits {
     }
 }
 
+/// One page that fills its own bound must fit.
+const WALK_BYTES_MIN: usize = 32 << 20;
+/// More than any machine that this is run on has to spare: 64 GiB.
+const BYTES_MAX: usize = 64 << 30;
+
 impl Limits {
     pub(crate) fn check(&self, at: Location, problems: &mut Problems<'_>) {
-        for (name, value) in [
-            ("walks_max", self.walks_max),
-            ("in_flight_max", self.in_flight_max),
-            ("readers", self.readers as usize),
+        for (name, value, least, most) in [
+            ("tail_bytes", self.tail_bytes, 0, BYTES_MAX),
+            ("dedupe_keys_max", self.dedupe_keys_max, 1, 1_000_000_000),
+            ("walk_bytes_max", self.walk_bytes_max, WALK_BYTES_MIN, BYTES_MAX),
+            ("walks_max", self.walks_max, 1, 1_000_000),
+            ("in_flight_max", self.in_flight_max, 1, 1_000_000),
+            ("streams_max", self.streams_max, 1, 1_000_000),
+            ("readers", self.readers as usize, 1, 64),
         ] {
-            if value == 0 {
-                problems.add(at, format!("`limits.{name}`: expected at least 1"));
+            if !(least..=most).contains(&value) {
+                problems.add(at, format!("`limits.{name}: {value}`: expected {least} to {most}"));
             }
-        }
-        // One page that fills its own bound must fit.
-        if self.walk_bytes_max < 32 << 20 {
-            problems.add(at, "`limits.walk_bytes_max`: expected at least 33554432 (32 MiB)");
         }
     }
 }

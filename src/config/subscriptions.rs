@@ -48,6 +48,10 @@ pub struct SubscriptionFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<HoldFile>")]
     pub hold: Option<Spanned<HoldFile>>,
+    /// In which order events are tried: `none` promises no order.
+    #[serde(default = "unordered")]
+    #[schemars(with = "String", extend("enum" = ["none"]))]
+    pub order: Spanned<String>,
     /// The most deliveries of one topic under way at once.
     #[serde(default = "concurrency")]
     #[schemars(with = "usize")]
@@ -60,6 +64,10 @@ pub struct SubscriptionFile {
 
 fn latest() -> Spanned<String> {
     unplaced("latest".into())
+}
+
+fn unordered() -> Spanned<String> {
+    unplaced("none".into())
 }
 
 fn concurrency() -> Spanned<usize> {
@@ -126,6 +134,13 @@ impl SubscriptionFile {
         }
         if let Some(hold) = &self.hold {
             settings.hold = hold.value.policy(hold.referenced, problems);
+        }
+        if self.order.value != "none" {
+            let given: String = self.order.value.chars().take(60).collect();
+            problems.add(
+                self.order.referenced,
+                format!("`order: {given}`: other orders are not there yet: expected `none`"),
+            );
         }
         for (field, number, bounds) in [
             ("concurrency", &self.concurrency, SubscriptionSettings::CONCURRENCY),

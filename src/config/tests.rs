@@ -82,7 +82,19 @@ fn what_is_wrong_is_told() {
         ("topics: { a: { retention: { count: 0 } } }\n".into(), "more than zero"),
         ("topics:\n  a: {}\n  a: {}\n".into(), ":3:3: the key `a` is there twice"),
         ("store: [\n".into(), "m.yaml:"),
-        ("limits: { in_flight_max: 0 }\n".into(), "`limits.in_flight_max`: expected at least 1"),
+        (
+            "limits: { in_flight_max: 0 }\n".into(),
+            "`limits.in_flight_max: 0`: expected 1 to 1000000",
+        ),
+        (
+            "limits: { walks_max: 2305843009213693952 }\n".into(),
+            "`limits.walks_max: 2305843009213693952`: expected 1 to 1000000",
+        ),
+        ("limits: { streams_max: 1000001 }\n".into(), "`limits.streams_max: 1000001`: expected"),
+        ("limits: { readers: 65 }\n".into(), "`limits.readers: 65`: expected 1 to 64"),
+        ("limits: { dedupe_keys_max: 0 }\n".into(), "`limits.dedupe_keys_max: 0`: expected 1"),
+        ("limits: { walk_bytes_max: 1 }\n".into(), "expected 33554432 to 68719476736"),
+        ("limits: { tail_bytes: 18446744073709551615 }\n".into(), "`limits.tail_bytes"),
         (http("pages: link_haeder"), "unknown value `link_haeder`: did you mean `link_header`?"),
         (http("pages: { link_header: { rell: x } }"), "unknown key `rell`: did you mean `rel`?"),
         (http("cursor: { max_field: { kind: time } }"), "the key `path` is missing"),
@@ -113,7 +125,14 @@ fn what_is_wrong_is_told() {
             "the key `topic` is missing",
         ),
         (subscription("    from: yesterday\n"), "`from: yesterday`: expected latest, earliest"),
-        (subscription("    order: key\n"), "unknown key `order`"),
+        (
+            subscription("    order: key\n"),
+            ":5:12: `order: key`: other orders are not there yet: expected `none`",
+        ),
+        (
+            "outbound: { proxy: \"http://a.example\" }\n".into(),
+            ":1:20: `outbound.proxy`: there are no proxies yet: expected null",
+        ),
         (subscription("    filter: { exact: {} }\n"), "unknown key `filter`"),
         (subscription("    topics: [u]\n"), "one of `topic` and `topics`"),
         (subscription("    concurrency: 0\n"), "`concurrency`: expected 1 to 1024"),
@@ -172,12 +191,20 @@ fn a_secret_in_plain_text_is_refused_and_never_shown() {
 }
 
 #[test]
+fn what_is_not_there_yet_may_be_said_to_be_off() {
+    let config =
+        good(&format!("outbound: {{ proxy: null }}\n{}", subscription("    order: none\n")));
+    assert_eq!(config.subscriptions.len(), 1);
+    assert_eq!(config.outbound, Outbound::default());
+}
+
+#[test]
 fn variables_are_put_into_values_and_nowhere_else() {
-    let text = "# ${NOT_SET} in a comment\nlisten: \"127.0.0.1:${PORT}\"\nstore: sqlite:${DIR:-data}/$$x.db\nlimits: { readers: \"${PORT}\" }\n";
+    let text = "# ${NOT_SET} in a comment\nlisten: \"127.0.0.1:${PORT}\"\nstore: sqlite:${DIR:-data}/$$x.db\nlimits: { walks_max: \"${PORT}\" }\n";
     let config = good(text);
     assert_eq!(config.listen.port(), 9999);
     assert_eq!(config.store, "sqlite:data/$x.db");
-    assert_eq!(config.limits.readers, 9999);
+    assert_eq!(config.limits.walks_max, 9999);
     // A value with a line break stays one value.
     let told = refused("store: ${SLY}\n");
     assert!(told.contains("`store`: expected `sqlite:`"), "{told}");

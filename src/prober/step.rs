@@ -23,14 +23,41 @@ const STORE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// What one worker remembers between steps; losing it loses nothing.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Failures in a row.
+    /// Failures since a walk was complete or came further than any that failed.
     pub failures: u32,
+    /// The furthest request of a walk, from 1, that was one of them.
+    failed_at: u64,
+    /// Their kinds: each is logged once.
+    told: Vec<&'static str>,
     /// Walks in a row that found nothing.
     pub idle: u32,
     /// Duplicates of the walk under way.
     pub(super) duplicates: u64,
     /// What the last walk warned of, so that it is logged once.
     warned: String,
+}
+
+impl Memory {
+    /// Notes a page. A walk that fails half-way and starts anew succeeds up to there every time:
+    /// that is no recovery.
+    fn succeeded(&mut self, request: u64, complete: bool) {
+        if complete || request >= self.failed_at {
+            self.failures = 0;
+            self.failed_at = 0;
+            self.told.clear();
+        }
+    }
+
+    /// Notes a failure; whether it is the first of its kind.
+    fn failed(&mut self, request: u64, kind: &'static str) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failed_at = self.failed_at.max(request);
+        let first = !self.told.contains(&kind);
+        if first {
+            self.told.push(kind);
+        }
+        first
+    }
 }
 
 /// When to step again.
@@ -117,7 +144,7 @@ impl Prober {
         self.metrics.polls.get_or_create(&label).inc();
         let stepped = match page {
             Ok(page) => {
-                memory.failures = 0;
+                memory.succeeded(tally.requests, matches!(page.next, Next::Done(_)));
                 self.keep(setup, memory, state, mark.is_none(), page, tally).await
             }
             Err(failure) => self.failed(setup, memory, state, failure, &tally).await,
@@ -244,10 +271,9 @@ impl Prober {
         failure: Failure,
         tally: &Tally,
     ) -> Result<Stepped, StoreError> {
-        memory.failures = memory.failures.saturating_add(1);
         let now = self.clock.now();
         let kind = failure.kind.as_str();
-        if memory.failures == 1 {
+        if memory.failed(tally.requests, kind) {
             warn!(source = %setup.name, kind, error = %failure, "poll failed");
         } else {
             debug!(source = %setup.name, kind, error = %failure, failures = memory.failures, "poll failed again");

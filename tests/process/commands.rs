@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, Producer, Receiver, eventually};
+use crate::support::{Answer, Place, Producer, Receiver, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_finds_what_it_asks_the_relay_for() {
@@ -71,6 +71,36 @@ async fn a_dry_run_shows_what_it_would_take_and_stores_nothing() {
         assert!(end.stdout.contains(shown), "does not show {shown}: {end:?}");
     }
     assert!(!place.store().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_that_fails_shows_what_it_was_answered() {
+    let receiver = Receiver::start(|_| Answer::status(405)).await;
+    let place = Place::new(&format!(
+        "sources:\n  - name: numbers\n    topic: numbers\n    http:\n      url: \"{}\"\n      id: id\n      \
+         auth: {{ bearer: {{ env: HOOK_SECRET }} }}\n",
+        receiver.url()
+    ));
+    for form in ["table", "json"] {
+        let end = place.run(&["probe", "numbers", "--dry-run", "-o", form]).await;
+        assert_eq!(end.code, Some(1), "{end:?}");
+        for shown in ["GET", "authorization", "***", "405"] {
+            assert!(end.stdout.contains(shown), "does not show {shown}: {end:?}");
+        }
+        assert!(end.stderr.contains("405"), "{end:?}");
+    }
+}
+
+#[test]
+fn a_script_that_nobody_reads_to_its_end_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_milkrun"))
+        .args(["completions", "bash"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,7 +118,7 @@ impl HttpProbe {
     /// What the walk did not see although the producer may have shown it.
     fn gap(&self, prior: &Place, mark: &Mark, cut: bool, stopped_by: &str) -> Option<Gap> {
         if mark.lost.is_some() {
-            let policy = format!("{:?}", self.spec.lost).to_lowercase();
+            let policy = self.spec.lost.as_str();
             let detail =
                 format!("the producer refused the cursor twice; went on by `lost: {policy}`");
             return Some(gap("cursor_lost", &detail));

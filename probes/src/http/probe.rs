@@ -53,12 +53,16 @@ impl HttpProbe {
         })
     }
 
-    /// A failure with what it is about.
-    pub(super) fn failure(&self, kind: FailureKind, problem: &str) -> Failure {
-        let shown = self.spec.masked(&self.spec.url);
+    /// The failure of a request that was not sent.
+    fn unsent(&self, failure: Failure) -> Failure {
+        failure.at(&self.spec.masked(&self.spec.url))
+    }
+
+    /// A failure; [`Failure::at`] says of which page.
+    pub(super) fn failure(kind: FailureKind, problem: &str) -> Failure {
         Failure {
             kind,
-            message: format!("{shown}: {problem}"),
+            message: problem.to_owned(),
             pace: Pace::default(),
             cursor: None,
             restart: false,
@@ -129,12 +133,12 @@ impl HttpProbe {
         let mut problem = format!("answered {status}: expected a success");
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let target = headers.get(header::LOCATION).map(lossy).unwrap_or_default();
-            let target = self.spec.url.join(&target).map(|url| self.spec.masked(&url));
+            let target = self.spec.url.join(&target).map(|url| bare(&url));
             let target = target.unwrap_or_else(|_| "nowhere".into());
             problem =
                 format!("answered {status} to {target}: redirects are not followed, set that URL");
         }
-        let mut failure = self.failure(FailureKind::Status(code), &problem);
+        let mut failure = Self::failure(FailureKind::Status(code), &problem);
         if mark.pages > 0 {
             failure.restart = unknown;
         } else if mark.lost.is_some() {
@@ -159,10 +163,10 @@ impl HttpProbe {
     }
 
     /// The request went through without the cursor, and `lost: fail` was asked for.
-    fn lost(&self, place: Option<&Place>) -> Failure {
+    fn lost(place: Option<&Place>) -> Failure {
         let problem = "the producer refuses the cursor, and answers without it: the cursor is \
                        lost; set a cursor, or `lost`";
-        let mut failure = self.failure(FailureKind::CursorLost, problem);
+        let mut failure = Self::failure(FailureKind::CursorLost, problem);
         let place = place.cloned().unwrap_or_default();
         if !place.announced {
             failure.gap = Some(Box::new(gap("cursor_lost", problem)));
@@ -201,17 +205,17 @@ impl HttpProbe {
     ) -> Result<Page, Failure> {
         let said = pace(&answer.headers, now);
         let failed = |(kind, problem): Fault| {
-            let mut failure = self.failure(kind, &problem);
+            let mut failure = Self::failure(kind, &problem);
             failure.pace = said;
             failure
         };
         if mark.lost == Some(Lost::Fail) {
-            return Err(self.lost(place));
+            return Err(Self::lost(place));
         }
         let limits = &self.spec.limits;
         let sheet = Sheet::read(url, &answer, limits).map_err(failed)?;
         let items = sheet.items(&self.items, limits.items_max).map_err(failed)?;
-        self.check_repeat(&mut mark, &items)?;
+        Self::check_repeat(&mut mark, &items)?;
         let prior = mark.prior(place.cloned().or_else(|| self.started()).unwrap_or_default());
         let found = self.take(&prior, &mut mark, &items, &answer.body, now);
         let step = self.next_step(&sheet, &mark, &items)?;
@@ -263,7 +267,6 @@ impl HttpProbe {
 
     /// Refuses a page that the walk has seen.
     fn check_repeat(
-        &self,
         mark: &mut Mark,
         items: &[&serde_json::value::RawValue],
     ) -> Result<(), Failure> {
@@ -277,7 +280,7 @@ impl HttpProbe {
                 "page {} of the walk has the items of an earlier one: expected other items, or `stop`",
                 mark.pages + 1
             );
-            let mut failure = self.failure(FailureKind::PageRepeats, &problem);
+            let mut failure = Self::failure(FailureKind::PageRepeats, &problem);
             failure.restart = true;
             return Err(failure);
         }
@@ -311,7 +314,7 @@ impl HttpProbe {
             exchange.content_type = content_type(&answer.headers);
             exchange.bytes = answer.body.len();
         }
-        let answer = answer.map_err(|(kind, problem)| self.failure(kind, &problem));
+        let answer = answer.map_err(|(kind, problem)| Self::failure(kind, &problem));
         (exchange, answer)
     }
 }
@@ -335,10 +338,11 @@ impl Probe for HttpProbe {
             None => self.begin(place.as_ref(), now),
             Some(text) => serde_json::from_str(text).map_err(|error| {
                 let problem = format!("the mark of the walk is unreadable: {error}");
-                Failure { restart: true, ..self.failure(FailureKind::Malformed, &problem) }
+                let failure = Self::failure(FailureKind::Malformed, &problem);
+                Failure { restart: true, ..self.unsent(failure) }
             })?,
         };
-        let url = self.spec.page_url(&mark).map_err(|origin| self.foreign(&origin))?;
+        let url = self.spec.page_url(&mark).map_err(|origin| self.unsent(self.foreign(&origin)))?;
         let validators = place
             .as_ref()
             .filter(|place| mark.pages == 0 && mark.lost.is_none() && place.config == self.config)
@@ -364,12 +368,35 @@ impl Probe for HttpProbe {
                 page.exchange = Some(exchange);
                 Ok(page)
             }
-            Err(mut failure) => {
+            Err(failure) => {
+                let mut failure = failure.at(&exchange.url);
                 failure.exchange = Some(Box::new(exchange));
                 Err(failure)
             }
         }
     }
+}
+
+impl Failure {
+    /// The failure with the URL, as it may be shown, of the page it is about.
+    fn at(mut self, shown: &str) -> Self {
+        self.message = format!("{shown}: {}", self.message);
+        self
+    }
+}
+
+/// Somebody else's URL as it may be shown: any value of its query may be a credential.
+fn bare(url: &url::Url) -> String {
+    let mut shown = url.clone();
+    // A URL with a host has a place for these.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_fragment(None);
+    if url.query().is_some() {
+        let names = url.query_pairs().map(|(name, _)| (name, "***"));
+        shown.query_pairs_mut().clear().extend_pairs(names);
+    }
+    shown.to_string()
 }
 
 /// A successful walk that found nothing.

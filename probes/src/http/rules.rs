@@ -349,6 +349,18 @@ pub enum Lost {
     FullWalk,
 }
 
+impl Lost {
+    /// As it is configured.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+            Self::FullWalk => "full_walk",
+        }
+    }
+}
+
 /// What is read again, for producers that publish late: `2m`, or `{ items: 100 }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]

@@ -28,7 +28,7 @@ impl<'a> Sheet<'a> {
     pub(super) fn read(url: &'a Url, answer: &'a Answer, limits: &Limits) -> Result<Self, Fault> {
         let kind = content_type(&answer.headers);
         let malformed = |problem: String| (FailureKind::Malformed, problem);
-        if kind.contains("html") {
+        if kind.contains("html") && !answer.body.is_empty() {
             return Err(malformed(format!("answered `{kind}`: expected JSON")));
         }
         let body: &[u8] = &answer.body;
@@ -45,8 +45,11 @@ impl<'a> Sheet<'a> {
         Ok(Self { url, headers: &answer.headers, text })
     }
 
-    /// The items at `path`; null is none.
+    /// The items at `path`; null is none, and so is a body without content, as a 204 has it.
     pub(super) fn items(&self, path: &Path, max: usize) -> Result<Vec<&'a RawValue>, Fault> {
+        if self.text.is_empty() {
+            return Ok(Vec::new());
+        }
         let malformed = |problem: String| (FailureKind::Malformed, problem);
         let no_json = |error: serde_json::Error| {
             let kind = content_type(self.headers);
@@ -111,25 +114,33 @@ pub(super) fn content_type(headers: &HeaderMap) -> String {
 /// What the producer said about being asked.
 pub(super) fn pace(headers: &HeaderMap, now: Timestamp) -> Pace {
     let text = |name: &str| headers.get(name).map(lossy);
-    let number = |name: &str| text(name)?.trim().parse::<i64>().ok();
-    let until = |moment: i64| u64::try_from(moment - now.as_second()).unwrap_or(0);
-    let retry_after = text("retry-after").and_then(|value| match value.trim().parse::<u64>() {
-        Ok(seconds) => Some(seconds),
-        // RFC 9110, section 10.2.3: a date in the form of RFC 5322.
-        Err(_) => Some(until(jiff::fmt::rfc2822::parse(&value).ok()?.timestamp().as_second())),
+    let number = |name: &str| count(&text(name)?);
+    let now = u64::try_from(now.as_second()).unwrap_or(0);
+    let retry_after = text("retry-after").and_then(|value| {
+        count(&value).or_else(|| {
+            // RFC 9110, section 10.2.3: a date in the form of RFC 5322.
+            let moment = jiff::fmt::rfc2822::parse(&value).ok()?.timestamp().as_second();
+            Some(u64::try_from(moment).unwrap_or(0).saturating_sub(now))
+        })
     });
     let spent = |prefix: &str| {
         let remaining = number(&format!("{prefix}ratelimit-remaining"))?;
         let reset = number(&format!("{prefix}ratelimit-reset"))?;
         // Some give the moment, some the seconds; no reset is 30 years away.
-        let seconds =
-            if reset > 1_000_000_000 { until(reset) } else { u64::try_from(reset).ok()? };
+        let seconds = if reset > 1_000_000_000 { reset.saturating_sub(now) } else { reset };
         (remaining == 0).then_some(seconds)
     };
     Pace {
         retry_after_s: retry_after.or_else(|| spent("x-")).or_else(|| spent("")),
-        poll_interval_s: text("x-poll-interval").and_then(|value| value.trim().parse().ok()),
+        poll_interval_s: number("x-poll-interval"),
     }
+}
+
+/// A number of digits; one that is too large is the largest.
+fn count(text: &str) -> Option<u64> {
+    let digits = text.trim();
+    let counts = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    counts.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -143,6 +154,9 @@ mod tests {
             ("retry-after", "120", Some(120)),
             ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
             ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("retry-after", "99999999999999999999999", Some(u64::MAX)),
+            ("retry-after", "-1", None),
+            ("retry-after", "", None),
             ("retry-after", "soon", None),
         ] {
             let mut headers = HeaderMap::new();

@@ -278,7 +278,7 @@ impl HttpProbe {
     /// The failure of a link to another origin.
     pub(super) fn foreign(&self, origin: &str) -> Failure {
         let own = self.spec.url.origin().ascii_serialization();
-        self.failure(
+        Self::failure(
             FailureKind::ForeignLink,
             &format!("a link leads to {origin}: expected {own}, or one of `pages.origins`"),
         )

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::support::*;
 use crate::{
     event::Version,
-    prober::{Stepped, dry_run},
+    prober::{Memory, Stepped, dry_run},
     settings::TopicSettings,
     store::{NewSource, Steer},
 };
@@ -111,6 +111,41 @@ async fn a_page_that_repeats_starts_the_walk_anew() {
     assert_eq!(bench.report().await.result, "page_repeats");
     let state = bench.state().await;
     assert_eq!((state.mark, state.cursor), (None, None));
+}
+
+#[tokio::test]
+async fn a_walk_that_always_fails_half_way_is_tried_ever_more_seldom() {
+    let ill = Arc::new(Mutex::new(true));
+    let state = ill.clone();
+    let answer = at_once(move |request| match page_of(request) {
+        1 => items([1]),
+        2 if *state.lock().unwrap() => status(404),
+        2 => items([2]),
+        3 => status(404),
+        _ => items([]),
+    });
+    let bench = Bench::new(paged, answer).await;
+    let mut memory = Memory::default();
+    let mut waits = Vec::new();
+    let mut walk = async || {
+        loop {
+            if let Stepped::Due(due) = bench.prober.step(&bench.setup, &mut memory).await {
+                let wait = due.since(bench.clock.now());
+                bench.clock.advance(wait);
+                return (memory.failures, wait);
+            }
+        }
+    };
+    for failures in 1..=10 {
+        let (counted, wait) = walk().await;
+        assert_eq!(counted, failures, "page 1 is no recovery");
+        waits.push(wait);
+    }
+    assert_eq!(bench.asked().len(), 20);
+    assert!(waits[9] > Duration::from_mins(3), "{waits:?}");
+    *ill.lock().unwrap() = false;
+    assert_eq!(walk().await.0, 1, "it came further, and fails there");
+    assert_eq!(walk().await.0, 2);
 }
 
 #[tokio::test]
@@ -209,18 +244,8 @@ async fn the_loop_polls_when_due_and_when_told_and_stops_softly() {
     let bench = Bench::new(|_| {}, at_once(|_| items([1]))).await;
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let mut changes = bench.store.head(&bench.setup.topic).await.unwrap();
-    let Bench { prober, store, clock, asked, setup, .. } = &bench;
-    let sources = tokio::sync::watch::channel(Arc::new(vec![setup.clone()]));
-    let prober = crate::prober::Prober {
-        store: store.clone(),
-        clock: crate::clock::Clock::Manual(clock.clone()),
-        network: prober.network.clone(),
-        metrics: bench.metrics.clone(),
-        sources: sources.1,
-        walks: tokio::sync::Semaphore::new(1),
-        budget: probes::Budget::new(1 << 20),
-    };
-    let running = tokio::spawn(prober.run(soft.clone(), hard));
+    let Bench { store, clock, asked, setup, .. } = &bench;
+    let running = tokio::spawn(bench.looping().run(soft.clone(), hard));
     let deadline = Duration::from_secs(20);
     tokio::time::timeout(deadline, changes.wait_for(|head| head.0 == 1)).await.unwrap().unwrap();
     let polls = |count: usize| async move {
@@ -235,7 +260,27 @@ async fn the_loop_polls_when_due_and_when_told_and_stops_softly() {
     store.steer_source(&setup.name, Steer::Poll, clock.now()).await.unwrap();
     polls(2).await;
     soft.cancel();
-    tokio::time::timeout(deadline, running).await.unwrap().unwrap();
+    let cut = tokio::time::timeout(deadline, running).await.unwrap().unwrap();
+    assert!(!cut);
+}
+
+#[tokio::test]
+async fn a_hard_stop_tells_that_it_dropped_a_page() {
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let ask = asked.clone();
+    let answer: Box<Answer> = Box::new(move |_| {
+        ask.notify_one();
+        Box::pin(std::future::pending())
+    });
+    let bench = Bench::new(|_| {}, answer).await;
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let running = tokio::spawn(bench.looping().run(soft.clone(), hard.clone()));
+    let deadline = Duration::from_secs(20);
+    tokio::time::timeout(deadline, asked.notified()).await.unwrap();
+    soft.cancel();
+    hard.cancel();
+    assert!(tokio::time::timeout(deadline, running).await.unwrap().unwrap());
+    assert!(bench.ids().await.is_empty());
 }
 
 #[tokio::test]

@@ -79,6 +79,14 @@ impl Bench {
         self.prober = prober(&self.store, &self.clock, &self.network, &self.metrics, &self.setup);
     }
 
+    /// A prober for its loop.
+    pub(super) fn looping(&self) -> Prober {
+        let sources = watch::channel(Arc::new(vec![self.setup.clone()])).1;
+        let clock = Clock::Manual(self.clock.clone());
+        let (store, network) = (self.store.clone(), self.network.clone());
+        Prober::new(store, clock, network, self.metrics.clone(), sources, Limits::default())
+    }
+
     pub(super) async fn step(&self) -> Stepped {
         self.prober.step(&self.setup, &mut Memory::default()).await
     }

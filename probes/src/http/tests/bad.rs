@@ -30,7 +30,6 @@ async fn bad_pages_are_named() {
     for (answer, kind, says) in [
         (html.body(Bytes::from("<html>")).unwrap(), "malformed", "text/html"),
         (raw("<html>"), "malformed", "no JSON (application/json)"),
-        (raw(""), "malformed", "no JSON"),
         (
             raw(r#"{"data": {"a": 1}, "b": 2}"#),
             "malformed",
@@ -54,6 +53,43 @@ async fn bad_pages_are_named() {
         assert!(failure.message.contains("https://api.example.com/v1/orders"), "{failure}");
         assert_eq!(failure.cursor, None);
     }
+}
+
+#[tokio::test]
+async fn a_success_without_a_body_is_an_empty_page() {
+    let html = Response::builder().header("content-type", "text/html").body(Bytes::new()).unwrap();
+    for answer in [status(204), status(200), html, raw(" \n")] {
+        let producer = Producer::new(move |_| answer.clone());
+        let walked = walk(&probe(|spec| spec.items = "data.orders".into()), &producer, None).await;
+        let walked = walked.unwrap();
+        assert_eq!((walked.stopped_by(), walked.ids.len()), ("empty_page", 0));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_names_its_page_and_no_secret() {
+    let producer = Producer::new(|request| {
+        let second = request.uri().query().unwrap_or("").contains("page=2");
+        let mut answer = if second { status(302) } else { ok(&items(1..=2)) };
+        let target = "https://user:t0ken@elsewhere.example.com/x?sig=t0ken&key=s3cret#t0ken";
+        answer.headers_mut().insert("location", target.parse().unwrap());
+        answer.headers_mut().insert("link", "<?page=2>; rel=next".parse().unwrap());
+        answer
+    });
+    let probe = probe(|spec| {
+        spec.pages = Pages::LinkHeader(LinkHeader::default());
+        spec.auth = Auth::ApiKey {
+            into: Credential::Query("key".into()),
+            prefix: None,
+            value: Secret("s3cret".into()),
+        };
+    });
+    let failure = walk(&probe, &producer, None).await.unwrap_err();
+    assert_eq!(
+        failure.message,
+        "https://api.example.com/v1/orders?page=2&key=***: answered 302 Found to \
+         https://elsewhere.example.com/x?sig=***&key=***: redirects are not followed, set that URL"
+    );
 }
 
 #[tokio::test]

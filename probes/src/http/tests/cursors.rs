@@ -391,6 +391,10 @@ async fn a_lost_cursor_is_told_apart_from_a_bad_moment() {
         let walked = walk(&probe, &producer, Some(&cursor)).await.unwrap();
         assert_eq!((walked.gap(), walked.value().as_deref()), (Some("cursor_lost"), Some("4")));
         assert_eq!(walked.ids, ids, "{lost:?}");
+        let end = walked.end.unwrap();
+        let policy = serde_json::to_value(lost).unwrap();
+        let told = format!("`lost: {}`", policy.as_str().unwrap());
+        assert!(end.gap.unwrap().detail.ends_with(&told), "{told}");
     }
 }
 
