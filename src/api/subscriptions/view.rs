@@ -154,7 +154,7 @@ pub(super) async fn whole(
         limit: LAST_ANSWERS,
         ..AttemptQuery::default()
     };
-    let answers = attempts::find(api, wanted).await?.attempts;
+    let answers = attempts::find(api, wanted, Some(&subscription.name)).await?.attempts;
     let view = SubscriptionView::new(subscription, &heads(api).await?);
     Ok(SubscriptionView { last_answers: Some(answers), ..view })
 }
