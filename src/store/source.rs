@@ -45,6 +45,8 @@ pub struct SourceState {
     pub fence: Fence,
     /// What the stored cursor is good for; empty: it was set by hand and is good for any.
     pub contract: String,
+    /// Identifies the configuration it was last put with.
+    pub config_hash: String,
     /// Where the next walk starts: JSON, opaque here. `None`: the first walk.
     pub cursor: Option<String>,
     /// Where the walk under way is: JSON, opaque here.
@@ -86,7 +88,7 @@ pub struct SourceProgress {
     pub fence: Fence,
     /// A new mark, or `Some(None)` to drop it.
     pub mark: Option<Option<String>>,
-    /// A new cursor.
+    /// A new cursor; it is good for the contract that the source was put with.
     pub cursor: Option<String>,
     /// Whether a walk is complete with this; counts the walk.
     pub complete: bool,
