@@ -278,6 +278,7 @@ async fn a_full_position_says_so() {
             due: NOW,
             first: NOW,
             successes: 0,
+            stands_out: false,
             last: LastAnswer::default(),
             event: None,
         };
