@@ -136,6 +136,7 @@ async fn a_reader_that_stops_reading_loses_its_place() {
     let server = impatient(Router::new().route("/", axum::routing::get(endless))).await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    read_to(&mut socket, "200 OK").await;
     // The router's own handle goes with the listener, the answer's with the connection.
     server.soft.cancel();
     let ended = tokio::time::timeout(DEADLINE, server.task).await;
