@@ -6,11 +6,9 @@ use probes::Draft;
 use crate::{
     event::Data,
     store::{NewEvent, NewRejected},
-    wire::Attributes,
+    wire::{self, Attributes, EVENT_BYTES_MAX},
 };
 
-/// The most that attributes and data of one event may have together.
-pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// The most of a rejected item that is kept.
 const REJECTED_BYTES_MAX: usize = 64 << 10;
 
@@ -42,7 +40,7 @@ pub fn admit(drafts: Vec<Draft>, rejected: Vec<probes::Rejected>) -> Admitted {
 
 fn event(draft: Draft) -> Result<NewEvent, String> {
     let Draft { id, source, kind, time, subject, key, content_type, data } = draft;
-    let json = content_type.as_deref().is_none_or(is_json);
+    let json = content_type.as_deref().is_none_or(wire::is_json);
     let mut attributes = Attributes {
         id: id.as_str().into(),
         source: source.as_str().into(),
@@ -74,11 +72,6 @@ fn form(data: Bytes, json: bool) -> Data {
     } else {
         Data::Binary(data)
     }
-}
-
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
 }
 
 fn cut(item: &[u8]) -> Vec<u8> {

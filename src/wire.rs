@@ -16,6 +16,16 @@ pub const STRUCTURED: &str = "application/cloudevents+json";
 /// The media type of a JSON array of events.
 pub const BATCH: &str = "application/cloudevents-batch+json";
 
+/// The most that attributes and data of one event may have together.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// Whether data of this media type is JSON (RFC 6839, 3.1, for those that end in `+json`).
+#[must_use]
+pub fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
+}
+
 /// The CloudEvents attributes of an event that is being admitted, but `specversion`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attributes<'a> {

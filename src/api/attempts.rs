@@ -70,26 +70,31 @@ pub async fn of_subscription(
         limit: query.limit()?,
         ..AttemptQuery::default()
     };
-    Ok(Json(find(&api, wanted).await?))
+    Ok(Json(find(&api, wanted, Some(&name)).await?))
 }
 
-/// Attempts, with names in the place of row numbers.
-pub(super) async fn find(api: &ApiState, wanted: AttemptQuery) -> Result<AttemptList, Problem> {
+/// Attempts, with names in the place of row numbers; `of` is the name where all are of one
+/// subscription.
+pub(super) async fn find(
+    api: &ApiState,
+    wanted: AttemptQuery,
+    of: Option<&Name>,
+) -> Result<AttemptList, Problem> {
     let found = api.store.attempts(wanted).await?;
     if found.is_empty() {
         return Ok(AttemptList { attempts: Vec::new() });
     }
     let topics: HashMap<i64, String> =
         api.store.topics().await?.iter().map(|state| (state.id, state.topic.to_string())).collect();
-    let subscriptions: HashMap<i64, String> = api
-        .store
-        .subscriptions(0)
-        .await?
+    let others = if of.is_none() { api.store.subscriptions(0).await? } else { Vec::new() };
+    let others: HashMap<i64, String> = others
         .iter()
         .map(|subscription| (subscription.id, subscription.name.to_string()))
         .collect();
     let view = |attempt: Attempt| AttemptView {
-        subscription: subscriptions.get(&attempt.subscription).cloned(),
+        subscription: of
+            .map(ToString::to_string)
+            .or_else(|| others.get(&attempt.subscription).cloned()),
         topic: topics.get(&attempt.topic).cloned(),
         version: attempt.version.0,
         attempt: attempt.attempt,

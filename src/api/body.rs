@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::{problem::Problem, query::suggestion};
+use crate::wire;
 
 /// The longest a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,16 +23,14 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if let Some(given) = request.headers().get(header::CONTENT_TYPE) {
-            let text = given.to_str().unwrap_or_default().to_ascii_lowercase();
-            let kind = text.split(';').next().unwrap_or_default().trim();
-            if kind != "application/json" && !kind.ends_with("+json") {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    "expected `Content-Type: application/json`",
-                ));
-            }
+        if let Some(given) = request.headers().get(header::CONTENT_TYPE)
+            && !wire::is_json(given.to_str().unwrap_or_default())
+        {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "expected `Content-Type: application/json`",
+            ));
         }
         let bytes = read(request, JSON_BYTES_MAX).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };

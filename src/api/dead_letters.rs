@@ -37,7 +37,7 @@ pub struct DeadLetterView {
     from: u64,
     /// The last version; `from` for one event.
     to: u64,
-    /// How many versions.
+    /// How many of them were owed.
     count: u64,
     /// `attempts`, `age`, `refused`, `expression` or `expired`.
     #[schema(value_type = String)]
@@ -197,12 +197,44 @@ fn view(letter: DeadLetter) -> DeadLetterView {
         topic: letter.topic.to_string(),
         from: letter.from.0,
         to: letter.to.0,
-        count: (letter.to.0 + 1).saturating_sub(letter.from.0),
+        count: letter.count,
         reason: letter.reason,
         attempts: letter.attempts,
         first: letter.first.to_string(),
         at: letter.at.to_string(),
         last: letter.last,
         event,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Micros, event::Version, store::LastAnswer};
+
+    #[test]
+    fn a_range_counts_what_was_owed_of_it() {
+        let letter = DeadLetter {
+            id: 7,
+            topic: "orders".parse().unwrap(),
+            from: Version(10),
+            to: Version(19),
+            count: 3,
+            reason: DeadReason::Expired,
+            attempts: 0,
+            first: Micros(0),
+            at: Micros(0),
+            last: LastAnswer::default(),
+            event: None,
+        };
+        let shown = serde_json::to_value(view(letter)).unwrap();
+        assert_eq!(
+            (&shown["from"], &shown["to"], &shown["count"]),
+            (&10.into(), &19.into(), &3.into())
+        );
+        assert_eq!(
+            (&shown["reason"], &shown["event"]),
+            (&"expired".into(), &serde_json::Value::Null)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Serving connections: bounded in number and in header time, stopped twice.
+//! Serving connections: bounded in number and in patience, stopped twice.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -17,12 +17,28 @@ use tower::ServiceExt as _;
 
 /// Connections at once: those that wait and as many again.
 const CONNECTIONS_MAX: usize = 20_000;
-/// How long a client may take over the head of a request, and be idle between two.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head of a request.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How long to wait when the system gives no connection (no file left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long clients are waited for; one that takes longer loses its connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the first request, for the head of each, and (HTTP/1) between two.
+    pub(super) head: Duration,
+    /// How often an HTTP/2 client is asked for a sign of life, and how long that may take.
+    pub(super) ping: Duration,
+    /// How long what was sent may stay untaken.
+    pub(super) send: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { head: seconds(30), ping: seconds(30), send: seconds(60) }
+    }
+}
 
 /// Serves until `soft`, then lets requests under way end, until `hard`.
 ///
@@ -37,6 +53,17 @@ pub async fn serve(
     soft: CancellationToken,
     hard: CancellationToken,
 ) -> io::Result<()> {
+    serve_with(listener, router, soft, hard, Patience::default()).await
+}
+
+/// As [`serve`], with another patience.
+pub(super) async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    soft: CancellationToken,
+    hard: CancellationToken,
+    patience: Patience,
+) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -46,7 +73,10 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => connect(stream, place, router.clone(), &graceful, hard.clone()),
+            Ok((stream, place)) => {
+                set_up(&stream, patience);
+                connect(stream, place, router.clone(), &graceful, hard.clone(), patience);
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -71,16 +101,30 @@ async fn accept(
     Ok((stream, place))
 }
 
+/// Tells the system how the connection is to be; where it refuses, the connection is served as is.
+fn set_up(stream: &TcpStream, patience: Patience) {
+    // Small answers go out at once.
+    let _ = stream.set_nodelay(true);
+    // RFC 5482: the system ends a connection whose peer takes nothing for so long.
+    #[cfg(target_os = "linux")]
+    {
+        let millis = u32::try_from(patience.send.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, millis);
+    }
+}
+
 fn connect(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
     router: Router,
     graceful: &GracefulShutdown,
     hard: CancellationToken,
+    patience: Patience,
 ) {
-    // Small answers go out at once; where the system refuses, they are late, not lost.
-    let _ = stream.set_nodelay(true);
+    let asked = CancellationToken::new();
+    let first = asked.clone();
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        first.cancel();
         let answer = router.clone().oneshot(request.map(axum::body::Body::new));
         async move { answer.await.map_err(|never: Infallible| never) }
     });
@@ -88,20 +132,29 @@ fn connect(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(patience.head)
         .max_buf_size(HEADER_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(patience.ping)
+        .keep_alive_timeout(patience.ping)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
+    // The protocol is told by the first bytes, before either of them has a timer.
+    let silent = async move {
+        if tokio::time::timeout(patience.head, asked.cancelled()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {
             // A client that breaks off is no concern of the relay.
             _ = connection => {}
             () = hard.cancelled() => {}
+            () = silent => {}
         }
     });
 }

@@ -22,6 +22,9 @@ use crate::{
     store::{Rejected, SourceState, SourceStatus, Steer},
 };
 
+/// The largest part of a cursor that a list shows.
+const LISTED_BYTES_MAX: usize = 256;
+
 /// A source as it stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SourceView {
@@ -30,7 +33,8 @@ pub struct SourceView {
     /// `active`, `paused` or `removed`.
     #[schema(value_type = String)]
     status: SourceStatus,
-    /// Where the next walk starts; null before the first.
+    /// Where the next walk starts; null before the first. A list leaves out its large parts (which
+    /// items were seen at its edge): to give it back, take it from `GET /v1/sources/{name}`.
     cursor: Value,
     /// Whether a walk is under way.
     walking: bool,
@@ -108,7 +112,7 @@ pub async fn list_sources(State(api): State<ApiState>, query: Query) -> Result<R
     let mut all = api.store.sources().await?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let (page, next) = list::by_name(all, &query, |state| state.name.as_str())?;
-    let sources = page.into_iter().map(view).collect();
+    let sources = page.into_iter().map(|state| short(view(state))).collect();
     Ok(list::answer("/v1/sources", &query, next.as_deref(), SourceList { sources }))
 }
 
@@ -199,6 +203,14 @@ async fn steer(
     query.allow(&[])?;
     let state = api.store.steer_source(name, steer, api.clock.now()).await?;
     Ok(Json(view(state)))
+}
+
+/// A source as a list shows it: thousands of items may lie at the edge of one cursor.
+fn short(mut view: SourceView) -> SourceView {
+    if let Value::Object(parts) = &mut view.cursor {
+        parts.retain(|_, part| part.to_string().len() <= LISTED_BYTES_MAX);
+    }
+    view
 }
 
 fn view(state: SourceState) -> SourceView {

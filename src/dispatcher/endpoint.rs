@@ -47,6 +47,8 @@ pub struct Endpoint {
     /// Wakes the positions when what they may do has changed.
     changed: Notify,
     unsaved: AtomicBool,
+    /// The store has a health, as far as is known here.
+    kept: AtomicBool,
     /// Held while health is saved, so that an older one never lands on a newer one.
     saving: tokio::sync::Mutex<()>,
     in_flight: AtomicUsize,
@@ -54,12 +56,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of a subscription with the health it was saved with.
+    /// The endpoint of a subscription with the health it was saved with, if any.
     #[must_use]
-    pub fn new(subscription: i64, health: Health, places: Arc<Places>) -> Arc<Self> {
+    pub fn new(
+        subscription: i64,
+        saved: Option<&str>,
+        places: Arc<Places>,
+        now: Micros,
+    ) -> Arc<Self> {
         Arc::new(Self {
             subscription,
-            health: Mutex::new(health),
+            health: Mutex::new(Health::load(saved, now)),
+            kept: AtomicBool::new(saved.is_some()),
             changed: Notify::new(),
             unsaved: AtomicBool::new(false),
             saving: tokio::sync::Mutex::default(),
@@ -122,13 +130,16 @@ impl Endpoint {
     /// Forgets a hold, as when an operator resumes; it stood still since `idle_since`.
     pub fn resume(&self, idle_since: Micros, now: Micros) {
         self.health().resume(idle_since, now);
+        self.kept.store(false, SeqCst);
+        // A save under way may land after the store forgot: what is known now follows it.
+        self.unsaved.store(true, SeqCst);
         self.changed.notify_waiters();
     }
 
-    /// Whether what is known here is on disk.
+    /// Whether the store was given a health, so that one without was reset by somebody else.
     #[must_use]
-    pub fn is_saved(&self) -> bool {
-        !self.unsaved.load(SeqCst)
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(SeqCst)
     }
 
     /// What a position may start now; see [`Health::leave`].
@@ -154,25 +165,32 @@ impl Endpoint {
         self.places.taken.fetch_sub(1, SeqCst);
     }
 
-    /// Saves the health if it has changed.
+    /// Saves the health if it has changed, and again if it changes meanwhile.
     ///
     /// # Errors
     /// As the store has them; the health stays unsaved then.
     pub async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
+        self.save_by(|health| store.save_health(self.subscription, health)).await
+    }
+
+    async fn save_by<F>(&self, put: impl Fn(String) -> F) -> Result<(), StoreError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
         if !self.unsaved.load(SeqCst) {
             return Ok(());
         }
         let _saving = self.saving.lock().await;
-        if !self.unsaved.swap(false, SeqCst) {
-            return Ok(());
+        while self.unsaved.swap(false, SeqCst) {
+            // Plain data, which JSON always takes.
+            let health = serde_json::to_string(&*self.health()).unwrap_or_default();
+            if let Err(error) = put(health).await {
+                self.unsaved.store(true, SeqCst);
+                return Err(error);
+            }
+            self.kept.store(true, SeqCst);
         }
-        // Plain data, which JSON always takes.
-        let health = serde_json::to_string(&*self.health()).unwrap_or_default();
-        let saved = store.save_health(self.subscription, health).await;
-        if saved.is_err() {
-            self.unsaved.store(true, SeqCst);
-        }
-        saved
+        Ok(())
     }
 }
 
@@ -222,5 +240,34 @@ impl Drop for Place {
             }
         }
         self.endpoint.places.wake_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_health_that_is_reset_during_a_save_is_saved_after_it() {
+        let held = r#"{"state":"holding","hold":{"since_us":1,"interval_ms":5000,
+            "next_trial_us":9,"turn":"new","last_position":1}}"#;
+        let endpoint = Endpoint::new(1, Some(held), Places::new(1), Micros(1));
+        endpoint.change(|_| true);
+        let written = RefCell::new(Vec::new());
+        let put = |health: String| {
+            let is_first = written.borrow().is_empty();
+            written.borrow_mut().push(Health::load(Some(&health), Micros(2)).is_holding());
+            let endpoint = &endpoint;
+            async move {
+                if is_first {
+                    endpoint.resume(Micros(2), Micros(2));
+                }
+                Ok(())
+            }
+        };
+        endpoint.save_by(put).await.unwrap();
+        assert_eq!(*written.borrow(), [true, false]);
     }
 }

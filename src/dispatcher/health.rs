@@ -65,11 +65,23 @@ enum State {
 struct Hold {
     #[serde(rename = "since_us")]
     since: Micros,
+    /// How much of it the relay served, in microseconds, up to `counted`.
+    #[serde(default)]
+    served_us: i64,
+    #[serde(skip)]
+    counted: Micros,
     interval_ms: u64,
     #[serde(rename = "next_trial_us")]
     next_trial: Micros,
     turn: Turn,
     last_position: i64,
+}
+
+impl Hold {
+    fn count(&mut self, now: Micros) {
+        self.served_us += now.0.saturating_sub(self.counted.0).max(0);
+        self.counted = now;
+    }
 }
 
 /// What a trial is to be made with.
@@ -109,10 +121,16 @@ pub struct Ended {
 }
 
 impl Health {
-    /// The health as it was saved; what cannot be read is taken for a good one.
+    /// The health as it was saved, served again from `now` on; what cannot be read is taken for a
+    /// good one.
     #[must_use]
-    pub fn load(text: Option<&str>) -> Self {
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    pub fn load(text: Option<&str>, now: Micros) -> Self {
+        let mut health: Self =
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        if let Some(hold) = &mut health.hold {
+            hold.counted = now;
+        }
+        health
     }
 
     /// Whether the endpoint is on hold.
@@ -220,6 +238,7 @@ impl Health {
         }
         let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
         if let Some(hold) = &mut self.hold {
+            hold.count(now);
             if self.trial == Some(ended.delivery) {
                 let doubled = Duration::from_millis(hold.interval_ms.saturating_mul(2));
                 let interval = doubled.min(policy.max_interval).max(policy.interval);
@@ -242,6 +261,8 @@ impl Health {
             self.state = State::Holding;
             self.hold = Some(Hold {
                 since: now,
+                served_us: 0,
+                counted: now,
                 interval_ms: millis(policy.interval),
                 next_trial: now.plus(policy.interval.max(asked)),
                 turn: Turn::New,
@@ -298,10 +319,14 @@ impl Health {
         }
     }
 
-    /// Whether a hold has lasted too long.
+    /// Whether a hold has lasted too long; time when the relay was down does not count, as far as
+    /// it is known: from the last failure saved to the next start.
     #[must_use]
     pub fn is_given_up(&self, policy: &HoldPolicy, now: Micros) -> bool {
-        self.hold.as_ref().is_some_and(|hold| now.since(hold.since) >= policy.give_up_after)
+        self.hold.as_ref().is_some_and(|hold| {
+            let saved = Duration::from_micros(u64::try_from(hold.served_us).unwrap_or(0));
+            saved + now.since(hold.counted) >= policy.give_up_after
+        })
     }
 
     /// Forgets everything but the count of successes, as when an operator resumes; it stood still

@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     endpoint::{Endpoint, Places},
-    health::Health,
     parcel::Plan,
     position::{Order, Step, Tools, Worker},
 };
@@ -153,8 +152,8 @@ impl Supervisor {
         let serve = subscription.status == SubscriptionStatus::Active;
         let places = &self.places;
         let served = self.served.entry(subscription.id).or_insert_with(|| {
-            let health = Health::load(subscription.health.as_deref());
-            let endpoint = Endpoint::new(subscription.id, health, places.clone());
+            let saved = subscription.health.as_deref();
+            let endpoint = Endpoint::new(subscription.id, saved, places.clone(), now);
             let name = subscription.name.clone();
             Served { name, endpoint, orders: HashMap::new(), idle_since: None }
         });
@@ -162,7 +161,7 @@ impl Supervisor {
             served.idle_since.get_or_insert(now);
         } else if let Some(since) = served.idle_since.take() {
             served.endpoint.resume(since, now);
-        } else if subscription.health.is_none() && served.endpoint.is_saved() {
+        } else if subscription.health.is_none() && served.endpoint.is_kept() {
             // Resumed while it was served: the hold is forgotten.
             served.endpoint.resume(now, now);
         }

@@ -128,6 +128,8 @@ pub struct Worker {
     merge_wanted: bool,
     /// The endpoint is gone or given up; nothing starts until an order says otherwise.
     disabled: bool,
+    /// It was told that the exceptions are full.
+    told_full: bool,
     unsaved_since: Option<Micros>,
     /// Not before this is the store asked again.
     store_pause: Micros,
@@ -178,6 +180,7 @@ impl Worker {
             busy: Busy::default(),
             merge_wanted: false,
             disabled: false,
+            told_full: false,
             unsaved_since: None,
             stood_still,
         })
@@ -233,6 +236,7 @@ impl Worker {
             self.stood_still = stood_still;
         }
         let max_exceptions = self.order.plan.settings.max_exceptions;
+        self.tell_full(max_exceptions);
         let serves = self.serves(now);
         let wishes = serves && (self.window.has_new(max_exceptions) || self.is_due(now));
         self.endpoint.wish(self.position, wishes);
@@ -244,6 +248,18 @@ impl Worker {
             self.merge();
         }
         self.save(now);
+    }
+
+    /// Says once that nothing new starts; anew when half of the exceptions were settled between.
+    fn tell_full(&mut self, max_exceptions: usize) {
+        let exceptions = self.window.exceptions();
+        if exceptions >= max_exceptions && !self.told_full {
+            self.told_full = true;
+            let (subscription, topic) = (self.order.plan.name.as_str(), &self.topic.topic);
+            tracing::warn!(subscription, %topic, exceptions, "exceptions_full: nothing new starts");
+        } else if exceptions <= max_exceptions / 2 {
+            self.told_full = false;
+        }
     }
 
     fn serves(&self, now: Micros) -> bool {

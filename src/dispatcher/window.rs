@@ -141,6 +141,12 @@ impl Window {
         self.due.first().map(|(due, _)| *due)
     }
 
+    /// How many exceptions there are.
+    #[must_use]
+    pub fn exceptions(&self) -> usize {
+        self.exceptions.len()
+    }
+
     /// What is known of earlier attempts on a version.
     #[must_use]
     pub fn exception(&self, version: Version) -> Option<&Exception> {

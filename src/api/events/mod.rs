@@ -153,7 +153,7 @@ pub async fn trace(
         limit: query.limit()?,
         ..AttemptQuery::default()
     };
-    Ok(Json(attempts::find(&api, wanted).await?))
+    Ok(Json(attempts::find(&api, wanted, None).await?))
 }
 
 /// The row number of the topic, and a version that it has or had.

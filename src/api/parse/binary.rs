@@ -5,7 +5,11 @@ use http::HeaderMap;
 use serde_json::{Value, value::RawValue};
 
 use super::{Refused, check_depth, finish, put};
-use crate::{event::Data, store::NewEvent, wire::Attributes};
+use crate::{
+    event::Data,
+    store::NewEvent,
+    wire::{self, Attributes},
+};
 
 /// The event of one request; `kind` is its `Content-Type`, `essence` that without parameters.
 pub(super) fn event(
@@ -42,7 +46,7 @@ fn data(essence: &str, body: &Bytes) -> Result<Data, Refused> {
     if body.is_empty() {
         return Ok(Data::None);
     }
-    if essence == "application/json" || essence == "text/json" || essence.ends_with("+json") {
+    if wire::is_json(essence) {
         std::str::from_utf8(body)
             .map_err(|error| error.to_string())
             .and_then(|text| {

@@ -11,7 +11,7 @@ use super::{problem::Problem, query::cut};
 use crate::{
     event::Data,
     store::NewEvent,
-    wire::{self, Attributes},
+    wire::{self, Attributes, EVENT_BYTES_MAX},
 };
 
 mod binary;
@@ -20,8 +20,6 @@ mod fields;
 mod tests;
 
 const EVENTS_MAX: usize = 10_000;
-/// Attributes and data of one event.
-const EVENT_BYTES_MAX: usize = 1 << 20;
 const DEPTH_MAX: usize = 64;
 
 /// Which attribute is not as it should be, and how it should be.

@@ -40,6 +40,8 @@ pub struct SubscriptionView {
     positions: Vec<PositionView>,
     /// Versions behind the heads, over all topics.
     lag: u64,
+    /// Whether a position has as many exceptions as it may, and so waits for them.
+    exceptions_full: bool,
     /// The endpoint's health; null while nothing was saved.
     health: Value,
     webhook: WebhookView,
@@ -72,6 +74,8 @@ pub struct PositionView {
     lag: u64,
     /// Versions below the reach that are not settled.
     exceptions: u64,
+    /// Whether these are as many as may be: nothing new is tried before some are settled.
+    exceptions_full: bool,
     dead_letters: u64,
     /// Deliveries that succeeded, ever.
     delivered: u64,
@@ -108,8 +112,11 @@ impl SubscriptionView {
     /// A subscription without its last answers.
     pub(super) fn new(subscription: Subscription, heads: &Heads) -> Self {
         let settings = &subscription.settings;
-        let positions: Vec<PositionView> =
-            subscription.positions.iter().map(|position| view(position, heads)).collect();
+        let positions: Vec<PositionView> = subscription
+            .positions
+            .iter()
+            .map(|position| view(position, settings.max_exceptions, heads))
+            .collect();
         let health =
             subscription.health.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Self {
@@ -119,6 +126,7 @@ impl SubscriptionView {
             reason: subscription.reason,
             topics: positions.iter().map(|position| position.topic.clone()).collect(),
             lag: positions.iter().map(|position| position.lag).sum(),
+            exceptions_full: positions.iter().any(|position| position.exceptions_full),
             positions,
             health: health.unwrap_or(Value::Null),
             webhook: WebhookView {
@@ -154,12 +162,12 @@ pub(super) async fn whole(
         limit: LAST_ANSWERS,
         ..AttemptQuery::default()
     };
-    let answers = attempts::find(api, wanted).await?.attempts;
+    let answers = attempts::find(api, wanted, Some(&subscription.name)).await?.attempts;
     let view = SubscriptionView::new(subscription, &heads(api).await?);
     Ok(SubscriptionView { last_answers: Some(answers), ..view })
 }
 
-fn view(position: &PositionSummary, heads: &Heads) -> PositionView {
+fn view(position: &PositionSummary, max_exceptions: usize, heads: &Heads) -> PositionView {
     let state = heads.get(&position.topic);
     let head = state.map_or(position.reach, |state| state.head);
     PositionView {
@@ -169,6 +177,7 @@ fn view(position: &PositionSummary, heads: &Heads) -> PositionView {
         cursor: state.map(|state| state.cursor(position.reach).to_string()),
         lag: head.0.saturating_sub(position.floor.0),
         exceptions: position.exceptions,
+        exceptions_full: position.exceptions >= max_exceptions as u64,
         dead_letters: position.dead_letters,
         delivered: position.delivered,
     }

@@ -222,6 +222,11 @@ async fn sources_are_shown_and_steered() {
         let steered = relay.post(&format!("/v1/sources/shop/{word}"), body).await.ok().json();
         assert_eq!(steered[key], value, "{word}");
     }
+    let long = json!({"value": "7", "edge": "x".repeat(10_000)});
+    relay.post("/v1/sources/shop/cursor", json!({"cursor": long})).await.ok();
+    let list = relay.get("/v1/sources").await.ok().json();
+    assert_eq!(list["sources"][0]["cursor"], json!({"value": "7"}));
+    assert_eq!(relay.get("/v1/sources/shop").await.ok().json()["cursor"], long);
     relay.post("/v1/sources/shop/cursor", json!({})).await.problem(422, "invalid");
     assert_eq!(relay.get("/v1/sources/shop/rejected").await.ok().json(), json!({"rejected": []}));
     relay.post("/v1/sources/none/poll", json!({})).await.problem(404, "not_found");

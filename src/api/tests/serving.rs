@@ -1,11 +1,13 @@
 //! The listener: two stops, over a real socket on loopback.
 
+use futures_util::StreamExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
 use super::*;
+use crate::api::serve::{Patience, serve_with};
 
 struct Server {
     address: std::net::SocketAddr,
@@ -94,4 +96,50 @@ async fn the_head_of_a_request_is_bounded() {
     assert!(read_to(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 431"));
     server.soft.cancel();
     tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap().unwrap();
+}
+
+/// A listener that loses patience soon, with a router of its own.
+async fn impatient(router: Router) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let soon = Duration::from_millis(100);
+    let patience = Patience { head: soon, ping: soon, send: soon };
+    let task = tokio::spawn(serve_with(listener, router, soft.clone(), hard, patience));
+    Server { address, soft, task }
+}
+
+#[tokio::test]
+async fn a_client_that_never_asks_loses_its_place() {
+    let server = impatient(Router::new()).await;
+    // Nothing at all, a part of the preface of HTTP/2, all of it, and half a head.
+    for said in ["", "PRI * HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\nx: "]
+    {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(said.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // Whether the end comes as a close or a reset does not matter.
+        let ended = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{said:?} keeps its place");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_reader_that_stops_reading_loses_its_place() {
+    let (alive, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
+    let endless = move || {
+        let chunks = futures_util::stream::repeat(alive.clone())
+            .map(|_alive| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 16_384])));
+        async move { Body::from_stream(chunks) }
+    };
+    let server = impatient(Router::new().route("/", axum::routing::get(endless))).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    read_to(&mut socket, "200 OK").await;
+    // The router's own handle goes with the listener, the answer's with the connection.
+    server.soft.cancel();
+    let ended = tokio::time::timeout(DEADLINE, server.task).await;
+    ended.expect("the connection goes on for ever").unwrap().unwrap();
+    assert!(tokio::time::timeout(DEADLINE, dropped.recv()).await.unwrap().is_none());
 }

@@ -5,8 +5,8 @@ use crate::{
     event::Version,
     settings::SubscriptionSettings,
     store::{
-        Attempt, DeadReason, LastAnswer, NewDeadLetter, NewSubscription, Origin, Settlement,
-        StartFrom,
+        Attempt, DeadReason, Exception, ExceptionKind, LastAnswer, NewDeadLetter, NewSubscription,
+        Origin, Settlement, StartFrom,
     },
 };
 
@@ -258,4 +258,42 @@ async fn attempts_carry_names() {
     assert_eq!(trace["attempts"].as_array().unwrap().len(), 2);
     let shown = relay.get("/v1/subscriptions/billing").await.ok().json();
     assert_eq!(shown["last_answers"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_full_position_says_so() {
+    let relay = Relay::new().await;
+    relay.fill(1..=2).await;
+    let mut body = billing();
+    body["max_exceptions"] = json!(2);
+    relay.post(PATH, body).await.ok();
+    let position =
+        relay.store.subscription(&"billing".parse().unwrap()).await.unwrap().positions.remove(0);
+    for (version, full) in [(1, false), (2, true)] {
+        let exception = Exception {
+            version: Version(version),
+            kind: ExceptionKind::Retry,
+            attempts: 1,
+            tries: 1,
+            due: NOW,
+            first: NOW,
+            successes: 0,
+            stands_out: false,
+            last: LastAnswer::default(),
+            event: None,
+        };
+        let settlement = Settlement {
+            position: position.id,
+            fence: position.fence,
+            reach: Version(version),
+            put: vec![exception],
+            now: NOW,
+            ..Settlement::default()
+        };
+        relay.store.settle(vec![settlement]).await.remove(0).unwrap();
+        let shown = relay.get("/v1/subscriptions/billing").await.ok().json();
+        assert_eq!(shown["positions"][0]["exceptions"], version);
+        assert_eq!(shown["positions"][0]["exceptions_full"], full);
+        assert_eq!(shown["exceptions_full"], full);
+    }
 }

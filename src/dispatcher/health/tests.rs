@@ -227,9 +227,27 @@ fn a_hold_outlives_the_process() {
     attempt(&mut health, 9, 5, ENDPOINT);
     let text = serde_json::to_string(&health).unwrap();
     assert!(text.contains(r#""state":"holding""#), "{text}");
-    let loaded = Health::load(Some(&text));
+    let loaded = Health::load(Some(&text), at(7));
     assert_eq!(loaded.next_trial(), Some(at(15)));
-    assert!(!Health::load(Some("nonsense")).is_holding());
+    assert!(!Health::load(Some("nonsense"), at(7)).is_holding());
+}
+
+#[test]
+fn time_when_the_relay_was_down_does_not_count_against_the_endpoint() {
+    const DAY: u64 = 86_400;
+    let policy = HoldPolicy::default();
+    let mut health = held();
+    attempt(&mut health, 9, 2 * DAY, ENDPOINT);
+    let text = serde_json::to_string(&health).unwrap();
+    // Six days later.
+    let mut health = Health::load(Some(&text), at(8 * DAY));
+    attempt(&mut health, 9, 8 * DAY, ENDPOINT);
+    assert!(!health.is_given_up(&policy, at(8 * DAY)));
+    attempt(&mut health, 9, 9 * DAY, ENDPOINT);
+    assert!(!health.is_given_up(&policy, at(11 * DAY - 1)));
+    assert!(health.is_given_up(&policy, at(11 * DAY)), "two days and three");
+    assert!(attempt(&mut health, 9, 11 * DAY, None), "to be saved");
+    assert_eq!(health.stood_still(), Duration::from_secs(11 * DAY));
 }
 
 proptest! {

@@ -195,3 +195,40 @@ async fn every_attempt_leaves_a_record() {
     );
     assert_eq!(records[0].answer, b"so");
 }
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn full_exceptions_stop_new_events_and_are_told_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let logging = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(logging);
+    let mut small = settings();
+    small.max_exceptions = 2;
+    let mut rig = Rig::new(small).await;
+    rig.publish(10).await;
+    rig.answer(|_| status(500));
+    rig.start();
+    rig.judged(2).await;
+    rig.turn(10);
+    rig.judged(4).await;
+    rig.saved(|saved| saved.positions[0].exceptions == 2).await;
+    rig.stop().await;
+    assert!(rig.pushes().iter().all(|push| push.version <= 2), "{:?}", rig.pushes());
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("exceptions_full").count(), 1, "{text}");
+}
