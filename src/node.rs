@@ -1,6 +1,11 @@
 //! One process of Milkrun: opens store, clock and network, starts the roles, stops them twice.
 
-use std::{collections::HashSet, io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use probes::http::HttpProbe;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -11,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
     dispatcher::{self, Dispatcher},
-    event::Name,
+    event::{Name, Topic},
     janitor::Janitor,
     outbound::Guard,
     prober::{self, Prober, Schedule, SourceSetup},
@@ -89,6 +94,7 @@ pub struct Node {
     clock: Clock,
     config: Config,
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
+    file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     soft: CancellationToken,
     hard: CancellationToken,
     roles: JoinSet<bool>,
@@ -119,6 +125,7 @@ impl Node {
         let mut node = Self {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             sources: watch::Sender::new(sources),
+            file_topics: watch::Sender::new(topics(&config)),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             roles: JoinSet::new(),
@@ -172,6 +179,7 @@ impl Node {
         let sources = setups(&config)?;
         apply(&*self.store, &config, &self.clock).await?;
         self.sources.send_replace(sources);
+        self.file_topics.send_replace(topics(&config));
         self.config = config;
         Ok(())
     }
@@ -244,7 +252,8 @@ impl Node {
             access,
             self.soft.clone(),
             api::Limits { waiting_max: self.config.limits.streams_max, ..api::Limits::default() },
-        );
+        )
+        .with_file_topics(self.file_topics.subscribe());
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(async move {
             if let Err(error) = api::serve(listener, api::router(state), soft, hard).await {
@@ -270,6 +279,10 @@ fn check_addresses(config: &Config, guard: &Guard) -> Result<(), NodeError> {
         })?;
     }
     Ok(())
+}
+
+fn topics(config: &Config) -> Arc<BTreeSet<Topic>> {
+    Arc::new(config.topics.iter().map(|(topic, _)| topic.clone()).collect())
 }
 
 fn setups(config: &Config) -> Result<Arc<Vec<SourceSetup>>, NodeError> {
