@@ -93,6 +93,7 @@ pub struct Node {
     store: Arc<dyn Store>,
     clock: Clock,
     config: Config,
+    metrics: Arc<Metrics>,
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     soft: CancellationToken,
@@ -119,6 +120,8 @@ impl Node {
         };
         let store = store::open(&config.store, &options).await?;
         apply(&*store, &config, &clock).await?;
+        let metrics = Metrics::new();
+        start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
@@ -129,11 +132,11 @@ impl Node {
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             roles: JoinSet::new(),
+            metrics: metrics.clone(),
             store,
             clock,
             config,
         };
-        let metrics = Metrics::new();
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone());
         }
@@ -178,6 +181,7 @@ impl Node {
         check_addresses(&config, &Guard::new(config.outbound.allow.clone()))?;
         let sources = setups(&config)?;
         apply(&*self.store, &config, &self.clock).await?;
+        start_counters(&*self.store, &config, &self.metrics).await?;
         self.sources.send_replace(sources);
         self.file_topics.send_replace(topics(&config));
         self.config = config;
@@ -322,6 +326,21 @@ async fn apply(store: &dyn Store, config: &Config, clock: &Clock) -> Result<(), 
         store.put_subscription(subscription, now).await?;
     }
     remove_the_rest(store, config, clock).await
+}
+
+/// Starts the counters of what is known at zero, for a rate is taken from the first value on.
+async fn start_counters(
+    store: &dyn Store,
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
+    for topic in store.topics().await? {
+        metrics.know_topic(&topic.topic);
+    }
+    for source in &config.sources {
+        metrics.know_source(&source.name);
+    }
+    Ok(())
 }
 
 /// A stored cursor is good for one kind, URL and cursor rule.

@@ -256,6 +256,7 @@ pub async fn put(
         Err(error) => return Err(error.into()),
     };
     let state = api.store.put_topic(&topic, &settings, api.clock.now()).await?;
+    api.metrics.know_topic(&topic);
     Ok((status, Json(view(&api, &state).await?)).into_response())
 }
 
@@ -272,6 +273,7 @@ pub async fn remove(
     refuse_reserved(&topic)?;
     refuse_of_file(&api, &topic)?;
     api.store.delete_topic(&topic).await?;
+    api.metrics.forget_topic(&topic);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -35,3 +35,20 @@ async fn a_limit_of_nothing_is_refused_by_name() {
     let body = json!({"retention": {"age": null, "count": null, "owed": "0s"}});
     relay.with_json(Method::PUT, "/v1/topics/new", &body).await.ok();
 }
+
+#[tokio::test]
+async fn counters_of_a_topic_come_and_go_with_it() {
+    let relay = Relay::new().await;
+    let path = "/v1/topics/billing";
+    let counted = "milkrun_events_appended_total{topic=\"billing\"} 0\n";
+    let duplicates = "milkrun_events_duplicate_total{topic=\"billing\"} 0\n";
+    relay.with_json(Method::PUT, path, &json!({})).await.ok();
+    let shown = relay.get("/metrics").await.ok();
+    assert!(
+        shown.text().contains(counted) && shown.text().contains(duplicates),
+        "{}",
+        shown.text()
+    );
+    relay.send(request(Method::DELETE, path).body(Body::empty()).unwrap()).await.ok();
+    assert!(!relay.get("/metrics").await.ok().text().contains("billing"));
+}
