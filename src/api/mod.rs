@@ -41,6 +41,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod unstuck;
 
 /// Says whether a webhook's address may be pushed to, and if not, why.
 pub type VetUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;

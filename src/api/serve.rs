@@ -15,6 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::unstuck::Unstuck;
+
 /// Connections at once: those that wait and as many again.
 const CONNECTIONS_MAX: usize = 20_000;
 /// How long a client may take over the head of a request, and be idle between two.
@@ -46,7 +48,10 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => connect(stream, place, router.clone(), &graceful, hard.clone()),
+            Ok((stream, place)) => {
+                let stream = Unstuck::new(stream, soft.clone());
+                connect(stream, place, router.clone(), &graceful, hard.clone());
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -68,18 +73,18 @@ async fn accept(
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    // Small answers go out at once; where the system refuses, they are late, not lost.
+    let _ = stream.set_nodelay(true);
     Ok((stream, place))
 }
 
 fn connect(
-    stream: TcpStream,
+    stream: Unstuck<TcpStream>,
     place: OwnedSemaphorePermit,
     router: Router,
     graceful: &GracefulShutdown,
     hard: CancellationToken,
 ) {
-    // Small answers go out at once; where the system refuses, they are late, not lost.
-    let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let answer = router.clone().oneshot(request.map(axum::body::Body::new));
         async move { answer.await.map_err(|never: Infallible| never) }
