@@ -75,3 +75,35 @@ impl Janitor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        event::Topic,
+        settings::TopicSettings,
+        store::{self, Options},
+    };
+
+    #[tokio::test]
+    async fn caps_are_looked_at_with_every_trim_and_told_of_once_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
+        let store = store::open(&url, &Options::default()).await.unwrap();
+        let topic: Topic = "orders".parse().unwrap();
+        let settings = TopicSettings { max_bytes: Some(1), ..TopicSettings::default() };
+        let clock = ManualClock::new(Micros(1_769_860_800_000_000));
+        store.put_topic(&topic, &settings, clock.now()).await.unwrap();
+        let mut janitor = Janitor::new(store, Clock::Manual(clock.clone()));
+        let mut told = Vec::new();
+        for _ in 0..25 {
+            while janitor.step().await.unwrap() {}
+            told.extend(janitor.warned);
+            clock.advance(IDLE);
+        }
+        told.dedup();
+        let apart: Vec<u64> = told.windows(2).map(|two| two[1].since(two[0]).as_secs()).collect();
+        assert_eq!(apart, [60, 60]);
+    }
+}
