@@ -1,11 +1,6 @@
 //! One process of Milkrun: opens store, clock and network, starts the roles, stops them twice.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    io,
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use probes::http::HttpProbe;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -16,16 +11,21 @@ use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
     dispatcher::{self, Dispatcher},
-    event::{Name, Topic},
+    event::Topic,
     janitor::Janitor,
     outbound::Guard,
     prober::{self, Prober, Schedule, SourceSetup},
-    store::{
-        self, NewSource, Origin, SourceStatus, Steer, Store, StoreError, SubscriptionStatus,
-        SubscriptionSteer,
-    },
+    store::{self, Store, StoreError},
     telemetry::Metrics,
 };
+
+use self::apply::apply;
+pub use self::{apply::check, error::NodeError};
+
+mod apply;
+mod error;
+#[cfg(test)]
+mod tests;
 
 /// What a process does. Roles know nothing of each other and meet only in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -43,42 +43,6 @@ pub enum Role {
 impl Role {
     /// All of them: what one process does by default.
     pub const ALL: [Self; 4] = [Self::Probe, Self::Dispatch, Self::Api, Self::Janitor];
-}
-
-/// Why a node did not start, or did not take a changed file.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The configuration cannot be used.
-    #[error("{0}")]
-    Config(String),
-    /// The API's address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// As configured.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The outbound network cannot be set up.
-    #[error("the outbound network cannot be set up")]
-    Network(#[from] reqwest::Error),
-    /// The store refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl NodeError {
-    /// The exit code of a process that ends of it: 78 for what another configuration (or another
-    /// file) would mend, else 1.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_)
-            | Self::Listen { .. }
-            | Self::Store(StoreError::Refused(_) | StoreError::Conflict(_)) => 78,
-            Self::Network(_) | Self::Store(_) => 1,
-        }
-    }
 }
 
 /// How a node ended.
@@ -186,6 +150,16 @@ impl Node {
         self.file_topics.send_replace(topics(&config));
         self.config = config;
         Ok(())
+    }
+
+    /// Ends when a role ends although nobody stopped it, which is told in the log. Safe to drop.
+    pub async fn failed(&mut self) {
+        match self.roles.join_next().await {
+            Some(Ok(_)) => tracing::error!("a role ended although nobody stopped it"),
+            Some(Err(error)) => tracing::error!(%error, "a role broke down"),
+            // A node without roles only looks after its store.
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops starting work, waits for what is under way until `hard`, saves, closes.
@@ -301,6 +275,7 @@ fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
         name: source.name.clone(),
         topic: source.topic.clone(),
         contract: source.http.contract(),
+        config_hash: apply::config_hash(source),
         probe: Arc::new(probe),
         schedule: Schedule {
             interval: source.interval,
@@ -309,23 +284,6 @@ fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
         },
         walk_resume: source.walk_resume,
     })
-}
-
-/// Brings the store to what the file says. What would be refused is found before anything is
-/// changed.
-async fn apply(store: &dyn Store, config: &Config, clock: &Clock) -> Result<(), NodeError> {
-    check_contracts(store, config).await?;
-    let now = clock.now();
-    for (topic, settings) in &config.topics {
-        store.put_topic(topic, settings, now).await?;
-    }
-    for source in &config.sources {
-        store.put_source(&new_source(source), now).await?;
-    }
-    for subscription in &config.subscriptions {
-        store.put_subscription(subscription, now).await?;
-    }
-    remove_the_rest(store, config, clock).await
 }
 
 /// Starts the counters of what is known at zero, for a rate is taken from the first value on.
@@ -339,61 +297,6 @@ async fn start_counters(
     }
     for source in &config.sources {
         metrics.know_source(&source.name);
-    }
-    Ok(())
-}
-
-/// A stored cursor is good for one kind, URL and cursor rule.
-///
-/// # Errors
-/// Names the first source whose cursor was stored for another.
-pub async fn check_contracts(store: &dyn Store, config: &Config) -> Result<(), NodeError> {
-    for source in &config.sources {
-        match store.source(&source.name).await {
-            Ok(known) if !known.accepts(&source.http.contract()) => {
-                return Err(NodeError::Config(format!(
-                    "source `{}` has a cursor that was stored for another kind, URL or cursor \
-                     rule; set one first (`milkrun sources cursor {}`)",
-                    source.name, source.name
-                )));
-            }
-            Ok(_) | Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn new_source(source: &SourceConfig) -> NewSource {
-    NewSource {
-        name: source.name.clone(),
-        topic: source.topic.clone(),
-        contract: source.http.contract(),
-        config_hash: source.http.fingerprint(),
-    }
-}
-
-/// What left the file is kept as `removed` and finds its place again under its name.
-async fn remove_the_rest(
-    store: &dyn Store,
-    config: &Config,
-    clock: &Clock,
-) -> Result<(), NodeError> {
-    let named: HashSet<&Name> = config.sources.iter().map(|source| &source.name).collect();
-    for source in store.sources().await? {
-        if source.status != SourceStatus::Removed && !named.contains(&source.name) {
-            store.steer_source(&source.name, Steer::Remove, clock.now()).await?;
-        }
-    }
-    let named: HashSet<&Name> = config.subscriptions.iter().map(|one| &one.name).collect();
-    for known in store.subscriptions(0).await? {
-        let gone = known.origin == Origin::File
-            && known.status != SubscriptionStatus::Removed
-            && !named.contains(&known.name);
-        if gone {
-            let remove = SubscriptionSteer::Remove;
-            store.steer_subscription(&known.name, remove, clock.now()).await?;
-        }
     }
     Ok(())
 }

@@ -40,6 +40,8 @@ pub struct SourceSetup {
     pub topic: Topic,
     /// What a stored cursor must have been made for.
     pub contract: String,
+    /// As in the store; another there means that this setup is out of date.
+    pub config_hash: String,
     /// The producer.
     pub probe: Arc<dyn Probe>,
     /// How often.
@@ -62,6 +64,9 @@ impl Default for Limits {
         Self { walks: 64, walk_bytes_max: 256 << 20 }
     }
 }
+
+/// How long a worker that broke down is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Probes sources.
 pub struct Prober {
@@ -118,8 +123,32 @@ impl Prober {
         }
     }
 
+    /// Works on one source until it is told to stop, again after breaking down.
+    async fn keep_tending(
+        self: Arc<Self>,
+        setup: SourceSetup,
+        soft: CancellationToken,
+        hard: CancellationToken,
+    ) {
+        loop {
+            let work = self.clone().tend(setup.clone(), soft.clone(), hard.clone());
+            let Err(error) = tokio::spawn(work).await else { return };
+            tracing::error!(%error, source = %setup.name, "a worker broke down");
+            tokio::select! {
+                () = soft.cancelled() => return,
+                () = hard.cancelled() => return,
+                () = self.clock.pause(PAUSE) => {}
+            }
+        }
+    }
+
     /// Works on one source until it is told to stop.
-    async fn tend(&self, setup: SourceSetup, soft: CancellationToken, hard: CancellationToken) {
+    async fn tend(
+        self: Arc<Self>,
+        setup: SourceSetup,
+        soft: CancellationToken,
+        hard: CancellationToken,
+    ) {
         let mut changes = self.store.changes();
         let mut memory = Memory::default();
         while !soft.is_cancelled() {
@@ -155,7 +184,7 @@ struct Worker {
 impl Worker {
     async fn end(self) {
         self.stop.cancel();
-        // A worker that panicked has ended too, and said so.
+        // It waits for its work, and what breaks down there is told there.
         let _ = self.task.await;
     }
 }
@@ -186,7 +215,7 @@ fn renew(
                 () = token.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            prober.tend(setup, token, hard).await;
+            prober.keep_tending(setup, token, hard).await;
         });
         renewed.insert(name, Worker { stop, task });
     }

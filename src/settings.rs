@@ -3,7 +3,7 @@
 //! The file's types (`config`) and the API's request types (`api`) are made into these; these
 //! never hold a reference to a secret, only its value, and their JSON never leaves the relay.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,13 @@ pub struct SubscriptionSettings {
 }
 
 impl SubscriptionSettings {
+    /// What `timeout` may be at most; it is more than zero.
+    pub const TIMEOUT_MAX: Duration = Duration::from_mins(5);
+    /// What `concurrency` may be.
+    pub const CONCURRENCY: RangeInclusive<usize> = 1..=1_024;
+    /// What `max_exceptions` may be.
+    pub const MAX_EXCEPTIONS: RangeInclusive<usize> = 1..=1_000_000;
+
     /// The defaults, for a push to `url` signed with `secrets`.
     #[must_use]
     pub fn new(url: String, secrets: Vec<String>) -> Self {
@@ -86,6 +93,34 @@ impl SubscriptionSettings {
     }
 }
 
+/// Whether a subscription may ask for this extra header; what is wrong with it.
+///
+/// # Errors
+/// It is none, or HTTP or the relay sets it.
+pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
+    const TAKEN: [&str; 12] = [
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "traceparent",
+        "user-agent",
+    ];
+    let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
+    let text = parsed.as_str();
+    if TAKEN.contains(&text) || text.starts_with("webhook-") || text.starts_with("milkrun-") {
+        return Err("the relay sets this header itself");
+    }
+    http::HeaderValue::try_from(value).map_err(|_| "its value cannot be sent in a header")?;
+    Ok(())
+}
+
 /// When a failed event is tried again, and when it is given up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
@@ -98,6 +133,11 @@ pub struct RetryPolicy {
     pub max_age: Option<Duration>,
     /// Statuses after which an event dies at once.
     pub never_retry: Vec<u16>,
+}
+
+impl RetryPolicy {
+    /// What `max_attempts` may be.
+    pub const MAX_ATTEMPTS: RangeInclusive<u32> = 1..=1_000;
 }
 
 /// The delays between the attempts on one event.

@@ -60,11 +60,12 @@ CREATE TABLE sources (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     name        TEXT NOT NULL UNIQUE,
     topic       INTEGER NOT NULL,
-    status      TEXT NOT NULL,
+    status      TEXT NOT NULL,           -- outlives a removal
     fence       INTEGER NOT NULL DEFAULT 1,
-    contract    TEXT NOT NULL,
+    contract    TEXT NOT NULL,           -- of the configuration
     config_hash TEXT NOT NULL,
     cursor      TEXT,
+    cursor_contract TEXT NOT NULL DEFAULT '',  -- what the cursor is good for; empty: set by hand
     mark        TEXT,
     mark_at     INTEGER NOT NULL DEFAULT 0,
     walks       INTEGER NOT NULL DEFAULT 0,
@@ -97,7 +98,7 @@ CREATE TABLE subscriptions (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,  -- of a deleted one: name#id
     origin     TEXT NOT NULL,
-    status     TEXT NOT NULL,
+    status     TEXT NOT NULL,         -- outlives a removal
     reason     TEXT,
     settings   TEXT NOT NULL,
     health     TEXT,
@@ -128,6 +129,7 @@ CREATE TABLE exceptions (
     due        INTEGER NOT NULL,
     first      INTEGER NOT NULL,
     successes  INTEGER NOT NULL,
+    stands_out INTEGER NOT NULL DEFAULT 0,
     status     INTEGER,
     error      TEXT,
     -- The event itself, when it was redriven after the log had let go of it.
@@ -160,3 +162,6 @@ CREATE TABLE dead_letters (
 ) STRICT;
 CREATE INDEX dead_letters_by_subscription ON dead_letters (subscription, id);
 CREATE INDEX dead_letters_by_version ON dead_letters (topic, version);
+CREATE INDEX dead_letters_by_age ON dead_letters (at);
+-- A settlement that is repeated makes no second letter.
+CREATE UNIQUE INDEX dead_letters_once ON dead_letters (position, version) WHERE reason <> 'expired';

@@ -5,7 +5,7 @@ use std::path::Path;
 use http::{Method, Request};
 use tower::ServiceExt as _;
 
-use super::{Failure, environment, failure::chain, output::print, probe};
+use super::{Failure, environment, failure::chain, offline, output::print, probe};
 use crate::{
     api,
     config::{self, Config},
@@ -37,23 +37,21 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     if args.online { online(&config).await } else { Ok(()) }
 }
 
-/// Whether the cursors that are stored are good for the sources of the file. A store that is held
-/// by a running relay is left alone: the relay checks them when it applies the file.
+/// Whether the file goes with what is stored. A store that is held by a running relay is left
+/// alone: the relay looks for itself when it applies the file.
 async fn stored(config: &Config) -> Result<(), Failure> {
-    let path = config.store.trim_start_matches("sqlite:");
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if !Path::new(path).exists() {
+    if !offline::exists(&config.store) {
         return Ok(());
     }
     let store = match store::open(&config.store, &store::Options::default()).await {
         Ok(store) => store,
         Err(StoreError::Refused(why)) => {
-            tracing::warn!("stored cursors are not checked: {why}");
+            tracing::warn!("what is stored is not looked at: {why}");
             return Ok(());
         }
         Err(error) => return Err(Failure::new(format!("{}: {}", config.store, chain(&error)))),
     };
-    let checked = node::check_contracts(&*store, config).await;
+    let checked = node::check(&*store, config).await;
     store.close().await;
     Ok(checked?)
 }

@@ -18,6 +18,7 @@ mod demo;
 mod events;
 mod failure;
 mod healthcheck;
+mod offline;
 mod output;
 mod probe;
 mod run;

@@ -65,15 +65,22 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     if let Some(address) = node.address() {
         print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))?;
     }
-    loop {
+    let failed = loop {
         tokio::select! {
-            () = signals.stop() => break,
+            () = signals.stop() => break false,
+            () = node.failed() => break true,
             _ = hangup.recv() => reload(&mut node, file).await,
         }
-    }
+    };
     tracing::info!("stopping: finishing what is under way; a second signal drops it");
     let stopped = stop(node, args.drain.0, signals.stop()).await;
-    Ok(if stopped.work_under_way { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else if stopped.work_under_way {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Every delivery, stream and reader is an open file: takes as many as the system grants.

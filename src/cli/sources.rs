@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Failure, Options};
+use super::{
+    Failure, Options,
+    client::{Client, ClientError},
+    failure::chain,
+    offline,
+};
+use crate::{clock::Clock, event::Name, store::Steer};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,7 +28,8 @@ enum Action {
     Pause { name: String },
     /// Ask it again.
     Resume { name: String },
-    /// Start the next walk elsewhere.
+    /// Start the next walk elsewhere. Without a running relay the store file itself is opened: a
+    /// source whose URL or cursor rule changed keeps the relay from starting until this is done.
     Cursor {
         name: String,
         /// A cursor as `show` has it (JSON).
@@ -72,7 +79,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                     Failure::usage(format!("the cursor is no JSON ({error}): give one as `sources show {name} -o json` has it"))
                 })?,
             };
-            output.one(&post(&name, "cursor", json!({ "cursor": cursor })).await?)?;
+            output.one(&set_cursor(&client, options, &name, &cursor).await?)?;
         }
         Action::Rejected { name, limit } => output.list(
             &client
@@ -83,4 +90,30 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         )?,
     }
     Ok(())
+}
+
+/// Asks the running relay, or opens the store file when there is none.
+async fn set_cursor(
+    client: &Client,
+    options: &Options,
+    name: &str,
+    cursor: &Value,
+) -> Result<Value, Failure> {
+    match client.post(&["v1", "sources", name, "cursor"], json!({ "cursor": cursor })).await {
+        Err(ClientError::Unreachable { .. }) if options.server.is_none() => {}
+        answer => return Ok(answer?),
+    }
+    let name: Name = name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+    let store = offline::open(options).await?;
+    let steer = Steer::Cursor((!cursor.is_null()).then(|| cursor.to_string()));
+    let state = store.steer_source(&name, steer, Clock::System.now()).await;
+    store.close().await;
+    let state = state.map_err(|error| Failure::new(chain(&error)))?;
+    Ok(json!({
+        "name": state.name,
+        "topic": state.topic,
+        "status": state.status,
+        "cursor": cursor,
+        "next_poll": state.next_poll.to_string(),
+    }))
 }

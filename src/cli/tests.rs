@@ -231,7 +231,7 @@ async fn producer_and_file(directory: &std::path::Path) -> (MockServer, std::pat
     let file = directory.join("m.yaml");
     let (uri, store) = (server.uri(), directory.join("m.db"));
     let text = format!(
-        "store: \"sqlite:{}\"\noutbound: {{ allow: [127.0.0.1] }}\n\
+        "store: \"sqlite:{}\"\nlisten: 127.0.0.1:1\noutbound: {{ allow: [127.0.0.1] }}\n\
          sources: [{{ name: shop, topic: t, http: {{ url: \"{uri}/list\", id: id }} }}]\n\
          subscriptions: [{{ name: b, topic: t, webhook: {{ url: \"{uri}/hooks\" }} }}]\n",
         store.display()
@@ -271,6 +271,8 @@ async fn check_online_asks_everybody_and_pushes_nothing() {
     let methods: Vec<String> =
         server.received_requests().await.unwrap().iter().map(|r| r.method.to_string()).collect();
     assert_eq!(methods, ["GET", "HEAD"]);
+    // A check makes no store.
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 /// A cursor that was stored for another URL is told before it does harm.
@@ -286,11 +288,19 @@ async fn check_finds_a_cursor_of_another_contract() {
     };
     start_and_stop().await;
     let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
-    let steer = crate::store::Steer::Cursor(Some("{}".into()));
-    store.steer_source(&config.sources[0].name, steer, clock.now()).await.unwrap();
+    let source = store.source(&config.sources[0].name).await.unwrap();
+    let progress = crate::store::SourceProgress {
+        source: source.id,
+        fence: source.fence,
+        cursor: Some("{}".into()),
+        ..Default::default()
+    };
+    let (topic, now) = (source.topic, clock.now());
+    let append = crate::store::Append { topic, events: Vec::new(), progress: Some(progress), now };
+    store.append(append).await.unwrap();
     store.close().await;
     drop(store);
-    // A cursor that was set by hand belongs to the contract of the next start.
+    // The cursor of a walk belongs to the contract it was made for.
     start_and_stop().await;
     on_file(&file, "check").await.unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
@@ -299,4 +309,46 @@ async fn check_finds_a_cursor_of_another_contract() {
     let failure = on_file(&file, "check").await.unwrap_err();
     assert_eq!(failure.code, 78);
     assert!(failure.message.contains("source `shop` has a cursor"), "{failure}");
+    // The relay does not start on it either, so the way out works without one.
+    on_file(&file, "sources cursor shop --reset").await.unwrap();
+    on_file(&file, "check").await.unwrap();
+}
+
+/// A restored copy is announced before a relay serves it.
+#[tokio::test]
+async fn an_epoch_is_begun_without_a_relay() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_server, file) = producer_and_file(directory.path()).await;
+    let failure = on_file(&file, "topics new-epoch --all").await.unwrap_err();
+    assert!(failure.message.contains("there is no such file"), "{failure}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    let config = crate::config::load(&file, |_| None).unwrap();
+    let clock = crate::clock::Clock::System;
+    let node = crate::node::Node::start(config.clone(), &[], clock).await.unwrap();
+    node.stop(tokio_util::sync::CancellationToken::new()).await;
+    on_file(&file, "topics new-epoch --all --reason restored").await.unwrap();
+    let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
+    let topic = store.topic(&"t".parse().unwrap()).await.unwrap();
+    assert_eq!(topic.epochs.last().unwrap().reason, "restored");
+    store.close().await;
+}
+
+/// More topics than one answer holds.
+#[tokio::test]
+async fn all_topics_are_found_page_by_page() {
+    let server = MockServer::start().await;
+    let page = |names: std::ops::Range<u32>| {
+        let topics: Vec<_> = names.map(|n| json!({ "topic": format!("t{n:04}") })).collect();
+        ResponseTemplate::new(200).set_body_json(json!({ "topics": topics }))
+    };
+    let list = || Mock::given(method("GET")).and(path("/v1/topics"));
+    list().and(query_param("after", "t0999")).respond_with(page(1_000..1_002)).mount(&server).await;
+    list().respond_with(page(0..1_000)).with_priority(9).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .expect(1_002)
+        .mount(&server)
+        .await;
+    milkrun(&server, "topics new-epoch --all").await.unwrap();
+    server.verify().await;
 }

@@ -5,9 +5,14 @@ use serde_json::{Value, json};
 use super::{
     Failure, Options,
     client::{Client, ClientError},
-    environment,
+    failure::chain,
+    offline,
 };
-use crate::{clock::Clock, event::Topic, store};
+use crate::{
+    clock::Clock,
+    event::Topic,
+    store::{Store, StoreError},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -88,12 +93,9 @@ async fn online(
     topic: Option<&Topic>,
     reason: &str,
 ) -> Result<Vec<Value>, ClientError> {
-    let names: Vec<String> = if let Some(topic) = topic {
-        vec![topic.to_string()]
-    } else {
-        let answer = client.get(&["v1", "topics"], &[("limit", "1000".into())]).await?;
-        let all = answer["topics"].as_array().into_iter().flatten();
-        all.filter_map(|topic| topic["topic"].as_str().map(ToOwned::to_owned)).collect()
+    let names = match topic {
+        Some(topic) => vec![topic.to_string()],
+        None => names(client).await?,
     };
     let mut begun = Vec::new();
     for name in names {
@@ -105,35 +107,51 @@ async fn online(
     Ok(begun)
 }
 
+/// The names of all topics, page after page.
+async fn names(client: &Client) -> Result<Vec<String>, ClientError> {
+    const PAGE: usize = 1_000;
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let mut query = vec![("limit", PAGE.to_string())];
+        query.extend(names.last().map(|last| ("after", last.clone())));
+        let answer = client.get(&["v1", "topics"], &query).await?;
+        let page = answer["topics"].as_array().into_iter().flatten();
+        let before = names.len();
+        names.extend(page.filter_map(|topic| topic["topic"].as_str().map(ToOwned::to_owned)));
+        if names.len() - before < PAGE {
+            return Ok(names);
+        }
+    }
+}
+
 /// Opens the store file, which nobody else may hold.
 async fn offline(
     options: &Options,
     topic: Option<&Topic>,
     reason: &str,
 ) -> Result<Vec<Value>, Failure> {
-    let config = crate::config::load(&options.config, environment)?;
-    let failed = |error: store::StoreError| Failure {
-        message: format!("{}: {}", config.store, super::failure::chain(&error)),
-        code: 78,
+    let store = offline::open(options).await?;
+    let begun = begin(&*store, topic, reason).await;
+    store.close().await;
+    begun.map_err(|error| Failure::new(chain(&error)))
+}
+
+async fn begin(
+    store: &dyn Store,
+    topic: Option<&Topic>,
+    reason: &str,
+) -> Result<Vec<Value>, StoreError> {
+    let names = match topic {
+        Some(topic) => vec![topic.clone()],
+        None => store.topics().await?.iter().map(|state| state.topic.clone()).collect(),
     };
-    let store = store::open(&config.store, &store::Options::default()).await.map_err(failed)?;
     let mut begun = Vec::new();
-    let names = if let Some(topic) = topic {
-        vec![topic.clone()]
-    } else {
-        let all = store.topics().await.map_err(failed)?;
-        all.iter().map(|state| state.topic.clone()).collect()
-    };
     for name in names {
-        let cursor = store
-            .new_epoch(&name, reason, Clock::System.now())
-            .await
-            .map_err(|error| Failure::new(super::failure::chain(&error)))?;
-        let (epoch, head) = (cursor.epoch.to_string(), cursor.version.0);
-        let state = store.topic(&name).await.map_err(failed)?;
-        let first = state.epochs.last().map_or(head, |epoch| epoch.first.0);
+        let cursor = store.new_epoch(&name, reason, Clock::System.now()).await?;
+        let state = store.topic(&name).await?;
+        let first = state.epochs.last().map_or(cursor.version, |epoch| epoch.first);
+        let epoch = cursor.epoch.to_string();
         begun.push(json!({ "topic": name, "epoch": epoch, "first": first, "head": state.head }));
     }
-    store.close().await;
     Ok(begun)
 }

@@ -112,8 +112,8 @@ impl RetryFile {
                 found.push("`exponential.initial`: expected more than zero and at most `max`");
             }
         }
-        if self.max_attempts == Some(0) {
-            found.push("`max_attempts`: expected at least 1");
+        if self.max_attempts.is_some_and(|most| !RetryPolicy::MAX_ATTEMPTS.contains(&most)) {
+            found.push("`max_attempts`: expected 1 to 1000");
         }
         if self.never_retry.iter().any(|status| !(300..=599).contains(status)) {
             found.push("`never_retry`: expected statuses from 300 to 599");

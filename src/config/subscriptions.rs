@@ -15,7 +15,7 @@ use super::{
 use crate::{
     event::{Topic, Version},
     outbound::Guard,
-    settings::SubscriptionSettings,
+    settings::{SubscriptionSettings, check_header},
     store::{NewSubscription, Origin, StartFrom},
 };
 
@@ -127,12 +127,14 @@ impl SubscriptionFile {
         if let Some(hold) = &self.hold {
             settings.hold = hold.value.policy(hold.referenced, problems);
         }
-        if !(1..=1_024).contains(&self.concurrency.value) {
-            problems.add(self.concurrency.referenced, "`concurrency`: expected 1 to 1024");
-        }
-        if !(1..=10_000_000).contains(&self.max_exceptions.value) {
-            problems
-                .add(self.max_exceptions.referenced, "`max_exceptions`: expected 1 to 10000000");
+        for (field, number, bounds) in [
+            ("concurrency", &self.concurrency, SubscriptionSettings::CONCURRENCY),
+            ("max_exceptions", &self.max_exceptions, SubscriptionSettings::MAX_EXCEPTIONS),
+        ] {
+            if !bounds.contains(&number.value) {
+                let (least, most) = bounds.into_inner();
+                problems.add(number.referenced, format!("`{field}`: expected {least} to {most}"));
+            }
         }
         settings.concurrency = self.concurrency.value;
         settings.max_exceptions = self.max_exceptions.value;
@@ -207,13 +209,15 @@ impl WebhookFile {
         }
         let mut settings = SubscriptionSettings::new(self.url.value.clone(), secrets);
         settings.timeout = self.timeout.value.0;
-        if settings.timeout.is_zero() {
-            problems.add(self.timeout.referenced, "`timeout`: expected more than zero");
+        if settings.timeout.is_zero() || settings.timeout > SubscriptionSettings::TIMEOUT_MAX {
+            let most = Period(SubscriptionSettings::TIMEOUT_MAX);
+            let expected = format!("`timeout`: expected more than zero and at most {most}");
+            problems.add(self.timeout.referenced, expected);
         }
         for (name, value) in &self.headers.0 {
             let (text, _) = resolve_value(value, env, problems);
             let field = &name.value;
-            if let Err(problem) = header(field, &text) {
+            if let Err(problem) = check_header(field, &text) {
                 problems.add(name.referenced, format!("`headers.{field}`: {problem}"));
             }
             settings.headers.push((field.clone(), text));
@@ -228,23 +232,4 @@ impl WebhookFile {
             problems.add(self.url.referenced, format!("`webhook.url`: {problem}"));
         }
     }
-}
-
-/// Whether a subscription may send this header itself.
-fn header(name: &str, value: &str) -> Result<(), &'static str> {
-    let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
-    let text = parsed.as_str();
-    let taken = [
-        "host",
-        "content-length",
-        "content-type",
-        "connection",
-        "transfer-encoding",
-        "traceparent",
-    ];
-    if taken.contains(&text) || text.starts_with("webhook-") || text.starts_with("milkrun-") {
-        return Err("the relay sets this header itself");
-    }
-    http::HeaderValue::try_from(value).map_err(|_| "its value cannot be sent in a header")?;
-    Ok(())
 }

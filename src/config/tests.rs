@@ -117,6 +117,10 @@ fn what_is_wrong_is_told() {
         (subscription("    filter: { exact: {} }\n"), "unknown key `filter`"),
         (subscription("    topics: [u]\n"), "one of `topic` and `topics`"),
         (subscription("    concurrency: 0\n"), "`concurrency`: expected 1 to 1024"),
+        (subscription("    max_exceptions: 1000001\n"), "`max_exceptions`: expected 1 to 1000000"),
+        (subscription("    retry: { max_attempts: 1001 }\n"), "`max_attempts`: expected 1 to 1000"),
+        (webhook("timeout: 6m"), "`timeout`: expected more than zero and at most 5m"),
+        (webhook("headers: { user-agent: x }"), "the relay sets this header itself"),
         (
             subscription("    retry: { schedule: [1s], exponential: {} }\n"),
             "one of `schedule` and `exponential`",

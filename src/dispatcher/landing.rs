@@ -62,36 +62,44 @@ pub(super) fn land(
         first: prior.map_or(landing.started, |prior| prior.first),
     };
     let verdict = settle::judge(attempted, outcome, &plan.settings.retry, now, chance);
-    let stands_out = verdict == Verdict::Dead(DeadReason::Refused)
-        || verdict == Verdict::Gone
-        || prior.is_some_and(|prior| stands_out(prior, successes));
+    let stands_out = prior.is_some_and(|prior| stands_out(prior, successes));
+    // What was said of the event alone tells nothing of the endpoint either.
+    let of_the_event = matches!(verdict, Verdict::Dead(DeadReason::Refused) | Verdict::Gone);
     let ended = Ended {
         delivery: (landing.position, version),
         started: landing.started,
         fault,
         retry_after: settle::retry_after(outcome, now),
-        stands_out,
+        stands_out: stands_out || of_the_event,
     };
     let hold = &plan.settings.hold;
     endpoint.change(|health| health.learn(ended, hold, ceiling, now));
     let given_up = fault.is_some() && endpoint.health().is_given_up(hold, now);
-    let settled = settled(landing, attempted, verdict, successes, window);
+    let known = Known { successes, stands_out };
+    let settled = settled(landing, attempted, verdict, known, window);
     window.settle(version, settled);
     Judged { verdict, record: record(landing, plan, verdict), given_up }
 }
 
-/// Whether an event is known to fail by itself: it was answered with a clear failure before, and
-/// others arrived since, or that was its second one while the endpoint was well.
+/// Whether an event is known to fail by itself: it was answered with a clear failure, and others
+/// arrived after that. Once known, that stays.
 fn stands_out(prior: &Exception, successes: u64) -> bool {
     let failed = prior.last.status.and_then(settle::fault_of) == Some(Fault::Event);
-    failed && prior.attempts >= 1 && (successes > prior.successes || prior.attempts >= 2)
+    prior.stands_out || (failed && successes > prior.successes)
+}
+
+/// What an exception remembers of its endpoint.
+#[derive(Clone, Copy)]
+struct Known {
+    successes: u64,
+    stands_out: bool,
 }
 
 fn settled(
     landing: &Landing<'_>,
     attempted: Attempted,
     verdict: Verdict,
-    successes: u64,
+    known: Known,
     window: &Window,
 ) -> Settled {
     let Landing { version, attempt, outcome, .. } = *landing;
@@ -110,7 +118,8 @@ fn settled(
             tries: attempt,
             due,
             first,
-            successes,
+            successes: known.successes,
+            stands_out: known.stands_out,
             last: last_answer(outcome),
             event: window.exception(version).and_then(|prior| prior.event.clone()),
         }),

@@ -68,7 +68,9 @@ impl Prober {
         memory: &mut Memory,
     ) -> Result<Stepped, StoreError> {
         let state = self.store.source(&setup.name).await?;
-        if state.status != SourceStatus::Active || !state.accepts(&setup.contract) {
+        // Once the store has another configuration, this setup must not act under its fence.
+        let outdated = state.config_hash != setup.config_hash;
+        if outdated || state.status != SourceStatus::Active || !state.accepts(&setup.contract) {
             return Ok(Stepped::Idle);
         }
         let now = self.clock.now();

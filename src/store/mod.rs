@@ -122,7 +122,7 @@ pub trait Store: Send + Sync + 'static {
         steer: Steer,
         now: Micros,
     ) -> Result<SourceState, StoreError>;
-    /// The last `limit` events of the source's journal, newest-listed first order reversed: the
+    /// The last events of the source's journal, at most `limit` and 4 MiB, newest-listed first order reversed: the
     /// one listed last comes first, which is the order to number them in.
     async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError>;
     /// The items of the source that were rejected, newest first, at most `limit`.

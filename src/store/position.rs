@@ -45,6 +45,9 @@ pub struct Exception {
     pub first: Micros,
     /// How many successes the endpoint had had when the event last failed.
     pub successes: u64,
+    /// Whether it is known to fail by itself: others arrived after it had failed. Its failures
+    /// tell nothing of the endpoint any more.
+    pub stands_out: bool,
     /// How the last attempt ended.
     pub last: LastAnswer,
     /// The event itself, when it was redriven after the log had let go of it.

@@ -51,6 +51,7 @@ impl Tail {
             let mut ring = ring.write().unwrap_or_else(PoisonError::into_inner);
             if ring.back().is_some_and(|newest| newest.version.next() != first.version) {
                 order.bytes -= ring.drain(..).map(|event| weight(&event)).sum::<usize>();
+                order.pushes.retain(|(pushed, _)| *pushed != topic);
             }
             ring.extend(events.iter().cloned());
         }
@@ -63,6 +64,7 @@ impl Tail {
     pub fn forget(&self, topic: i64, version: Version) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         order.bytes -= Self::pop(&self.ring(topic), version);
+        order.pushes.retain(|(pushed, last)| *pushed != topic || *last > version);
     }
 
     /// Bytes held now.
@@ -151,9 +153,22 @@ mod tests {
         let tail = Tail::new(1 << 20);
         tail.push(1, &events(1..=3));
         tail.push(1, &events(5..=6));
+        assert_eq!(tail.order.lock().unwrap().pushes.len(), 1);
         assert_eq!(versions(&tail, 1, 2), None);
         assert_eq!(versions(&tail, 1, 4), Some(vec![5, 6]));
         assert_eq!(tail.bytes(), 2 * (OVERHEAD_BYTES + 2));
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_nothing_behind() {
+        let tail = Tail::new(1 << 20);
+        for version in 1..=100 {
+            tail.push(1, &events(version..=version));
+            tail.forget(1, Version(version - 1));
+        }
+        assert_eq!(versions(&tail, 1, 99), Some(vec![100]));
+        assert_eq!(tail.order.lock().unwrap().pushes.len(), 1);
+        assert_eq!(tail.bytes(), OVERHEAD_BYTES + 2);
     }
 
     #[test]

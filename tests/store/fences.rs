@@ -119,6 +119,13 @@ pub async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
     let refused = store.put_source(&other, NOW).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     store.steer_source(&state.name, Steer::Cursor(Some("7".into())), NOW).await.unwrap();
+    // The relay that still runs with the old file walks once more: its cursor is no good either.
+    let state = store.source(&state.name).await.unwrap();
+    let walked = SourceProgress { cursor: Some("8".into()), ..progress(&state) };
+    save(&store, &topic, Vec::new(), walked).await.unwrap();
+    let refused = store.put_source(&other, NOW).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.steer_source(&state.name, Steer::Cursor(Some("7".into())), NOW).await.unwrap();
     let taken = store.put_source(&other, NOW).await.unwrap();
     assert_eq!(taken.cursor.as_deref(), Some("7"));
     assert!(taken.fence > state.fence);
@@ -148,7 +155,11 @@ pub async fn steering_raises_the_fence(bench: &dyn Bench) {
     let paused = store.steer_source(&who, Steer::Pause, NOW).await.unwrap();
     assert_eq!((paused.fence, paused.status), (state.fence + 1, SourceStatus::Paused));
     let removed = store.steer_source(&who, Steer::Remove, NOW).await.unwrap();
+    for steer in [Steer::Pause, Steer::Resume, Steer::Poll] {
+        let refused = store.steer_source(&who, steer, NOW).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    }
     assert_eq!((removed.status, removed.removed_at), (SourceStatus::Removed, Some(NOW)));
     let found = store.put_source(&source(&topic), NOW).await.unwrap();
-    assert_eq!((found.status, found.id), (SourceStatus::Active, state.id));
+    assert_eq!((found.status, found.id), (SourceStatus::Paused, state.id), "as it was left");
 }

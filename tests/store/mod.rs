@@ -24,7 +24,7 @@ mod sqlite;
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
 pub trait Bench: Send + Sync {
-    /// Opens the store, the second time with what the first left.
+    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys.
     async fn open(&self) -> Arc<dyn Store>;
     /// From now on storing an event whose attributes contain `text` fails.
     async fn refuse_events_with(&self, text: &str);
@@ -83,6 +83,9 @@ mod on_sqlite {
         retention::what_is_owed_stays,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,
         retention::owed_has_an_end,
+        retention::nothing_is_owed_when_that_is_turned_off,
+        retention::known_events_are_bounded_over_all_topics,
+        retention::a_redriven_event_outlives_the_log,
         retention::a_dead_letter_keeps_its_event,
         retention::known_events_are_forgotten_after_the_window,
         retention::a_deleted_topic_is_cleared,

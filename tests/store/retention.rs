@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use milkrun::{
     event::{Topic, Version},
     settings::{TopicSettings, days},
-    store::{DeadLetter, DeadReason, DeadSelect, Read, Settlement, Store},
+    store::{DeadLetter, DeadReason, DeadSelect, Read, Settlement, Steer, Store},
 };
 
 use super::{
     Bench, NOW, all, append, append_at, id_of, later, name,
     positions::{dead, retry, settle, settlement},
-    subscribe, trim_all, with_topic,
+    source, subscribe, trim_all, with_topic,
 };
 
 fn day(count: u64) -> milkrun::event::Micros {
@@ -126,6 +126,48 @@ pub async fn owed_has_an_end(bench: &dyn Bench) {
     assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(1), Version(10), 10));
 }
 
+pub async fn nothing_is_owed_when_that_is_turned_off(bench: &dyn Bench) {
+    let settings =
+        TopicSettings { max_count: Some(4), owed: Duration::ZERO, ..TopicSettings::default() };
+    let (store, topic) = with_topic(bench, settings).await;
+    append(&store, &topic, 1..=10).await.unwrap();
+    subscribe(&store, "slow", &topic).await;
+    trim_all(&store, later(1)).await;
+    assert_eq!(oldest(&store, &topic).await, 7);
+    let letters = store.dead_letters(&name("slow"), 0, 10).await.unwrap();
+    assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(1), Version(6), 6));
+}
+
+pub async fn known_events_are_bounded_over_all_topics(bench: &dyn Bench) {
+    let (store, topic) = with_topic(bench, TopicSettings::default()).await;
+    for n in 0..25 {
+        append(&store, &topic, n * 1_000..(n + 1) * 1_000).await.unwrap();
+    }
+    trim_all(&store, NOW).await;
+    // The bench keeps 20,000 at most.
+    assert!(!append(&store, &topic, [0]).await.unwrap()[0].duplicate);
+    assert!(append(&store, &topic, [24_000]).await.unwrap()[0].duplicate);
+}
+
+pub async fn a_redriven_event_outlives_the_log(bench: &dyn Bench) {
+    let settings =
+        TopicSettings { max_age: Some(days(1)), owed: Duration::ZERO, ..TopicSettings::default() };
+    let (store, topic) = with_topic(bench, settings).await;
+    append(&store, &topic, 1..=10).await.unwrap();
+    let subscription = subscribe(&store, "billing", &topic).await;
+    let position = store.position(subscription.positions[0].id).await.unwrap();
+    settle(&store, Settlement { dead: vec![dead(3)], ..settlement(&position, 10) }).await.unwrap();
+    trim_all(&store, day(9)).await;
+    store.redrive(&name("billing"), DeadSelect::All, day(9)).await.unwrap();
+    append_at(&store, &topic, 11..=20, day(9)).await.unwrap();
+    // It holds nothing back, and nothing takes it away.
+    trim_all(&store, day(20)).await;
+    assert_eq!(oldest(&store, &topic).await, 21);
+    let found = store.position(position.id).await.unwrap();
+    assert_eq!(found.exceptions.len(), 1);
+    assert_eq!(id_of(found.exceptions[0].event.as_ref().unwrap()), "3");
+}
+
 pub async fn a_dead_letter_keeps_its_event(bench: &dyn Bench) {
     let settings = TopicSettings { max_age: Some(days(1)), ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
@@ -179,10 +221,13 @@ pub async fn a_deleted_topic_is_cleared(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=3_000).await.unwrap();
     let uid = store.topic(&topic).await.unwrap().uid.clone();
+    store.put_source(&source(&topic), NOW).await.unwrap();
+    store.steer_source(&name("shop"), Steer::Remove, NOW).await.unwrap();
     store.delete_topic(&topic).await.unwrap();
     assert!(store.topic(&topic).await.is_err());
     store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
     assert!(all(&store, &topic).await.is_empty());
+    store.put_source(&source(&topic), NOW).await.expect("the name is free");
     assert_ne!(store.topic(&topic).await.unwrap().uid, uid);
     let placed = append_at(&store, &topic, [1], later(1)).await.unwrap();
     assert_eq!((placed[0].version, placed[0].duplicate), (Version(1), false));

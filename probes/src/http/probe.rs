@@ -187,7 +187,7 @@ impl HttpProbe {
     }
 
     fn request_id(&self, url: &url::Url) -> String {
-        format!("{:032x}", hash(self.spec.masked(url).as_bytes()))
+        format!("{:032x}", hash(self.spec.identity(url).as_bytes()))
     }
 
     /// Reads an answer that is a success.

@@ -1,5 +1,7 @@
 //! A request: its URL, its credentials, and how it is shown without secrets.
 
+use std::{borrow::Cow, collections::HashSet};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -89,17 +91,32 @@ impl Spec {
         Ok(url.to_string())
     }
 
-    /// The URL as it may be shown.
+    /// The URL as it may be shown. What the configured URL has in its query is hidden too: a secret
+    /// may have been put there.
     pub(super) fn masked(&self, url: &Url) -> String {
+        let given: HashSet<(Cow<'_, str>, Cow<'_, str>)> = self.url.query_pairs().collect();
+        self.hiding(url, &given)
+    }
+
+    /// The URL as it tells requests apart, without secrets.
+    pub(super) fn identity(&self, url: &Url) -> String {
+        self.hiding(url, &HashSet::new())
+    }
+
+    /// Without credentials, and with `***` for secret query values and those in `given`.
+    fn hiding(&self, url: &Url, given: &HashSet<(Cow<'_, str>, Cow<'_, str>)>) -> String {
         let secrets = self.secret_queries();
         let mut shown = url.clone();
         // A URL with a host has a place for these.
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
-        if url.query_pairs().any(|(name, _)| secrets.contains(&&*name)) {
-            let pairs = url.query_pairs().map(|(name, value)| {
-                let secret = secrets.contains(&&*name);
-                (name, if secret { "***".into() } else { value })
+        let hidden = |pair: &(Cow<'_, str>, Cow<'_, str>)| {
+            secrets.contains(&&*pair.0) || given.contains(pair)
+        };
+        if url.query_pairs().any(|pair| hidden(&pair)) {
+            let pairs = url.query_pairs().map(|pair| {
+                let value = if hidden(&pair) { "***".into() } else { pair.1 };
+                (pair.0, value)
             });
             shown.query_pairs_mut().clear().extend_pairs(pairs);
         }
@@ -219,4 +236,22 @@ fn set_query(url: &mut Url, name: &str, value: &str) {
 
 fn cut(text: &str) -> String {
     text.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_configured_url_asks_for_is_not_shown() {
+        let spec = Spec::new("https://a.example/list?token=s3cret&size=100&plain".parse().unwrap());
+        let mark = Mark { sent: Some(("after".into(), "42".into())), ..Mark::default() };
+        let url = spec.page_url(&mark).unwrap();
+        assert!(url.as_str().contains("token=s3cret"));
+        let shown = spec.masked(&url);
+        assert_eq!(shown, "https://a.example/list?token=***&size=***&plain=***&after=42");
+        // A link that the producer gave with it hides it as well.
+        let link = "https://a.example/list?page=2&token=s3cret".parse().unwrap();
+        assert_eq!(spec.masked(&link), "https://a.example/list?page=2&token=***");
+    }
 }

@@ -36,6 +36,7 @@ fn exception(version: Version, due: i64) -> Exception {
         due: Micros(due),
         first: NOW,
         successes: 0,
+        stands_out: false,
         last: LastAnswer::default(),
         event: None,
     }

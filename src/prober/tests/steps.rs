@@ -1,7 +1,10 @@
 //! Steps: what is on disk when, failures, steering, and the loop.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use crate::{
     event::Version,
     prober::{Stepped, dry_run},
     settings::TopicSettings,
-    store::Steer,
+    store::{NewSource, Steer},
 };
 
 fn paged(spec: &mut Spec) {
@@ -137,6 +140,23 @@ async fn a_pause_while_a_page_is_under_way_makes_it_stale() {
     assert_eq!(bench.step().await, Stepped::Idle);
 }
 
+/// A changed file reaches the store before it reaches the worker.
+#[tokio::test]
+async fn a_worker_with_an_old_setup_asks_nothing() {
+    let bench = Bench::new(paged, at_once(|_| items([1]))).await;
+    assert_eq!(bench.step().await, Stepped::Again);
+    bench.asked();
+    let changed = NewSource {
+        name: bench.setup.name.clone(),
+        topic: bench.setup.topic.clone(),
+        contract: bench.setup.contract.clone(),
+        config_hash: "another".into(),
+    };
+    bench.store.put_source(&changed, bench.clock.now()).await.unwrap();
+    assert_eq!(bench.step().await, Stepped::Idle);
+    assert_eq!(bench.asked(), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_quiet_source_whose_dedupe_window_has_passed_re_appends_nothing() {
     let settings = TopicSettings { dedupe_count: 1, ..TopicSettings::default() };
@@ -216,6 +236,35 @@ async fn the_loop_polls_when_due_and_when_told_and_stops_softly() {
     polls(2).await;
     soft.cancel();
     tokio::time::timeout(deadline, running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_breaks_down_is_replaced() {
+    let broke = Arc::new(tokio::sync::Notify::new());
+    let (told, first) = (broke.clone(), AtomicBool::new(true));
+    let answer = at_once(move |_| {
+        if first.swap(false, Ordering::SeqCst) {
+            told.notify_one();
+            panic!("a worker that is meant to break down");
+        }
+        items([1])
+    });
+    let bench = Bench::new(|_| {}, answer).await;
+    let mut head = bench.store.head(&bench.setup.topic).await.unwrap();
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let (store, clock) = (bench.store.clone(), bench.clock.clone());
+    let running = tokio::spawn(bench.prober.run(soft.clone(), hard));
+    let seen = async {
+        broke.notified().await;
+        // The pause begins some time after the breakdown.
+        while tokio::time::timeout(Duration::from_millis(10), head.changed()).await.is_err() {
+            clock.advance(Duration::from_secs(1));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+    soft.cancel();
+    running.await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]

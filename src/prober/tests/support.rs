@@ -62,6 +62,7 @@ impl Bench {
             name: source.name,
             topic: source.topic,
             contract: source.contract,
+            config_hash: source.config_hash,
             probe: Arc::new(HttpProbe::new(spec).unwrap()),
             schedule: Schedule::every(Duration::from_mins(1)),
             walk_resume: Duration::from_mins(10),

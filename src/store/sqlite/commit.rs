@@ -1,5 +1,7 @@
 //! A plan as SQL: about ten bulk statements.
 
+use std::collections::BTreeMap;
+
 use sqlx::SqliteConnection;
 
 use super::{
@@ -35,7 +37,8 @@ const REJECTED: (&str, &str, &str) =
 const PROGRESS: &str = "-- progress\nUPDATE sources SET \
     mark = CASE WHEN $2 THEN $3 ELSE mark END, \
     mark_at = CASE WHEN $2 THEN $4 ELSE mark_at END, \
-    cursor = coalesce($5, cursor), walks = walks + $6, \
+    cursor = coalesce($5, cursor), \
+    cursor_contract = CASE WHEN $5 IS NULL THEN cursor_contract ELSE contract END, walks = walks + $6, \
     next_poll = coalesce($7, next_poll), report = coalesce($8, report), \
     appended = appended + $9, duplicates = duplicates + $10, rejected = rejected + $11 \
     WHERE id = $1";
@@ -48,11 +51,12 @@ const POSITIONS: (&str, &str, &str) = (
 );
 const EXCEPTIONS: (&str, &str, &str) = (
     "-- exceptions\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
-     successes, status, error) VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?)",
+     successes, stands_out, status, error) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?)",
     " ON CONFLICT (position, version) DO UPDATE SET kind = excluded.kind, \
      attempts = excluded.attempts, tries = excluded.tries, due = excluded.due, \
-     first = excluded.first, successes = excluded.successes, status = excluded.status, \
+     first = excluded.first, successes = excluded.successes, \
+     stands_out = excluded.stands_out, status = excluded.status, \
      error = excluded.error",
 );
 const CLEARED: (&str, &str, &str) =
@@ -68,7 +72,10 @@ const DEAD: &str = "-- dead\nINSERT INTO dead_letters (subscription, position, t
     SELECT p.subscription, p.id, p.topic, $2, $2, 1, $3, $4, $5, $6, $7, $8, \
     x.recorded, x.attributes, x.form, x.data \
     FROM positions p LEFT JOIN exceptions x ON x.position = p.id AND x.version = $2 \
-    WHERE p.id = $1";
+    WHERE p.id = $1 \
+    ON CONFLICT (position, version) WHERE reason <> 'expired' DO UPDATE SET \
+    reason = excluded.reason, attempts = excluded.attempts, first = excluded.first, \
+    at = excluded.at, status = excluded.status, error = excluded.error";
 
 /// The most rejected items kept of a source.
 const REJECTED_MAX: u64 = 1_000;
@@ -228,13 +235,20 @@ async fn delete_journal(
 
 async fn write_settlements(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     let settlements: Vec<&Settlement> = plan.settlements().collect();
-    bulk::rows(conn, POSITIONS, &settlements, |query, settlement| {
+    // One row each: of two settlements of one position the later says where it stands.
+    let mut last: BTreeMap<i64, (&Settlement, u64)> = BTreeMap::new();
+    for settlement in &settlements {
+        let delivered = last.get(&settlement.position).map_or(0, |(_, delivered)| *delivered);
+        last.insert(settlement.position, (settlement, delivered + settlement.delivered));
+    }
+    let last: Vec<(&Settlement, u64)> = last.into_values().collect();
+    bulk::rows(conn, POSITIONS, &last, |query, (settlement, delivered)| {
         let open: Vec<u8> = settlement.open.iter().flat_map(|open| open.0.to_be_bytes()).collect();
         query
             .bind(settlement.position)
             .bind(signed(settlement.reach.0))
             .bind(open)
-            .bind(signed(settlement.delivered))
+            .bind(signed(*delivered))
             .bind(settlement.now.0)
     })
     .await?;
@@ -278,6 +292,7 @@ fn bind_exception<'q>(
         .bind(exception.due.0)
         .bind(exception.first.0)
         .bind(signed(exception.successes))
+        .bind(exception.stands_out)
         .bind(exception.last.status.map(i64::from))
         .bind(exception.last.error.as_deref().map(cut))
 }

@@ -7,8 +7,11 @@ use std::{
     collections::BTreeMap,
     fs::File,
     hash::Hasher as _,
-    path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 use async_trait::async_trait;
@@ -44,6 +47,7 @@ mod ops;
 mod plan;
 mod positions;
 mod read;
+mod retention;
 mod rewind;
 mod slot;
 mod sources;
@@ -83,8 +87,12 @@ struct Shared {
     gate: tokio::sync::RwLock<()>,
     hash_key: [u8; 16],
     keys_max: usize,
-    keys: std::sync::atomic::AtomicUsize,
-    path: std::path::PathBuf,
+    keys: AtomicUsize,
+    /// Owed events that retention removed, since the start.
+    expired: AtomicU64,
+    /// Dead letters that went by age or number, since the start.
+    dead_trimmed: AtomicU64,
+    path: PathBuf,
 }
 
 /// One topic as readers see it.
@@ -112,7 +120,9 @@ impl SqliteStore {
             gate: tokio::sync::RwLock::default(),
             hash_key,
             keys_max: options.dedupe_keys_max,
-            keys: std::sync::atomic::AtomicUsize::new(0),
+            keys: AtomicUsize::new(0),
+            expired: AtomicU64::new(0),
+            dead_trimmed: AtomicU64::new(0),
             path: path.to_owned(),
         });
         let desk = Desk::new(conn, shared.clone()).await?;
@@ -373,14 +383,26 @@ impl Store for SqliteStore {
     }
 
     async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
-        let traced = self.trace.trim(now).await?;
-        let more = self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
-        Ok(more || traced)
+        let mut more = self.trace.trim(now).await?;
+        // Each topic is a step of its own, so that an append waits for one at most.
+        for topic in self.topics().await?.iter().map(|topic| topic.id) {
+            more |= self.cold(move |desk| Box::pin(retention::step(desk, topic, now))).await?;
+            more |= self.cold(move |desk| Box::pin(trim::keys(desk, topic, now))).await?;
+        }
+        more |= self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
+        Ok(more)
     }
 
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
         let mut gauges = read::gauges(&self.shared).await;
         gauges.extend(self.trace.gauges());
+        let waiting = QUEUE - self.writer.capacity();
+        let waiting_kib = (QUEUE_BYTES >> 10) - self.room.available_permits();
+        #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+        gauges.extend([
+            ("store_queue_operations", waiting as f64),
+            ("store_queue_kib", waiting_kib as f64),
+        ]);
         gauges
     }
 

@@ -1,5 +1,6 @@
 //! Sources, their journals and rejected items.
 
+use futures_util::TryStreamExt as _;
 use sqlx::{
     Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
@@ -16,6 +17,9 @@ use crate::{
     store::{NewEvent, NewSource, Rejected, SourceState, SourceStatus, Steer, StoreError},
 };
 
+/// What one reading of a journal gives at most.
+const JOURNAL_BYTES: usize = 4 << 20;
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -23,7 +27,7 @@ macro_rules! select {
              s.mark_at, (SELECT count(*) FROM journal \
              WHERE slot BETWEEN s.id << 40 AND (s.id << 40 | 1099511627775)), \
              s.walks, s.next_poll, s.report, s.appended, s.duplicates, s.rejected, s.removed_at, \
-             s.contract, s.config_hash FROM sources s JOIN topics t ON t.id = s.topic ",
+             s.cursor_contract, s.config_hash FROM sources s JOIN topics t ON t.id = s.topic ",
             $rest
         )
     };
@@ -34,7 +38,7 @@ fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
         id: row.get(0),
         name: name(row, 1, "sources")?,
         topic: name(row, 2, "topics")?,
-        status: status(row.get(3))?,
+        status: status(row.get(3), row.get(15))?,
         fence: unsigned(row, 4),
         contract: row.get(16),
         config_hash: row.get(17),
@@ -52,11 +56,11 @@ fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
     })
 }
 
-fn status(word: &str) -> Result<SourceStatus, StoreError> {
+fn status(word: &str, removed_at: Option<i64>) -> Result<SourceStatus, StoreError> {
     match word {
+        _ if removed_at.is_some() => Ok(SourceStatus::Removed),
         "active" => Ok(SourceStatus::Active),
         "paused" => Ok(SourceStatus::Paused),
-        "removed" => Ok(SourceStatus::Removed),
         other => {
             Err(StoreError::Unreadable { table: "sources", problem: format!("status {other}") })
         }
@@ -103,7 +107,7 @@ pub(super) async fn put(
                 .execute(&mut desk.conn)
                 .await?;
         }
-        Some(row) => renew(desk, &new, topic, &row).await?,
+        Some(row) => renew(desk, &new, topic, &row, now).await?,
     }
     finish(desk, &new.name).await
 }
@@ -113,6 +117,7 @@ async fn renew(
     new: &NewSource,
     topic: i64,
     row: &SqliteRow,
+    now: Micros,
 ) -> Result<(), StoreError> {
     let known = state(row)?;
     let config_hash: &str = row.get(17);
@@ -124,17 +129,17 @@ async fn renew(
         )));
     }
     let changed = config_hash != new.config_hash;
-    let status = if known.status == SourceStatus::Removed { "active" } else { row.get(3) };
-    let sql = "-- renewed source\nUPDATE sources SET topic = $2, status = $3, contract = $4, \
-        config_hash = $5, fence = fence + $6, mark = CASE WHEN $6 THEN NULL ELSE mark END, \
+    let sql = "-- renewed source\nUPDATE sources SET topic = $2, contract = $3, config_hash = $4, \
+        fence = fence + $5, mark = CASE WHEN $5 THEN NULL ELSE mark END, \
+        next_poll = CASE WHEN $5 OR removed_at IS NOT NULL THEN min(next_poll, $6) ELSE next_poll END, \
         removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
         .bind(known.id)
         .bind(topic)
-        .bind(status)
         .bind(new.contract.as_str())
         .bind(new.config_hash.as_str())
         .bind(changed)
+        .bind(now.0)
         .execute(&mut desk.conn)
         .await?;
     if changed {
@@ -151,6 +156,12 @@ pub(super) async fn steer(
     now: Micros,
 ) -> Result<SourceState, StoreError> {
     let known = one(&mut desk.conn, &name).await?;
+    let serves = matches!(steer, Steer::Pause | Steer::Resume | Steer::Poll);
+    if serves && known.status == SourceStatus::Removed {
+        return Err(StoreError::Conflict(format!(
+            "source `{name}` has left the configuration; it finds its place again when it is back"
+        )));
+    }
     let (sql, value) = match steer {
         Steer::Pause => {
             ("UPDATE sources SET status = 'paused', fence = fence + 1 WHERE id = $1", None)
@@ -160,14 +171,13 @@ pub(super) async fn steer(
             None,
         ),
         Steer::Poll => ("UPDATE sources SET next_poll = $2 WHERE id = $1", None),
-        Steer::Remove => (
-            "UPDATE sources SET status = 'removed', fence = fence + 1, removed_at = $2 WHERE id = $1",
-            None,
-        ),
+        Steer::Remove => {
+            ("UPDATE sources SET fence = fence + 1, removed_at = $2 WHERE id = $1", None)
+        }
         Steer::Cursor(cursor) => {
             clear_journal(desk, known.id).await?;
             (
-                "UPDATE sources SET fence = fence + 1, mark = NULL, next_poll = $2, contract = '', cursor = $3 WHERE id = $1",
+                "UPDATE sources SET fence = fence + 1, mark = NULL, next_poll = $2, cursor_contract = '', cursor = $3 WHERE id = $1",
                 cursor,
             )
         }
@@ -183,6 +193,23 @@ async fn clear_journal(desk: &mut Desk, source: i64) -> Result<(), StoreError> {
         .bind(high)
         .execute(&mut desk.conn)
         .await?;
+    Ok(())
+}
+
+/// Removes a source with everything it has.
+pub(super) async fn forget(desk: &mut Desk, source: i64) -> Result<(), StoreError> {
+    clear_journal(desk, source).await?;
+    let (low, high) = slot::range(source);
+    sqlx::query("-- forget items\nDELETE FROM rejected WHERE slot BETWEEN $1 AND $2")
+        .bind(low)
+        .bind(high)
+        .execute(&mut desk.conn)
+        .await?;
+    sqlx::query("-- forget source\nDELETE FROM sources WHERE id = $1")
+        .bind(source)
+        .execute(&mut desk.conn)
+        .await?;
+    desk.change(Change::SourceGone(source));
     Ok(())
 }
 
@@ -214,21 +241,24 @@ pub(super) async fn journal(
     let (low, high) = slot::range(one(&mut conn, name).await?.id);
     let sql = "-- journal\nSELECT source, id, attributes, form, data FROM journal \
         WHERE slot BETWEEN $1 AND $2 ORDER BY slot DESC LIMIT $3";
-    let rows = sqlx::query(sql)
-        .bind(low)
-        .bind(high)
-        .bind(signed(limit as u64))
-        .fetch_all(&mut *conn)
-        .await?;
-    let event = |row: &SqliteRow| {
-        Ok(NewEvent {
+    let mut rows =
+        sqlx::query(sql).bind(low).bind(high).bind(signed(limit as u64)).fetch(&mut *conn);
+    let mut bytes = 0;
+    let mut events: Vec<NewEvent> = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let event = NewEvent {
             source: row.get(0),
             id: row.get(1),
             attributes: row.get(2),
-            data: read::data(row, 3, "journal")?,
-        })
-    };
-    rows.iter().map(event).collect()
+            data: read::data(&row, 3, "journal")?,
+        };
+        bytes += event.attributes.len() + event.data.bytes().len();
+        if bytes > JOURNAL_BYTES && !events.is_empty() {
+            break;
+        }
+        events.push(event);
+    }
+    Ok(events)
 }
 
 /// The newest rejected items.

@@ -43,7 +43,7 @@ fn subscription(
     row: &SqliteRow,
     positions: Vec<PositionSummary>,
 ) -> Result<Subscription, StoreError> {
-    let status = status(row.get(3))?;
+    let status = status(row.get(3), row.get(9))?;
     let full: &str = row.get(1);
     let name = full.split('#').next().unwrap_or_default();
     Ok(Subscription {
@@ -66,13 +66,13 @@ fn subscription(
     })
 }
 
-fn status(word: &str) -> Result<SubscriptionStatus, StoreError> {
+fn status(word: &str, removed_at: Option<i64>) -> Result<SubscriptionStatus, StoreError> {
     match word {
+        "deleted" => Ok(SubscriptionStatus::Deleted),
+        _ if removed_at.is_some() => Ok(SubscriptionStatus::Removed),
         "active" => Ok(SubscriptionStatus::Active),
         "paused" => Ok(SubscriptionStatus::Paused),
         "disabled" => Ok(SubscriptionStatus::Disabled),
-        "removed" => Ok(SubscriptionStatus::Removed),
-        "deleted" => Ok(SubscriptionStatus::Deleted),
         other => Err(unreadable(format!("status {other}"))),
     }
 }
@@ -215,7 +215,7 @@ async fn renew(
 ) -> Result<i64, StoreError> {
     let edit = desk.next_edit();
     let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \
-        removed_at = NULL, status = CASE status WHEN 'removed' THEN 'active' ELSE status END WHERE id = $1";
+        removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
         .bind(known.id)
         .bind(settings_text(&new.settings))
@@ -225,6 +225,7 @@ async fn renew(
     let held: Vec<(i64, i64)> = positions::of(desk, known.id);
     for (position, topic) in held {
         if !topics.contains(&topic) {
+            tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
             drop_position(desk, position).await?;
         }
     }
@@ -304,6 +305,12 @@ pub(super) async fn steer(
     now: Micros,
 ) -> Result<Subscription, StoreError> {
     let known = one(&mut desk.conn, &name).await?;
+    let serves = matches!(steer, SubscriptionSteer::Pause | SubscriptionSteer::Resume);
+    if serves && known.status == SubscriptionStatus::Removed {
+        return Err(StoreError::Conflict(format!(
+            "subscription `{name}` has left the configuration; it finds its place again when it is back"
+        )));
+    }
     let edit = desk.next_edit();
     let (sql, reason) = match steer {
         SubscriptionSteer::Pause => {
@@ -317,10 +324,9 @@ pub(super) async fn steer(
             "UPDATE subscriptions SET edit = $2, status = 'disabled', reason = $4 WHERE id = $1",
             Some(reason),
         ),
-        SubscriptionSteer::Remove => (
-            "UPDATE subscriptions SET edit = $2, status = 'removed', removed_at = $3 WHERE id = $1",
-            None,
-        ),
+        SubscriptionSteer::Remove => {
+            ("UPDATE subscriptions SET edit = $2, removed_at = $3 WHERE id = $1", None)
+        }
         SubscriptionSteer::Delete => {
             for (position, _) in positions::of(desk, known.id) {
                 drop_position(desk, position).await?;

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{commit::signed, memory::Change, writer::Desk};
+use super::{commit::signed, memory::Change, sources, writer::Desk};
 use crate::{
     event::{Cursor, Epoch, Micros, Topic, Version},
     settings::TopicSettings,
@@ -106,12 +106,20 @@ async fn save_epoch(desk: &mut Desk, topic: i64, start: &EpochStart) -> Result<(
 pub(super) async fn delete(desk: &mut Desk, topic: Topic) -> Result<(), StoreError> {
     let id = desk.memory.topic(&topic)?.state.id;
     let sql = "-- users of a topic\nSELECT 'source', name FROM sources \
-        WHERE topic = $1 AND status <> 'removed' \
+        WHERE topic = $1 AND removed_at IS NULL \
         UNION ALL SELECT 'subscription', s.name FROM positions p \
         JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1 LIMIT 1";
     if let Some(user) = sqlx::query(sql).bind(id).fetch_optional(&mut desk.conn).await? {
         let (what, name): (&str, &str) = (user.get(0), user.get(1));
         return Err(StoreError::Conflict(format!("the {what} `{name}` uses topic `{topic}`")));
+    }
+    // What left the configuration has no place left to come back to.
+    let removed = sqlx::query("-- removed sources\nSELECT id FROM sources WHERE topic = $1")
+        .bind(id)
+        .fetch_all(&mut desk.conn)
+        .await?;
+    for row in removed {
+        sources::forget(desk, row.get(0)).await?;
     }
     for sql in [
         "-- drop topic\nDELETE FROM topics WHERE id = $1",

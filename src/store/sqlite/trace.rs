@@ -135,6 +135,11 @@ impl Trace {
             let _ = task.await;
         }
         self.readers.close().await;
+        let mut conn = self.conn.lock().await;
+        let done = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *conn).await;
+        if let Err(error) = done {
+            tracing::warn!(%error, "the trace was not checkpointed");
+        }
     }
 }
 

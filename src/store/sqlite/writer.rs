@@ -90,7 +90,7 @@ impl Desk {
         self.changes.clear();
         self.announce = false;
         self.recover().await?;
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.conn).await.map_err(told)?;
+        self.begin().await.map_err(told)?;
         let result = work(self).await;
         match result {
             Ok(value) => {
@@ -164,8 +164,7 @@ impl Desk {
     }
 
     async fn write(&mut self, plan: &Plan) -> Result<(), Failed> {
-        let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.conn).await;
-        begun.map_err(|error| Failed::Statement(told(error)))?;
+        self.begin().await.map_err(|error| Failed::Statement(told(error)))?;
         if let Err(error) = commit::write(&mut self.conn, plan).await {
             self.roll_back().await;
             return Err(Failed::Statement(told(error)));
@@ -183,6 +182,16 @@ impl Desk {
         }
         self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
         plan.answer();
+    }
+
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        if sqlx::raw_sql(BEGIN).execute(&mut self.conn).await.is_err() {
+            // A transaction that could not be rolled back when it failed may stand in the way.
+            self.roll_back().await;
+            sqlx::raw_sql(BEGIN).execute(&mut self.conn).await?;
+        }
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
@@ -205,7 +214,6 @@ impl Desk {
         if let Err(error) = sqlx::raw_sql("ROLLBACK").execute(&mut self.conn).await {
             // A full disk rolls back by itself; then there is nothing left to undo.
             tracing::debug!(%error, "nothing to roll back");
-            self.sound = false;
         }
     }
 

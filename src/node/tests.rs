@@ -1,0 +1,107 @@
+//! A node whose file changes.
+
+use std::{path::Path, time::Duration};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Node, NodeError};
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    settings::SubscriptionSettings,
+    store::{NewSubscription, Origin, SourceStatus, StartFrom, StoreError, SubscriptionStatus},
+};
+
+const START: &str = "sources: [{ name: shop, topic: t, http: { url: https://a.example/, id: id } }]
+subscriptions: [{ name: old, topic: t, webhook: { url: https://b.example/ } }]
+";
+
+fn file(directory: &Path, text: &str) -> Config {
+    let store = directory.join("m.db");
+    let text = format!("store: \"sqlite:{}\"\n{text}", store.display());
+    config::parse(&text, "m.yaml", |_| None).unwrap()
+}
+
+async fn start(directory: &Path) -> Node {
+    Node::start(file(directory, START), &[], Clock::System).await.unwrap()
+}
+
+/// Reloads a file with another topic, source and subscription, without the old ones, and with
+/// `bad` in it; answers why it was refused, after looking that nothing else happened.
+async fn refused(node: &mut Node, directory: &Path, bad: &str) -> String {
+    let text = format!(
+        "topics: {{ fresh: {{}} }}
+sources: [{{ name: more, topic: fresh, http: {{ url: https://c.example/, id: id }} }}]
+subscriptions:
+- {{ name: first, topic: fresh, webhook: {{ url: https://b.example/ }} }}
+- {bad}
+"
+    );
+    let error = node.reload(file(directory, &text)).await.unwrap_err();
+    assert!(matches!(error, NodeError::Config(_)), "{error}");
+    assert_eq!(error.exit_code(), 78);
+    assert!(node.store.topic(&"fresh".parse().unwrap()).await.is_err());
+    let sources = node.store.sources().await.unwrap();
+    assert_eq!(sources.len(), 1);
+    assert_eq!(sources[0].status, SourceStatus::Active);
+    let first = node.store.subscription(&"first".parse().unwrap()).await;
+    assert!(matches!(first, Err(StoreError::NotFound { .. })));
+    let old = node.store.subscription(&"old".parse().unwrap()).await.unwrap();
+    assert_eq!(old.status, SubscriptionStatus::Active);
+    assert_eq!(node.sources.borrow()[0].name.as_str(), "shop");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_refused_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    let mine = NewSubscription {
+        name: "mine".parse().unwrap(),
+        origin: Origin::Api,
+        topics: vec!["t".parse().unwrap()],
+        from: StartFrom::Latest,
+        settings: SubscriptionSettings::new("https://b.example/".into(), Vec::new()),
+    };
+    node.store.put_subscription(&mine, node.clock.now()).await.unwrap();
+
+    let bad = "{ name: mine, topic: t, webhook: { url: https://b.example/ } }";
+    let why = refused(&mut node, directory.path(), bad).await;
+    assert!(why.contains("`mine` was made through the API"), "{why}");
+    let bad = "{ name: far, topic: t, from: \"7\", webhook: { url: https://b.example/ } }";
+    let why = refused(&mut node, directory.path(), bad).await;
+    assert!(why.contains("`from: 7`: expected at most 1,"), "{why}");
+
+    // A position that is there needs no beginning.
+    let text = START.replace("topic: t, webhook", "topic: t, from: \"7\", webhook");
+    node.reload(file(directory.path(), &text)).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+}
+
+/// Whoever still works for the old topic must notice.
+#[tokio::test]
+async fn another_topic_raises_the_fence_of_a_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    let before = node.store.source(&"shop".parse().unwrap()).await.unwrap();
+    assert_eq!(before.config_hash, node.sources.borrow()[0].config_hash);
+    // Nothing else changes, not even the type that events have by default.
+    let mut config = file(directory.path(), &format!("topics: {{ u: {{}} }}\n{START}"));
+    config.sources[0].topic = "u".parse().unwrap();
+    node.reload(config).await.unwrap();
+    let after = node.store.source(&before.name).await.unwrap();
+    assert!(after.fence > before.fence, "{after:?}");
+    assert_eq!(after.config_hash, node.sources.borrow()[0].config_hash);
+    node.stop(CancellationToken::new()).await;
+}
+
+#[tokio::test]
+async fn a_role_that_breaks_down_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    assert!(timeout(Duration::from_millis(10), node.failed()).await.is_err());
+    node.roles.spawn(async { panic!("a role that is meant to break down") });
+    timeout(Duration::from_secs(10), node.failed()).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+}

@@ -1,0 +1,255 @@
+//! Retention of events: removes a bounded piece of what is past its time or limit.
+//!
+//! What a subscription is owed outlives age and count by at most `owed`, and never the cap in
+//! bytes; when it goes all the same, the subscription gets a range among its dead letters.
+
+use std::sync::atomic::Ordering;
+
+use sqlx::Row as _;
+
+use super::{
+    commit::signed,
+    memory::{Change, unsigned},
+    positions, read, slot,
+    subscriptions::touch,
+    writer::Desk,
+};
+use crate::{
+    event::{Micros, Version},
+    settings::TopicSettings,
+    store::{StoreError, TopicState},
+};
+
+/// Events removed in one step: an append waits for a step at most.
+const CHUNK: i64 = 1_000;
+
+/// One step over the events of a topic; answers whether there is more.
+pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<bool, StoreError> {
+    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+        return Ok(false);
+    };
+    let state = &*state;
+    let soft = soft_cut(desk, state, now).await?;
+    let cap = state.settings.max_bytes.unwrap_or(u64::MAX);
+    if soft < state.oldest && state.bytes <= cap {
+        return Ok(false);
+    }
+    let sizes = oldest_sizes(desk, state).await?;
+    let (mut bytes, mut cut) = (state.bytes, state.oldest.previous());
+    for (version, size) in sizes.iter().copied() {
+        if version > soft && bytes <= cap {
+            break;
+        }
+        bytes = bytes.saturating_sub(size);
+        cut = version;
+    }
+    if cut < state.oldest {
+        return Ok(false);
+    }
+    keep_dead(desk, state, cut).await?;
+    expire_owed(desk, state, cut, now).await?;
+    let sql = "-- trim\nDELETE FROM events WHERE slot BETWEEN $1 AND $2";
+    sqlx::query(sql)
+        .bind(slot::of(state.id, Version::ZERO))
+        .bind(slot::of(state.id, cut))
+        .execute(&mut desk.conn)
+        .await?;
+    let sql = "-- oldest\nUPDATE topics SET oldest = $2, bytes = $3 WHERE id = $1";
+    sqlx::query(sql)
+        .bind(state.id)
+        .bind(signed(cut.next().0))
+        .bind(signed(bytes))
+        .execute(&mut desk.conn)
+        .await?;
+    desk.change(Change::Topic(TopicState { oldest: cut.next(), bytes, ..state.clone() }));
+    desk.shared.tail.forget(state.id, cut);
+    Ok(i64::try_from(sizes.len()).is_ok_and(|count| count >= CHUNK))
+}
+
+/// The oldest events and what they count for.
+async fn oldest_sizes(
+    desk: &mut Desk,
+    state: &TopicState,
+) -> Result<Vec<(Version, u64)>, StoreError> {
+    let sql = "-- sizes\nSELECT slot, octet_length(attributes) + coalesce(octet_length(data), 0) \
+        FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
+    let rows = sqlx::query(sql)
+        .bind(slot::of(state.id, state.oldest))
+        .bind(slot::of(state.id, state.head))
+        .bind(CHUNK)
+        .fetch_all(&mut desk.conn)
+        .await?;
+    Ok(rows.iter().map(|row| (Version(slot::split(row.get(0)).1), unsigned(row, 1))).collect())
+}
+
+/// Up to where age and count let go, unless it is owed.
+async fn soft_cut(desk: &mut Desk, state: &TopicState, now: Micros) -> Result<Version, StoreError> {
+    let TopicSettings { max_age, max_count, owed, .. } = &state.settings;
+    let by_age = match max_age {
+        Some(age) => read::search(&mut desk.conn, state, now.minus(*age)).await?,
+        None => Version::ZERO,
+    };
+    let by_count = max_count.map_or(0, |count| state.head.0.saturating_sub(count));
+    let by_count = Version(by_count);
+    if by_age.max(by_count) < state.oldest {
+        return Ok(Version::ZERO);
+    }
+    let Some(floor) = lowest_floor(desk, state.id).await? else {
+        return Ok(by_age.max(by_count));
+    };
+    // What is owed outlives each limit by so much.
+    let late = now.minus(max_age.unwrap_or_default() + *owed);
+    let owed_by_age = read::search(&mut desk.conn, state, late).await?;
+    let owed_by_count = if owed.is_zero() {
+        state.head
+    } else {
+        read::search(&mut desk.conn, state, now.minus(*owed)).await?
+    };
+    let aged = by_age.min(floor.max(owed_by_age));
+    Ok(aged.max(by_count.min(floor.max(owed_by_count))))
+}
+
+/// The lowest floor of the subscriptions that exist.
+async fn lowest_floor(desk: &mut Desk, topic: i64) -> Result<Option<Version>, StoreError> {
+    let floors = floors(desk, topic).await?;
+    Ok(floors.into_iter().filter(|floor| floor.owed).map(|floor| floor.version).min())
+}
+
+struct Floor {
+    position: i64,
+    subscription: i64,
+    name: String,
+    version: Version,
+    reach: Version,
+    open: Vec<Version>,
+    /// Whether the subscription keeps events from going; one that left the file does not.
+    owed: bool,
+}
+
+async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
+    let sql = "-- floors\nSELECT p.id, p.subscription, p.reach, p.open, \
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL), \
+        s.removed_at IS NULL, s.name \
+        FROM positions p JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1";
+    let rows = sqlx::query(sql).bind(topic).fetch_all(&mut desk.conn).await?;
+    let floor = |row: &sqlx::sqlite::SqliteRow| {
+        let reach = Version(unsigned(row, 2));
+        let open = positions::versions(row.get(3));
+        let excepted = row.get::<Option<i64>, _>(4).map(|lowest| Version(lowest.cast_unsigned()));
+        let lowest = open.iter().copied().chain(excepted).min();
+        Floor {
+            position: row.get(0),
+            subscription: row.get(1),
+            version: lowest.map_or(reach, Version::previous),
+            reach,
+            open,
+            owed: row.get(5),
+            name: row.get(6),
+        }
+    };
+    Ok(rows.iter().map(floor).collect())
+}
+
+/// An event with a dead letter leaves its bytes there.
+async fn keep_dead(desk: &mut Desk, state: &TopicState, cut: Version) -> Result<(), StoreError> {
+    let sql = "-- keep dead\nUPDATE dead_letters SET recorded = e.recorded, attributes = e.attributes, \
+        form = e.form, data = e.data FROM events e \
+        WHERE dead_letters.topic = $1 AND dead_letters.version BETWEEN $2 AND $3 \
+        AND dead_letters.reason <> 'expired' AND dead_letters.attributes IS NULL \
+        AND e.slot = ($1 << 40 | dead_letters.version)";
+    sqlx::query(sql)
+        .bind(state.id)
+        .bind(signed(state.oldest.0))
+        .bind(signed(cut.0))
+        .execute(&mut desk.conn)
+        .await?;
+    Ok(())
+}
+
+/// Announces what goes while it is owed: one range per subscription and removal.
+async fn expire_owed(
+    desk: &mut Desk,
+    state: &TopicState,
+    cut: Version,
+    now: Micros,
+) -> Result<(), StoreError> {
+    for floor in floors(desk, state.id).await? {
+        if floor.version >= cut {
+            continue;
+        }
+        let excepted = sqlx::query(
+            "-- excepted\nSELECT count(*) FROM exceptions \
+         WHERE position = $1 AND version <= $2 AND attributes IS NULL",
+        )
+        .bind(floor.position)
+        .bind(signed(cut.0))
+        .fetch_one(&mut desk.conn)
+        .await?;
+        let open = floor.open.iter().filter(|open| **open <= cut).count() as u64;
+        let ahead = cut.0.saturating_sub(floor.reach.0.max(state.oldest.previous().0));
+        let count = unsigned(&excepted, 0) + open + ahead;
+        let first = floor.version.next().max(state.oldest);
+        announce_expired(desk, state, &floor, (first, cut, count), now).await?;
+        // A redriven event that travels with its bytes needs the log no more.
+        let sql = "-- expired\nDELETE FROM exceptions \
+            WHERE position = $1 AND version <= $2 AND attributes IS NULL";
+        sqlx::query(sql).bind(floor.position).bind(signed(cut.0)).execute(&mut desk.conn).await?;
+        // The holder loads the position anew: its window knows versions that are gone. What was
+        // in flight above the cut is given back by lowering nothing: it is kept as due again.
+        let kept = floor.open.iter().filter(|open| **open > cut);
+        for open in kept {
+            let sql = "-- kept open\nINSERT INTO exceptions (position, version, kind, attempts, tries, \
+                due, first, successes) VALUES ($1, $2, 'retry', 0, 0, $3, $3, 0) ON CONFLICT DO NOTHING";
+            sqlx::query(sql)
+                .bind(floor.position)
+                .bind(signed(open.0))
+                .bind(now.0)
+                .execute(&mut desk.conn)
+                .await?;
+        }
+        positions::release(desk, floor.position, floor.reach.max(cut), now).await?;
+        touch(desk, floor.subscription).await?;
+    }
+    Ok(())
+}
+
+async fn announce_expired(
+    desk: &mut Desk,
+    state: &TopicState,
+    floor: &Floor,
+    (first, last, count): (Version, Version, u64),
+    now: Micros,
+) -> Result<(), StoreError> {
+    desk.shared.expired.fetch_add(count, Ordering::Relaxed);
+    tracing::warn!(
+        topic = %state.topic, subscription = %floor.name, from = first.0, to = last.0, count,
+        "retention removed events that a subscription was owed"
+    );
+    // A removal of many pieces is one range.
+    let sql = "-- longer range\nUPDATE dead_letters SET up_to = $3, count = count + $4, at = $5 \
+        WHERE position = $1 AND reason = 'expired' AND up_to + 1 = $2";
+    let longer = sqlx::query(sql)
+        .bind(floor.position)
+        .bind(signed(first.0))
+        .bind(signed(last.0))
+        .bind(signed(count))
+        .bind(now.0)
+        .execute(&mut desk.conn)
+        .await?;
+    if longer.rows_affected() > 0 {
+        return Ok(());
+    }
+    let sql = "-- range\nINSERT INTO dead_letters (subscription, position, topic, version, up_to, count, \
+        reason, attempts, first, at) VALUES ($1, $2, $3, $4, $5, $6, 'expired', 0, $7, $7)";
+    sqlx::query(sql)
+        .bind(floor.subscription)
+        .bind(floor.position)
+        .bind(state.id)
+        .bind(signed(first.0))
+        .bind(signed(last.0))
+        .bind(signed(count))
+        .bind(now.0)
+        .execute(&mut desk.conn)
+        .await?;
+    Ok(())
+}
