@@ -1,6 +1,6 @@
 //! One process of Milkrun: opens store, clock and network, starts the roles, stops them twice.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use probes::http::HttpProbe;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -11,10 +11,11 @@ use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
     dispatcher::{self, Dispatcher},
+    event::Topic,
     janitor::Janitor,
     outbound::Guard,
     prober::{self, Prober, Schedule, SourceSetup},
-    store::{self, Store},
+    store::{self, Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -56,7 +57,9 @@ pub struct Node {
     store: Arc<dyn Store>,
     clock: Clock,
     config: Config,
+    metrics: Arc<Metrics>,
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
+    file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     soft: CancellationToken,
     hard: CancellationToken,
     roles: JoinSet<bool>,
@@ -81,20 +84,23 @@ impl Node {
         };
         let store = store::open(&config.store, &options).await?;
         apply(&*store, &config, &clock).await?;
+        let metrics = Metrics::new();
+        start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
         let mut node = Self {
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             sources: watch::Sender::new(sources),
+            file_topics: watch::Sender::new(topics(&config)),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             roles: JoinSet::new(),
+            metrics: metrics.clone(),
             store,
             clock,
             config,
         };
-        let metrics = Metrics::new();
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone());
         }
@@ -139,7 +145,9 @@ impl Node {
         check_addresses(&config, &Guard::new(config.outbound.allow.clone()))?;
         let sources = setups(&config)?;
         apply(&*self.store, &config, &self.clock).await?;
+        start_counters(&*self.store, &config, &self.metrics).await?;
         self.sources.send_replace(sources);
+        self.file_topics.send_replace(topics(&config));
         self.config = config;
         Ok(())
     }
@@ -219,7 +227,8 @@ impl Node {
             access,
             self.soft.clone(),
             api::Limits { waiting_max: self.config.limits.streams_max, ..api::Limits::default() },
-        );
+        )
+        .with_file_topics(self.file_topics.subscribe());
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(async move {
             if let Err(error) = api::serve(listener, api::router(state), soft, hard).await {
@@ -247,6 +256,10 @@ fn check_addresses(config: &Config, guard: &Guard) -> Result<(), NodeError> {
     Ok(())
 }
 
+fn topics(config: &Config) -> Arc<BTreeSet<Topic>> {
+    Arc::new(config.topics.iter().map(|(topic, _)| topic.clone()).collect())
+}
+
 fn setups(config: &Config) -> Result<Arc<Vec<SourceSetup>>, NodeError> {
     let setups: Result<_, _> = config.sources.iter().map(setup).collect();
     Ok(Arc::new(setups?))
@@ -268,4 +281,19 @@ fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
         },
         walk_resume: source.walk_resume,
     })
+}
+
+/// Starts the counters of what is known at zero, for a rate is taken from the first value on.
+async fn start_counters(
+    store: &dyn Store,
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
+    for topic in store.topics().await? {
+        metrics.know_topic(&topic.topic);
+    }
+    for source in &config.sources {
+        metrics.know_source(&source.name);
+    }
+    Ok(())
 }

@@ -11,6 +11,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::event::{Name, Topic};
+
 /// A label set of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceLabel {
@@ -112,6 +114,29 @@ impl Metrics {
         registry.register("deliveries_in_flight", "Attempts under way", self.in_flight.clone());
         registry.register("walk_bytes", "Bytes of pages in memory", self.walk_bytes.clone());
         registry.register("stale", "Work that a raised fence made void", self.stale.clone());
+    }
+
+    /// Starts a topic's counters at zero; those that are known go on.
+    pub fn know_topic(&self, topic: &Topic) {
+        let label = TopicLabel { topic: topic.to_string() };
+        drop(self.appended.get_or_create_owned(&label));
+        drop(self.duplicates.get_or_create_owned(&label));
+    }
+
+    /// Drops a topic's counters.
+    pub fn forget_topic(&self, topic: &Topic) {
+        let label = TopicLabel { topic: topic.to_string() };
+        self.appended.remove(&label);
+        self.duplicates.remove(&label);
+    }
+
+    /// Starts a source's counters at zero; those that are known go on.
+    pub fn know_source(&self, name: &Name) {
+        let label = SourceLabel { source: name.to_string() };
+        drop(self.rejected.get_or_create_owned(&label));
+        drop(self.gaps.get_or_create_owned(&label));
+        let label = PollLabel { source: label.source, result: "ok".to_owned() };
+        drop(self.polls.get_or_create_owned(&label));
     }
 
     /// The text exposition format of OpenMetrics 1.0; `gauges` are the store's.

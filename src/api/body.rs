@@ -4,17 +4,24 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use super::{problem::Problem, query::suggestion};
+use super::{
+    problem::Problem,
+    query::{cut, suggestion},
+};
 use crate::wire;
 
 /// The longest a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest body but that of a publish.
 const JSON_BYTES_MAX: usize = 1 << 20;
+
+/// What is said of a reference where a text is expected.
+pub const REFERENCES: &str =
+    "references as `{ env: }` and `{ file: }` work in the configuration file only";
 
 /// A JSON body. An empty body is `{}`.
 pub struct JsonBody<T>(pub T);
@@ -38,16 +45,40 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// How long the head says that the body is, or may be.
+///
+/// # Errors
+/// 413 for a body that would be larger than `bytes_max`, and 415 for an encoded one (RFC 9110,
+/// section 8.4), before any of it is waited for.
+pub fn announced(headers: &HeaderMap, bytes_max: usize) -> Result<usize, Problem> {
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let encoding = value.to_str().unwrap_or("?").trim();
+        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+            let detail = format!(
+                "`Content-Encoding: {}`: a body is taken as it is; send it without an encoding",
+                cut(encoding)
+            );
+            let code = "unsupported_media_type";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, detail));
+        }
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse().ok()).unwrap_or(bytes_max);
+    if length > bytes_max { Err(too_large(bytes_max)) } else { Ok(length) }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("the body is larger than {bytes_max} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+}
+
 /// Reads a body of at most `bytes_max`.
 pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+    announced(request.headers(), bytes_max)?;
     let body = Limited::new(request.into_body(), bytes_max).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            format!("the body is larger than {bytes_max} bytes"),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
         Ok(Err(_)) => Err(Problem::malformed("the body broke off")),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -88,9 +119,8 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
         let is_text = expected == "a string";
         reason = format!("expected {expected}");
         if is_text {
-            reason.push_str(
-                "; references as `{ env: }` and `{ file: }` work in the configuration file only",
-            );
+            reason.push_str("; ");
+            reason.push_str(REFERENCES);
         }
     }
     let prefix = if path.is_empty() { String::new() } else { format!("`{path}`: ") };

@@ -1,10 +1,10 @@
 //! Role `api`: the HTTP interface, one file per resource.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, middleware, routing::MethodRouter};
 use http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -19,7 +19,7 @@ pub use self::{
     access::{Access, check_bind},
     serve::serve,
 };
-use crate::{clock::Clock, store::Store, telemetry::Metrics};
+use crate::{clock::Clock, event::Topic, store::Store, telemetry::Metrics};
 
 mod access;
 mod attempts;
@@ -41,9 +41,13 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod unstuck;
 
 /// Says whether a webhook's address may be pushed to, and if not, why.
 pub type VetUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// The topics that the configuration file names, as they are at present.
+pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
 
 /// What is bounded over the whole API.
 #[derive(Debug, Clone, Copy)]
@@ -75,13 +79,14 @@ pub struct ApiState {
     pub access: Access,
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
     pub stopping: CancellationToken,
+    file_topics: FileTopics,
     limits: Limits,
     waiting: Arc<Semaphore>,
     publishing: Arc<Semaphore>,
 }
 
 impl ApiState {
-    /// A state with every place free.
+    /// A state with every place free, and no topic that the file names.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -94,7 +99,25 @@ impl ApiState {
     ) -> Self {
         let waiting = Arc::new(Semaphore::new(limits.waiting_max));
         let publishing = Arc::new(Semaphore::new(limits.publish_kib_max as usize));
-        Self { store, clock, metrics, vet_url, access, stopping, limits, waiting, publishing }
+        let file_topics = watch::Sender::default().subscribe();
+        Self {
+            store,
+            clock,
+            metrics,
+            vet_url,
+            access,
+            stopping,
+            file_topics,
+            limits,
+            waiting,
+            publishing,
+        }
+    }
+
+    /// The state with topics that only the configuration file changes.
+    #[must_use]
+    pub fn with_file_topics(self, file_topics: FileTopics) -> Self {
+        Self { file_topics, ..self }
     }
 
     /// A place among the long polls and streams.

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
 };
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -74,9 +74,7 @@ pub async fn publish(
     // A topic that does not exist is told before the body is waited for.
     api.store.topic(&topic).await?;
     let headers = request.headers().clone();
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(BODY_BYTES_MAX);
-    let _room = api.take_room(announced.min(BODY_BYTES_MAX))?;
+    let _room = api.take_room(body::announced(&headers, BODY_BYTES_MAX)?)?;
     let body: Bytes = body::read(request, BODY_BYTES_MAX).await?;
     let events = parse::events(&headers, &body)?;
     let append = Append { topic: topic.clone(), events, progress: None, now: api.clock.now() };

@@ -15,6 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::unstuck::Unstuck;
+
 /// Connections at once: those that wait and as many again.
 const CONNECTIONS_MAX: usize = 20_000;
 /// The largest head of a request.
@@ -75,6 +77,7 @@ pub(super) async fn serve_with(
         match accepted {
             Ok((stream, place)) => {
                 set_up(&stream, patience);
+                let stream = Unstuck::new(stream, soft.clone());
                 connect(stream, place, router.clone(), &graceful, hard.clone(), patience);
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
@@ -98,6 +101,8 @@ async fn accept(
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    // Small answers go out at once; where the system refuses, they are late, not lost.
+    let _ = stream.set_nodelay(true);
     Ok((stream, place))
 }
 
@@ -114,7 +119,7 @@ fn set_up(stream: &TcpStream, patience: Patience) {
 }
 
 fn connect(
-    stream: TcpStream,
+    stream: Unstuck<TcpStream>,
     place: OwnedSemaphorePermit,
     router: Router,
     graceful: &GracefulShutdown,

@@ -234,7 +234,8 @@ pub async fn show(
 /// Creates a topic, or replaces its settings.
 #[utoipa::path(put, path = "/v1/topics/{topic}", tag = "topics", params(("topic" = String, Path)),
     request_body = TopicBody,
-    responses((status = 200, body = TopicView), (status = 201, body = TopicView)))]
+    responses((status = 200, body = TopicView), (status = 201, body = TopicView),
+        (status = 409, description = "`read_only`: the configuration file says otherwise")))]
 pub async fn put(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
@@ -244,19 +245,25 @@ pub async fn put(
     query.allow(&[])?;
     refuse_reserved(&topic)?;
     let settings = TopicSettings::from(body);
+    refuse_nothing(&settings)?;
     let status = match api.store.topic(&topic).await {
-        Ok(_) => StatusCode::OK,
+        Ok(known) if known.settings == settings => StatusCode::OK,
+        Ok(_) => {
+            refuse_of_file(&api, &topic)?;
+            StatusCode::OK
+        }
         Err(StoreError::NotFound { .. }) => StatusCode::CREATED,
         Err(error) => return Err(error.into()),
     };
     let state = api.store.put_topic(&topic, &settings, api.clock.now()).await?;
+    api.metrics.know_topic(&topic);
     Ok((status, Json(view(&api, &state).await?)).into_response())
 }
 
 /// Removes a topic with its events, unless a source or subscription uses it.
 #[utoipa::path(delete, path = "/v1/topics/{topic}", tag = "topics",
     params(("topic" = String, Path)),
-    responses((status = 204, description = "It is gone"), (status = 409, description = "In use")))]
+    responses((status = 204, description = "It is gone"), (status = 409, description = "In use, or `read_only`: named by the configuration file")))]
 pub async fn remove(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
@@ -264,7 +271,9 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     query.allow(&[])?;
     refuse_reserved(&topic)?;
+    refuse_of_file(&api, &topic)?;
     api.store.delete_topic(&topic).await?;
+    api.metrics.forget_topic(&topic);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -318,6 +327,30 @@ fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
     if topic.is_reserved() {
         let detail = format!("topics beginning `{}` belong to the relay", Name::RESERVED_PREFIX);
         return Err(Problem::new(StatusCode::FORBIDDEN, "reserved", detail));
+    }
+    Ok(())
+}
+
+/// A limit of nothing would remove every event, which nobody means.
+fn refuse_nothing(settings: &TopicSettings) -> Result<(), Problem> {
+    let nothing = [
+        ("retention.age", settings.max_age.is_some_and(|age| age.is_zero())),
+        ("retention.count", settings.max_count == Some(0)),
+        ("retention.max_bytes", settings.max_bytes == Some(0)),
+    ];
+    match nothing.iter().find(|(_, nothing)| *nothing) {
+        Some((field, _)) => {
+            Err(Problem::field(field, format!("`{field}`: expected more than zero, or null")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A change that the next start or reload would undo is refused rather than made.
+fn refuse_of_file(api: &ApiState, topic: &Topic) -> Result<(), Problem> {
+    if api.file_topics.borrow().contains(topic) {
+        let detail = format!("topic `{topic}` is set by the configuration file; change it there");
+        return Err(Problem::new(StatusCode::CONFLICT, "read_only", detail));
     }
     Ok(())
 }

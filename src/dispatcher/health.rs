@@ -233,9 +233,7 @@ impl Health {
     ) -> bool {
         let Some(fault) = ended.fault else { return self.succeed(ceiling, now) };
         let throttled = matches!(fault, Fault::Endpoint { throttled: true });
-        if throttled {
-            self.halve(ended.started, ceiling, now);
-        }
+        let halved = throttled && self.halve(ended.started, ceiling, now);
         let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
         if let Some(hold) = &mut self.hold {
             hold.count(now);
@@ -269,7 +267,7 @@ impl Health {
                 last_position: ended.delivery.0,
             });
         }
-        begins
+        begins || halved
     }
 
     /// Whether the failures in a row are of two events, or of one that got no proper answer.
@@ -292,7 +290,8 @@ impl Health {
         if let Some(permitted) = self.permitted {
             self.round += 1;
             // One more for each success doubles with every round; one more a round adds.
-            if before == State::Reopening || self.round >= permitted {
+            let rises = before == State::Reopening || self.round >= permitted;
+            if rises {
                 self.permitted = Some(permitted + 1);
                 self.round = 0;
             }
@@ -300,23 +299,24 @@ impl Health {
                 self.permitted = None;
                 self.state = State::Open;
             }
-            return self.permitted.is_none() || self.permitted == Some(2);
+            return rises || self.permitted.is_none();
         }
         false
     }
 
-    /// Halves what is permitted, once for all that were in flight together.
-    fn halve(&mut self, started: Micros, ceiling: usize, now: Micros) {
+    /// Halves what is permitted, once for all that were in flight together. Answers whether it did.
+    fn halve(&mut self, started: Micros, ceiling: usize, now: Micros) -> bool {
         if started < self.halved {
-            return;
+            return false;
         }
-        let base = self.permitted.unwrap_or(ceiling).min(self.in_flight.max(1));
-        self.permitted = Some((base / 2).max(1));
+        let before = self.permitted;
+        self.permitted = Some((before.unwrap_or(ceiling).min(ceiling) / 2).max(1));
         self.halved = now;
         self.round = 0;
         if self.hold.is_none() {
             self.state = State::Open;
         }
+        self.permitted != before
     }
 
     /// Whether a hold has lasted too long; time when the relay was down does not count, as far as

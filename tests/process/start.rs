@@ -1,8 +1,8 @@
-//! What a start costs with much history.
+//! What a start costs with much history, and what it shows at once.
 
 use std::time::Duration;
 
-use crate::support::{Place, full};
+use crate::support::{Place, Producer, eventually, full};
 
 /// In a debug build the same work takes several times as long; the bound is for release builds.
 const DEBUG_FACTOR: u32 = 4;
@@ -22,5 +22,38 @@ async fn measured_start_with_100_000_events() {
     let limit = Duration::from_secs(1) * if full() { 1 } else { DEBUG_FACTOR };
     assert!(took < limit, "ready after {took:?}");
     assert!(resident_mib < 150, "{resident_mib} MiB resident");
+    assert!(relay.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_show_before_anything_is_counted() {
+    let producer = Producer::start(50).await;
+    let sources = |more: &str| {
+        format!(
+            "topics: {{ mine: {{}}{more} }}\nsources:\n  - name: list\n    topic: numbers\n    http: {}\n",
+            producer.http(50)
+        )
+    };
+    let place = Place::new(&sources(""));
+    let relay = place.start().await;
+    let metrics = relay.api().get("/metrics").await.body;
+    for zero in [
+        "events_appended_total{topic=\"mine\"} 0",
+        "events_appended_total{topic=\"numbers\"} 0",
+        "events_duplicate_total{topic=\"numbers\"} 0",
+        "items_rejected_total{source=\"list\"} 0",
+        "gaps_total{source=\"list\"} 0",
+    ] {
+        assert!(metrics.contains(&format!("milkrun_{zero}\n")), "{zero} in {metrics}");
+    }
+    // The first request may have been made by now.
+    assert!(metrics.contains("milkrun_polls_total{source=\"list\",result=\"ok\"} "), "{metrics}");
+    place.write(&sources(", yours: {}"));
+    relay.signal(rustix::process::Signal::HUP);
+    eventually("the new topic is counted", || async {
+        let metrics = relay.api().get("/metrics").await.body;
+        metrics.contains("events_appended_total{topic=\"yours\"} 0\n").then_some(())
+    })
+    .await;
     assert!(relay.stop().await.success());
 }

@@ -31,6 +31,12 @@ impl Media {
         }
     }
 
+    /// Whether it is one bounded page, and not a stream.
+    #[must_use]
+    pub const fn is_page(self) -> bool {
+        matches!(self, Self::Json | Self::Batch)
+    }
+
     /// The one that `Accept` likes best (RFC 9110, section 12.5.1); JSON when it says nothing.
     ///
     /// # Errors

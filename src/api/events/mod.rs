@@ -51,7 +51,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("at" = Option<String>, Query, description = "Inclusive: a cursor or a version"),
         ("since" = Option<String>, Query, description = "Recorded at or after this time"),
         ("up_to" = Option<String>, Query, description = "Inclusive: a cursor or a version"),
-        ("limit" = Option<usize>, Query, description = "1 to 1,000, default 100; streams have no limit without it"),
+        ("limit" = Option<usize>, Query, description = "Of a page 1 to 1,000, default 100; a stream has no limit without it, and may have any"),
         ("wait" = Option<String>, Query, description = "How long to wait at the head, as `30s`; at most `5m`"),
         ("type" = Option<String>, Query), ("key" = Option<String>, Query),
         ("id" = Option<String>, Query, description = "With `source`"), ("source" = Option<String>, Query),
@@ -76,7 +76,8 @@ pub async fn read(
         "after", "at", "since", "up_to", "limit", "wait", "type", "key", "id", "source",
     ])?;
     let media = Media::negotiate(&headers)?;
-    let limit = query.number("limit", 1, LIMIT_MAX)?;
+    let most = if media.is_page() { LIMIT_MAX } else { usize::MAX };
+    let limit = query.number("limit", 1, most)?;
     let wait = query.duration("wait", WAIT_MAX)?;
     let resume = if media == Media::Sse { last_event_id(&headers)? } else { None };
     let selection = Selection::resolve(&api, topic, &query, resume).await?;

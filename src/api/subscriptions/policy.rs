@@ -149,6 +149,11 @@ impl ExponentialBody {
             let field = "retry.exponential.multiplier";
             return Err(Problem::field(field, format!("`{field}`: expected 1 to 100")));
         }
+        if self.initial.0.is_zero() || self.initial > self.max {
+            let field = "retry.exponential.initial";
+            let detail = format!("`{field}`: expected more than zero and at most `max`");
+            return Err(Problem::field(field, detail));
+        }
         Ok(Delays::Exponential {
             initial: delay("retry.exponential.initial", self.initial)?,
             multiplier: self.multiplier,
@@ -187,6 +192,10 @@ impl HoldBody {
                 let detail = format!("`{field}`: expected more than nothing");
                 return Err(Problem::field(field, detail));
             }
+        }
+        if self.interval > self.max_interval {
+            let detail = "`hold.interval`: expected at most `max_interval`";
+            return Err(Problem::field("hold.interval", detail));
         }
         Ok(HoldPolicy {
             after: self.after,

@@ -14,7 +14,7 @@ use super::{
     policy::{HoldBody, RetryBody},
 };
 use crate::{
-    api::{VetUrl, problem::Problem},
+    api::{VetUrl, body::REFERENCES, problem::Problem},
     event::{Name, Topic},
     settings::SubscriptionSettings,
 };
@@ -232,6 +232,11 @@ fn is_taken(name: &str) -> bool {
 }
 
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, Problem> {
+    // Read as a header it would be sent to the receiver, which nobody means.
+    if headers.len() == 1 && headers.keys().all(|name| name == "env" || name == "file") {
+        let detail = format!("`webhook.headers`: {REFERENCES}");
+        return Err(Problem::field("webhook.headers", detail));
+    }
     if headers.len() > HEADERS_MAX {
         let detail = format!("`webhook.headers`: at most {HEADERS_MAX}");
         return Err(Problem::field("webhook.headers", detail));

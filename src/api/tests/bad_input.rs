@@ -100,6 +100,28 @@ async fn bad_subscriptions_name_the_field() {
             "retry.exponential.multiplier",
             "1 to 100",
         ),
+        (
+            json!({"retry": {"exponential": {"initial": "0s"}}}),
+            "retry.exponential.initial",
+            "more than zero",
+        ),
+        (
+            json!({"retry": {"exponential": {"initial": "2m", "max": "1m"}}}),
+            "retry.exponential.initial",
+            "at most `max`",
+        ),
+        (json!({"hold": {"interval": "0s"}}), "hold.interval", "more than nothing"),
+        (
+            json!({"hold": {"interval": "2m", "max_interval": "1m"}}),
+            "hold.interval",
+            "at most `max_interval`",
+        ),
+        (hook(json!({"headers": {"env": "PATH"}})), "webhook.headers", "configuration file only"),
+        (
+            hook(json!({"headers": {"file": "/etc/passwd"}})),
+            "webhook.headers",
+            "configuration file only",
+        ),
         (json!({"hold": {"aftr": 1}}), "hold.aftr", "did you mean `after`?"),
         (json!({"from": "newest"}), "from", "expected `latest`"),
         (json!({"from": {"env": "X"}}), "from", "expected `latest`"),

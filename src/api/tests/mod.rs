@@ -1,12 +1,13 @@
 //! The API over a real store, called without sockets.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -27,6 +28,7 @@ mod reading;
 mod serving;
 mod streams;
 mod subscriptions;
+mod topics;
 
 /// 2026-01-31T12:00:00Z.
 const NOW: Micros = Micros(1_769_860_800_000_000);
@@ -39,6 +41,7 @@ struct Relay {
     store: Arc<dyn Store>,
     clock: ManualClock,
     stopping: CancellationToken,
+    file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     _dir: tempfile::TempDir,
 }
 
@@ -96,6 +99,7 @@ impl Relay {
             store: store.clone(),
             clock: ManualClock::new(NOW),
             stopping: CancellationToken::new(),
+            file_topics: watch::Sender::default(),
             _dir: dir,
         };
         relay.serve(store, limits);
@@ -108,7 +112,7 @@ impl Relay {
             assert_ne!(url, "https://panic.example/", "as a test wants");
             if url.starts_with("https://") { Ok(()) } else { Err("expected https".to_owned()) }
         };
-        self.router = router(ApiState::new(
+        let state = ApiState::new(
             store,
             Clock::Manual(self.clock.clone()),
             Metrics::new(),
@@ -116,7 +120,8 @@ impl Relay {
             Access::Loopback,
             self.stopping.clone(),
             limits,
-        ));
+        );
+        self.router = router(state.with_file_topics(self.file_topics.subscribe()));
     }
 
     async fn call(&self, request: Request<Body>) -> http::Response<Body> {

@@ -109,3 +109,26 @@ async fn bodies_in_memory_are_bounded() {
     drop(slow);
     relay.publish(crate::wire::STRUCTURED, structured("1")).await.ok();
 }
+
+#[tokio::test]
+async fn bodies_that_cannot_be_taken_are_not_waited_for() {
+    let relay = Relay::new().await;
+    for (name, value, status, code) in [
+        ("content-length", "8388609", 413, "too_large"),
+        ("content-encoding", "gzip", 415, "unsupported_media_type"),
+        ("content-encoding", "identity, br", 415, "unsupported_media_type"),
+    ] {
+        let request = request(Method::POST, "/v1/topics/orders/events")
+            .header("content-type", crate::wire::STRUCTURED)
+            .header(name, value);
+        let never = futures_util::stream::pending::<std::io::Result<Bytes>>();
+        let refused = relay.send(request.body(Body::from_stream(never)).unwrap()).await;
+        let problem = refused.problem(status, code);
+        let told = problem["detail"].as_str().unwrap();
+        assert!(status == 413 || told.contains("without an encoding"), "{told}");
+    }
+    let plain = request(Method::POST, "/v1/topics/orders/events")
+        .header("content-type", crate::wire::STRUCTURED)
+        .header("content-encoding", "Identity");
+    relay.send(plain.body(Body::from(structured("1"))).unwrap()).await.ok();
+}

@@ -66,6 +66,21 @@ async fn a_soft_stop_ends_streams_and_closes() {
 }
 
 #[tokio::test]
+async fn a_soft_stop_does_not_wait_for_who_reads_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // More than the system buffers for both ends.
+    let large = Router::new().route("/", axum::routing::get(|| async { vec![b'x'; 64 << 20] }));
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let task = tokio::spawn(crate::api::serve(listener, large, soft.clone(), hard));
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    read_to(&mut socket, "\r\n\r\n").await;
+    soft.cancel();
+    tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_hard_stop_drops_what_is_left() {
     let relay = Relay::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -89,6 +89,16 @@ async fn lines_go_on_to_the_head_over_many_reads() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["version"].as_u64().unwrap())
         .collect();
     assert_eq!(versions, (1..=3000).collect::<Vec<_>>());
+
+    let path = "/v1/topics/orders/events?limit=2500";
+    let some = relay.accept(path, "application/x-ndjson").await.ok();
+    assert_eq!(some.text().lines().count(), 2500);
+    let events = relay.accept(path, "text/event-stream").await.ok();
+    assert_eq!(events.text().matches("\ndata: ").count(), 2500);
+    for page in ["application/json", crate::wire::BATCH] {
+        let refused = relay.accept(path, page).await.problem(400, "bad_parameter");
+        assert_eq!(refused["parameter"], "limit");
+    }
 }
 
 #[tokio::test]

@@ -183,19 +183,22 @@ fn throttling_halves_once_a_round_and_successes_add_one_a_round() {
         let retry_after = Duration::ZERO;
         let ended =
             Ended { delivery, started: START, fault: THROTTLED, retry_after, stands_out: false };
-        health.learn(ended, &HoldPolicy::default(), CEILING, at(1));
+        let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(1));
+        assert_eq!(saved, version == 1, "it shows as soon as it is so");
         health.end(delivery);
     }
-    assert_eq!(health.permitted, Some(4));
+    assert_eq!(health.permitted, Some(8), "of what is permitted, not of what was in flight");
     for version in 5..=8 {
         health.end((1, Version(version)));
     }
     let mut steps = Vec::new();
-    for version in 0..9 {
-        attempt(&mut health, version, 2, None);
+    for version in 0..17 {
+        let before = health.permitted;
+        let saved = attempt(&mut health, version, 2, None);
+        assert_eq!(saved, health.permitted != before);
         steps.push(health.permitted.unwrap());
     }
-    assert_eq!(steps, [4, 4, 4, 5, 5, 5, 5, 5, 6]);
+    assert_eq!(steps, [[8; 7].as_slice(), &[9; 9], &[10]].concat());
 }
 
 #[test]
