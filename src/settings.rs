@@ -115,9 +115,9 @@ pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
     let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
     let text = parsed.as_str();
     if TAKEN.contains(&text) || text.starts_with("webhook-") || text.starts_with("milkrun-") {
-        return Err("the relay sets this header itself");
+        return Err("is set by the relay itself");
     }
-    http::HeaderValue::try_from(value).map_err(|_| "its value cannot be sent in a header")?;
+    http::HeaderValue::try_from(value).map_err(|_| "has a character that no header may have")?;
     Ok(())
 }
 

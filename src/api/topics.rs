@@ -379,7 +379,7 @@ async fn view(api: &ApiState, state: &Arc<TopicState>) -> Result<TopicView, Stor
         cursor: state.cursor(state.head).to_string(),
         count: state.count(),
         bytes: state.bytes,
-        rate: f64::from(recent) / RATE_OVER.as_secs_f64(),
+        rate: (f64::from(recent) / RATE_OVER.as_secs_f64() * 1_000.0).round() / 1_000.0,
         gaps,
         recorded: (state.head.0 > 0).then(|| state.recorded.to_string()),
         epochs,

@@ -139,7 +139,7 @@ fn what_is_wrong_is_told() {
         (subscription("    max_exceptions: 1000001\n"), "`max_exceptions`: expected 1 to 1000000"),
         (subscription("    retry: { max_attempts: 1001 }\n"), "`max_attempts`: expected 1 to 1000"),
         (webhook("timeout: 6m"), "`timeout`: expected more than zero and at most 5m"),
-        (webhook("headers: { user-agent: x }"), "the relay sets this header itself"),
+        (webhook("headers: { user-agent: x }"), "is set by the relay itself"),
         (
             subscription("    retry: { schedule: [1s], exponential: {} }\n"),
             "one of `schedule` and `exponential`",
@@ -151,7 +151,7 @@ fn what_is_wrong_is_told() {
         (subscription("    retry: { never_retry: [200] }\n"), "`never_retry`"),
         (subscription("    hold: { after: 0 }\n"), "`hold.after`"),
         (webhook("secret: { env: SHORT }"), "a signing secret"),
-        (webhook("headers: { webhook-id: x }"), "the relay sets this header itself"),
+        (webhook("headers: { webhook-id: x }"), "is set by the relay itself"),
         ("subscriptions: [{ name: s, topic: t, webhook: { url: \"http://169.254.169.254/x\" } }]\n".into(), "`webhook.url`: `169.254.169.254` is the forbidden address"),
         ("subscriptions: [{ name: s, topic: t, webhook: { url: \"http://localhost/x\" } }]\n".into(), "`outbound.allow`"),
         ("subscriptions: [{ name: s, topic: t, webhook: { url: \"https://u:p@a.example\" } }]\n".into(), "`webhook.url`: expected no user"),

@@ -1,9 +1,8 @@
 //! What a subscriber sends: plain values only, for a reference to the server's environment or
 //! files would let a subscriber read them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use http::{HeaderName, HeaderValue};
 use probes::period::Period;
 use serde::Deserialize;
 use sinks::sign::Secret;
@@ -16,12 +15,9 @@ use super::{
 use crate::{
     api::{VetUrl, body::REFERENCES, problem::Problem},
     event::{Name, Topic},
-    settings::SubscriptionSettings,
+    settings::{SubscriptionSettings, check_header},
 };
 
-const TIMEOUT_MAX: Duration = Duration::from_mins(5);
-const CONCURRENCY_MAX: usize = 4_096;
-const EXCEPTIONS_MAX: usize = 1_000_000;
 const SECRETS_MAX: usize = 10;
 const HEADERS_MAX: usize = 50;
 const TOPICS_MAX: usize = 100;
@@ -150,19 +146,21 @@ fn apply_rest(
         settings.hold = hold.policy()?;
     }
     if let Some(number) = concurrency {
-        settings.concurrency = within("concurrency", number, CONCURRENCY_MAX)?;
+        settings.concurrency = within("concurrency", number, SubscriptionSettings::CONCURRENCY)?;
     }
     if let Some(number) = max_exceptions {
-        settings.max_exceptions = within("max_exceptions", number, EXCEPTIONS_MAX)?;
+        settings.max_exceptions =
+            within("max_exceptions", number, SubscriptionSettings::MAX_EXCEPTIONS)?;
     }
     Ok(())
 }
 
-fn within(field: &str, number: usize, most: usize) -> Result<usize, Problem> {
-    if (1..=most).contains(&number) {
+fn within(field: &str, number: usize, bounds: RangeInclusive<usize>) -> Result<usize, Problem> {
+    if bounds.contains(&number) {
         return Ok(number);
     }
-    Err(Problem::field(field, format!("`{field}`: expected 1 to {most}, not {number}")))
+    let (least, most) = bounds.into_inner();
+    Err(Problem::field(field, format!("`{field}`: expected {least} to {most}, not {number}")))
 }
 
 impl WebhookBody {
@@ -180,7 +178,7 @@ impl WebhookBody {
             settings.headers = check_headers(headers)?;
         }
         if let Some(Period(timeout)) = self.timeout {
-            if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            if timeout.is_zero() || timeout > SubscriptionSettings::TIMEOUT_MAX {
                 let detail = "`webhook.timeout`: expected more than nothing and at most `5m`";
                 return Err(Problem::field("webhook.timeout", detail));
             }
@@ -212,25 +210,6 @@ impl WebhookBody {
     }
 }
 
-/// Headers that the relay or HTTP itself sets.
-fn is_taken(name: &str) -> bool {
-    const TAKEN: [&str; 12] = [
-        "host",
-        "content-length",
-        "content-type",
-        "content-encoding",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "upgrade",
-        "te",
-        "trailer",
-        "traceparent",
-        "user-agent",
-    ];
-    TAKEN.contains(&name) || name.starts_with("webhook-") || name.starts_with("milkrun-")
-}
-
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, Problem> {
     // Read as a header it would be sent to the receiver, which nobody means.
     if headers.len() == 1 && headers.keys().all(|name| name == "env" || name == "file") {
@@ -244,17 +223,9 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<Vec<(String, Stri
     let mut checked = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let field = format!("webhook.headers.{name}");
-        let refuse = |detail: &str| Err(Problem::field(&field, format!("`{field}`: {detail}")));
-        let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
-            return refuse("is not the name of a header");
-        };
-        if is_taken(parsed.as_str()) {
-            return refuse("is set by the relay");
-        }
-        if HeaderValue::from_str(value).is_err() {
-            return refuse("has a character that no header may have");
-        }
-        checked.push((parsed.as_str().to_owned(), value.clone()));
+        check_header(name, value)
+            .map_err(|detail| Problem::field(&field, format!("`{field}`: {detail}")))?;
+        checked.push((name.to_ascii_lowercase(), value.clone()));
     }
     Ok(checked)
 }
