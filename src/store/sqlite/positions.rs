@@ -86,6 +86,12 @@ pub(super) fn versions(bytes: &[u8]) -> Vec<Version> {
     bytes.as_chunks::<8>().0.iter().map(|chunk| Version(u64::from_be_bytes(*chunk))).collect()
 }
 
+/// One below the lowest version that is open or excepted; the reach when there is none.
+pub(super) fn floor(reach: Version, open: &[Version], lowest_exception: Option<i64>) -> Version {
+    let excepted = lowest_exception.map(|lowest| Version(lowest.cast_unsigned()));
+    open.iter().copied().chain(excepted).min().map_or(reach, Version::previous)
+}
+
 /// The positions of a subscription and their topics, as memory has them.
 pub(super) fn of(desk: &Desk, subscription: i64) -> Vec<(i64, i64)> {
     let held = desk.memory.positions.iter();

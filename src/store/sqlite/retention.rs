@@ -135,12 +135,10 @@ async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
     let floor = |row: &sqlx::sqlite::SqliteRow| {
         let reach = Version(unsigned(row, 2));
         let open = positions::versions(row.get(3));
-        let excepted = row.get::<Option<i64>, _>(4).map(|lowest| Version(lowest.cast_unsigned()));
-        let lowest = open.iter().copied().chain(excepted).min();
         Floor {
             position: row.get(0),
             subscription: row.get(1),
-            version: lowest.map_or(reach, Version::previous),
+            version: positions::floor(reach, &open, row.get(4)),
             reach,
             open,
             owed: row.get(5),

@@ -129,10 +129,12 @@ async fn renew(
         )));
     }
     let changed = config_hash != new.config_hash;
+    // Every start puts every source: what is as it was is not written, and costs no sync.
     let sql = "-- renewed source\nUPDATE sources SET topic = $2, contract = $3, config_hash = $4, \
         fence = fence + $5, mark = CASE WHEN $5 THEN NULL ELSE mark END, \
         next_poll = CASE WHEN $5 OR removed_at IS NOT NULL THEN min(next_poll, $6) ELSE next_poll END, \
-        removed_at = NULL WHERE id = $1";
+        removed_at = NULL WHERE id = $1 \
+        AND ($5 OR topic <> $2 OR contract <> $3 OR removed_at IS NOT NULL)";
     sqlx::query(sql)
         .bind(known.id)
         .bind(topic)

@@ -18,6 +18,8 @@ pub(super) async fn put(
     now: Micros,
 ) -> Result<Arc<TopicState>, StoreError> {
     let state = match desk.memory.topic(&topic) {
+        // Every start puts every topic: what is as it was is not written, and costs no sync.
+        Ok(known) if known.state.settings == settings => return Ok(known.state.clone()),
         Ok(known) => TopicState { settings, ..(*known.state).clone() },
         Err(_) => insert(desk, topic, settings, now).await?,
     };
