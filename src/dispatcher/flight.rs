@@ -62,7 +62,7 @@ impl Flight {
         };
         let started = self.clock.now();
         let end = match event {
-            Ok(Some(event)) => End::Pushed(self.push(&event, started).await),
+            Ok(Some(event)) => End::Pushed(self.push(event, started).await),
             Ok(None) => End::Missing,
             Err(error) => End::Unread(error),
         };
@@ -84,9 +84,11 @@ impl Flight {
         Ok(page.events.into_iter().find(|event| event.version == self.version))
     }
 
-    async fn push(&self, event: &Event, now: Micros) -> Outcome {
+    async fn push(&self, event: Arc<Event>, now: Micros) -> Outcome {
         let parcel = self.plan.parcel(&Delivery {
-            event,
+            previous: Some(event.version.previous()),
+            events: &[event],
+            replay: None,
             topic: &self.topic.topic,
             topic_uid: &self.topic.uid,
             attempt: self.attempt,

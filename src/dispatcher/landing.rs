@@ -122,6 +122,7 @@ fn settled(
             stands_out: known.stands_out,
             last: last_answer(outcome),
             event: window.exception(version).and_then(|prior| prior.event.clone()),
+            lane: None,
         }),
     }
 }

@@ -8,7 +8,7 @@ use sinks::{Parcel, sign::Secret};
 use siphasher::sip::SipHasher13;
 
 use crate::{
-    event::{Event, Micros, Name, Topic},
+    event::{Event, Micros, Name, Topic, Version},
     settings::SubscriptionSettings,
     store::Subscription,
     wire,
@@ -34,11 +34,15 @@ struct Target {
     headers: HeaderMap,
 }
 
-/// One event on its way through one position, for the `attempt`-th time.
+/// Events on their way through one position, for the `attempt`-th time.
 #[derive(Debug, Clone)]
 pub struct Delivery<'a> {
-    /// What is delivered.
-    pub event: &'a Event,
+    /// What is delivered, in version order: one event, or several of one epoch in a batch.
+    pub events: &'a [Arc<Event>],
+    /// The version before the first of them that the subscription wants; `None`: not known.
+    pub previous: Option<Version>,
+    /// The replay job that asks for it.
+    pub replay: Option<i64>,
     /// The topic it is in.
     pub topic: &'a Topic,
     /// The topic's `TOPICID`.
@@ -72,7 +76,8 @@ impl Plan {
     /// When the settings do not allow to send anything; says which.
     pub fn parcel(&self, delivery: &Delivery<'_>) -> Result<Parcel, String> {
         let target = self.target.as_ref().map_err(Clone::clone)?;
-        let Delivery { event, topic, topic_uid, attempt, now } = *delivery;
+        let Delivery { events, previous, replay: _, topic, topic_uid, attempt, now } = *delivery;
+        let event = events.first().ok_or("there is no event to send")?;
         let mut headers = target.headers.clone();
         let mut text = |name: &'static str, value: &str| {
             // Names of topics and made-up texts have no byte that a header cannot carry.
@@ -84,9 +89,8 @@ impl Plan {
         text("traceparent", &traceparent(event, topic_uid, self.subscription, attempt));
         headers.insert("milkrun-version", event.version.0.into());
         headers.insert("milkrun-attempt", attempt.into());
-        // Without a filter every version matches; before the first there is none.
-        if event.version.0 > 1 {
-            headers.insert("milkrun-previous", event.version.previous().0.into());
+        if let Some(previous) = previous.filter(|previous| *previous > Version::ZERO) {
+            headers.insert("milkrun-previous", previous.0.into());
         }
         Ok(Parcel {
             uri: target.uri.clone(),
@@ -148,7 +152,7 @@ fn hash(numbers: &[u64], text: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::{
-        event::{Data, Epoch, Version},
+        event::{Data, Epoch},
         store::{Origin, SubscriptionStatus},
     };
 
@@ -184,7 +188,10 @@ mod tests {
     fn parcel(plan: &Plan, event: &Event, attempt: u32) -> Result<Parcel, String> {
         let topic = "orders".parse().unwrap();
         let now = Micros(1_700_000_000_999_999);
-        plan.parcel(&Delivery { event, topic: &topic, topic_uid: "00ff", attempt, now })
+        let previous = Some(event.version.previous());
+        let events = &[Arc::new(event.clone())];
+        let (topic, topic_uid, replay) = (&topic, "00ff", None);
+        plan.parcel(&Delivery { events, previous, replay, topic, topic_uid, attempt, now })
     }
 
     const ATTRIBUTES: &str = r#"{"id":"1","source":"/s","type":"t"}"#;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 pub use self::{
     error::StoreError,
+    job::{Job, JobStatus, NewJob},
     log::{Append, EpochStart, Gap, NewEvent, NewGap, Page, Placed, Read, TopicState},
     open::{Options, open},
     position::{
@@ -29,6 +30,7 @@ use crate::{
 };
 
 mod error;
+mod job;
 mod log;
 mod open;
 mod position;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Fence;
+use super::{Fence, Job};
 use crate::event::{Event, Micros, Topic, Version};
 
 /// A position as its holder takes it up.
@@ -26,6 +26,8 @@ pub struct PositionState {
     pub exceptions: Vec<Exception>,
     /// The highest version with a dead letter; deliveries at or below it may clear one.
     pub dead_up_to: Version,
+    /// The replay job that it serves; `None`: live delivery.
+    pub job: Option<Job>,
 }
 
 /// A version at or below the reach that is not settled.
@@ -52,6 +54,8 @@ pub struct Exception {
     pub last: LastAnswer,
     /// The event itself, when it was redriven after the log had let go of it.
     pub event: Option<Arc<Event>>,
+    /// What it is ordered with: a hash of its key; `None`: nothing, or not known yet.
+    pub lane: Option<u64>,
 }
 
 /// What an exception waits for.
@@ -64,6 +68,8 @@ pub enum ExceptionKind {
     Parked,
     /// A puller holds it.
     Leased,
+    /// Nothing: it is dead, and its key stands still until its dead letter is redriven or deleted.
+    Stopped,
 }
 
 /// How an attempt ended.

@@ -109,6 +109,8 @@ pub struct PositionSummary {
     pub dead_letters: u64,
     /// Deliveries that succeeded, ever.
     pub delivered: u64,
+    /// The replay job that it serves; `None`: live delivery.
+    pub job: Option<i64>,
 }
 
 /// What an operator, the file or the endpoint does to a subscription.

@@ -45,6 +45,7 @@ pub fn retry(version: u64) -> Exception {
         stands_out: true,
         last: LastAnswer { status: Some(500), error: Some("no".into()) },
         event: None,
+        lane: None,
     }
 }
 

@@ -281,6 +281,7 @@ async fn a_full_position_says_so() {
             stands_out: false,
             last: LastAnswer::default(),
             event: None,
+            lane: None,
         };
         let settlement = Settlement {
             position: position.id,

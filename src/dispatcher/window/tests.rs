@@ -39,6 +39,7 @@ fn exception(version: Version, due: i64) -> Exception {
         stands_out: false,
         last: LastAnswer::default(),
         event: None,
+        lane: None,
     }
 }
 
@@ -62,6 +63,7 @@ fn saved() -> PositionState {
         open: vec![],
         exceptions: vec![],
         dead_up_to: Version(0),
+        job: None,
     }
 }
 

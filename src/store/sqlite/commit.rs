@@ -341,6 +341,7 @@ pub(super) const fn kind_word(kind: ExceptionKind) -> &'static str {
         ExceptionKind::Retry => "retry",
         ExceptionKind::Parked => "parked",
         ExceptionKind::Leased => "leased",
+        ExceptionKind::Stopped => "stopped",
     }
 }
 

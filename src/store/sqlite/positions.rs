@@ -44,6 +44,7 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
         open: versions(row.get(4)),
         exceptions: rows.iter().map(|row| exception(row, &state)).collect::<Result<_, _>>()?,
         dead_up_to: version(&row, 5),
+        job: None,
     })
 }
 
@@ -59,6 +60,7 @@ fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreErro
             "retry" => ExceptionKind::Retry,
             "parked" => ExceptionKind::Parked,
             "leased" => ExceptionKind::Leased,
+            "stopped" => ExceptionKind::Stopped,
             other => return Err(unreadable(format!("kind {other}"))),
         },
         attempts: count(2)?,
@@ -69,6 +71,7 @@ fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreErro
         stands_out: row.get(13),
         last: last_answer(row, 7),
         event: kept_event(row, 9, number, state, "exceptions")?,
+        lane: None,
     })
 }
 

@@ -143,6 +143,7 @@ async fn summaries(
                 exceptions: unsigned(row, 7),
                 dead_letters: unsigned(row, 9),
                 delivered: unsigned(row, 6),
+                job: None,
             };
             Ok((row.get(0), summary))
         })

@@ -1,0 +1,298 @@
+//! What one subscription is set to.
+
+use std::{fmt, ops::RangeInclusive, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{HoldPolicy, Rate, RetryPolicy};
+use crate::event::Micros;
+
+/// What a subscription asks for, besides its topics and its place in them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionSettings {
+    /// Where to push.
+    pub url: String,
+    /// Signing secrets, newest first, as `whsec_…` or `whsk_…`; each signs.
+    pub secrets: Vec<String>,
+    /// Secrets that were replaced and still sign for a while.
+    #[serde(default)]
+    pub retiring: Vec<Retiring>,
+    /// Extra headers of every request.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// How the relay says who it is.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// Certificates of its own.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Whether the endpoint is asked for its consent first (CloudEvents webhook handshake).
+    #[serde(default)]
+    pub handshake: bool,
+    /// Whether large bodies are compressed; the signature is over what they were before.
+    #[serde(default)]
+    pub gzip: bool,
+    /// One deadline over connecting, sending and the whole answer.
+    pub timeout: Duration,
+    /// How an event is put into a request.
+    #[serde(default)]
+    pub format: Format,
+    /// Several events in one request.
+    #[serde(default)]
+    pub batch: Option<BatchPolicy>,
+    /// Which events are sent: CloudEvents dialects or an expression, as `expr::Filter` reads it.
+    #[serde(default)]
+    pub filter: Option<Value>,
+    /// What is sent in the place of the event, as `expr::Transform` reads it.
+    #[serde(default)]
+    pub transform: Option<Value>,
+    /// In which order events are tried.
+    #[serde(default)]
+    pub order: Order,
+    /// What becomes of a key whose event died.
+    #[serde(default)]
+    pub on_dead: OnDead,
+    /// How far events of a higher priority overtake.
+    #[serde(default)]
+    pub priority: PriorityPolicy,
+    /// The most events started in a time, over all positions.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// The most requests of one position under way at once.
+    pub concurrency: usize,
+    /// When a failed event is tried again.
+    pub retry: RetryPolicy,
+    /// When the endpoint is left alone.
+    pub hold: HoldPolicy,
+    /// The most exceptions of one position; when they are full nothing new starts.
+    pub max_exceptions: usize,
+}
+
+impl SubscriptionSettings {
+    /// What `timeout` may be at most; it is more than zero.
+    pub const TIMEOUT_MAX: Duration = Duration::from_mins(5);
+    /// What `concurrency` may be.
+    pub const CONCURRENCY: RangeInclusive<usize> = 1..=1_024;
+    /// What `max_exceptions` may be.
+    pub const MAX_EXCEPTIONS: RangeInclusive<usize> = 1..=1_000_000;
+
+    /// The defaults, for a push to `url` signed with `secrets`.
+    #[must_use]
+    pub fn new(url: String, secrets: Vec<String>) -> Self {
+        Self {
+            url,
+            secrets,
+            retiring: Vec::new(),
+            headers: Vec::new(),
+            auth: None,
+            tls: Tls::default(),
+            handshake: false,
+            gzip: false,
+            timeout: Duration::from_secs(15),
+            format: Format::default(),
+            batch: None,
+            filter: None,
+            transform: None,
+            order: Order::default(),
+            on_dead: OnDead::default(),
+            priority: PriorityPolicy::default(),
+            rate: None,
+            concurrency: 16,
+            retry: RetryPolicy::default(),
+            hold: HoldPolicy::default(),
+            max_exceptions: 100_000,
+        }
+    }
+
+    /// Whether an event is settled before it is sent, so that it is never sent twice: one attempt
+    /// is all it gets.
+    #[must_use]
+    pub fn is_at_most_once(&self) -> bool {
+        self.retry.max_attempts == Some(1)
+    }
+}
+
+/// A secret that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retiring {
+    /// As in [`SubscriptionSettings::secrets`].
+    pub secret: String,
+    /// It signs before this moment.
+    #[serde(rename = "until_us")]
+    pub until: Micros,
+}
+
+/// How the relay says who it is, towards an endpoint.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// `Authorization: Bearer …` (RFC 6750).
+    Bearer(String),
+    /// `Authorization: Basic …` (RFC 7617).
+    Basic {
+        /// Without a colon.
+        username: String,
+        /// Any text.
+        password: String,
+    },
+    /// A token got with client credentials (RFC 6749, 4.4), kept until it expires or is refused.
+    #[serde(rename = "oauth2")]
+    OAuth2 {
+        /// Where tokens are got; guarded as the endpoint is.
+        token_url: String,
+        /// The client.
+        client_id: String,
+        /// Its secret.
+        client_secret: String,
+        /// What is asked for, separated by spaces.
+        scope: Option<String>,
+    },
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bearer(_) => "Bearer(…)",
+            Self::Basic { .. } => "Basic(…)",
+            Self::OAuth2 { .. } => "OAuth2(…)",
+        })
+    }
+}
+
+/// Certificates of one subscription; PEM texts.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The client's certificate chain, the leaf first.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// The client's private key; goes with `certificate`.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Authorities that are trusted in the place of the system's.
+    #[serde(default)]
+    pub ca: Option<String>,
+}
+
+impl Tls {
+    /// Whether nothing is out of the ordinary.
+    #[must_use]
+    pub const fn is_default(&self) -> bool {
+        self.certificate.is_none() && self.key.is_none() && self.ca.is_none()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(…)")
+    }
+}
+
+/// How an event is put into a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// One CloudEvent in JSON, every attribute signed.
+    #[default]
+    Structured,
+    /// The data as the body, the attributes as `ce-` headers.
+    Binary,
+    /// An array of CloudEvents in JSON.
+    Batch,
+    /// The data alone.
+    Data,
+}
+
+/// When several events go in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchPolicy {
+    /// The most events of one request.
+    pub max_events: usize,
+    /// The longest that an event waits for others.
+    pub max_wait: Duration,
+}
+
+impl BatchPolicy {
+    /// What `max_events` may be.
+    pub const MAX_EVENTS: RangeInclusive<usize> = 1..=1_000;
+    /// What `max_wait` may be at most.
+    pub const MAX_WAIT_MAX: Duration = Duration::from_mins(10);
+}
+
+impl Default for BatchPolicy {
+    fn default() -> Self {
+        Self { max_events: 100, max_wait: Duration::from_secs(1) }
+    }
+}
+
+/// In which order events are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// In parallel, without a promise.
+    #[default]
+    None,
+    /// First in, first out per `partitionkey`, else `subject`; events without either are free.
+    Key,
+    /// One after the other.
+    Strict,
+}
+
+/// What becomes of a key whose event died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDead {
+    /// It goes on with the next event.
+    #[default]
+    Continue,
+    /// It stops until the dead letter is redriven or deleted.
+    StopKey,
+}
+
+/// How far events of a higher priority overtake others; only under [`Order::None`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriorityPolicy {
+    /// So many events are looked at ahead of the reach.
+    pub read_ahead: usize,
+    /// The longest that an event is overtaken.
+    pub max_wait: Duration,
+}
+
+impl PriorityPolicy {
+    /// What `read_ahead` may be.
+    pub const READ_AHEAD: RangeInclusive<usize> = 1..=100_000;
+}
+
+impl Default for PriorityPolicy {
+    fn default() -> Self {
+        Self { read_ahead: 4_096, max_wait: Duration::from_mins(1) }
+    }
+}
+
+/// Whether a subscription may ask for this extra header; what is wrong with it.
+///
+/// # Errors
+/// It is none, or HTTP or the relay sets it.
+pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
+    const TAKEN: [&str; 12] = [
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "traceparent",
+        "user-agent",
+    ];
+    let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
+    let text = parsed.as_str();
+    if TAKEN.contains(&text) || text.starts_with("webhook-") || text.starts_with("milkrun-") {
+        return Err("is set by the relay itself");
+    }
+    http::HeaderValue::try_from(value).map_err(|_| "has a character that no header may have")?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Replay jobs: a part of a topic, delivered again beside live delivery.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Micros, Topic, Version},
+    settings::Rate,
+};
+
+/// A replay job to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// The topic.
+    pub topic: Topic,
+    /// The first version.
+    pub from: Version,
+    /// The last version; at most the head.
+    pub to: Version,
+    /// The most events started in a time.
+    pub rate: Option<Rate>,
+}
+
+/// A replay job: one more position of its subscription, with an end and no promise of order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its row number; what `milkrun-replay` says.
+    pub id: i64,
+    /// The topic.
+    pub topic: Topic,
+    /// The first version.
+    pub from: Version,
+    /// The last version.
+    pub to: Version,
+    /// The most events started in a time.
+    pub rate: Option<Rate>,
+    /// Whether it goes on.
+    pub status: JobStatus,
+    /// How far it is: every version up to it has been looked at.
+    pub reach: Version,
+    /// Deliveries that succeeded.
+    pub delivered: u64,
+    /// When it was started.
+    pub started: Micros,
+    /// When it was done or cancelled.
+    pub ended: Option<Micros>,
+}
+
+/// Whether a replay job goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// It has a position, which is served.
+    Running,
+    /// Everything was looked at and settled; its position is gone.
+    Done,
+    /// An operator ended it; its position is gone.
+    Cancelled,
+}
