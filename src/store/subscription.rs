@@ -78,7 +78,7 @@ pub struct Subscription {
     pub reason: Option<String>,
     /// What it asks for.
     pub settings: SubscriptionSettings,
-    /// One per topic, without exceptions.
+    /// One per topic, by name, then one per replay job that runs; without exceptions.
     pub positions: Vec<PositionSummary>,
     /// The endpoint's health: JSON, opaque here.
     pub health: Option<String>,
@@ -88,6 +88,13 @@ pub struct Subscription {
     pub created: Micros,
     /// When it was removed or deleted.
     pub removed_at: Option<Micros>,
+}
+
+impl Subscription {
+    /// The positions of live delivery: one per topic, by name.
+    pub fn live(&self) -> impl Iterator<Item = &PositionSummary> {
+        self.positions.iter().filter(|position| position.job.is_none())
+    }
 }
 
 /// A position at a glance, as last saved.
@@ -105,7 +112,7 @@ pub struct PositionSummary {
     pub floor: Version,
     /// Exceptions kept.
     pub exceptions: u64,
-    /// Dead letters kept.
+    /// Dead letters kept; a replay job's are those of the live position.
     pub dead_letters: u64,
     /// Deliveries that succeeded, ever.
     pub delivered: u64,

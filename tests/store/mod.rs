@@ -19,6 +19,7 @@ mod dead;
 mod fences;
 mod log;
 mod positions;
+mod replays;
 mod retention;
 mod sqlite;
 
@@ -46,7 +47,7 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{dead, fences, log, positions, retention, sqlite::bench};
+    use super::{dead, fences, log, positions, replays, retention, sqlite::bench};
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -84,6 +85,13 @@ mod on_sqlite {
         dead::a_key_goes_on_when_its_letter_is_deleted,
         dead::a_key_goes_on_when_its_letter_is_trimmed,
         dead::what_stands_still_is_redriven_however_full_it_is,
+        replays::a_replay_is_one_more_position,
+        replays::a_replay_ends_once,
+        replays::replays_are_bounded,
+        replays::a_replay_out_of_range_is_refused,
+        replays::what_steers_live_delivery_leaves_replays_alone,
+        replays::dead_letters_of_a_replay_outlive_it,
+        replays::what_a_replay_needs_is_kept_and_its_loss_is_said,
         retention::age_and_count_let_go,
         retention::what_is_owed_stays,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,

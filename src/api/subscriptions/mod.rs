@@ -250,7 +250,7 @@ pub async fn rewind(
     };
     let subscription = api.store.subscription(&name).await?;
     let mut topics: Vec<Topic> =
-        subscription.positions.iter().map(|position| position.topic.clone()).collect();
+        subscription.live().map(|position| position.topic.clone()).collect();
     if let Some(wanted) = body.topic {
         topics.retain(|topic| *topic == wanted);
         if topics.is_empty() {

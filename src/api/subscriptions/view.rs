@@ -113,8 +113,7 @@ impl SubscriptionView {
     pub(super) fn new(subscription: Subscription, heads: &Heads) -> Self {
         let settings = &subscription.settings;
         let positions: Vec<PositionView> = subscription
-            .positions
-            .iter()
+            .live()
             .map(|position| view(position, settings.max_exceptions, heads))
             .collect();
         let health =

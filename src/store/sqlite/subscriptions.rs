@@ -9,16 +9,16 @@ use sqlx::{
 
 use super::{
     commit::signed,
-    memory::{Change, PositionMemory, name, unsigned, version},
-    positions, read,
+    memory::{name, unsigned, version},
+    positions,
     writer::Desk,
 };
 use crate::{
     event::{Micros, Name},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Origin, PositionSummary, StartFrom, StoreError, Subscription,
-        SubscriptionStatus, SubscriptionSteer,
+        NewSubscription, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
+        SubscriptionSteer,
     },
 };
 
@@ -126,9 +126,11 @@ async fn summaries(
         p.delivered, \
         (SELECT count(*) FROM exceptions x WHERE x.position = p.id), \
         (SELECT min(version) FROM exceptions x WHERE x.position = p.id), \
-        (SELECT count(*) FROM dead_letters d WHERE d.subscription = p.subscription AND d.topic = p.topic) \
+        CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
+        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END, p.job \
         FROM positions p JOIN topics t ON t.id = p.topic \
-        WHERE $1 IS NULL OR p.subscription = $1 ORDER BY p.subscription, t.name";
+        WHERE $1 IS NULL OR p.subscription = $1 \
+        ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
     let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
     rows.iter()
         .map(|row| {
@@ -143,7 +145,7 @@ async fn summaries(
                 exceptions: unsigned(row, 7),
                 dead_letters: unsigned(row, 9),
                 delivered: unsigned(row, 6),
-                job: None,
+                job: row.get(10),
             };
             Ok((row.get(0), summary))
         })
@@ -170,10 +172,10 @@ pub(super) async fn put(
                 known.name
             )));
         }
-        Ok(known) => renew(desk, &new, &known, &topics).await?,
+        Ok(known) => renew(desk, &new, &known, &topics, now).await?,
     };
     for topic in topics {
-        add_position(desk, id, topic, new.from).await?;
+        positions::add(desk, id, topic, new.from).await?;
     }
     finish(desk, &new.name).await
 }
@@ -210,6 +212,7 @@ async fn renew(
     new: &NewSubscription,
     known: &Subscription,
     topics: &BTreeSet<i64>,
+    now: Micros,
 ) -> Result<i64, StoreError> {
     let held: Vec<(i64, i64)> = positions::of(desk, known.id);
     // Every start puts every subscription: what is as it was is not written, and costs no sync.
@@ -231,58 +234,10 @@ async fn renew(
     for (position, topic) in held {
         if !topics.contains(&topic) {
             tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
-            drop_position(desk, position).await?;
+            positions::remove(desk, position, now).await?;
         }
     }
     Ok(known.id)
-}
-
-async fn add_position(
-    desk: &mut Desk,
-    subscription: i64,
-    topic: i64,
-    from: StartFrom,
-) -> Result<(), StoreError> {
-    let known = positions::of(desk, subscription);
-    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
-        return Err(StoreError::not_found("topic", topic.to_string()));
-    };
-    if known.iter().any(|(_, known)| *known == topic) {
-        return Ok(());
-    }
-    let reach = match from {
-        StartFrom::Latest => state.head,
-        StartFrom::Earliest => state.oldest.previous(),
-        StartFrom::After(version) if version <= state.head => version,
-        StartFrom::After(version) => {
-            return Err(StoreError::Conflict(format!(
-                "version {version} is ahead of the head {} of topic `{}`",
-                state.head, state.topic
-            )));
-        }
-        StartFrom::Since(moment) => read::search(&mut desk.conn, &state, moment).await?,
-    };
-    let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach) VALUES ($1, $2, $3) RETURNING id";
-    let row = sqlx::query(sql)
-        .bind(subscription)
-        .bind(topic)
-        .bind(signed(reach.0))
-        .fetch_one(&mut desk.conn)
-        .await?;
-    desk.change(Change::Position(row.get(0), PositionMemory { subscription, topic, fence: 1 }));
-    Ok(())
-}
-
-async fn drop_position(desk: &mut Desk, position: i64) -> Result<(), StoreError> {
-    for sql in [
-        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
-        "-- drop dead letters\nDELETE FROM dead_letters WHERE position = $1",
-        "-- drop position\nDELETE FROM positions WHERE id = $1",
-    ] {
-        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
-    }
-    desk.change(Change::PositionGone(position));
-    Ok(())
 }
 
 /// Replaces the settings.
@@ -334,8 +289,12 @@ pub(super) async fn steer(
         }
         SubscriptionSteer::Delete => {
             for (position, _) in positions::of(desk, known.id) {
-                drop_position(desk, position).await?;
+                positions::remove(desk, position, now).await?;
             }
+            sqlx::query("-- drop jobs\nDELETE FROM jobs WHERE subscription = $1")
+                .bind(known.id)
+                .execute(&mut desk.conn)
+                .await?;
             // The name is free at once; the row tells every holder to let go.
             (
                 "UPDATE subscriptions SET edit = $2, status = 'deleted', removed_at = $3, name = name || '#' || id WHERE id = $1",
