@@ -67,7 +67,8 @@ pub type Fence = u64;
 pub trait Store: Send + Sync + 'static {
     // ---- topics ----
 
-    /// Creates the topic, or changes its settings.
+    /// Creates the topic, or changes its settings. Every subscription with a pattern that matches
+    /// a new one gets a position at its start.
     async fn put_topic(
         &self,
         topic: &Topic,
@@ -75,8 +76,8 @@ pub trait Store: Send + Sync + 'static {
         now: Micros,
     ) -> Result<Arc<TopicState>, StoreError>;
     /// Removes a topic with its events; refused with `Conflict` while a source or a subscription
-    /// uses it.
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError>;
+    /// names it. Positions that subscriptions have there by a pattern go with it.
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError>;
     /// One topic, or `NotFound`.
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError>;
     /// All topics by name.
@@ -132,7 +133,8 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- subscriptions and positions ----
 
-    /// Creates a subscription with a position in each topic; `Exists` when the name is taken.
+    /// Creates a subscription with a position in each topic that it names (`NotFound` when there is
+    /// none of that name) or that matches a pattern of its; `Exists` when the name is taken.
     /// For [`Origin::File`] an existing one is changed instead and keeps its positions.
     async fn put_subscription(
         &self,

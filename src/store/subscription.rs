@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fence;
 use crate::{
-    event::{Micros, Name, Topic, Version},
+    event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
 };
 
@@ -38,8 +38,8 @@ pub struct NewSubscription {
     pub name: Name,
     /// Who makes it.
     pub origin: Origin,
-    /// One position each; the topics must exist; 1 to 100.
-    pub topics: Vec<Topic>,
+    /// A position in each topic that is meant; those named plainly must exist; 1 to 100.
+    pub topics: Vec<TopicPattern>,
     /// Where each position begins.
     pub from: StartFrom,
     /// What it asks for.
@@ -76,6 +76,8 @@ pub struct Subscription {
     pub status: SubscriptionStatus,
     /// Why it is disabled.
     pub reason: Option<String>,
+    /// What it is in: topics that appear later and match are joined from their first event.
+    pub topics: Vec<TopicPattern>,
     /// What it asks for.
     pub settings: SubscriptionSettings,
     /// One per topic, by name, then one per replay job that runs; without exceptions.

@@ -144,7 +144,7 @@ pub async fn what_steers_live_delivery_leaves_replays_alone(bench: &dyn Bench) {
     let new = NewSubscription {
         name: name("billing"),
         origin: Origin::File,
-        topics: vec![topic.clone(), other.clone()],
+        topics: vec![topic.clone().into(), other.clone().into()],
         from: StartFrom::Earliest,
         settings,
     };
@@ -157,7 +157,7 @@ pub async fn what_steers_live_delivery_leaves_replays_alone(bench: &dyn Bench) {
     store.put_subscription(&new, NOW).await.unwrap();
     assert_eq!(of_job(&store, one.id).await.reach, Version(5));
     settle(&store, settlement(&position, 6)).await.unwrap();
-    let narrower = NewSubscription { topics: vec![other], ..new };
+    let narrower = NewSubscription { topics: vec![other.into()], ..new };
     let known = store.put_subscription(&narrower, NOW).await.unwrap();
     assert_eq!(known.positions.len(), 1, "what is no longer wanted goes with its replays");
     assert_eq!(listed(&store).await[0].status, JobStatus::Cancelled);

@@ -64,8 +64,8 @@ impl Store for Interposed {
         self.inner.put_topic(topic, settings, now).await
     }
 
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
-        self.inner.delete_topic(topic).await
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
+        self.inner.delete_topic(topic, now).await
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {

@@ -196,9 +196,9 @@ impl Store for SqliteStore {
         self.cold(move |desk| Box::pin(topics::put(desk, topic, settings, now))).await
     }
 
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
         let topic = topic.clone();
-        self.cold(move |desk| Box::pin(topics::delete(desk, topic))).await
+        self.cold(move |desk| Box::pin(topics::delete(desk, topic, now))).await
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {

@@ -157,6 +157,16 @@ pub(super) async fn add(
         }
         StartFrom::Since(moment) => read::search(&mut desk.conn, &state, moment).await?,
     };
+    insert(desk, subscription, topic, reach).await
+}
+
+/// Adds a live position.
+pub(super) async fn insert(
+    desk: &mut Desk,
+    subscription: i64,
+    topic: i64,
+    reach: Version,
+) -> Result<(), StoreError> {
     let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach) VALUES ($1, $2, $3) RETURNING id";
     let row = sqlx::query(sql)
         .bind(subscription)

@@ -9,12 +9,12 @@ use sqlx::{
 
 use super::{
     commit::signed,
-    memory::{name, unsigned, version},
+    memory::{Memory, name, unsigned, version},
     positions,
     writer::Desk,
 };
 use crate::{
-    event::{Micros, Name},
+    event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
         NewSubscription, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
@@ -29,7 +29,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "-- subscriptions\nSELECT id, name, origin, status, reason, settings, health, edit, \
-             created, removed_at FROM subscriptions ",
+             created, removed_at, topics FROM subscriptions ",
             $rest
         )
     };
@@ -56,6 +56,7 @@ fn subscription(
         },
         status,
         reason: row.get(4),
+        topics: patterns(row.get(10))?,
         settings: serde_json::from_str(row.get(5))
             .map_err(|error| unreadable(error.to_string()))?,
         positions,
@@ -152,14 +153,63 @@ async fn summaries(
         .collect()
 }
 
+/// The topics that are meant, by row number; one that is named must be there.
+fn meant(memory: &Memory, patterns: &[TopicPattern]) -> Result<BTreeSet<i64>, StoreError> {
+    let mut meant = BTreeSet::new();
+    for pattern in patterns {
+        if let Some(topic) = pattern.topic() {
+            meant.insert(memory.topic(&topic)?.state.id);
+        } else {
+            let names = memory.names.iter().filter(|(topic, _)| pattern.matches(topic));
+            meant.extend(names.map(|(_, id)| *id));
+        }
+    }
+    Ok(meant)
+}
+
+/// Joins a topic that is new with every subscription that has a pattern for it.
+pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), StoreError> {
+    let sql = "-- patterns\nSELECT id, topics FROM subscriptions \
+        WHERE status <> 'deleted' AND instr(topics, '*') > 0";
+    for row in sqlx::query(sql).fetch_all(&mut desk.conn).await? {
+        let subscription: i64 = row.get(0);
+        if patterns(row.get(1))?.iter().any(|pattern| pattern.matches(topic)) {
+            positions::insert(desk, subscription, id, Version::ZERO).await?;
+            touch(desk, subscription).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves a topic that goes; `Conflict` when a subscription names it.
+pub(super) async fn leave(
+    desk: &mut Desk,
+    topic: &Topic,
+    id: i64,
+    now: Micros,
+) -> Result<(), StoreError> {
+    let sql = "-- in a topic\nSELECT p.id, s.id, s.name, s.topics FROM positions p \
+        JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1 AND p.job IS NULL";
+    for row in sqlx::query(sql).bind(id).fetch_all(&mut desk.conn).await? {
+        if patterns(row.get(3))?.iter().any(|pattern| pattern.topic().as_ref() == Some(topic)) {
+            let name: &str = row.get(2);
+            return Err(StoreError::Conflict(format!(
+                "the subscription `{name}` uses topic `{topic}`"
+            )));
+        }
+        positions::remove(desk, row.get(0), now).await?;
+        touch(desk, row.get(1)).await?;
+    }
+    Ok(())
+}
+
 /// Creates a subscription, or, from the file, changes the one of that name.
 pub(super) async fn put(
     desk: &mut Desk,
     new: NewSubscription,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let topics = new.topics.iter().map(|topic| Ok(desk.memory.topic(topic)?.state.id));
-    let topics: BTreeSet<i64> = topics.collect::<Result<_, StoreError>>()?;
+    let topics = meant(&desk.memory, &new.topics)?;
     let id = match one(&mut desk.conn, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
         Err(error) => return Err(error),
@@ -190,8 +240,8 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
         )));
     }
     let edit = desk.next_edit();
-    let sql = "-- new subscription\nINSERT INTO subscriptions (name, origin, status, settings, edit, created) \
-        VALUES ($1, $2, 'active', $3, $4, $5) RETURNING id";
+    let sql = "-- new subscription\nINSERT INTO subscriptions (name, origin, status, settings, edit, created, topics) \
+        VALUES ($1, $2, 'active', $3, $4, $5, $6) RETURNING id";
     let row = sqlx::query(sql)
         .bind(new.name.as_str())
         .bind(match new.origin {
@@ -201,6 +251,7 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
         .bind(settings_text(&new.settings))
         .bind(signed(edit))
         .bind(now.0)
+        .bind(patterns_text(&new.topics))
         .fetch_one(&mut desk.conn)
         .await?;
     Ok(row.get(0))
@@ -216,19 +267,21 @@ async fn renew(
 ) -> Result<i64, StoreError> {
     let held: Vec<(i64, i64)> = positions::of(desk, known.id);
     // Every start puts every subscription: what is as it was is not written, and costs no sync.
-    let same_topics =
-        held.len() == topics.len() && held.iter().all(|(_, topic)| topics.contains(topic));
+    let same_topics = known.topics == new.topics
+        && held.len() == topics.len()
+        && held.iter().all(|(_, topic)| topics.contains(topic));
     if same_topics && known.settings == new.settings && known.status != SubscriptionStatus::Removed
     {
         return Ok(known.id);
     }
     let edit = desk.next_edit();
     let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \
-        removed_at = NULL WHERE id = $1";
+        topics = $4, removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
         .bind(known.id)
         .bind(settings_text(&new.settings))
         .bind(signed(edit))
+        .bind(patterns_text(&new.topics))
         .execute(&mut desk.conn)
         .await?;
     for (position, topic) in held {
@@ -343,4 +396,12 @@ pub(super) async fn touch(desk: &mut Desk, subscription: i64) -> Result<(), Stor
 /// Plain data, which JSON always takes.
 fn settings_text(settings: &SubscriptionSettings) -> String {
     serde_json::to_string(settings).unwrap_or_default()
+}
+
+fn patterns_text(patterns: &[TopicPattern]) -> String {
+    serde_json::to_string(patterns).unwrap_or_default()
+}
+
+fn patterns(text: &str) -> Result<Vec<TopicPattern>, StoreError> {
+    serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))
 }
