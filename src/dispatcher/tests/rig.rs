@@ -125,7 +125,7 @@ impl Rig {
         });
         let now = clock.now();
         store.put_topic(&topic(), &TopicSettings::default(), now).await.unwrap();
-        let (topics, from) = (vec![topic()], StartFrom::Earliest);
+        let (topics, from) = (vec![topic().into()], StartFrom::Earliest);
         let new = NewSubscription { name: name(), origin: Origin::Api, topics, from, settings };
         store.put_subscription(&new, now).await.unwrap();
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
