@@ -7,7 +7,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{error::Problems, names, secret::Env, table::unplaced, webhook::WebhookFile};
 use crate::{
-    event::{Topic, Version},
+    event::{TopicPattern, Version},
     outbound::Guard,
     settings::{Format, OnDead, Order, PriorityPolicy, Rate, SubscriptionSettings, written},
     store::{NewSubscription, Origin, StartFrom},
@@ -21,11 +21,11 @@ pub struct SubscriptionFile {
     /// Its name.
     #[schemars(with = "String")]
     pub name: Spanned<String>,
-    /// The topic; or `topics`.
+    /// The topic, or a pattern as `billing.*`; or `topics`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub topic: Option<Spanned<String>>,
-    /// The topics; or `topic`.
+    /// The topics, or patterns as `billing.*`; or `topic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<String>>")]
     pub topics: Option<Vec<Spanned<String>>>,
@@ -200,7 +200,7 @@ impl SubscriptionFile {
         }
     }
 
-    fn topics(&self, problems: &mut Problems<'_>) -> Vec<Topic> {
+    fn topics(&self, problems: &mut Problems<'_>) -> Vec<TopicPattern> {
         let given: Vec<&Spanned<String>> = match (&self.topic, &self.topics) {
             (Some(topic), None) => vec![topic],
             (None, Some(topics)) if (1..=100).contains(&topics.len()) => topics.iter().collect(),
@@ -216,7 +216,31 @@ impl SubscriptionFile {
             }
         };
         names::unique(given.iter().copied(), "topic", problems);
-        given.into_iter().filter_map(|topic| names::own(topic, "topic", problems)).collect()
+        let topics: Vec<_> =
+            given.into_iter().filter_map(|topic| pattern(topic, problems)).collect();
+        self.check_start(&topics, problems);
+        topics
+    }
+
+    fn check_start(&self, topics: &[TopicPattern], problems: &mut Problems<'_>) {
+        let open = topics.iter().find(|topic| topic.topic().is_none());
+        if let (Ok(_), Some(open)) = (self.from.value.parse::<Version>(), open) {
+            let message = format!(
+                "`from`: a version is of topics that are named, not of `{open}`: expected a word or a time"
+            );
+            problems.add(self.from.referenced, message);
+        }
+    }
+}
+
+fn pattern(topic: &Spanned<String>, problems: &mut Problems<'_>) -> Option<TopicPattern> {
+    match topic.value.parse::<TopicPattern>() {
+        Ok(pattern) if pattern.topic().is_none() => Some(pattern),
+        Ok(_) => names::own(topic, "topic", problems).map(Into::into),
+        Err(error) => {
+            problems.add(topic.referenced, error.to_string());
+            None
+        }
     }
 }
 

@@ -79,7 +79,6 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     query.allow(&[])?;
     let Made { name, topics, from, settings, secret } = body.make(&api.vet_url)?;
-    let topics = plain(topics)?;
     let from = start(&api, &topics, from).await?;
     let new = NewSubscription { name, origin: Origin::Api, topics, from, settings };
     let made = api.store.put_subscription(&new, api.clock.now()).await?;
@@ -92,18 +91,15 @@ pub async fn create(
     Ok(response)
 }
 
-fn plain(topics: Vec<TopicPattern>) -> Result<Vec<Topic>, Problem> {
-    let plain = |topic: TopicPattern| {
-        let detail = format!("`topics`: there are no patterns yet, as `{topic}`");
-        topic.topic().ok_or_else(|| Problem::field("topics", detail))
-    };
-    topics.into_iter().map(plain).collect()
-}
-
 /// Where the positions of a new subscription begin.
-async fn start(api: &ApiState, topics: &[Topic], from: Place) -> Result<StartFrom, Problem> {
+async fn start(api: &ApiState, topics: &[TopicPattern], from: Place) -> Result<StartFrom, Problem> {
+    let plain: Vec<Topic> = topics.iter().filter_map(TopicPattern::topic).collect();
+    if !from.is_of_any_topic() && (topics.len() > 1 || plain.is_empty()) {
+        let detail = "`from`: a version or cursor is of one topic; expected a word or a time";
+        return Err(Problem::field("from", detail));
+    }
     let mut begin = None;
-    for topic in topics {
+    for topic in &plain {
         let state = match api.store.topic(topic).await {
             Err(StoreError::NotFound { .. }) => {
                 let detail = format!("topic `{topic}` does not exist");
@@ -112,11 +108,6 @@ async fn start(api: &ApiState, topics: &[Topic], from: Place) -> Result<StartFro
             state => state?,
         };
         if !from.is_of_any_topic() {
-            if topics.len() > 1 {
-                let detail =
-                    "`from`: a version or cursor is of one topic; expected a word or a time";
-                return Err(Problem::field("from", detail));
-            }
             begin = Some(from.resolve(api, &state, true).await?);
         }
     }

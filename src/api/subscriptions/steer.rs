@@ -123,8 +123,8 @@ async fn move_to(
     topic: Option<Topic>,
 ) -> Result<(), Problem> {
     let subscription = api.store.subscription(name).await?;
-    let live = subscription.positions.iter().filter(|position| position.job.is_none());
-    let mut topics: Vec<Topic> = live.map(|position| position.topic.clone()).collect();
+    let mut topics: Vec<Topic> =
+        subscription.live().map(|position| position.topic.clone()).collect();
     if let Some(wanted) = topic {
         topics.retain(|topic| *topic == wanted);
         if topics.is_empty() {
