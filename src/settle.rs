@@ -129,7 +129,6 @@ pub fn retry_after(outcome: &Outcome, now: Micros) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use sinks::SilentKind;
 
     use super::*;
@@ -138,7 +137,7 @@ mod tests {
     const NOW: Micros = Micros(1_000_000_000_000);
 
     fn answer(status: u16) -> Answer {
-        Answer { status, retry_after: None, never_retry: false, body: Bytes::new() }
+        Answer { status, ..Answer::default() }
     }
 
     fn policy() -> RetryPolicy {

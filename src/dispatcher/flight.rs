@@ -96,7 +96,7 @@ impl Flight {
         });
         match parcel {
             Ok(parcel) => self.sink.push(parcel).await,
-            Err(message) => Outcome::Silent { kind: SilentKind::Other, message },
+            Err(error) => Outcome::Silent { kind: SilentKind::Other, message: error.to_string() },
         }
     }
 }
