@@ -105,7 +105,7 @@ impl Node {
             node.start_prober(network.clone(), metrics.clone());
         }
         if roles.contains(&Role::Dispatch) {
-            node.start_dispatcher(network, metrics.clone());
+            node.start_dispatcher(network, guard.clone(), metrics.clone());
         }
         if roles.contains(&Role::Janitor) {
             let janitor = Janitor::new(node.store.clone(), node.clock.clone());
@@ -198,8 +198,10 @@ impl Node {
         self.roles.spawn(prober.run(soft, hard));
     }
 
-    fn start_dispatcher(&mut self, network: sinks::Network, metrics: Arc<Metrics>) {
-        let sink = Arc::new(sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION")));
+    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, metrics: Arc<Metrics>) {
+        let sink = sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION"))
+            .with_identities(move |identity| guard.network_for(identity));
+        let sink = Arc::new(sink);
         let dispatcher = Dispatcher::new(
             self.store.clone(),
             self.clock.clone(),

@@ -58,9 +58,8 @@ impl Window {
         if self.rules.stop_key {
             return;
         }
-        let stopped = self.exceptions.extract_if(.., |_, known| {
-            known.kind == ExceptionKind::Stopped
-        });
+        let stopped =
+            self.exceptions.extract_if(.., |_, known| known.kind == ExceptionKind::Stopped);
         for (version, _) in stopped {
             self.unsaved.put.remove(&version);
             self.unsaved.clear.insert(version);
