@@ -15,6 +15,7 @@ use milkrun::{
     },
 };
 
+mod dead;
 mod fences;
 mod log;
 mod positions;
@@ -45,7 +46,7 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{fences, log, positions, retention, sqlite::bench};
+    use super::{dead, fences, log, positions, retention, sqlite::bench};
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -79,6 +80,10 @@ mod on_sqlite {
         positions::a_subscription_of_the_file_keeps_its_place,
         positions::changes_are_listed_by_their_number,
         positions::attempts_are_found,
+        dead::a_key_stands_still_until_its_letter_is_redriven,
+        dead::a_key_goes_on_when_its_letter_is_deleted,
+        dead::a_key_goes_on_when_its_letter_is_trimmed,
+        dead::what_stands_still_is_redriven_however_full_it_is,
         retention::age_and_count_let_go,
         retention::what_is_owed_stays,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,

@@ -15,7 +15,7 @@ use milkrun::{
 
 use super::{Bench, NOW, append, id_of, later, name, subscribe, with_topic};
 
-async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, PositionState) {
+pub async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, PositionState) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=10).await.unwrap();
     let subscription = subscribe(&store, "billing", &topic).await;

@@ -32,7 +32,7 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
     let topic = shared.name_of(row.get(1)).ok_or_else(gone)?;
     let state = shared.published(&topic)?.state;
     let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
-        error, recorded, attributes, form, data, stands_out FROM exceptions WHERE position = $1 ORDER BY version";
+        error, recorded, attributes, form, data, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
     let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(PositionState {
@@ -71,7 +71,7 @@ fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreErro
         stands_out: row.get(13),
         last: last_answer(row, 7),
         event: kept_event(row, 9, number, state, "exceptions")?,
-        lane: None,
+        lane: row.get::<Option<i64>, _>(14).map(i64::cast_unsigned),
     })
 }
 

@@ -128,7 +128,7 @@ struct Floor {
 
 async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
     let sql = "-- floors\nSELECT p.id, p.subscription, p.reach, p.open, \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL), \
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL AND x.kind <> 'stopped'), \
         s.removed_at IS NULL, s.name \
         FROM positions p JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1";
     let rows = sqlx::query(sql).bind(topic).fetch_all(&mut desk.conn).await?;
@@ -177,7 +177,7 @@ async fn expire_owed(
         }
         let excepted = sqlx::query(
             "-- excepted\nSELECT count(*) FROM exceptions \
-         WHERE position = $1 AND version <= $2 AND attributes IS NULL",
+         WHERE position = $1 AND version <= $2 AND attributes IS NULL AND kind <> 'stopped'",
         )
         .bind(floor.position)
         .bind(signed(cut.0))
@@ -188,9 +188,10 @@ async fn expire_owed(
         let count = unsigned(&excepted, 0) + open + ahead;
         let first = floor.version.next().max(state.oldest);
         announce_expired(desk, state, &floor, (first, cut, count), now).await?;
-        // A redriven event that travels with its bytes needs the log no more.
-        let sql = "-- expired\nDELETE FROM exceptions \
-            WHERE position = $1 AND version <= $2 AND attributes IS NULL";
+        // A redriven event that travels with its bytes needs the log no more, nor does one that
+        // is dead and holds its key back.
+        let sql = "-- expired\nDELETE FROM exceptions WHERE position = $1 AND version <= $2 \
+            AND attributes IS NULL AND kind <> 'stopped'";
         sqlx::query(sql).bind(floor.position).bind(signed(cut.0)).execute(&mut desk.conn).await?;
         // The holder loads the position anew: its window knows versions that are gone. What was
         // in flight above the cut is given back by lowering nothing: it is kept as due again.
