@@ -222,7 +222,10 @@ impl Node {
             self.clock.clone(),
             sink,
             metrics,
-            dispatcher::Limits { in_flight_max: self.config.limits.in_flight_max },
+            dispatcher::Limits {
+                in_flight_max: self.config.limits.in_flight_max,
+                ..dispatcher::Limits::default()
+            },
         );
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
     }

@@ -13,7 +13,12 @@ pub use self::{
     nearest::nearest,
     sources::SourceConfig,
 };
-use crate::{event::Topic, outbound::Guard, settings::TopicSettings, store::NewSubscription};
+use crate::{
+    event::{Topic, TopicPattern},
+    outbound::Guard,
+    settings::TopicSettings,
+    store::NewSubscription,
+};
 
 mod error;
 mod file;
@@ -179,9 +184,10 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     file.limits.value.check(file.limits.referenced, problems);
     let mut topics: BTreeMap<Topic, TopicSettings> = named;
-    let used = sources.iter().map(|source| &source.topic);
-    for topic in used.chain(subscriptions.iter().flat_map(|one| &one.topics)) {
-        topics.entry(topic.clone()).or_default();
+    let used = sources.iter().map(|source| source.topic.clone());
+    let named = subscriptions.iter().flat_map(|one| &one.topics).filter_map(TopicPattern::topic);
+    for topic in used.chain(named) {
+        topics.entry(topic).or_default();
     }
     Some(Config {
         store: store?,

@@ -153,6 +153,7 @@ impl SubscriptionFile {
         }
         settings.concurrency = self.concurrency.value;
         settings.max_exceptions = self.max_exceptions.value;
+        let topics = topics.into_iter().map(Into::into).collect();
         Some(NewSubscription { name: name?, origin: Origin::File, topics, from: from?, settings })
     }
 

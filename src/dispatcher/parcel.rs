@@ -166,6 +166,7 @@ mod tests {
             origin: Origin::Api,
             status: SubscriptionStatus::Active,
             reason: None,
+            topics: Vec::new(),
             settings,
             positions: vec![],
             health: None,

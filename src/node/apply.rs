@@ -6,7 +6,7 @@ use super::error::NodeError;
 use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
-    event::{Name, Topic, Version},
+    event::{Name, Topic, TopicPattern, Version},
     notices,
     store::{
         NewSource, NewSubscription, Origin, SourceStatus, StartFrom, Steer, Store, StoreError,
@@ -83,9 +83,10 @@ fn check_subscription(
     let holds = |topic: &Topic| {
         known.is_some_and(|known| known.positions.iter().any(|held| held.topic == *topic))
     };
-    for topic in new.topics.iter().filter(|topic| !holds(topic)) {
+    let named = new.topics.iter().filter_map(TopicPattern::topic);
+    for topic in named.filter(|topic| !holds(topic)) {
         // A topic that is not there yet begins empty.
-        let head = heads.get(topic).copied().unwrap_or(Version::ZERO);
+        let head = heads.get(&topic).copied().unwrap_or(Version::ZERO);
         if from > head {
             return Err(NodeError::Config(format!(
                 "subscription `{}`: `from: {}`: expected at most {}, for the head of topic \

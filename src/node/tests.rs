@@ -107,7 +107,7 @@ async fn the_topic_of_notices_is_there_from_the_start() {
     // Who gets notices changes nothing about their topic.
     let mut config = file(directory.path(), START);
     config.topics.push((Topic::notices(), TopicSettings::default()));
-    config.subscriptions[0].topics.push(Topic::notices());
+    config.subscriptions[0].topics.push(Topic::notices().into());
     node.reload(config).await.unwrap();
     let topic = node.store.topic(&Topic::notices()).await.unwrap();
     assert_eq!(topic.settings, notices::settings());

@@ -42,7 +42,7 @@ impl Bench {
             let new = NewSubscription {
                 name: name.parse().unwrap(),
                 origin: Origin::Api,
-                topics,
+                topics: topics.into_iter().map(Into::into).collect(),
                 from: StartFrom::Latest,
                 settings: SubscriptionSettings::new("https://a.example/".into(), Vec::new()),
             };

@@ -19,8 +19,10 @@ mod dead;
 mod fences;
 mod log;
 mod positions;
+mod replays;
 mod retention;
 mod sqlite;
+mod topics;
 
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
@@ -46,7 +48,7 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{dead, fences, log, positions, retention, sqlite::bench};
+    use super::{dead, fences, log, positions, replays, retention, sqlite::bench, topics};
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -84,6 +86,17 @@ mod on_sqlite {
         dead::a_key_goes_on_when_its_letter_is_deleted,
         dead::a_key_goes_on_when_its_letter_is_trimmed,
         dead::what_stands_still_is_redriven_however_full_it_is,
+        replays::a_replay_is_one_more_position,
+        replays::a_replay_ends_once,
+        replays::replays_are_bounded,
+        replays::a_replay_out_of_range_is_refused,
+        replays::what_steers_live_delivery_leaves_replays_alone,
+        replays::dead_letters_of_a_replay_outlive_it,
+        replays::what_a_replay_needs_is_kept_and_its_loss_is_said,
+        topics::a_pattern_takes_every_topic_that_matches,
+        topics::a_topic_that_appears_later_is_joined,
+        topics::a_topic_goes_unless_it_is_named,
+        topics::a_file_changes_what_a_subscription_is_in,
         retention::age_and_count_let_go,
         retention::what_is_owed_stays,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,
@@ -167,7 +180,7 @@ pub async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subs
     let new = NewSubscription {
         name: name(who),
         origin: Origin::Api,
-        topics: vec![topic.clone()],
+        topics: vec![topic.clone().into()],
         from: StartFrom::Earliest,
         settings: SubscriptionSettings::new("https://example.com/hook".into(), Vec::new()),
     };

@@ -98,6 +98,7 @@ pub async fn create(
     let (settings, secret) = body.settings(&api.vet_url)?;
     let topics = body.topics()?;
     let from = start(&api, &topics, body.from.unwrap_or(Place::Latest)).await?;
+    let topics = topics.into_iter().map(Into::into).collect();
     let new = NewSubscription { name: body.name, origin: Origin::Api, topics, from, settings };
     let made = api.store.put_subscription(&new, api.clock.now()).await?;
     let place = format!("/v1/subscriptions/{}", made.name);
@@ -250,7 +251,7 @@ pub async fn rewind(
     };
     let subscription = api.store.subscription(&name).await?;
     let mut topics: Vec<Topic> =
-        subscription.positions.iter().map(|position| position.topic.clone()).collect();
+        subscription.live().map(|position| position.topic.clone()).collect();
     if let Some(wanted) = body.topic {
         topics.retain(|topic| *topic == wanted);
         if topics.is_empty() {

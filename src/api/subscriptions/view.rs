@@ -113,8 +113,7 @@ impl SubscriptionView {
     pub(super) fn new(subscription: Subscription, heads: &Heads) -> Self {
         let settings = &subscription.settings;
         let positions: Vec<PositionView> = subscription
-            .positions
-            .iter()
+            .live()
             .map(|position| view(position, settings.max_exceptions, heads))
             .collect();
         let health =
@@ -124,7 +123,7 @@ impl SubscriptionView {
             origin: subscription.origin,
             status: subscription.status,
             reason: subscription.reason,
-            topics: positions.iter().map(|position| position.topic.clone()).collect(),
+            topics: subscription.topics.iter().map(ToString::to_string).collect(),
             lag: positions.iter().map(|position| position.lag).sum(),
             exceptions_full: positions.iter().any(|position| position.exceptions_full),
             positions,

@@ -113,7 +113,7 @@ pub(super) async fn redrive(
     now: Micros,
 ) -> Result<u64, StoreError> {
     let known = subscriptions::one(&mut desk.conn, &name).await?;
-    let held = known.positions.iter().map(|position| position.exceptions).max().unwrap_or(0);
+    let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
     let sql = format!(
         "-- redriven\nSELECT d.id, x.kind IS NOT NULL FROM dead_letters d \

@@ -147,6 +147,10 @@ async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> 
     }
     let sql = "-- forgotten subscriptions\nDELETE FROM subscriptions WHERE status = 'deleted' AND removed_at < $1";
     sqlx::query(sql).bind(now.minus(Duration::from_hours(1)).0).execute(&mut desk.conn).await?;
+    sqlx::query("-- old jobs\nDELETE FROM jobs WHERE ended < $1")
+        .bind(long_ago)
+        .execute(&mut desk.conn)
+        .await?;
     let sql = "-- removed for long\nSELECT name FROM subscriptions WHERE status <> 'deleted' AND removed_at < $1 LIMIT 10";
     for row in sqlx::query(sql).bind(long_ago).fetch_all(&mut desk.conn).await? {
         let name = name(&row, 0, "subscriptions")?;
