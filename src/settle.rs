@@ -85,7 +85,7 @@ pub const fn fault_of(status: u16) -> Option<Fault> {
 /// Whether a failure is neither the event's nor the endpoint's, but the relay's own or its proxy's.
 #[must_use]
 pub fn is_ours(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Silent { kind: SilentKind::Forbidden, .. })
+    matches!(outcome, Outcome::Silent { kind: SilentKind::Forbidden | SilentKind::Proxy, .. })
 }
 
 /// Whether the endpoint said that it is gone for good.
@@ -165,13 +165,7 @@ mod tests {
     const NOW: Micros = Micros(1_000_000_000_000);
 
     fn answer(status: u16) -> Answer {
-        Answer {
-            status,
-            retry_after: None,
-            never_retry: false,
-            body: Bytes::new(),
-            accepted_up_to: None,
-        }
+        Answer { status, ..Answer::default() }
     }
 
     fn policy() -> RetryPolicy {

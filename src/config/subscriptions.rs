@@ -236,7 +236,7 @@ impl SubscriptionFile {
 fn pattern(topic: &Spanned<String>, problems: &mut Problems<'_>) -> Option<TopicPattern> {
     match topic.value.parse::<TopicPattern>() {
         Ok(pattern) if pattern.topic().is_none() => Some(pattern),
-        Ok(_) => names::own(topic, "topic", problems).map(Into::into),
+        Ok(_) => names::subscribed(topic, problems).map(Into::into),
         Err(error) => {
             problems.add(topic.referenced, error.to_string());
             None

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sinks::{Outcome, SilentKind, Sink};
+use sinks::{Greeting, Outcome, Parcel, SilentKind, Sink};
 
 use super::{
     endpoint::Place,
-    parcel::{Delivery, Plan},
+    parcel::{Delivery, NotSent, Plan},
     sift::{self, Sift},
 };
 use crate::{
@@ -141,11 +141,50 @@ impl Flight {
             attempt: self.attempt,
             now,
         });
-        Ok(match parcel {
-            Ok(parcel) => self.sink.push(parcel).await,
-            Err(message) => Outcome::Silent { kind: SilentKind::Other, message },
-        })
+        match parcel {
+            Ok(parcel) => Ok(match self.greet(&parcel).await {
+                Ok(()) => self.sink.push(parcel).await,
+                Err(outcome) => outcome,
+            }),
+            Err(NotSent::Expression(reason)) => Err(reason),
+            Err(NotSent::Settings(message)) => {
+                Ok(Outcome::Silent { kind: SilentKind::Other, message })
+            }
+        }
     }
+
+    /// Asks for consent where that is wanted; an error is the attempt's outcome.
+    async fn greet(&self, parcel: &Parcel) -> Result<(), Outcome> {
+        let settings = &self.plan.settings;
+        if !settings.handshake {
+            return Ok(());
+        }
+        let target = &parcel.target;
+        let greet = async {
+            let rate = settings.rate.map(|rate| per_minute(rate.per_second()));
+            match self.sink.greet(target, parcel.timestamp, rate).await {
+                Greeting::Allowed { per_minute } => {
+                    Ok(per_minute.map(|rate| f64::from(rate) / 60.0))
+                }
+                Greeting::Refused(message) => {
+                    Err(Outcome::Silent { kind: SilentKind::Other, message })
+                }
+                Greeting::Failed(outcome) => Err(outcome),
+            }
+        };
+        self.place.endpoint().agree(&settings.url, greet).await
+    }
+}
+
+fn per_minute(per_second: f64) -> u32 {
+    let rate = (per_second * 60.0).clamp(1.0, 1e9);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to what fits"
+    )]
+    let rate = rate as u32;
+    rate
 }
 
 /// One event of the log, if it is still there.

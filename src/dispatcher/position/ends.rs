@@ -189,8 +189,14 @@ impl Worker {
     fn settle_unsent(&mut self, version: Version, why: Unsent, tried: (u32, Micros)) {
         let (attempt, now) = tried;
         let (word, error, settled) = match why {
-            Unsent::Missing => return drop(self.window.settle(version, Settled::Gone)),
-            Unsent::Later => return drop(self.window.settle(version, Settled::Back)),
+            Unsent::Missing => {
+                self.window.settle(version, Settled::Gone);
+                return;
+            }
+            Unsent::Later => {
+                self.window.settle(version, Settled::Back);
+                return;
+            }
             Unsent::Unread(error) => {
                 self.window.settle(version, Settled::Back);
                 self.failed("read", &error);

@@ -56,24 +56,12 @@ impl Sink for Script {
 
 pub(super) fn status(status: u16) -> Outcome {
     let body = Bytes::from_static(b"so");
-    Outcome::Answered(Answer {
-        status,
-        retry_after: None,
-        never_retry: false,
-        body,
-        accepted_up_to: None,
-    })
+    Outcome::Answered(Answer { status, body, ..Answer::default() })
 }
 
 pub(super) fn busy(seconds: u64) -> Outcome {
     let retry_after = Some(RetryAfter::Seconds(seconds));
-    Outcome::Answered(Answer {
-        status: 503,
-        retry_after,
-        never_retry: false,
-        body: Bytes::new(),
-        accepted_up_to: None,
-    })
+    Outcome::Answered(Answer { status: 503, retry_after, ..Answer::default() })
 }
 
 pub(super) fn reset() -> Outcome {
@@ -125,7 +113,7 @@ impl Rig {
         });
         let now = clock.now();
         store.put_topic(&topic(), &TopicSettings::default(), now).await.unwrap();
-        let (topics, from) = (vec![topic().into()], StartFrom::Earliest);
+        let (topics, from) = (vec![topic()], StartFrom::Earliest);
         let new = NewSubscription { name: name(), origin: Origin::Api, topics, from, settings };
         store.put_subscription(&new, now).await.unwrap();
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
