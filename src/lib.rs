@@ -31,6 +31,8 @@ pub mod retry;
 // The one network of both.
 pub mod outbound;
 
+pub mod vet;
+
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;
 pub mod janitor;
