@@ -10,7 +10,6 @@ pub use self::{
     error::{ConfigError, Problem},
     file::File,
     limits::Limits,
-    nearest::nearest,
     sources::SourceConfig,
 };
 use crate::{event::Topic, outbound::Guard, settings::TopicSettings, store::NewSubscription};
@@ -20,7 +19,6 @@ mod file;
 mod http;
 mod limits;
 mod names;
-mod nearest;
 mod retry;
 mod secret;
 mod sources;
