@@ -4,9 +4,12 @@
 
 // What is talked about: plain data, the one JSON form, the present moment.
 pub mod event;
+pub mod nearest;
 pub mod settings;
 
 pub mod wire;
+
+pub mod expr;
 
 pub mod clock;
 

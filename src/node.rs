@@ -117,7 +117,7 @@ impl Node {
             node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
         if roles.contains(&Role::Dispatch) {
-            node.start_dispatcher(network, guard.clone(), metrics.clone());
+            node.start_dispatcher(network, guard.clone(), notices.clone());
         }
         if roles.contains(&Role::Janitor) {
             let janitor = Janitor::new(node.store.clone(), node.clock.clone(), notices);
@@ -215,7 +215,7 @@ impl Node {
         self.roles.spawn(prober.run(soft, hard));
     }
 
-    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, metrics: Arc<Metrics>) {
+    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, notices: Notices) {
         let sink = sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION"))
             .with_identities(move |identity| guard.network_for(identity));
         let sink = Arc::new(sink);
@@ -223,7 +223,8 @@ impl Node {
             self.store.clone(),
             self.clock.clone(),
             sink,
-            metrics,
+            self.metrics.clone(),
+            notices,
             dispatcher::Limits {
                 in_flight_max: self.config.limits.in_flight_max,
                 ..dispatcher::Limits::default()

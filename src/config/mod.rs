@@ -10,7 +10,6 @@ pub use self::{
     error::{ConfigError, Problem},
     file::File,
     limits::Limits,
-    nearest::nearest,
     sources::SourceConfig,
 };
 use crate::{
@@ -25,7 +24,6 @@ mod file;
 mod http;
 mod limits;
 mod names;
-mod nearest;
 mod secret;
 mod sources;
 mod subscriptions;
