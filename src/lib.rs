@@ -27,6 +27,7 @@ pub mod retry;
 
 // The one network of both.
 pub mod outbound;
+pub mod pending;
 
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;

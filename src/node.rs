@@ -14,6 +14,7 @@ use crate::{
     event::Topic,
     janitor::Janitor,
     outbound::Guard,
+    pending::Releaser,
     prober::{self, Prober, Schedule, SourceSetup},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -81,6 +82,7 @@ impl Node {
             tail_bytes: config.limits.tail_bytes,
             dedupe_keys_max: config.limits.dedupe_keys_max,
             readers: config.limits.readers,
+            ..store::Options::default()
         };
         let store = store::open(&config.store, &options).await?;
         apply(&*store, &config, &clock).await?;
@@ -108,6 +110,12 @@ impl Node {
             node.start_dispatcher(network, metrics.clone());
         }
         if roles.contains(&Role::Janitor) {
+            let releaser = Releaser::new(node.store.clone(), node.clock.clone(), metrics.clone());
+            let soft = node.soft.clone();
+            node.roles.spawn(async move {
+                releaser.run(soft).await;
+                false
+            });
             let janitor = Janitor::new(node.store.clone(), node.clock.clone());
             let soft = node.soft.clone();
             node.roles.spawn(async move {
