@@ -33,6 +33,7 @@ pub mod retry;
 
 // The one network of both.
 pub mod outbound;
+pub mod pending;
 
 pub mod vet;
 

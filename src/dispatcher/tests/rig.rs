@@ -137,6 +137,7 @@ impl Rig {
             id: id.to_string(),
             attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
             data: Data::Json(Bytes::from_static(b"{}")),
+            deliver_at: None,
         };
         let events = (head + 1..=head + count).map(event).collect();
         let append = Append { topic: topic(), events, progress: None, now: self.clock.now() };
