@@ -4,9 +4,12 @@
 
 // What is talked about: plain data, the one JSON form, the present moment.
 pub mod event;
+pub mod nearest;
 pub mod settings;
 
 pub mod wire;
+
+pub mod expr;
 
 pub mod clock;
 
@@ -18,6 +21,9 @@ pub mod intake;
 // Where it is kept.
 pub mod store;
 
+// What the relay says of itself, in the log too.
+pub mod notices;
+
 // Out: from the log to consumers.
 pub mod dispatcher;
 
@@ -27,6 +33,8 @@ pub mod retry;
 
 // The one network of both.
 pub mod outbound;
+
+pub mod vet;
 
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;

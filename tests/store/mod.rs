@@ -15,11 +15,14 @@ use milkrun::{
     },
 };
 
+mod dead;
 mod fences;
 mod log;
 mod positions;
+mod replays;
 mod retention;
 mod sqlite;
+mod topics;
 
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
@@ -45,7 +48,7 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{fences, log, positions, retention, sqlite::bench};
+    use super::{dead, fences, log, positions, replays, retention, sqlite::bench, topics};
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -79,6 +82,21 @@ mod on_sqlite {
         positions::a_subscription_of_the_file_keeps_its_place,
         positions::changes_are_listed_by_their_number,
         positions::attempts_are_found,
+        dead::a_key_stands_still_until_its_letter_is_redriven,
+        dead::a_key_goes_on_when_its_letter_is_deleted,
+        dead::a_key_goes_on_when_its_letter_is_trimmed,
+        dead::what_stands_still_is_redriven_however_full_it_is,
+        replays::a_replay_is_one_more_position,
+        replays::a_replay_ends_once,
+        replays::replays_are_bounded,
+        replays::a_replay_out_of_range_is_refused,
+        replays::what_steers_live_delivery_leaves_replays_alone,
+        replays::dead_letters_of_a_replay_outlive_it,
+        replays::what_a_replay_needs_is_kept_and_its_loss_is_said,
+        topics::a_pattern_takes_every_topic_that_matches,
+        topics::a_topic_that_appears_later_is_joined,
+        topics::a_topic_goes_unless_it_is_named,
+        topics::a_file_changes_what_a_subscription_is_in,
         retention::age_and_count_let_go,
         retention::what_is_owed_stays,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,
@@ -162,7 +180,7 @@ pub async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subs
     let new = NewSubscription {
         name: name(who),
         origin: Origin::Api,
-        topics: vec![topic.clone()],
+        topics: vec![topic.clone().into()],
         from: StartFrom::Earliest,
         settings: SubscriptionSettings::new("https://example.com/hook".into(), Vec::new()),
     };

@@ -64,8 +64,8 @@ impl Store for Interposed {
         self.inner.put_topic(topic, settings, now).await
     }
 
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
-        self.inner.delete_topic(topic).await
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
+        self.inner.delete_topic(topic, now).await
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
@@ -194,6 +194,27 @@ impl Store for Interposed {
 
     async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
         self.inner.save_health(subscription, health).await
+    }
+
+    async fn start_replay(
+        &self,
+        name: &Name,
+        job: &NewJob,
+        now: Micros,
+    ) -> Result<Job, StoreError> {
+        self.inner.start_replay(name, job, now).await
+    }
+
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError> {
+        self.inner.replays(name).await
+    }
+
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError> {
+        self.inner.cancel_replay(name, id, now).await
+    }
+
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError> {
+        self.inner.end_replay(position, fence, now).await
     }
 
     async fn dead_letters(

@@ -26,6 +26,7 @@ fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
         status: SubscriptionStatus::Active,
         reason: None,
         settings,
+        topics: vec![],
         positions: vec![],
         health: None,
         edit: 1,

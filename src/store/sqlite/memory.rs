@@ -56,6 +56,8 @@ pub(super) struct PositionMemory {
     pub(super) subscription: i64,
     pub(super) topic: i64,
     pub(super) fence: Fence,
+    /// The replay job that it serves.
+    pub(super) job: Option<i64>,
 }
 
 /// What a registry operation changes here, once it is committed.
@@ -148,12 +150,13 @@ impl Memory {
     }
 
     async fn load_positions(&mut self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let sql = "-- position fences\nSELECT id, subscription, topic, fence FROM positions";
+        let sql = "-- position fences\nSELECT id, subscription, topic, fence, job FROM positions";
         for row in sqlx::query(sql).fetch_all(&mut *conn).await? {
             let memory = PositionMemory {
                 subscription: row.get(1),
                 topic: row.get(2),
                 fence: unsigned(&row, 3),
+                job: row.get(4),
             };
             self.positions.insert(row.get(0), memory);
         }

@@ -29,9 +29,9 @@ use self::{
     writer::{Desk, Op},
 };
 use super::{
-    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Gap, NewEvent, NewSource,
-    NewSubscription, Options, Page, Placed, PositionState, Read, Rejected, Settlement, SourceState,
-    Steer, Store, StoreError, Subscription, SubscriptionSteer, TopicState, tail::Tail,
+    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Fence, Gap, Job, NewEvent, NewJob,
+    NewSource, NewSubscription, Options, Page, Placed, PositionState, Read, Rejected, Settlement,
+    SourceState, Steer, Store, StoreError, Subscription, SubscriptionSteer, TopicState, tail::Tail,
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},
@@ -47,6 +47,7 @@ mod ops;
 mod plan;
 mod positions;
 mod read;
+mod replays;
 mod retention;
 mod rewind;
 mod slot;
@@ -195,9 +196,9 @@ impl Store for SqliteStore {
         self.cold(move |desk| Box::pin(topics::put(desk, topic, settings, now))).await
     }
 
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
         let topic = topic.clone();
-        self.cold(move |desk| Box::pin(topics::delete(desk, topic))).await
+        self.cold(move |desk| Box::pin(topics::delete(desk, topic, now))).await
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
@@ -344,6 +345,29 @@ impl Store for SqliteStore {
 
     async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
         self.hot(|reply| Hot::Health { subscription, health, reply }).await
+    }
+
+    async fn start_replay(
+        &self,
+        name: &Name,
+        job: &NewJob,
+        now: Micros,
+    ) -> Result<Job, StoreError> {
+        let (name, job) = (name.clone(), job.clone());
+        self.cold(move |desk| Box::pin(replays::start(desk, name, job, now))).await
+    }
+
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError> {
+        replays::list(&self.shared, name).await
+    }
+
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(replays::cancel(desk, name, id, now))).await
+    }
+
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError> {
+        self.cold(move |desk| Box::pin(replays::end(desk, position, fence, now))).await
     }
 
     async fn dead_letters(

@@ -2,13 +2,15 @@
 //!
 //! Every step is a transaction of its own and bounded: an append waits for one step at most.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use sqlx::Row as _;
 
 use super::{
+    dead,
     memory::{Change, hash_list, name},
-    slot, sources, subscriptions,
+    slot, sources,
+    subscriptions::{self, touch},
     writer::Desk,
 };
 use crate::{
@@ -111,26 +113,29 @@ async fn drop_rows(desk: &mut Desk) -> Result<bool, StoreError> {
 }
 
 async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
-    let sql = "-- old dead letters\nDELETE FROM dead_letters WHERE id IN \
-        (SELECT id FROM dead_letters WHERE at < $1 LIMIT $2)";
-    let old = sqlx::query(sql)
-        .bind(now.minus(days(30)).0)
-        .bind(CHUNK)
-        .execute(&mut desk.conn)
-        .await?
-        .rows_affected();
-    let sql = "-- too many dead letters\nDELETE FROM dead_letters WHERE id IN (SELECT id FROM \
+    let sql = "-- old dead letters\nSELECT id FROM dead_letters WHERE at < $1 LIMIT $2";
+    let old =
+        sqlx::query(sql).bind(now.minus(days(30)).0).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let sql = "-- too many dead letters\nSELECT id FROM \
         (SELECT id, row_number() OVER (PARTITION BY subscription ORDER BY id DESC) AS place \
          FROM dead_letters WHERE subscription IN \
              (SELECT subscription FROM dead_letters GROUP BY subscription HAVING count(*) > $1)) \
-        WHERE place > $1 LIMIT $2)";
-    let excess =
-        sqlx::query(sql).bind(DEAD_MAX).bind(CHUNK).execute(&mut desk.conn).await?.rows_affected();
-    if old + excess > 0 {
-        desk.shared.dead_trimmed.fetch_add(old + excess, Ordering::Relaxed);
-        tracing::warn!(old, excess, "dead letters went, the oldest first");
+        WHERE place > $1 LIMIT $2";
+    let excess = sqlx::query(sql).bind(DEAD_MAX).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let ids: BTreeSet<i64> = old.iter().chain(&excess).map(|row| row.get(0)).collect();
+    if ids.is_empty() {
+        return Ok(false);
     }
-    Ok(old.max(excess) >= CHUNK.cast_unsigned())
+    let ids: Vec<i64> = ids.into_iter().collect();
+    let moved = dead::forget(desk, &ids).await?;
+    let held = moved.iter().filter_map(|position| desk.memory.positions.get(position));
+    let subscriptions: BTreeSet<i64> = held.map(|position| position.subscription).collect();
+    for subscription in subscriptions {
+        touch(desk, subscription).await?;
+    }
+    desk.shared.dead_trimmed.fetch_add(ids.len() as u64, Ordering::Relaxed);
+    tracing::warn!(old = old.len(), excess = excess.len(), "dead letters went, the oldest first");
+    Ok(old.len().max(excess.len()) >= usize::try_from(CHUNK).unwrap_or(usize::MAX))
 }
 
 /// What left the configuration or was deleted long enough ago.
@@ -142,6 +147,10 @@ async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> 
     }
     let sql = "-- forgotten subscriptions\nDELETE FROM subscriptions WHERE status = 'deleted' AND removed_at < $1";
     sqlx::query(sql).bind(now.minus(Duration::from_hours(1)).0).execute(&mut desk.conn).await?;
+    sqlx::query("-- old jobs\nDELETE FROM jobs WHERE ended < $1")
+        .bind(long_ago)
+        .execute(&mut desk.conn)
+        .await?;
     let sql = "-- removed for long\nSELECT name FROM subscriptions WHERE status <> 'deleted' AND removed_at < $1 LIMIT 10";
     for row in sqlx::query(sql).bind(long_ago).fetch_all(&mut desk.conn).await? {
         let name = name(&row, 0, "subscriptions")?;
