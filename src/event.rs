@@ -28,6 +28,12 @@ impl Name {
     /// Names that begin so belong to the relay itself.
     pub const RESERVED_PREFIX: &'static str = "milkrun.";
 
+    /// The topic of what the relay has to say of itself.
+    #[must_use]
+    pub fn notices() -> Self {
+        Self("milkrun.notices".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

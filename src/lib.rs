@@ -18,6 +18,9 @@ pub mod intake;
 // Where it is kept.
 pub mod store;
 
+// What the relay says of itself, in the log too.
+pub mod notices;
+
 // Out: from the log to consumers.
 pub mod dispatcher;
 

@@ -19,9 +19,13 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::{service_fn, util::BoxCloneSyncService};
 use url::{Host, Url};
 
-pub use self::forbidden::is_forbidden;
+pub use self::{
+    forbidden::is_forbidden,
+    tls::{check_tls, identity},
+};
 
 mod forbidden;
+mod tls;
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 256;
@@ -114,9 +118,22 @@ impl Guard {
     /// # Errors
     /// When the client cannot be built, for want of the system's certificates for instance.
     pub fn network(&self) -> Result<sinks::Network, reqwest::Error> {
+        self.network_of(reqwest::Client::builder())
+    }
+
+    /// A network of its own for somebody with certificates of their own.
+    ///
+    /// # Errors
+    /// Names the field that cannot be used.
+    pub fn network_for(&self, identity: &sinks::Identity) -> Result<sinks::Network, String> {
+        let client = tls::prepare(reqwest::Client::builder(), identity)?;
+        self.network_of(client).map_err(|error| format!("`tls`: {error}"))
+    }
+
+    fn network_of(&self, client: reqwest::ClientBuilder) -> Result<sinks::Network, reqwest::Error> {
         // An error means that a provider is there already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        let client = client
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)

@@ -69,6 +69,8 @@ pub struct Metrics {
     pub walk_bytes: Gauge<i64, AtomicI64>,
     /// `milkrun_stale_total`: work that a raised fence made void
     pub stale: Counter,
+    /// `milkrun_notices_dropped_total`: notices that found no room, or no store at the stop
+    pub notices_dropped: Counter,
 }
 
 impl Metrics {
@@ -89,6 +91,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             walk_bytes: Gauge::default(),
             stale: Counter::default(),
+            notices_dropped: Counter::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -114,6 +117,11 @@ impl Metrics {
         registry.register("deliveries_in_flight", "Attempts under way", self.in_flight.clone());
         registry.register("walk_bytes", "Bytes of pages in memory", self.walk_bytes.clone());
         registry.register("stale", "Work that a raised fence made void", self.stale.clone());
+        registry.register(
+            "notices_dropped",
+            "Notices that were not appended",
+            self.notices_dropped.clone(),
+        );
     }
 
     /// Starts a topic's counters at zero; those that are known go on.

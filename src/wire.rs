@@ -4,12 +4,16 @@
 //! on its form is put together by copying, so that a repeated delivery has the same bytes.
 //! CloudEvents 1.0.2, JSON Event Format.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
 use crate::event::{Data, Event, Topic, Version};
+
+pub use self::message::Message;
+
+mod message;
 
 /// The media type of one event in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -256,10 +260,17 @@ pub fn padded(version: Version) -> String {
     format!("{:020}", version.0)
 }
 
-/// `webhook-id`: `TOPICID-EPOCH-VERSION`, the same on every attempt.
+/// `webhook-id`: `TOPICID-EPOCH-VERSION` of one event, `TOPICID-EPOCH-FIRST-LAST` of several; the
+/// same on every attempt.
 #[must_use]
-pub fn webhook_id(topic_uid: &str, event: &Event) -> String {
-    format!("{topic_uid}-{}-{}", event.epoch, event.version)
+pub fn webhook_id(topic_uid: &str, events: &[Arc<Event>]) -> String {
+    match events {
+        [] => topic_uid.to_owned(),
+        [event] => format!("{topic_uid}-{}-{}", event.epoch, event.version),
+        [first, .., last] => {
+            format!("{topic_uid}-{}-{}-{}", first.epoch, first.version, last.version)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl SubscriptionFile {
             }
         };
         names::unique(given.iter().copied(), "topic", problems);
-        given.into_iter().filter_map(|topic| names::own(topic, "topic", problems)).collect()
+        given.into_iter().filter_map(|topic| names::subscribed(topic, problems)).collect()
     }
 }
 

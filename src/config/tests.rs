@@ -54,7 +54,7 @@ fn subscription(lines: &str) -> String {
 fn a_misspelt_key_is_told_with_place_line_and_nearest_name() {
     let text = "sources:\n  - name: s\n    topic: t\n    intervall: 60s\n    http: { url: \"https://a.example\", id: id }\n";
     insta::assert_snapshot!(refused(text), @r"
-    m.yaml:4:5: unknown key `intervall`: did you mean `interval`? (expected one of: name, topic, interval, walk_resume, http)
+    m.yaml:4:5: unknown key `intervall`: did you mean `interval`? (expected one of: name, topic, interval, walk_resume, silent_after, http)
        |
      4 |     intervall: 60s
        |     ^

@@ -7,6 +7,7 @@ use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
     event::{Name, Topic, TopicPattern, Version},
+    notices,
     store::{
         NewSource, NewSubscription, Origin, SourceStatus, StartFrom, Steer, Store, StoreError,
         Subscription, SubscriptionStatus, SubscriptionSteer,
@@ -21,7 +22,9 @@ pub(super) async fn apply(
 ) -> Result<(), NodeError> {
     check(store, config).await?;
     let now = clock.now();
-    for (topic, settings) in &config.topics {
+    store.put_topic(&Topic::notices(), &notices::settings(), now).await?;
+    // A subscription may name the relay's own topics, which are set by the relay.
+    for (topic, settings) in config.topics.iter().filter(|(topic, _)| !topic.is_reserved()) {
         store.put_topic(topic, settings, now).await?;
     }
     for source in &config.sources {

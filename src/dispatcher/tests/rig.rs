@@ -56,12 +56,12 @@ impl Sink for Script {
 
 pub(super) fn status(status: u16) -> Outcome {
     let body = Bytes::from_static(b"so");
-    Outcome::Answered(Answer { status, retry_after: None, never_retry: false, body })
+    Outcome::Answered(Answer { status, body, ..Answer::default() })
 }
 
 pub(super) fn busy(seconds: u64) -> Outcome {
     let retry_after = Some(RetryAfter::Seconds(seconds));
-    Outcome::Answered(Answer { status: 503, retry_after, never_retry: false, body: Bytes::new() })
+    Outcome::Answered(Answer { status: 503, retry_after, ..Answer::default() })
 }
 
 pub(super) fn reset() -> Outcome {
