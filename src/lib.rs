@@ -4,9 +4,12 @@
 
 // What is talked about: plain data, the one JSON form, the present moment.
 pub mod event;
+pub mod nearest;
 pub mod settings;
 
 pub mod wire;
+
+pub mod expr;
 
 pub mod clock;
 
@@ -31,6 +34,8 @@ pub mod retry;
 // The one network of both.
 pub mod outbound;
 pub mod pending;
+
+pub mod vet;
 
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;

@@ -119,21 +119,10 @@ impl Node {
             node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
         if roles.contains(&Role::Dispatch) {
-            node.start_dispatcher(network, guard.clone(), metrics.clone());
+            node.start_dispatcher(network, guard.clone(), notices.clone());
         }
         if roles.contains(&Role::Janitor) {
-            let releaser = Releaser::new(node.store.clone(), node.clock.clone(), metrics.clone());
-            let soft = node.soft.clone();
-            node.roles.spawn(async move {
-                releaser.run(soft).await;
-                false
-            });
-            let janitor = Janitor::new(node.store.clone(), node.clock.clone(), notices);
-            let soft = node.soft.clone();
-            node.roles.spawn(async move {
-                janitor.run(soft).await;
-                false
-            });
+            node.start_janitor(notices);
         }
         if let Some(listener) = listener {
             node.start_api(listener, access, guard, metrics);
@@ -223,7 +212,7 @@ impl Node {
         self.roles.spawn(prober.run(soft, hard));
     }
 
-    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, metrics: Arc<Metrics>) {
+    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, notices: Notices) {
         let sink = sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION"))
             .with_identities(move |identity| guard.network_for(identity));
         let sink = Arc::new(sink);
@@ -231,13 +220,30 @@ impl Node {
             self.store.clone(),
             self.clock.clone(),
             sink,
-            metrics,
+            self.metrics.clone(),
+            notices,
             dispatcher::Limits {
                 in_flight_max: self.config.limits.in_flight_max,
-                ..dispatcher::Limits::default()
+                host_in_flight_max: self.config.limits.host_in_flight_max,
             },
         );
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
+    }
+
+    fn start_janitor(&mut self, notices: Notices) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone());
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            releaser.run(soft).await;
+            false
+        });
+        let janitor = Janitor::new(store, clock, notices);
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            janitor.run(soft).await;
+            false
+        });
     }
 
     fn start_api(

@@ -160,7 +160,6 @@ pub fn retry_after(outcome: &Outcome, now: Micros) -> Duration {
 mod tests {
     use super::*;
     use crate::settings::Delays;
-    use bytes::Bytes;
 
     const NOW: Micros = Micros(1_000_000_000_000);
 

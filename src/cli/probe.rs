@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let source = config.sources.iter().find(|source| source.name.as_str() == args.name);
     let Some(source) = source else {
         let names = config.sources.iter().map(|source| source.name.as_str());
-        let near = config::nearest(&args.name, names);
+        let near = crate::nearest::nearest(&args.name, names);
         let near = near.map(|name| format!(": did you mean `{name}`?")).unwrap_or_default();
         return Err(Failure::usage(format!(
             "{} has no source `{}`{near}",

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde_saphyr::Location;
 
-use super::nearest::nearest;
+use crate::nearest::nearest;
 
 /// Why a file was refused: every problem that was found, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

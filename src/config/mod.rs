@@ -3,14 +3,13 @@
 //! One file per section; the types named `…File` are what the file may say, and only they know
 //! references to secrets. A [`Config`] holds values and is valid by construction.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
 
 use self::{error::Problems, secret::Env};
 pub use self::{
     error::{ConfigError, Problem},
     file::File,
     limits::Limits,
-    nearest::nearest,
     sources::SourceConfig,
 };
 use crate::{
@@ -25,8 +24,6 @@ mod file;
 mod http;
 mod limits;
 mod names;
-mod nearest;
-mod retry;
 mod secret;
 mod sources;
 mod subscriptions;
@@ -35,6 +32,7 @@ mod table;
 mod tests;
 mod topics;
 mod variables;
+mod webhook;
 
 /// What the relay is told.
 #[derive(Debug, Clone)]
@@ -58,10 +56,19 @@ pub struct Config {
 }
 
 /// What requests to producers and consumers may reach.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Outbound {
     /// Addresses that are allowed although they are not public.
     pub allow: Vec<ipnet::IpNet>,
+    /// The HTTP proxy that every request goes through; may hold a password.
+    pub proxy: Option<url::Url>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = self.proxy.as_ref().map(url::Url::host_str);
+        f.debug_struct("Outbound").field("allow", &self.allow).field("proxy", &proxy).finish()
+    }
 }
 
 /// Reads the file at `path`; `env` answers for environment variables.
@@ -177,7 +184,7 @@ fn file(
 fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Config> {
     let store = file.store(problems);
     let listen = file.listen(problems);
-    let outbound = file.outbound(problems);
+    let outbound = file.outbound(env, problems);
     let guard = Guard::new(outbound.allow.clone());
     let named = topics::build(&file.topics, problems);
     let sources = sources::build(&file.sources, &guard, env, problems);

@@ -131,8 +131,8 @@ pub struct Learnt {
     pub refused: bool,
     /// A hold began.
     pub held: bool,
-    /// A hold ended.
-    pub recovered: bool,
+    /// When the hold had begun that ended.
+    pub recovered: Option<Micros>,
 }
 
 impl Health {
@@ -288,7 +288,7 @@ impl Health {
         if held {
             self.hold(ended.delivery.0, policy, asked, now);
         }
-        Learnt { changed: held || halved, refused, held, recovered: false }
+        Learnt { changed: held || halved, refused, held, recovered: None }
     }
 
     /// Begins a hold. An endpoint that says how long is taken at its word first.
@@ -317,7 +317,7 @@ impl Health {
     fn succeed(&mut self, ceiling: usize, now: Micros) -> Learnt {
         self.successes += 1;
         self.failures.clear();
-        let recovered = self.hold.is_some();
+        let recovered = self.hold.as_ref().map(|hold| hold.since);
         if let Some(hold) = self.hold.take() {
             self.stood_still_us += now.0.saturating_sub(hold.since.0).max(0);
             self.state = State::Reopening;

@@ -38,6 +38,8 @@ pub(super) struct Judged {
     pub(super) records: Vec<Attempt>,
     /// What the endpoint's health learnt.
     pub(super) learnt: Learnt,
+    /// How it ended.
+    pub(super) last: LastAnswer,
     /// Whether the endpoint said that it is gone.
     pub(super) gone: bool,
     /// Whether a hold has now lasted too long.
@@ -78,7 +80,8 @@ pub(super) fn land(
     }
     let records = landing.versions.iter().zip(&verdicts);
     let records = records.map(|(version, verdict)| landing.record(*version, *verdict)).collect();
-    Judged { verdicts, records, learnt, gone: settle::is_gone(landing.outcome), given_up }
+    let last = last_answer(landing.outcome);
+    Judged { verdicts, records, learnt, last, gone: settle::is_gone(landing.outcome), given_up }
 }
 
 impl Landing<'_> {

@@ -22,6 +22,7 @@ use self::{
 use crate::{
     clock::Clock,
     event::{Micros, Name},
+    notices::Notices,
     settings::Rate,
     store::{PositionSummary, Store, StoreError, Subscription, SubscriptionStatus},
     telemetry::{Metrics, VerdictLabel},
@@ -62,6 +63,7 @@ pub struct Dispatcher {
     clock: Clock,
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
+    notices: Notices,
     limits: Limits,
 }
 
@@ -73,18 +75,19 @@ impl Dispatcher {
         clock: Clock,
         sink: Arc<dyn Sink>,
         metrics: Arc<Metrics>,
+        notices: Notices,
         limits: Limits,
     ) -> Self {
-        Self { store, clock, sink, metrics, limits }
+        Self { store, clock, sink, metrics, notices, limits }
     }
 
     /// Keeps one worker for every position of every active subscription, until `soft` (start
     /// nothing new, finish what is in flight, save) or `hard` (drop everything). Answers whether
     /// attempts were under way at a hard stop.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
-        let Self { store, clock, sink, metrics, limits } = self;
+        let Self { store, clock, sink, metrics, notices, limits } = self;
         let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
-        let tools = Tools { store, clock, sink, metrics, soft, hard };
+        let tools = Tools { store, clock, sink, metrics, notices, soft, hard };
         let served = HashMap::new();
         let workers = JoinSet::new();
         Supervisor { tools, common, served, workers, running: HashMap::new(), edit: 0 }.run().await

@@ -21,7 +21,8 @@ use super::{
 use crate::{
     clock::Clock,
     event::{Micros, Version},
-    settings::{OnDead, Order as Ordering},
+    notices::Notices,
+    settings::{OnDead, Order as Ordering, Rate},
     store::{Attempt, Job, Page, PositionState, Read, Settlement, Store, StoreError, TopicState},
     telemetry::{Metrics, VerdictLabel},
 };
@@ -97,6 +98,8 @@ pub struct Tools {
     pub sink: Arc<dyn Sink>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Takes what is to be told.
+    pub notices: Notices,
     /// Start nothing new.
     pub soft: CancellationToken,
     /// Drop everything.
@@ -199,7 +202,7 @@ impl Worker {
         let head = tools.store.head(&state.topic).await?;
         let replay = state.job.take().map(|job| {
             let mut pace = Pace::default();
-            pace.set(job.rate.map(|rate| rate.per_second()));
+            pace.set(job.rate.map(Rate::per_second));
             (job, pace)
         });
         let window = Window::new(state, order.rules(replay.is_some()));

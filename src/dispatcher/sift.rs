@@ -8,6 +8,7 @@ use siphasher::sip::SipHasher13;
 use super::window::{FREE, Sifted, Window};
 use crate::{
     event::{Event, Micros, Topic},
+    expr::Filter,
     settings::{Order, SubscriptionSettings},
 };
 
@@ -18,19 +19,27 @@ const PRIORITY_MAX: u8 = 9;
 #[derive(Debug, Clone)]
 pub struct Sift {
     order: Order,
+    filter: Option<Filter>,
+    /// Why the filter cannot be used; every event is broken then.
+    wrong: Option<String>,
 }
 
 impl Sift {
     /// Reads a subscription's settings.
     #[must_use]
     pub fn new(settings: &SubscriptionSettings) -> Self {
-        Self { order: settings.order }
+        let filter = settings.filter.as_ref().map(Filter::parse).transpose();
+        let (filter, wrong) = match filter {
+            Ok(filter) => (filter, None),
+            Err(error) => (None, Some(format!("`filter`: {error}"))),
+        };
+        Self { order: settings.order, filter, wrong }
     }
 
     /// Whether every event is wanted.
     #[must_use]
     pub const fn wants_all(&self) -> bool {
-        true
+        self.filter.is_none() && self.wrong.is_none()
     }
 
     /// What becomes of an event that is read at `now`.
@@ -49,8 +58,12 @@ impl Sift {
     ///
     /// # Errors
     /// When the filter fails on it; says how.
-    pub fn wants(&self, _event: &Event, _topic: &Topic) -> Result<bool, String> {
-        Ok(true)
+    pub fn wants(&self, event: &Event, topic: &Topic) -> Result<bool, String> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        let Some(filter) = &self.filter else { return Ok(true) };
+        filter.matches(event, topic).map_err(|error| format!("`filter`: {error}"))
     }
 
     /// What an event is ordered with; 0: nothing.

@@ -8,10 +8,12 @@ use crate::{
     dispatcher::{
         endpoint::Place,
         flight::{Landed, Unsent},
+        health::Learnt,
         landing::{self, Judged, Landing},
         window::{Settled, Take},
     },
     event::{Micros, Version},
+    notices::{DeadLetters, Notice},
     settle::Verdict,
     store::{
         Attempt, DeadReason, LastAnswer, NewDeadLetter, Page, Settlement, StoreError,
@@ -108,6 +110,7 @@ impl Worker {
             for (take, place) in claims {
                 self.launch(take, place);
             }
+            self.tell_of_dead(settlement);
             return Step::Went;
         };
         for (take, _) in claims {
@@ -253,18 +256,49 @@ impl Worker {
             self.record(record);
         }
         if judged.gone {
-            self.disable("the endpoint answered 410 Gone");
+            self.disable("the endpoint answered 410 Gone", judged.last);
         } else if judged.given_up {
-            self.disable("the endpoint was on hold for too long");
+            self.disable("the endpoint was on hold for too long", judged.last);
+        } else {
+            self.tell_of_hold(judged.learnt, judged.last);
         }
     }
 
-    fn disable(&mut self, reason: &str) {
+    fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
+        let subscription = self.order.plan.name.clone();
+        if learnt.held {
+            let since = self.tools.clock.now();
+            let reason = "attempts failed in a row, or the endpoint asked for a pause".to_owned();
+            tracing::warn!(%subscription, status = last.status, error = last.error, "on hold");
+            self.tools.notices.tell(Notice::Failing { subscription, reason, since, last });
+        } else if let Some(since) = learnt.recovered {
+            tracing::info!(%subscription, "no longer on hold");
+            self.tools.notices.tell(Notice::Recovered { subscription, since });
+        }
+    }
+
+    fn tell_of_dead(&self, settlement: Option<Settlement>) {
+        for letter in settlement.into_iter().flat_map(|settlement| settlement.dead) {
+            self.tools.notices.tell(Notice::DeadLetters(DeadLetters {
+                subscription: self.order.plan.name.clone(),
+                count: 1,
+                topic: self.topic.topic.clone(),
+                version: letter.version,
+                reason: letter.reason,
+                attempts: letter.attempts,
+                last: letter.last,
+            }));
+        }
+    }
+
+    fn disable(&mut self, reason: &str, last: LastAnswer) {
         if self.disabled {
             return;
         }
         self.disabled = true;
-        tracing::warn!(subscription = %self.order.plan.name, reason, "subscription disabled");
+        let subscription = self.order.plan.name.clone();
+        tracing::warn!(%subscription, reason, "subscription disabled");
+        self.tools.notices.tell(Notice::Disabled { subscription, reason: reason.to_owned(), last });
         let (store, now) = (self.tools.store.clone(), self.tools.clock.now());
         let (name, steer) =
             (self.order.plan.name.clone(), SubscriptionSteer::Disable(reason.to_owned()));

@@ -11,6 +11,7 @@ use crate::{
     clock::ManualClock,
     dispatcher::*,
     event::{Data, Name, Topic, Version},
+    notices::Notices,
     settings::{Delays, RetryPolicy, SubscriptionSettings, TopicSettings},
     store::{
         Append, DeadLetter, NewEvent, NewSubscription, Options, Origin, StartFrom,
@@ -147,7 +148,8 @@ impl Rig {
         (self.soft, self.hard) = (CancellationToken::new(), CancellationToken::new());
         let clock = Clock::Manual(self.clock.clone());
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        let dispatcher = Dispatcher::new(store, clock, self.sink.clone(), metrics, self.limits);
+        let dispatcher =
+            Dispatcher::new(store, clock, self.sink.clone(), metrics, Notices::none(), self.limits);
         self.running = Some(tokio::spawn(dispatcher.run(self.soft.clone(), self.hard.clone())));
     }
 

@@ -120,7 +120,7 @@ impl Window {
                 going.push(version);
                 self.begin_fresh(version, waiting, taken);
             } else {
-                self.park(version, waiting, now);
+                self.park(version, &waiting, now);
             }
             self.advance(now);
         }
@@ -153,7 +153,7 @@ impl Window {
     }
 
     /// A new event whose key is busy waits behind it.
-    fn park(&mut self, version: Version, waiting: Waiting, now: Micros) {
+    fn park(&mut self, version: Version, waiting: &Waiting, now: Micros) {
         if let Some(previous) = waiting.previous.filter(|_| !self.rules.wants_all) {
             self.previous.insert(version, previous);
         }

@@ -72,7 +72,7 @@ fn rules() -> Rules {
         batch: None,
         wants_all: true,
         max_exceptions: 9,
-        overtaken_max: Duration::from_secs(60),
+        overtaken_max: Duration::from_mins(1),
         at_most_once: false,
         stop_key: false,
     }
@@ -403,7 +403,7 @@ fn higher_priorities_overtake_and_nobody_is_overtaken_for_ever() {
     assert_eq!(first(window.start_new(1, NOW)), Some(4));
     assert_eq!(first(window.start_new(1, NOW)), Some(5));
     assert_eq!(window.reach(), Version(0));
-    let later = NOW.plus(Duration::from_secs(60));
+    let later = NOW.plus(Duration::from_mins(1));
     assert_eq!(first(window.start_new(1, later)), Some(1), "overdue");
     window.settle(Version(5), Settled::Retry(exception(Version(5), 0)));
     window.settle(Version(4), Settled::Delivered);
