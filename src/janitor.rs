@@ -138,7 +138,13 @@ mod tests {
         put(&Topic::notices(), notices::settings()).await;
         put(&topic, capped(Some(1_000))).await;
         let data = Data::Json(Bytes::from(format!("\"{}\"", "x".repeat(900))));
-        let event = NewEvent { source: "/s".into(), id: "1".into(), attributes: "{}".into(), data };
+        let event = NewEvent {
+            source: "/s".into(),
+            id: "1".into(),
+            attributes: "{}".into(),
+            data,
+            deliver_at: None,
+        };
         let append =
             Append { topic: topic.clone(), events: vec![event], progress: None, now: clock.now() };
         store.append(append).await.unwrap();

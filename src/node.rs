@@ -19,6 +19,7 @@ use crate::{
     janitor::Janitor,
     notices::Notices,
     outbound::Guard,
+    pending::Releaser,
     prober::{self, Prober, Schedule, SourceSetup},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -89,6 +90,7 @@ impl Node {
             tail_bytes: config.limits.tail_bytes,
             dedupe_keys_max: config.limits.dedupe_keys_max,
             readers: config.limits.readers,
+            ..store::Options::default()
         };
         let store = store::open(&config.store, &options).await?;
         apply(&*store, &config, &clock).await?;
@@ -120,12 +122,7 @@ impl Node {
             node.start_dispatcher(network, guard.clone(), notices.clone());
         }
         if roles.contains(&Role::Janitor) {
-            let janitor = Janitor::new(node.store.clone(), node.clock.clone(), notices);
-            let soft = node.soft.clone();
-            node.roles.spawn(async move {
-                janitor.run(soft).await;
-                false
-            });
+            node.start_janitor(notices);
         }
         if let Some(listener) = listener {
             node.start_api(listener, access, guard, metrics);
@@ -227,10 +224,26 @@ impl Node {
             notices,
             dispatcher::Limits {
                 in_flight_max: self.config.limits.in_flight_max,
-                ..dispatcher::Limits::default()
+                host_in_flight_max: self.config.limits.host_in_flight_max,
             },
         );
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
+    }
+
+    fn start_janitor(&mut self, notices: Notices) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone());
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            releaser.run(soft).await;
+            false
+        });
+        let janitor = Janitor::new(store, clock, notices);
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            janitor.run(soft).await;
+            false
+        });
     }
 
     fn start_api(

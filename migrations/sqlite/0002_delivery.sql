@@ -58,3 +58,12 @@ CREATE TABLE pending (
     data       BLOB
 ) STRICT;
 CREATE INDEX pending_by_topic ON pending (topic);
+CREATE INDEX pending_prepared ON pending (since) WHERE due = 9223372036854775807;
+
+-- How an event waited before it went into the log; goes with it.
+CREATE TABLE released (
+    slot    INTEGER PRIMARY KEY,             -- topic, version
+    pending INTEGER NOT NULL,
+    since   INTEGER NOT NULL,
+    due     INTEGER NOT NULL
+) STRICT;

@@ -135,5 +135,5 @@ fn event(notice: &Notice, at: Micros) -> Option<NewEvent> {
     };
     let attributes = attributes.encode().ok()?;
     let data = Data::Json(Bytes::from(notice.data(at).to_string()));
-    Some(NewEvent { source: "milkrun".into(), id, attributes, data })
+    Some(NewEvent { source: "milkrun".into(), id, attributes, data, deliver_at: None })
 }

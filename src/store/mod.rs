@@ -13,6 +13,7 @@ pub use self::{
     job::{Job, JobStatus, NewJob},
     log::{Append, EpochStart, Gap, NewEvent, NewGap, Page, Placed, Read, TopicState},
     open::{Options, open},
+    pending::{Pending, Released},
     position::{
         DeadLetter, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer, NewDeadLetter,
         PositionState, Settlement,
@@ -33,6 +34,7 @@ mod error;
 mod job;
 mod log;
 mod open;
+mod pending;
 mod position;
 mod source;
 pub mod sqlite;
@@ -94,7 +96,9 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- the log ----
 
-    /// Numbers and keeps events; see the contract above. Answers one [`Placed`] per event in the
+    /// Numbers and keeps events; see the contract above. One that is to be delivered after
+    /// `now` is kept as pending in the same transaction (`Full` when too many are). An event that
+    /// is pending is known, and answers with its number. Answers one [`Placed`] per event in the
     /// order given. At most 10,000 events.
     async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError>;
     /// Events of a topic in version order; see [`Read`].
@@ -106,6 +110,37 @@ pub trait Store: Send + Sync + 'static {
     /// Wakes when a topic, source, subscription or position was changed by somebody other than
     /// its holder; its value rises.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    // ---- pending events ----
+
+    /// The pending events of a topic by their numbers, above `after`, at most `limit` and 8 MiB.
+    async fn pending(
+        &self,
+        topic: &Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError>;
+    /// One pending event, or `NotFound`.
+    async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError>;
+    /// Makes a pending event due at another time; `Conflict` when it is prepared.
+    async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError>;
+    /// Makes a prepared event due at `due`; `Conflict` when it is not prepared.
+    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError>;
+    /// Forgets a pending event, which is never in the log then.
+    async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError>;
+    /// Moves pending events that are due at `now` into the log, the longest due first, at most
+    /// `limit` and 8 MiB: each is appended in the transaction that ends its waiting, so never
+    /// twice. Answers what went.
+    async fn release_pending(&self, now: Micros, limit: usize)
+    -> Result<Vec<Released>, StoreError>;
+    /// When the next pending event is due; `None` when none is. Wakes when that changes.
+    fn next_pending(&self) -> watch::Receiver<Option<Micros>>;
+    /// How an event of the log waited, if it did.
+    async fn was_pending(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Option<Released>, StoreError>;
 
     // ---- sources ----
 

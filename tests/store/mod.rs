@@ -18,6 +18,7 @@ use milkrun::{
 mod dead;
 mod fences;
 mod log;
+mod pending;
 mod positions;
 mod replays;
 mod retention;
@@ -27,7 +28,8 @@ mod topics;
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
 pub trait Bench: Send + Sync {
-    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys.
+    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys and
+    /// 3,000 pending events.
     async fn open(&self) -> Arc<dyn Store>;
     /// From now on storing an event whose attributes contain `text` fails.
     async fn refuse_events_with(&self, text: &str);
@@ -48,7 +50,7 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{dead, fences, log, positions, replays, retention, sqlite::bench, topics};
+    use super::{dead, fences, log, pending, positions, replays, retention, sqlite::bench, topics};
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -71,6 +73,17 @@ mod on_sqlite {
         fences::a_changed_contract_wants_a_cursor,
         fences::rejected_items_are_bounded,
         fences::steering_raises_the_fence,
+        pending::a_due_event_goes_once_and_not_before,
+        pending::due_events_go_in_their_order,
+        pending::a_pending_event_is_known,
+        pending::pending_and_logged_in_one_append_are_all_or_nothing,
+        pending::pending_events_are_bounded,
+        pending::a_pending_event_is_changed_and_cancelled,
+        pending::a_prepared_event_waits_for_its_commit,
+        pending::what_fails_to_go_stays_pending,
+        pending::the_next_due_time_is_told,
+        pending::a_deleted_topic_takes_its_pending_events_along,
+        pending::a_page_of_pending_events_is_bounded,
         positions::a_settlement_is_kept,
         positions::a_stale_settlement_changes_nothing,
         positions::settlements_in_one_group_keep_their_order,
@@ -125,6 +138,7 @@ pub fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
         id: id.to_string(),
         attributes: format!(r#"{{"id":"{id}","source":"/test","type":"t"}}"#),
         data: Data::Json(Bytes::from(format!("{{\"n\": {id}}}"))),
+        deliver_at: None,
     };
     ids.into_iter().map(event).collect()
 }

@@ -43,7 +43,12 @@ impl SqliteBench {
 impl Bench for SqliteBench {
     async fn open(&self) -> Arc<dyn Store> {
         // Small, so that cases read from the tail and from the file.
-        let options = Options { tail_bytes: 4_000, dedupe_keys_max: 20_000, ..Options::default() };
+        let options = Options {
+            tail_bytes: 4_000,
+            dedupe_keys_max: 20_000,
+            pending_max: 3_000,
+            ..Options::default()
+        };
         open(&format!("sqlite:{}", self.path()), &options).await.expect("a store")
     }
 

@@ -174,6 +174,7 @@ fn finish(
         id: attributes.id.clone().into_owned(),
         attributes: encoded,
         data,
+        deliver_at: None,
     })
 }
 

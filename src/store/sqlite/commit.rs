@@ -27,6 +27,18 @@ const EVENTS: (&str, &str, &str) = (
 );
 const KEYS: (&str, &str, &str) =
     ("-- keys\nINSERT INTO dedupe (slot, recorded, hashes) VALUES ", "(?,?,?)", "");
+const WAITING: (&str, &str, &str) = (
+    "-- waiting\nINSERT INTO pending (id, topic, due, since, hash, source, event_id, attributes, form, data) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
+    "",
+);
+const WAITED: (&str, &str, &str) =
+    ("-- waited\nDELETE FROM pending WHERE id IN (VALUES ", "(?)", ")");
+const RELEASED: (&str, &str, &str) = (
+    "-- released\nINSERT INTO released (slot, pending, since, due) VALUES ",
+    "(?,?,?,?)",
+    " ON CONFLICT DO NOTHING",
+);
 const JOURNAL: (&str, &str, &str) = (
     "-- journal\nINSERT INTO journal (slot, source, id, attributes, form, data) VALUES ",
     "(?,?,?,?,?,?)",
@@ -91,6 +103,7 @@ const ERROR_MAX_CHARS: usize = 300;
 /// Writes the effects of a plan; the caller commits.
 pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     write_events(conn, plan).await?;
+    write_pending(conn, plan).await?;
     for progressed in plan.progressed() {
         write_progress(conn, plan, &progressed).await?;
     }
@@ -132,6 +145,36 @@ async fn write_events(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sq
         let hashes: Vec<u8> = topic.hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect();
         let first = topic.events.first().map_or(Version::ZERO, |event| event.version);
         query.bind(slot::of(topic.id, first)).bind(topic.state.recorded.0).bind(hashes)
+    })
+    .await?;
+    Ok(())
+}
+
+/// What begins to wait, and what waits no more.
+async fn write_pending(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+    bulk::rows(conn, WAITING, &plan.waiting, |query, waiting| {
+        let (form, data) = stored(&waiting.event.data);
+        query
+            .bind(waiting.id)
+            .bind(waiting.memory.topic)
+            .bind(waiting.memory.due.0)
+            .bind(waiting.since.0)
+            .bind(waiting.memory.key.to_be_bytes().to_vec())
+            .bind(waiting.event.source.as_str())
+            .bind(waiting.event.id.as_str())
+            .bind(waiting.event.attributes.as_str())
+            .bind(form)
+            .bind(data)
+    })
+    .await?;
+    let released: Vec<_> = plan.released().collect();
+    bulk::rows(conn, WAITED, &released, |query, (due, _)| query.bind(due.id)).await?;
+    bulk::rows(conn, RELEASED, &released, |query, (due, released)| {
+        query
+            .bind(slot::of(due.topic, released.version))
+            .bind(due.id)
+            .bind(due.since.0)
+            .bind(due.due.0)
     })
     .await?;
     Ok(())

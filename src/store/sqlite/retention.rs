@@ -54,6 +54,12 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
         .bind(slot::of(state.id, cut))
         .execute(&mut desk.conn)
         .await?;
+    let sql = "-- trim released\nDELETE FROM released WHERE slot BETWEEN $1 AND $2";
+    sqlx::query(sql)
+        .bind(slot::of(state.id, Version::ZERO))
+        .bind(slot::of(state.id, cut))
+        .execute(&mut desk.conn)
+        .await?;
     let sql = "-- oldest\nUPDATE topics SET oldest = $2, bytes = $3 WHERE id = $1";
     sqlx::query(sql)
         .bind(state.id)

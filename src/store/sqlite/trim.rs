@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use super::{
     dead,
     memory::{Change, hash_list, name},
-    slot, sources,
+    pending, slot, sources,
     subscriptions::{self, touch},
     writer::Desk,
 };
@@ -27,10 +27,13 @@ const KEYS_CHUNK: usize = 100_000;
 const DEAD_MAX: i64 = 100_000;
 /// Gaps kept of a topic.
 const GAPS_MAX: i64 = 1_000;
+/// How long a prepared event waits for its commit.
+const PREPARED_MAX: Duration = Duration::from_hours(24);
 
 /// One step over what belongs to no topic; answers whether there is more.
 pub(super) async fn step(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
     let mut more = drop_rows(desk).await?;
+    more |= pending::drop_prepared(desk, now.minus(PREPARED_MAX)).await?;
     more |= trim_dead_letters(desk, now).await?;
     forget_removed(desk, now).await?;
     sqlx::raw_sql("PRAGMA incremental_vacuum(200)").execute(&mut desk.conn).await?;
@@ -99,10 +102,14 @@ async fn drop_rows(desk: &mut Desk) -> Result<bool, StoreError> {
     for sql in [
         "-- dropped events\nDELETE FROM events WHERE slot IN (SELECT slot FROM events WHERE slot BETWEEN $1 AND $2 LIMIT $3)",
         "-- dropped keys\nDELETE FROM dedupe WHERE slot IN (SELECT slot FROM dedupe WHERE slot BETWEEN $1 AND $2 LIMIT $3)",
+        "-- dropped released\nDELETE FROM released WHERE slot IN (SELECT slot FROM released WHERE slot BETWEEN $1 AND $2 LIMIT $3)",
     ] {
         let query = sqlx::query(sql).bind(low).bind(high).bind(CHUNK);
         removed += query.execute(&mut desk.conn).await?.rows_affected();
     }
+    let sql = "-- dropped pending\nDELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE topic = $1 LIMIT $2)";
+    let query = sqlx::query(sql).bind(id).bind(CHUNK);
+    removed += query.execute(&mut desk.conn).await?.rows_affected();
     if removed == 0 {
         sqlx::query("-- all dropped\nDELETE FROM dropped_topics WHERE id = $1")
             .bind(id)
