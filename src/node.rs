@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use probes::http::HttpProbe;
+use sinks::webhook::Webhook;
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -82,7 +83,7 @@ impl Node {
     /// See [`NodeError`]; nothing runs then.
     pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
         let access = api::check_bind(config.listen, config.insecure).map_err(NodeError::Config)?;
-        let guard = Guard::new(config.outbound.allow.clone());
+        let guard = config.outbound.guard();
         let network = guard.network()?;
         check_addresses(&config, &guard)?;
         let sources = setups(&config)?;
@@ -118,14 +119,15 @@ impl Node {
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
+        let webhook = webhook(network, guard.clone());
         if roles.contains(&Role::Dispatch) {
-            node.start_dispatcher(network, guard.clone(), notices.clone());
+            node.start_dispatcher(webhook.clone(), notices.clone());
         }
         if roles.contains(&Role::Janitor) {
             node.start_janitor(notices);
         }
         if let Some(listener) = listener {
-            node.start_api(listener, access, guard, metrics);
+            node.start_api(listener, access, guard, webhook);
         }
         Ok(node)
     }
@@ -151,7 +153,7 @@ impl Node {
         if let Some((name, _)) = fixed.iter().find(|(_, changed)| *changed) {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));
         }
-        check_addresses(&config, &Guard::new(config.outbound.allow.clone()))?;
+        check_addresses(&config, &config.outbound.guard())?;
         let sources = setups(&config)?;
         apply(&*self.store, &config, &self.clock).await?;
         start_counters(&*self.store, &config, &self.metrics).await?;
@@ -212,14 +214,11 @@ impl Node {
         self.roles.spawn(prober.run(soft, hard));
     }
 
-    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, notices: Notices) {
-        let sink = sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION"))
-            .with_identities(move |identity| guard.network_for(identity));
-        let sink = Arc::new(sink);
+    fn start_dispatcher(&mut self, webhook: Webhook, notices: Notices) {
         let dispatcher = Dispatcher::new(
             self.store.clone(),
             self.clock.clone(),
-            sink,
+            Arc::new(webhook),
             self.metrics.clone(),
             notices,
             dispatcher::Limits {
@@ -246,20 +245,14 @@ impl Node {
         });
     }
 
-    fn start_api(
-        &mut self,
-        listener: TcpListener,
-        access: Access,
-        guard: Guard,
-        metrics: Arc<Metrics>,
-    ) {
+    fn start_api(&mut self, listener: TcpListener, access: Access, guard: Guard, webhook: Webhook) {
         let vet_url =
             move |url: &str| guard.check_url(url).map(|_| ()).map_err(|error| error.to_string());
         let state = ApiState::new(
             self.store.clone(),
             self.clock.clone(),
-            metrics,
-            Arc::new(vet_url),
+            self.metrics.clone(),
+            api::Outgoing { vet_url: Arc::new(vet_url), webhook },
             access,
             self.soft.clone(),
             api::Limits { waiting_max: self.config.limits.streams_max, ..api::Limits::default() },
@@ -273,6 +266,12 @@ impl Node {
             false
         });
     }
+}
+
+/// Pushes through the guard's networks.
+fn webhook(network: sinks::Network, guard: Guard) -> Webhook {
+    Webhook::new(network, env!("CARGO_PKG_VERSION"))
+        .with_identities(move |identity| guard.network_for(identity))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, middleware, routing::MethodRouter};
 use http::StatusCode;
+use sinks::webhook::Webhook;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
@@ -46,6 +47,15 @@ mod unstuck;
 /// Says whether a webhook's address may be pushed to, and if not, why.
 pub type VetUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// The way out: what may be asked, and who asks.
+#[derive(Clone)]
+pub struct Outgoing {
+    /// Vets the addresses of new webhooks.
+    pub vet_url: VetUrl,
+    /// Sends what a subscription is tried with.
+    pub webhook: Webhook,
+}
+
 /// The topics that the configuration file names, as they are at present.
 pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
 
@@ -73,8 +83,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Vets the addresses of new webhooks.
-    pub vet_url: VetUrl,
+    /// The way out.
+    pub outgoing: Outgoing,
     /// Who is let in.
     pub access: Access,
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
@@ -92,7 +102,7 @@ impl ApiState {
         store: Arc<dyn Store>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        vet_url: VetUrl,
+        outgoing: Outgoing,
         access: Access,
         stopping: CancellationToken,
         limits: Limits,
@@ -104,7 +114,7 @@ impl ApiState {
             store,
             clock,
             metrics,
-            vet_url,
+            outgoing,
             access,
             stopping,
             file_topics,

@@ -42,6 +42,7 @@ use super::{
         subscriptions::steer::resume,
         subscriptions::steer::rewind,
         subscriptions::secrets::rotate,
+        subscriptions::trial::trial,
         attempts::of_subscription,
         dead_letters::list_dead,
         dead_letters::redrive,

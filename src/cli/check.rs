@@ -10,7 +10,6 @@ use crate::{
     api,
     config::{self, Config},
     node,
-    outbound::Guard,
     store::{self, StoreError},
 };
 
@@ -57,7 +56,7 @@ async fn stored(config: &Config) -> Result<(), Failure> {
 }
 
 async fn online(config: &Config) -> Result<(), Failure> {
-    let guard = Guard::new(config.outbound.allow.clone());
+    let guard = config.outbound.guard();
     let network = guard.network().map_err(|error| Failure::new(chain(&error)))?;
     let budget = probes::Budget::new(config.limits.walk_bytes_max);
     let mut failed = 0;

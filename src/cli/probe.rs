@@ -15,7 +15,6 @@ use crate::{
     clock::Clock,
     config::{self, Limits, SourceConfig},
     event::Micros,
-    outbound::Guard,
 };
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +51,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             args.name
         )));
     };
-    let guard = Guard::new(config.outbound.allow.clone());
+    let guard = config.outbound.guard();
     let network = guard.network().map_err(|error| Failure::new(chain(&error)))?;
     walk(source, &network, &args, options.output).await
 }

@@ -16,6 +16,7 @@ use super::{
     table::{Table, unplaced},
     topics::TopicFile,
 };
+use crate::outbound::check_proxy;
 
 /// Milkrun's configuration file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -112,13 +113,16 @@ impl File {
         }
         let proxy = self.outbound.proxy.as_ref().and_then(|proxy| {
             let (text, _) = resolve_value(proxy, env, problems);
-            let url = url::Url::parse(&text).ok();
-            let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            if url.is_none() && !text.is_empty() {
-                let message = "`outbound.proxy`: expected a URL as http://proxy.example:3128";
-                problems.add(proxy.referenced, message);
+            match check_proxy(&text) {
+                Ok(url) => Some(url),
+                Err(problem) => {
+                    if !text.is_empty() {
+                        let message = format!("`outbound.proxy`: {problem}");
+                        problems.add(proxy.referenced, message);
+                    }
+                    None
+                }
             }
-            url
         });
         Outbound { allow, proxy }
     }

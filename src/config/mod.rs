@@ -64,6 +64,14 @@ pub struct Outbound {
     pub proxy: Option<url::Url>,
 }
 
+impl Outbound {
+    /// What judges every request.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        Guard::new(self.allow.clone()).with_proxy(self.proxy.clone())
+    }
+}
+
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proxy = self.proxy.as_ref().map(url::Url::host_str);
@@ -185,7 +193,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let store = file.store(problems);
     let listen = file.listen(problems);
     let outbound = file.outbound(env, problems);
-    let guard = Guard::new(outbound.allow.clone());
+    let guard = outbound.guard();
     let named = topics::build(&file.topics, problems);
     let sources = sources::build(&file.sources, &guard, env, problems);
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);

@@ -128,7 +128,7 @@ fn what_is_wrong_is_told() {
         ),
         (subscription("    from: yesterday\n"), "`from: yesterday`: expected latest, earliest"),
         (subscription("    order: kye\n"), ":5:12: unknown value `kye`: did you mean `key`?"),
-        ("outbound: { proxy: a.example }\n".into(), ":1:20: `outbound.proxy`: expected a URL"),
+        ("outbound: { proxy: a.example }\n".into(), ":1:20: `outbound.proxy`: expected the URL"),
         (
             "limits: { host_in_flight_max: 0 }\n".into(),
             "`limits.host_in_flight_max: 0`: expected 1 to 1000000",

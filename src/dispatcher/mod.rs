@@ -37,6 +37,7 @@ pub mod parcel;
 pub mod pool;
 pub mod position;
 pub mod sift;
+pub mod trial;
 pub mod window;
 
 /// How long a failing store, or a worker that broke down, is left alone.

@@ -5,6 +5,7 @@ mod place;
 mod request;
 pub(super) mod secrets;
 pub(super) mod steer;
+pub(super) mod trial;
 mod view;
 mod webhook;
 
@@ -43,6 +44,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("/v1/subscriptions/{name}/pause", routing::post(steer::pause)),
         ("/v1/subscriptions/{name}/resume", routing::post(steer::resume)),
         ("/v1/subscriptions/{name}/rewind", routing::post(steer::rewind)),
+        ("/v1/subscriptions/{name}/test", routing::post(trial::trial)),
         ("/v1/subscriptions/{name}/secrets/rotate", routing::post(secrets::rotate)),
     ]
 }
@@ -78,7 +80,7 @@ pub async fn create(
     JsonBody(body): JsonBody<SubscriptionBody>,
 ) -> Result<Response, Problem> {
     query.allow(&[])?;
-    let Made { name, topics, from, settings, secret } = body.make(&api.vet_url)?;
+    let Made { name, topics, from, settings, secret } = body.make(&api.outgoing.vet_url)?;
     let from = start(&api, &topics, from).await?;
     let new = NewSubscription { name, origin: Origin::Api, topics, from, settings };
     let made = api.store.put_subscription(&new, api.clock.now()).await?;
@@ -147,7 +149,7 @@ pub async fn change(
     query.allow(&[])?;
     let subscription = owned(&api, &name).await?;
     let mut settings = subscription.settings;
-    body.change(&mut settings, &api.vet_url)?;
+    body.change(&mut settings, &api.outgoing.vet_url)?;
     let changed = api.store.set_subscription(&name, &settings, api.clock.now()).await?;
     Ok(Json(view::whole(&api, changed).await?))
 }

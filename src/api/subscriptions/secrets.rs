@@ -81,7 +81,7 @@ pub async fn rotate(
     retiring.retain(|old| old.until > now && old.secret != secret);
     settings.secrets = vec![secret.clone()];
     settings.retiring = retiring;
-    request::check(&settings, &api.vet_url)?;
+    request::check(&settings, &api.outgoing.vet_url)?;
     let changed = api.store.set_subscription(&name, &settings, now).await?;
     Ok(Json(view::whole(&api, changed).await?.with_secret(Some(secret))))
 }

@@ -1,17 +1,22 @@
 //! The API over a real store, called without sockets.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use sinks::webhook::Webhook;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
-use super::{Access, ApiState, Limits, router};
+use super::{Access, ApiState, Limits, Outgoing, router};
 use crate::{
     clock::{Clock, ManualClock},
     event::{Micros, Topic},
@@ -41,6 +46,8 @@ struct Relay {
     store: Arc<dyn Store>,
     clock: ManualClock,
     stopping: CancellationToken,
+    /// What left for endpoints, each answered 418.
+    sent: Arc<Mutex<Vec<Request<Bytes>>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     _dir: tempfile::TempDir,
 }
@@ -99,6 +106,7 @@ impl Relay {
             store: store.clone(),
             clock: ManualClock::new(NOW),
             stopping: CancellationToken::new(),
+            sent: Arc::default(),
             file_topics: watch::Sender::default(),
             _dir: dir,
         };
@@ -116,12 +124,22 @@ impl Relay {
             store,
             Clock::Manual(self.clock.clone()),
             Metrics::new(),
-            Arc::new(vet),
+            Outgoing { vet_url: Arc::new(vet), webhook: Webhook::new(self.network(), "test") },
             Access::Loopback,
             self.stopping.clone(),
             limits,
         );
         self.router = router(state.with_file_topics(self.file_topics.subscribe()));
+    }
+
+    fn network(&self) -> sinks::Network {
+        let sent = self.sent.clone();
+        BoxCloneSyncService::new(service_fn(move |request| {
+            sent.lock().unwrap().push(request);
+            let body = Full::new(Bytes::from("short and stout")).map_err(|never| match never {});
+            let answer = http::Response::builder().status(418).body(body.boxed_unsync());
+            async { Ok(answer.unwrap()) }
+        }))
     }
 
     async fn call(&self, request: Request<Body>) -> http::Response<Body> {

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod settings;
+mod trial;
 
 const PATH: &str = "/v1/subscriptions";
 

@@ -111,7 +111,10 @@ fn bad_values_are_told_where_they_stand() {
         (subscription("    batch: { max_wait: 1h }\n"), "`batch.max_wait`: expected at most 10m"),
         (subscription("    read_ahead: 0\n"), "`read_ahead`: expected 1 to 100000"),
         (subscription("    filter: 5\n"), ":5:13: `filter`"),
-        (subscription("    filter: { all: [{ perfix: {} }] }\n"), ":5:13: `filter.all[0].perfix`: "),
+        (
+            subscription("    filter: { all: [{ perfix: {} }] }\n"),
+            ":5:13: `filter.all[0].perfix`: ",
+        ),
         (subscription("    filter: \"data.\"\n"), ":5:13: `filter`: "),
         (subscription("    transform: [1]\n    format: data\n"), ":5:16: `transform`"),
         (webhook("      auth: { bearer: hunter2 }\n"), "a secret is not written into the file"),
@@ -147,7 +150,7 @@ fn requests_may_go_through_a_proxy() {
     assert!(!format!("{config:?}").contains("hunter2"));
     assert_eq!(good("outbound: { proxy: null }\n").outbound.proxy, None);
     let told = refused("outbound: { proxy: { env: HOST } }\n");
-    assert!(told.contains("`outbound.proxy`: expected a URL"), "{told}");
+    assert!(told.contains("`outbound.proxy`: expected the URL"), "{told}");
 }
 
 #[test]
