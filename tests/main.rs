@@ -5,6 +5,7 @@
 
 mod support;
 
+mod expr;
 mod flow;
 mod input;
 mod kinto;
