@@ -21,6 +21,7 @@ mod healthcheck;
 mod offline;
 mod output;
 mod probe;
+mod replay;
 mod run;
 mod sources;
 mod subscriptions;
@@ -90,6 +91,8 @@ enum Command {
     Subscriptions(subscriptions::Args),
     /// Events that a subscription did not get.
     DeadLetters(dead_letters::Args),
+    /// Deliver a part of a topic again, beside live delivery.
+    Replay(replay::Args),
     /// Sources: when they were asked, and how to steer them.
     Sources(sources::Args),
     /// Whether the running relay is ready: exit code 0 or 1.
@@ -130,6 +133,7 @@ impl Cli {
             Command::Events(args) => events::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
+            Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {
