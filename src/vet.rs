@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use crate::{
-    settings::{Auth, Fault, SubscriptionSettings, Tls},
+    outbound::check_tls,
+    settings::{Auth, Fault, SubscriptionSettings},
     store::Origin,
 };
 
@@ -44,15 +45,6 @@ fn tls_fault(told: &str) -> Fault {
         Some((field, problem)) => Fault::new(format!("webhook.{field}"), problem),
         None => Fault::new("webhook.tls", told),
     }
-}
-
-fn check_tls(tls: &Tls) -> Result<(), String> {
-    for (field, text) in [("certificate", &tls.certificate), ("key", &tls.key), ("ca", &tls.ca)] {
-        if text.as_ref().is_some_and(|text| !text.contains("-----BEGIN ")) {
-            return Err(format!("`tls.{field}`: expected PEM"));
-        }
-    }
-    Ok(())
 }
 
 fn check_filter(filter: &Value, _: Origin) -> Result<(), String> {

@@ -12,6 +12,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::{
     event::{Event, Micros, Name, Topic, Version},
+    expr::Transform,
     outbound,
     settings::{self, Format, SubscriptionSettings},
     store::Subscription,
@@ -37,6 +38,7 @@ struct Ready {
     secrets: Arc<[Secret]>,
     /// Secrets that still sign before a moment.
     retiring: Vec<(Secret, Micros)>,
+    transform: Option<Transform>,
 }
 
 /// Why there is nothing to send; for a person, without secrets.
@@ -100,7 +102,7 @@ impl Plan {
     /// When nothing can be sent.
     pub fn parcel(&self, delivery: &Delivery<'_>) -> Result<Parcel, NotSent> {
         let ready = self.ready()?;
-        let message = self.message(delivery)?;
+        let message = self.message(ready, delivery)?;
         let id = wire::webhook_id(delivery.topic_uid, delivery.events);
         let mut headers = message.headers;
         self.describe(&mut headers, delivery);
@@ -124,12 +126,20 @@ impl Plan {
     }
 
     /// The body, and the headers that belong to its form.
-    fn message(&self, delivery: &Delivery<'_>) -> Result<Message, NotSent> {
+    fn message(&self, ready: &Ready, delivery: &Delivery<'_>) -> Result<Message, NotSent> {
         let Delivery { events, topic, .. } = *delivery;
-        if self.settings.transform.is_some() {
-            return Err(NotSent::Settings("`transform` is not known here".into()));
+        let format = self.settings.format;
+        if let Some(transform) = &ready.transform {
+            let ([event], false) = (events, format == Format::Batch) else {
+                let message = "`transform`: goes with `format: data` or `format: binary` only";
+                return Err(NotSent::Settings(message.into()));
+            };
+            let body = transform.apply(event, topic);
+            let made = Message::json(body.map_err(|error| NotSent::Expression(error.to_string()))?);
+            let is_binary = format == Format::Binary;
+            return Ok(if is_binary { made.with_attributes(event, topic) } else { made });
         }
-        match (self.settings.format, events) {
+        match (format, events) {
             (_, []) => Err(NotSent::Settings("there is no event to send".into())),
             (Format::Structured, [event]) => Ok(Message::structured(event, topic)),
             (Format::Binary, [event]) => Ok(Message::binary(event, topic)),
@@ -189,7 +199,10 @@ impl Ready {
             greeted: settings.handshake,
             timeout: settings.timeout,
         };
-        Ok(Self { target: Arc::new(target), secrets, retiring })
+        // What the API may not ask for was refused when it was asked for.
+        let transform = settings.transform.as_ref().map(Transform::parse_trusted).transpose();
+        let transform = transform.map_err(|error| format!("`transform`: {error}"))?;
+        Ok(Self { target: Arc::new(target), secrets, retiring, transform })
     }
 
     /// What signs at `now`.

@@ -76,13 +76,6 @@ impl SubscriptionSettings {
             found.add("webhook.timeout", "expected more than zero");
         }
         found.at_most("webhook.timeout", self.timeout, Self::TIMEOUT_MAX);
-        match (&self.tls.certificate, &self.tls.key) {
-            (Some(_), None) => {
-                found.add("webhook.tls.certificate", "expected its `key` beside it");
-            }
-            (None, Some(_)) => found.add("webhook.tls.key", "expected its `certificate` beside it"),
-            _ => {}
-        }
     }
 
     fn check_auth(&self, found: &mut Found) {

@@ -47,8 +47,13 @@ impl Message {
     /// The data as the body, and the attributes as headers.
     #[must_use]
     pub fn binary(event: &Event, topic: &Topic) -> Self {
-        let mut message = Self::data(event);
-        let headers = &mut message.headers;
+        Self::data(event).with_attributes(event, topic)
+    }
+
+    /// The body as it is, and the attributes as headers.
+    #[must_use]
+    pub fn with_attributes(mut self, event: &Event, topic: &Topic) -> Self {
+        let headers = &mut self.headers;
         put(headers, "specversion", "1.0");
         let version = padded(event.version);
         // The event's own come last, and win; the relay's names are none of them.
@@ -64,7 +69,7 @@ impl Message {
         }
         put(headers, "milkruntopic", topic.as_str());
         put(headers, "milkrunversion", &version);
-        message
+        self
     }
 
     /// The data alone.

@@ -61,7 +61,11 @@ pub async fn rotate(
     let mut settings = owned(&api, &name).await?.settings;
     let secret = match body.secret {
         Some(secret) => given(secret)?,
-        None if settings.secrets.first().is_some_and(|newest| newest.starts_with("whsk_")) => {
+        None if settings
+            .secrets
+            .first()
+            .is_some_and(|newest| newest.starts_with(Secret::PRIVATE_PREFIX)) =>
+        {
             new_secret(SecretKind::Ed25519)?
         }
         None => new_secret(SecretKind::Shared)?,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use probes::period::Period;
 use serde::Serialize;
 use serde_json::Value;
+use sinks::sign::Secret;
 use utoipa::ToSchema;
 
 use crate::{
@@ -103,6 +104,8 @@ pub struct WebhookView {
     url: String,
     /// How many secrets sign.
     secrets: usize,
+    /// What verifies the signatures of private keys, as `whpk_…`, newest first.
+    public_keys: Vec<String>,
     /// Until when each secret that was replaced still signs.
     retiring: Vec<String>,
     /// Names of the extra headers, with their values hidden.
@@ -193,6 +196,11 @@ impl WebhookView {
         Self {
             url: settings.url.clone(),
             secrets: settings.secrets.len(),
+            public_keys: settings
+                .secrets
+                .iter()
+                .filter_map(|secret| secret.parse::<Secret>().ok()?.public())
+                .collect(),
             retiring: settings.retiring.iter().map(|one| one.until.to_string()).collect(),
             headers: settings.headers.iter().map(|(name, _)| (name.clone(), "***")).collect(),
             timeout: Period(settings.timeout),

@@ -203,7 +203,7 @@ pub(super) fn new_secret(kind: SecretKind) -> Result<String, Problem> {
     })?;
     let prefix = match kind {
         SecretKind::Shared => Secret::PREFIX,
-        SecretKind::Ed25519 => "whsk_",
+        SecretKind::Ed25519 => Secret::PRIVATE_PREFIX,
     };
     Ok(format!("{prefix}{}", base64::prelude::BASE64_STANDARD.encode(bytes)))
 }

@@ -128,6 +128,7 @@ fn bad_values_are_told_where_they_stand() {
             "`webhook.auth`: expected no `authorization` in `webhook.headers`",
         ),
         (webhook("      tls: { key: hunter2 }\n"), "a secret is not written into the file"),
+        (webhook("      tls: { certificate: { env: HOST } }\n"), ": `webhook.tls.key`"),
         (webhook("      tls: { ca: hello }\n"), ":6:18: `webhook.tls.ca`"),
         (webhook("      headers: { ce-type: x }\n"), "is set by the relay itself"),
     ] {

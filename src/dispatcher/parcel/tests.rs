@@ -1,6 +1,7 @@
 //! What is put into a parcel, and what is sent of it.
 
 use bytes::Bytes;
+use serde_json::json;
 use sinks::webhook::Webhook;
 use tower::{service_fn, util::BoxCloneSyncService};
 
@@ -25,8 +26,8 @@ fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
         origin: Origin::Api,
         status: SubscriptionStatus::Active,
         reason: None,
+        topics: Vec::new(),
         settings,
-        topics: vec![],
         positions: vec![],
         health: None,
         edit: 1,
@@ -205,6 +206,37 @@ fn who_the_relay_is_goes_with_the_target() {
     assert!(sent.gzip && sent.target.greeted);
     assert!(Arc::ptr_eq(&sent.target, &plan.target().unwrap()));
     assert!(!format!("{sent:?}{plan:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_transform_is_the_body() {
+    let transformed = |format, attributes| {
+        let plan = plan(|settings| {
+            settings.format = format;
+            settings.transform = Some(json!({ "n": "data.a + 1", "kind": "type" }));
+        });
+        parcel(&plan, &event(7, attributes), 1)
+    };
+    let typed = r#"{"id":"1","source":"/s","type":"t","datacontenttype":"text/json"}"#;
+    for format in [Format::Data, Format::Structured, Format::Binary] {
+        let sent = transformed(format, typed).unwrap();
+        assert_eq!(sent.headers["content-type"], "application/json");
+        let id = sent.headers.get("ce-id").map(|id| id.to_str().unwrap());
+        assert_eq!(id, (format == Format::Binary).then_some("1"));
+        let body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(body, json!({ "n": 2, "kind": "t" }));
+    }
+    let refused = transformed(Format::Batch, typed).unwrap_err();
+    assert!(matches!(refused, NotSent::Settings(_)), "{refused:?}");
+
+    let failing = |transform| {
+        let plan = plan(|settings| settings.transform = Some(transform));
+        parcel(&plan, &event(7, ATTRIBUTES), 1).unwrap_err()
+    };
+    let error = failing(json!({ "n": "data.a.b.c + 1" }));
+    assert!(matches!(error, NotSent::Expression(_)), "{error:?}");
+    let error = failing(json!({ "n": "1 +" }));
+    assert!(matches!(error, NotSent::Settings(_)), "{error:?}");
 }
 
 #[test]

@@ -122,6 +122,7 @@ async fn what_does_not_go_together_is_refused_by_name() {
             "configuration file only",
         ),
         (tls(json!({"ca": "hidden-4"})), "webhook.tls.ca", "PEM"),
+        (tls(json!({"certificate": CERTIFICATE})), "webhook.tls.key", "`tls.certificate`"),
         (
             json!({"webhook": {"url": "https://a.example/", "secret_kind": "ed25519", "secret": "x"}}),
             "webhook.secret_kind",
@@ -182,6 +183,18 @@ async fn secrets_are_rotated_with_an_overlap() {
     assert_eq!(kept().await.1.len(), 1);
     relay.post(path, json!({"overlap": "0s"})).await.ok();
     assert_eq!(kept().await.1, []);
+
+    // A secret is followed by one of its kind.
+    let mut signed = billing();
+    signed["name"] = json!("signed");
+    signed["webhook"]["secret_kind"] = json!("ed25519");
+    let made = relay.post(PATH, signed).await.ok().json();
+    let keys = |view: &Value| view["webhook"]["public_keys"].as_array().unwrap().clone();
+    assert!(made["secret"].as_str().unwrap().starts_with("whsk_"));
+    assert!(keys(&made)[0].as_str().unwrap().starts_with("whpk_"));
+    let next = relay.post("/v1/subscriptions/signed/secrets/rotate", json!({})).await.ok().json();
+    assert!(next["secret"].as_str().unwrap().starts_with("whsk_"));
+    assert_ne!(keys(&next), keys(&made));
 
     for (body, field) in [
         (json!({"overlap": "31d"}), "overlap"),
