@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let given = fields
                 .into_iter()
                 .filter_map(|(field, value)| value.map(|value| (field.to_owned(), json!(value))));
-            let body = Value::Object(Map::from_iter(given));
+            let body = Value::Object(given.collect::<Map<_, _>>());
             let mut job = client.post(&["v1", "subscriptions", &name, "replays"], body).await?;
             if wait {
                 job = follow(&client, &name, job).await?;
