@@ -20,6 +20,7 @@ mod failure;
 mod healthcheck;
 mod offline;
 mod output;
+mod pending;
 mod probe;
 mod run;
 mod sources;
@@ -88,6 +89,8 @@ enum Command {
     Events(events::Args),
     /// Subscriptions: where they stand, and how to steer them.
     Subscriptions(subscriptions::Args),
+    /// Events that are not in the log yet.
+    Pending(pending::Args),
     /// Events that a subscription did not get.
     DeadLetters(dead_letters::Args),
     /// Sources: when they were asked, and how to steer them.
@@ -129,6 +132,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
+            Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,

@@ -28,7 +28,6 @@ fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
         reason: None,
         topics: Vec::new(),
         settings,
-        topics: vec![],
         positions: vec![],
         health: None,
         edit: 1,
