@@ -49,3 +49,9 @@ pub mod config;
 pub mod node;
 
 pub mod cli;
+
+/// How many histories a property test makes up.
+#[cfg(test)]
+fn cases() -> u32 {
+    if std::env::var_os("MILKRUN_FULL").is_some() { 100_000 } else { 256 }
+}

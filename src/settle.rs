@@ -248,4 +248,44 @@ mod tests {
         assert_eq!(tried(20), after(10));
         assert_eq!(tried(21), Verdict::Dead(DeadReason::Age));
     }
+
+    /// One event's life by the plainest reading of the rules.
+    fn expected(
+        counted: u32,
+        status: u16,
+        never_retry: bool,
+        policy: &RetryPolicy,
+    ) -> &'static str {
+        match status {
+            200..=299 => "delivered",
+            410 => "gone",
+            _ if never_retry || policy.never_retry.contains(&status) => "dead",
+            _ if counted >= policy.max_attempts.unwrap_or(4) => "dead",
+            _ => "retry",
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(crate::cases()))]
+
+        #[test]
+        fn an_event_lives_by_the_rules(
+            statuses in proptest::collection::vec((100_u16..600, proptest::bool::weighted(0.02), 0_u64..200_000), 1..30),
+            max_attempts in proptest::option::of(1_u32..8),
+        ) {
+            let policy = RetryPolicy { max_attempts, ..policy() };
+            let mut now = NOW;
+            for (counted, (status, never_retry, asked)) in (1..).zip(statuses) {
+                let retry_after = Some(RetryAfter::Seconds(asked));
+                let outcome = Outcome::Answered(Answer { never_retry, retry_after, ..answer(status) });
+                let verdict = judge(Attempted { first: NOW, ..self::counted(counted) }, &outcome, &policy, now, 0.5);
+                proptest::prop_assert_eq!(verdict.as_str(), expected(counted, status, never_retry, &policy));
+                let Verdict::RetryAt(due) = verdict else { break };
+                let wait = due.since(now);
+                proptest::prop_assert!(wait >= Duration::from_secs(asked).min(RETRY_AFTER_MAX));
+                proptest::prop_assert!(wait >= Duration::from_secs(10) && wait <= RETRY_AFTER_MAX);
+                now = due;
+            }
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! What is wrong with what a subscription asks for, told by everyone who knows a part of it: the
 //! settings themselves, the guard, the network, the expressions.
 
-use serde_json::Value;
-
 use crate::{
+    expr::{ExprError, Filter, Transform},
     outbound::check_tls,
     settings::{Auth, Fault, SubscriptionSettings},
     store::Origin,
@@ -29,12 +28,21 @@ pub fn faults(
         url("webhook.auth.oauth2.token_url", token_url);
     }
     found.extend(check_tls(&settings.tls).err().map(|told| tls_fault(&told)));
-    for (field, value, check) in [
-        ("filter", &settings.filter, check_filter as fn(&Value, Origin) -> Result<(), String>),
-        ("transform", &settings.transform, check_transform),
-    ] {
-        let wrong = value.as_ref().and_then(|value| check(value, origin).err());
-        found.extend(wrong.map(|problem| Fault::new(field, problem)));
+    let expressions = [
+        ("filter", settings.filter.as_ref().and_then(|filter| Filter::parse(filter).err())),
+        (
+            "transform",
+            settings.transform.as_ref().and_then(|transform| match origin {
+                Origin::File => Transform::parse_trusted(transform).err(),
+                Origin::Api => Transform::parse(transform).err(),
+            }),
+        ),
+    ];
+    for (field, error) in expressions {
+        found.extend(error.map(|ExprError { path, problem }| {
+            let within = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+            Fault::new(format!("{field}{within}{path}"), problem)
+        }));
     }
     found
 }
@@ -45,17 +53,4 @@ fn tls_fault(told: &str) -> Fault {
         Some((field, problem)) => Fault::new(format!("webhook.{field}"), problem),
         None => Fault::new("webhook.tls", told),
     }
-}
-
-fn check_filter(filter: &Value, _: Origin) -> Result<(), String> {
-    expression(filter)
-}
-
-fn check_transform(transform: &Value, _: Origin) -> Result<(), String> {
-    expression(transform)
-}
-
-fn expression(value: &Value) -> Result<(), String> {
-    let good = value.is_object() || value.is_string();
-    if good { Ok(()) } else { Err("expected an object or a text".into()) }
 }

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod delivery;
 mod flow;
 mod input;
 mod kinto;

@@ -22,6 +22,7 @@ mod offline;
 mod output;
 mod pending;
 mod probe;
+mod replay;
 mod run;
 mod sources;
 mod subscriptions;
@@ -93,6 +94,8 @@ enum Command {
     Pending(pending::Args),
     /// Events that a subscription did not get.
     DeadLetters(dead_letters::Args),
+    /// Deliver a part of a topic again, beside live delivery.
+    Replay(replay::Args),
     /// Sources: when they were asked, and how to steer them.
     Sources(sources::Args),
     /// Whether the running relay is ready: exit code 0 or 1.
@@ -134,6 +137,7 @@ impl Cli {
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
+            Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {

@@ -68,6 +68,7 @@ enum Action {
         secret: Option<String>,
     },
     /// Show the request that it would get for an event, or send it once.
+    #[command(disable_version_flag = true)]
     Test {
         name: String,
         /// The event: a version or a cursor; by default the newest.

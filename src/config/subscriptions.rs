@@ -182,7 +182,7 @@ impl SubscriptionFile {
 
     /// Where a field stands, when it does.
     fn at(&self, field: &str) -> Option<Location> {
-        let (first, rest) = field.split_once('.').unwrap_or((field, ""));
+        let (first, rest) = field.split_once(['.', '[']).unwrap_or((field, ""));
         match first {
             "webhook" => self.webhook.at(rest),
             "filter" => self.filter.as_ref().map(|filter| filter.referenced),

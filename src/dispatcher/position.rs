@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     endpoint::{Endpoint, Place},
-    flight::{self, Flight, Landed},
-    health::{Leave, Turn},
+    flight::Landed,
     pace::Pace,
     parcel::Plan,
     pool::Refusal,
@@ -23,11 +22,13 @@ use crate::{
     event::{Micros, Version},
     notices::Notices,
     settings::{OnDead, Order as Ordering, Rate},
-    store::{Attempt, Job, Page, PositionState, Read, Settlement, Store, StoreError, TopicState},
+    store::{Attempt, Job, Page, PositionState, Settlement, Store, StoreError, TopicState},
     telemetry::{Metrics, VerdictLabel},
 };
 
+mod ask;
 mod ends;
+mod start;
 
 /// Settlements are saved at most 50 ms after the attempts they tell of: half of that is left for
 /// the commit.
@@ -326,11 +327,18 @@ impl Worker {
     }
 
     fn tell_ahead(&mut self) {
-        let bytes = self.window.ready().1;
-        if bytes != self.ahead_bytes {
-            self.endpoint.common().read_ahead(self.ahead_bytes, bytes);
-            self.ahead_bytes = bytes;
+        self.set_ahead(self.window.ready().1);
+    }
+
+    fn set_ahead(&mut self, bytes: usize) {
+        if bytes == self.ahead_bytes {
+            return;
         }
+        self.endpoint.common().read_ahead(self.ahead_bytes, bytes);
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let more = signed(bytes) - signed(self.ahead_bytes);
+        self.tools.metrics.read_ahead_bytes.inc_by(more);
+        self.ahead_bytes = bytes;
     }
 
     fn serves(&self, now: Micros) -> bool {
@@ -344,252 +352,8 @@ impl Worker {
         self.window.next_due().is_some_and(|due| due <= now)
     }
 
-    /// When pace lets the next event start; zero when it does not hold it back.
-    fn paced(&self) -> Micros {
-        let own = self.replay.as_ref().map_or(Micros(0), |(_, pace)| pace.ready_at());
-        own.max(self.endpoint.pace().ready_at())
-    }
-
-    /// What may be in flight here: a replay has a quarter, so that live delivery goes on.
-    fn concurrency(&self) -> usize {
-        let concurrency = self.order.plan.settings.concurrency.max(1);
-        if self.replay.is_some() { (concurrency / 4).max(1) } else { concurrency }
-    }
-
-    fn leave(&self, now: Micros) -> Leave {
-        let health = self.endpoint.health();
-        if self.replay.is_some() {
-            health.leave_last(self.position, now)
-        } else {
-            health.leave(self.position, now)
-        }
-    }
-
-    /// Starts one request, if one may be started; answers whether it did.
-    fn start_one(&mut self, now: Micros) -> bool {
-        let may_new = self.window.next_new().is_some_and(|new| new <= now);
-        let may_retry = self.is_due(now);
-        let full = self.requests >= self.concurrency();
-        if !(may_new || may_retry) || full || self.paced() > now {
-            return false;
-        }
-        let leave = self.leave(now);
-        if leave == Leave::Wait {
-            return false;
-        }
-        let retries_max = (self.concurrency() / 4).max(1);
-        let retry_first =
-            may_retry && self.retries < retries_max && !(self.last.was_retry && may_new);
-        if matches!(leave, Leave::Free(_)) && !retry_first && !may_new {
-            return false;
-        }
-        let place = match self.endpoint.place(self.position) {
-            Ok(place) => place,
-            Err(refusal) => {
-                self.last.refusal = Some(refusal);
-                return false;
-            }
-        };
-        let Some(take) = self.pick(leave, now, may_new, retry_first) else { return false };
-        self.begin_take(take, place, now);
-        true
-    }
-
-    /// Requests that were sent and have not ended.
-    fn launched(&self) -> usize {
-        self.requests - self.claims.len()
-    }
-
-    fn pick(
-        &mut self,
-        leave: Leave,
-        now: Micros,
-        may_new: bool,
-        retry_first: bool,
-    ) -> Option<Take> {
-        let most = match self.order.plan.settings.batch {
-            Some(batch) if matches!(leave, Leave::Free(_)) => batch.max_events,
-            _ => 1,
-        };
-        let window = &mut self.window;
-        let new = |window: &mut Window| may_new.then(|| window.start_new(most, now)).flatten();
-        match leave {
-            Leave::Wait => None,
-            Leave::Trial(Turn::New) => new(window).or_else(|| window.start_oldest(now)),
-            Leave::Trial(Turn::Oldest) => window.start_oldest(now).or_else(|| new(window)),
-            Leave::Free(_) if retry_first => window.start_due(now),
-            Leave::Free(_) => new(window),
-        }
-    }
-
-    fn begin_take(&mut self, take: Take, mut place: Place, now: Micros) {
-        let first = take.versions.first().map_or(Version::ZERO, |(version, _)| *version);
-        place.begin(first);
-        self.endpoint.pace().spend(take.versions.len(), now);
-        if let Some((_, pace)) = &mut self.replay {
-            pace.spend(take.versions.len(), now);
-        }
-        self.retries += usize::from(take.is_retry);
-        self.requests += 1;
-        self.last.was_retry = take.is_retry;
-        if self.order.plan.settings.is_at_most_once() {
-            self.claims.push((take, place));
-        } else {
-            self.launch(take, place);
-        }
-    }
-
-    fn launch(&mut self, take: Take, place: Place) {
-        self.tools.metrics.in_flight.inc();
-        let first = take.versions.first().map_or(Version::ZERO, |(version, _)| *version);
-        let tries = self.window.exception(first).map_or(0, |prior| prior.tries);
-        let flight = Flight {
-            store: self.tools.store.clone(),
-            sink: self.tools.sink.clone(),
-            clock: self.tools.clock.clone(),
-            plan: self.order.plan.clone(),
-            sift: self.order.sift.clone(),
-            topic: self.topic.clone(),
-            versions: take.versions,
-            previous: take.previous,
-            replay: self.replay.as_ref().map(|(job, _)| job.id),
-            attempt: tries + 1,
-            is_retry: take.is_retry,
-            place,
-        };
-        self.begin(async move { Done::Landed(flight.fly().await) });
-    }
-
     fn begin(&self, work: impl Future<Output = Done> + Send + 'static) {
         self.under_way.push(Box::pin(work));
-    }
-
-    /// Reads what is ordered with what, where that is not known.
-    fn learn(&mut self) {
-        let unknown = self.window.unknown(LEARN_MAX);
-        if unknown.is_empty() || self.busy.learning {
-            return;
-        }
-        self.busy.learning = true;
-        let at_hand = unknown.into_iter().map(|version| {
-            let kept = self.window.exception(version).and_then(|known| known.event.clone());
-            (version, kept)
-        });
-        let at_hand: Vec<_> = at_hand.collect();
-        let (store, topic) = (self.tools.store.clone(), self.topic.clone());
-        let sift = self.order.sift.clone();
-        self.begin(async move {
-            let mut learnt = Vec::with_capacity(at_hand.len());
-            for (version, kept) in at_hand {
-                let event = match kept {
-                    Some(event) => Ok(Some(event)),
-                    None => flight::read(&*store, &topic, version).await,
-                };
-                // An event that is gone holds nobody back.
-                let lane = event.map(|event| event.map_or(0, |event| sift.lane(&event)));
-                learnt.push((version, lane));
-            }
-            Done::Learnt(learnt)
-        });
-    }
-
-    fn read_ahead(&mut self, head: Version) {
-        let (low_events, low_bytes) = self.low_marks();
-        let (events, bytes) = self.window.ready();
-        let after = self.window.end();
-        let up_to = self.replay.as_ref().map_or(head, |(job, _)| head.min(job.to));
-        let enough = events >= low_events || bytes >= low_bytes;
-        if self.busy.reading || up_to <= after || enough || self.window.looked_ahead() > LOOKED_MAX
-        {
-            return;
-        }
-        self.busy.reading = true;
-        let (store, topic) = (self.tools.store.clone(), self.topic.topic.clone());
-        let max_events = (2 * low_events).clamp(1, 1_000);
-        self.begin(async move {
-            let read = Read { up_to, max_events, max_bytes: PAGE_BYTES, ..Read::after(after) };
-            Done::Page(after, store.read(&topic, read).await)
-        });
-    }
-
-    /// Fewer events or bytes than these, and more are read. Priorities want to look far ahead,
-    /// which all positions together may do only so far.
-    fn low_marks(&self) -> (usize, usize) {
-        let settings = &self.order.plan.settings;
-        let batch = settings.batch.map_or(1, |batch| batch.max_events);
-        let low = (settings.concurrency * batch).clamp(LOW_EVENTS, 1_000).max(batch);
-        let in_turn = settings.order != Ordering::None || settings.batch.is_some();
-        if in_turn || self.replay.is_some() {
-            (low, LOW_BYTES.max(batch * 1_024))
-        } else if self.endpoint.common().ahead_bytes() < AHEAD_BYTES_ALL {
-            (low.max(settings.priority.read_ahead), AHEAD_BYTES)
-        } else {
-            (low, LOW_BYTES)
-        }
-    }
-
-    fn merge(&mut self) {
-        (self.busy.merging, self.merge_wanted) = (true, false);
-        self.window.begin_merge();
-        let (store, position) = (self.tools.store.clone(), self.position);
-        self.begin(async move { Done::Merged(store.position(position).await) });
-    }
-
-    /// Saves what is unsaved, when it is time: at once when nothing is in flight, or when something
-    /// waits to be sent until it is settled.
-    fn save(&mut self, now: Micros) {
-        if !self.window.is_behind() {
-            return;
-        }
-        let since = *self.unsaved_since.get_or_insert(now);
-        let at_once = self.window.is_unsaved() && self.window.in_flight() == 0;
-        let time = at_once
-            || !self.claims.is_empty()
-            || self.tools.soft.is_cancelled()
-            || now >= since.plus(self.save_every());
-        if self.busy.saving || !time || now < self.store_pause {
-            return;
-        }
-        self.unsaved_since = None;
-        self.busy.saving = true;
-        if !self.records.is_empty() {
-            self.tools.store.trace(std::mem::take(&mut self.records));
-        }
-        let settlement = self.window.save(now);
-        let claims = std::mem::take(&mut self.claims);
-        let (store, endpoint) = (self.tools.store.clone(), self.endpoint.clone());
-        self.begin(async move {
-            let mut result = Ok(());
-            if let Some(settlement) = &settlement {
-                let answers = store.settle(vec![settlement.clone()]).await;
-                result = answers.into_iter().next().unwrap_or(Err(StoreError::Unknown(None)));
-            }
-            if let Err(error) = endpoint.save(&*store).await {
-                tracing::warn!(%error, "the health of an endpoint was not saved");
-            }
-            Done::Saved(settlement, claims, result)
-        });
-    }
-
-    fn save_every(&self) -> Duration {
-        if self.window.is_unsaved() { SAVE_EVERY } else { SAVE_SKIPPED_EVERY }
-    }
-
-    /// A replay that has nothing left is done.
-    fn end_replay(&mut self, now: Micros) {
-        let Some((job, _)) = &self.replay else { return };
-        let done = self.window.reach() >= job.to
-            && self.window.is_settled()
-            && !self.window.is_behind()
-            && !self.busy.saving
-            && !self.busy.merging;
-        if !done || self.busy.ending || now < self.store_pause {
-            return;
-        }
-        self.busy.ending = true;
-        let (store, position, fence) =
-            (self.tools.store.clone(), self.position, self.window.fence());
-        self.begin(async move { Done::Ended(store.end_replay(position, fence, now).await) });
     }
 
     /// The next moment at which there is something to do that nothing else wakes for.
@@ -618,7 +382,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let in_flight = i64::try_from(self.launched()).unwrap_or(0);
         self.tools.metrics.in_flight.dec_by(in_flight);
-        self.endpoint.common().read_ahead(self.ahead_bytes, 0);
+        self.set_ahead(0);
         self.endpoint.wish(self.position, false);
     }
 }

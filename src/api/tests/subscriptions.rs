@@ -10,6 +10,7 @@ use crate::{
     },
 };
 
+mod replays;
 mod settings;
 
 const PATH: &str = "/v1/subscriptions";

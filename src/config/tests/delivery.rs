@@ -111,6 +111,11 @@ fn bad_values_are_told_where_they_stand() {
         (subscription("    batch: { max_wait: 1h }\n"), "`batch.max_wait`: expected at most 10m"),
         (subscription("    read_ahead: 0\n"), "`read_ahead`: expected 1 to 100000"),
         (subscription("    filter: 5\n"), ":5:13: `filter`"),
+        (
+            subscription("    filter: { all: [{ perfix: {} }] }\n"),
+            ":5:13: `filter.all[0].perfix`: ",
+        ),
+        (subscription("    filter: \"data.\"\n"), ":5:13: `filter`: "),
         (subscription("    transform: [1]\n    format: data\n"), ":5:16: `transform`"),
         (webhook("      auth: { bearer: hunter2 }\n"), "a secret is not written into the file"),
         (

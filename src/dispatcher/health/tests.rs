@@ -338,6 +338,8 @@ fn time_when_the_relay_was_down_does_not_count_against_the_endpoint() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::cases()))]
+
     /// Whatever happens, somebody may go on sooner or later, and the counts hold.
     #[test]
     fn nobody_waits_for_ever(steps in prop::collection::vec((0..4_u8, 0..6_u64, 0..9_u64), 0..300)) {
@@ -353,6 +355,29 @@ proptest! {
             prop_assert!(health.permitted.is_none_or(|n| (1..=CEILING).contains(&n)));
             prop_assert_eq!(health.state == State::Holding, health.is_holding());
             prop_assert_ne!(health.leave(1, at(now + 3_601)), Leave::Wait);
+        }
+    }
+
+    /// The machine against its rule in the plainest words: the last five that tell of the endpoint
+    /// failed, and were of two events or got no proper answer.
+    #[test]
+    fn a_hold_begins_by_its_rule(steps in prop::collection::vec((0..4_u8, 0..4_u64), 0..60)) {
+        let mut health = Health::default();
+        let mut row: Vec<(u64, bool)> = Vec::new();
+        for (second, (what, version)) in (0..).zip(steps) {
+            let fault = [None, EVENT, ENDPOINT, THROTTLED][usize::from(what)];
+            attempt(&mut health, version, second, fault);
+            match fault {
+                None => row.clear(),
+                Some(fault) => row.push((version, fault != Fault::Event)),
+            }
+            let last: Vec<_> = row.iter().rev().take(5).collect();
+            let of_one = last.iter().all(|(version, _)| *version == last[0].0);
+            let expected = last.len() == 5 && (!of_one || last.iter().all(|(_, endpoint)| *endpoint));
+            prop_assert_eq!(health.is_holding(), expected);
+            if expected {
+                break;
+            }
         }
     }
 }

@@ -97,6 +97,9 @@ async fn what_does_not_go_together_is_refused_by_name() {
         (json!({"format": "xml"}), "format", "unknown variant"),
         (json!({"batch": {"max_event": 5}}), "batch.max_event", "did you mean `max_events`?"),
         (json!({"filter": 5}), "filter", "expected"),
+        (json!({"filter": {"not": "data."}}), "filter.not", ""),
+        (json!({"transform": {"a": ["data."]}}), "transform.a[0]", ""),
+        (json!({"transform": "{{ data.n }}"}), "transform", "object"),
         (json!({"topics": ["Bad"], "topic": null}), "topics[0]", "pattern"),
         (
             auth(json!({"basic": {"username": "a:b", "password": "x"}})),

@@ -390,12 +390,8 @@ impl Model {
     }
 }
 
-fn cases() -> u32 {
-    if std::env::var_os("MILKRUN_FULL").is_some() { 100_000 } else { 256 }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(crate::cases()))]
 
     #[test]
     fn nothing_is_skipped_lost_or_out_of_order(rules in any_rules(), ops in ops()) {
