@@ -5,7 +5,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, dead_letters, events, health, metrics, publish, sources, subscriptions, topics,
+    attempts, dead_letters, events, health, metrics, pending, publish, sources, subscriptions,
+    topics,
 };
 
 /// The document.
@@ -26,6 +27,11 @@ use super::{
         publish::publish,
         events::one,
         events::trace,
+        pending::list_pending,
+        pending::show,
+        pending::change,
+        pending::cancel,
+        pending::commit,
         sources::list_sources,
         sources::show,
         sources::poll,

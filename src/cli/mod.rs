@@ -20,6 +20,7 @@ mod failure;
 mod healthcheck;
 mod offline;
 mod output;
+mod pending;
 mod probe;
 mod replay;
 mod run;
@@ -89,6 +90,8 @@ enum Command {
     Events(events::Args),
     /// Subscriptions: where they stand, and how to steer them.
     Subscriptions(subscriptions::Args),
+    /// Events that are not in the log yet.
+    Pending(pending::Args),
     /// Events that a subscription did not get.
     DeadLetters(dead_letters::Args),
     /// Deliver a part of a topic again, beside live delivery.
@@ -132,6 +135,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
+            Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
