@@ -6,6 +6,7 @@
 mod support;
 
 mod delivery;
+mod expr;
 mod flow;
 mod input;
 mod kinto;
