@@ -9,5 +9,6 @@ mod flow;
 mod input;
 mod kinto;
 mod process;
+mod steering;
 mod store;
 mod structure;
