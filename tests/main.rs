@@ -11,5 +11,6 @@ mod flow;
 mod input;
 mod kinto;
 mod process;
+mod steering;
 mod store;
 mod structure;
