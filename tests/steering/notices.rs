@@ -45,7 +45,7 @@ async fn what_becomes_of_a_subscription_is_heard_by_another_and_nothing_of_that_
     subscribe(relay.api(), "sink", &hooks.url(0), &quick).await;
 
     let list = heard.clone();
-    let hears = |count: usize| {
+    let notices_heard = |count: usize| {
         let list = list.clone();
         eventually("a notice", move || {
             let heard = list.lock().unwrap().len();
@@ -53,16 +53,16 @@ async fn what_becomes_of_a_subscription_is_heard_by_another_and_nothing_of_that_
         })
     };
     relay.api().publish("numbers", 1, 5).await;
-    hears(1).await;
+    notices_heard(1).await;
     status.store(204, SeqCst);
-    hears(2).await;
+    notices_heard(2).await;
     hooks.until(RUN, "the first five", |counts| counts.accepted >= 5 + 2).await;
     status.store(400, SeqCst);
     relay.api().publish("numbers", 6, 6).await;
-    hears(3).await;
+    notices_heard(3).await;
     status.store(410, SeqCst);
     relay.api().publish("numbers", 7, 7).await;
-    hears(4).await;
+    notices_heard(4).await;
 
     let heard = heard.lock().unwrap().clone();
     let told: Vec<_> =
