@@ -28,6 +28,12 @@ impl Name {
     /// Names that begin so belong to the relay itself.
     pub const RESERVED_PREFIX: &'static str = "milkrun.";
 
+    /// The topic of what the relay has to say of itself.
+    #[must_use]
+    pub fn notices() -> Self {
+        Self("milkrun.notices".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -412,7 +418,9 @@ impl Event {
     }
 }
 
-fn attribute(object: &str, name: &str) -> Option<String> {
+/// The text of the attribute `name` in an encoded object; see [`Event::attribute`].
+#[must_use]
+pub fn attribute(object: &str, name: &str) -> Option<String> {
     let fields: std::collections::HashMap<String, serde_json::Value> =
         serde_json::from_str(object).ok()?;
     match fields.get(name)? {

@@ -58,7 +58,7 @@ fn event(draft: Draft) -> Result<NewEvent, String> {
     if size > EVENT_BYTES_MAX {
         return Err(format!("the event has {size} bytes: expected at most {EVENT_BYTES_MAX}"));
     }
-    Ok(NewEvent { source, id, attributes, data: form(data, json) })
+    Ok(NewEvent { source, id, attributes, data: form(data, json), deliver_at: None })
 }
 
 /// `data` as the kind of text it is.

@@ -1,12 +1,13 @@
 //! The role `janitor`: keeps every table within its bounds, piece by piece.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    event::Micros,
+    event::{Micros, Topic},
+    notices::{Notice, Notices},
     store::{Store, StoreError},
 };
 
@@ -14,8 +15,8 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(5);
 /// The pause between two pieces: appends go first.
 const BETWEEN: Duration = Duration::from_millis(20);
-/// How often a topic is said to be nearly full.
-const WARN_EVERY: Duration = Duration::from_mins(1);
+/// How often the caps are looked at.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// From this share of its cap on, a topic is said to be nearly full.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
@@ -23,14 +24,17 @@ const NEARLY_FULL_PERCENT: u64 = 80;
 pub struct Janitor {
     store: Arc<dyn Store>,
     clock: Clock,
-    warned: Option<Micros>,
+    notices: Notices,
+    looked: Option<Micros>,
+    /// Topics that were said to be nearly full, and are.
+    nearly_full: HashSet<Topic>,
 }
 
 impl Janitor {
     /// A janitor of this store.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
-        Self { store, clock, warned: None }
+    pub fn new(store: Arc<dyn Store>, clock: Clock, notices: Notices) -> Self {
+        Self { store, clock, notices, looked: None, nearly_full: HashSet::new() }
     }
 
     /// Removes one piece; answers whether there is more.
@@ -40,9 +44,9 @@ impl Janitor {
     pub async fn step(&mut self) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let more = self.store.trim(now).await?;
-        if !more && self.warned.is_none_or(|warned| now.since(warned) >= WARN_EVERY) {
-            self.warned = Some(now);
-            self.warn_of_caps().await?;
+        if !more && self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY) {
+            self.looked = Some(now);
+            self.look_at_caps().await?;
         }
         Ok(more)
     }
@@ -62,48 +66,97 @@ impl Janitor {
         }
     }
 
-    async fn warn_of_caps(&self) -> Result<(), StoreError> {
-        for topic in self.store.topics().await? {
-            let Some(cap) = topic.settings.max_bytes else { continue };
-            if topic.bytes.saturating_mul(100) >= cap.saturating_mul(NEARLY_FULL_PERCENT) {
-                tracing::warn!(
-                    topic = %topic.topic, bytes = topic.bytes, max_bytes = cap,
-                    "the topic is near its cap; above it the oldest events go, owed or not"
-                );
+    /// Tells once of each topic that is near its cap, until it is so again.
+    async fn look_at_caps(&mut self) -> Result<(), StoreError> {
+        let topics = self.store.topics().await?;
+        let near = topics.iter().filter_map(|topic| {
+            let max_bytes = topic.settings.max_bytes?;
+            let is_near =
+                topic.bytes.saturating_mul(100) >= max_bytes.saturating_mul(NEARLY_FULL_PERCENT);
+            is_near.then(|| (topic.topic.clone(), topic.bytes, max_bytes))
+        });
+        let near: Vec<_> = near.collect();
+        for (topic, bytes, max_bytes) in near.iter().cloned() {
+            if self.nearly_full.contains(&topic) {
+                continue;
             }
+            tracing::warn!(
+                %topic, bytes, max_bytes,
+                "the topic is near its cap; above it the oldest events go, owed or not"
+            );
+            self.notices.tell(Notice::NearCap { topic, bytes, max_bytes });
         }
+        self.nearly_full = near.into_iter().map(|(topic, ..)| topic).collect();
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::{
         clock::ManualClock,
-        event::Topic,
+        event::{Data, Version},
+        notices,
         settings::TopicSettings,
-        store::{self, Options},
+        store::{self, Append, NewEvent, Options, Read},
+        telemetry::Metrics,
     };
 
+    /// Steps for a minute, as the loop would; answers how many notices there are by then.
+    async fn minute(
+        janitor: &mut Janitor,
+        writer: &mut notices::Writer,
+        clock: &ManualClock,
+    ) -> usize {
+        let mut looked = Vec::new();
+        for _ in 0..12 {
+            while janitor.step().await.unwrap() {}
+            looked.extend(janitor.looked);
+            clock.advance(IDLE);
+        }
+        looked.dedup();
+        assert_eq!(looked.len(), 1);
+        writer.step().await.unwrap();
+        let read = Read::after(Version::ZERO);
+        janitor.store.read(&Topic::notices(), read).await.unwrap().events.len()
+    }
+
     #[tokio::test]
-    async fn caps_are_looked_at_with_every_trim_and_told_of_once_a_minute() {
+    async fn a_topic_near_its_cap_is_told_of_once_until_it_is_so_again() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("relay.db").display());
         let store = store::open(&url, &Options::default()).await.unwrap();
-        let topic: Topic = "orders".parse().unwrap();
-        let settings = TopicSettings { max_bytes: Some(1), ..TopicSettings::default() };
         let clock = ManualClock::new(Micros(1_769_860_800_000_000));
-        store.put_topic(&topic, &settings, clock.now()).await.unwrap();
-        let mut janitor = Janitor::new(store, Clock::Manual(clock.clone()));
-        let mut told = Vec::new();
-        for _ in 0..25 {
-            while janitor.step().await.unwrap() {}
-            told.extend(janitor.warned);
-            clock.advance(IDLE);
+        let topic: Topic = "orders".parse().unwrap();
+        let capped = |max_bytes| TopicSettings { max_bytes, ..TopicSettings::default() };
+        let put = async |topic: &Topic, settings: TopicSettings| {
+            store.put_topic(topic, &settings, clock.now()).await.unwrap();
+        };
+        put(&Topic::notices(), notices::settings()).await;
+        put(&topic, capped(Some(1_000))).await;
+        let data = Data::Json(Bytes::from(format!("\"{}\"", "x".repeat(900))));
+        let event = NewEvent {
+            source: "/s".into(),
+            id: "1".into(),
+            attributes: "{}".into(),
+            data,
+            deliver_at: None,
+        };
+        let append =
+            Append { topic: topic.clone(), events: vec![event], progress: None, now: clock.now() };
+        store.append(append).await.unwrap();
+        let manual = Clock::Manual(clock.clone());
+        let (notices, mut writer) = Notices::new(store.clone(), manual.clone(), Metrics::new());
+        let mut janitor = Janitor::new(store.clone(), manual, notices);
+        for _ in 0..3 {
+            assert_eq!(minute(&mut janitor, &mut writer, &clock).await, 1);
         }
-        told.dedup();
-        let apart: Vec<u64> = told.windows(2).map(|two| two[1].since(two[0]).as_secs()).collect();
-        assert_eq!(apart, [60, 60]);
+        put(&topic, capped(Some(2_000))).await;
+        assert_eq!(minute(&mut janitor, &mut writer, &clock).await, 1);
+        put(&topic, capped(Some(1_000))).await;
+        assert_eq!(minute(&mut janitor, &mut writer, &clock).await, 2);
     }
 }

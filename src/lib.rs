@@ -21,6 +21,9 @@ pub mod intake;
 // Where it is kept.
 pub mod store;
 
+// What the relay says of itself, in the log too.
+pub mod notices;
+
 // Out: from the log to consumers.
 pub mod dispatcher;
 
@@ -30,6 +33,9 @@ pub mod retry;
 
 // The one network of both.
 pub mod outbound;
+pub mod pending;
+
+pub mod vet;
 
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;
@@ -43,3 +49,9 @@ pub mod config;
 pub mod node;
 
 pub mod cli;
+
+/// How many histories a property test makes up.
+#[cfg(test)]
+fn cases() -> u32 {
+    if std::env::var_os("MILKRUN_FULL").is_some() { 100_000 } else { 256 }
+}

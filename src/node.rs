@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use probes::http::HttpProbe;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,7 +17,9 @@ use crate::{
     dispatcher::{self, Dispatcher},
     event::Topic,
     janitor::Janitor,
+    notices::Notices,
     outbound::Guard,
+    pending::Releaser,
     prober::{self, Prober, Schedule, SourceSetup},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -63,6 +69,9 @@ pub struct Node {
     soft: CancellationToken,
     hard: CancellationToken,
     roles: JoinSet<bool>,
+    /// Appends what the roles tell, and ends after them.
+    writer: JoinHandle<()>,
+    last: CancellationToken,
     address: Option<SocketAddr>,
 }
 
@@ -81,6 +90,7 @@ impl Node {
             tail_bytes: config.limits.tail_bytes,
             dedupe_keys_max: config.limits.dedupe_keys_max,
             readers: config.limits.readers,
+            ..store::Options::default()
         };
         let store = store::open(&config.store, &options).await?;
         apply(&*store, &config, &clock).await?;
@@ -89,7 +99,11 @@ impl Node {
         // Behind the store: of two relays on one file the second is to be told of the first.
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
+        let (notices, writer) = Notices::new(store.clone(), clock.clone(), metrics.clone());
+        let last = CancellationToken::new();
         let mut node = Self {
+            writer: tokio::spawn(writer.run(last.clone())),
+            last,
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             sources: watch::Sender::new(sources),
             file_topics: watch::Sender::new(topics(&config)),
@@ -102,18 +116,13 @@ impl Node {
             config,
         };
         if roles.contains(&Role::Probe) {
-            node.start_prober(network.clone(), metrics.clone());
+            node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
         if roles.contains(&Role::Dispatch) {
-            node.start_dispatcher(network, metrics.clone());
+            node.start_dispatcher(network, guard.clone(), notices.clone());
         }
         if roles.contains(&Role::Janitor) {
-            let janitor = Janitor::new(node.store.clone(), node.clock.clone());
-            let soft = node.soft.clone();
-            node.roles.spawn(async move {
-                janitor.run(soft).await;
-                false
-            });
+            node.start_janitor(notices);
         }
         if let Some(listener) = listener {
             node.start_api(listener, access, guard, metrics);
@@ -177,17 +186,22 @@ impl Node {
                 true
             });
         }
+        self.last.cancel();
+        if let Err(error) = self.writer.await {
+            tracing::error!(%error, "the writer of notices ended badly");
+        }
         relay.abort();
         self.store.close().await;
         Stopped { work_under_way }
     }
 
-    fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>) {
+    fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>, notices: Notices) {
         let prober = Prober::new(
             self.store.clone(),
             self.clock.clone(),
             network,
             metrics,
+            notices,
             self.sources.subscribe(),
             prober::Limits {
                 walks: self.config.limits.walks_max,
@@ -198,16 +212,38 @@ impl Node {
         self.roles.spawn(prober.run(soft, hard));
     }
 
-    fn start_dispatcher(&mut self, network: sinks::Network, metrics: Arc<Metrics>) {
-        let sink = Arc::new(sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION")));
+    fn start_dispatcher(&mut self, network: sinks::Network, guard: Guard, notices: Notices) {
+        let sink = sinks::webhook::Webhook::new(network, env!("CARGO_PKG_VERSION"))
+            .with_identities(move |identity| guard.network_for(identity));
+        let sink = Arc::new(sink);
         let dispatcher = Dispatcher::new(
             self.store.clone(),
             self.clock.clone(),
             sink,
-            metrics,
-            dispatcher::Limits { in_flight_max: self.config.limits.in_flight_max },
+            self.metrics.clone(),
+            notices,
+            dispatcher::Limits {
+                in_flight_max: self.config.limits.in_flight_max,
+                host_in_flight_max: self.config.limits.host_in_flight_max,
+            },
         );
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
+    }
+
+    fn start_janitor(&mut self, notices: Notices) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone());
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            releaser.run(soft).await;
+            false
+        });
+        let janitor = Janitor::new(store, clock, notices);
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            janitor.run(soft).await;
+            false
+        });
     }
 
     fn start_api(
@@ -280,6 +316,7 @@ fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
             max: source.interval_max,
         },
         walk_resume: source.walk_resume,
+        silent_after: source.silent_after,
     })
 }
 

@@ -3,6 +3,9 @@
 //! A request goes only to addresses that were vetted: literals here, names in the resolver, which
 //! refuses a name when **any** of its addresses is forbidden and hands on only what it vetted.
 //! There are no redirects, no proxy from the environment, no retries and no decompression.
+//!
+//! Behind a proxy that the operator names, the proxy looks names up again: what is vetted here is
+//! the literal, or the name as this machine knows it.
 
 use std::{
     error::Error as _,
@@ -15,13 +18,21 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::{service_fn, util::BoxCloneSyncService};
 use url::{Host, Url};
 
-pub use self::forbidden::is_forbidden;
+pub use self::{
+    forbidden::is_forbidden,
+    proxy::check_proxy,
+    tls::{check_tls, identity},
+};
+
+use self::{names::Names, proxy::Through};
 
 mod forbidden;
+mod names;
+mod proxy;
+mod tls;
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 256;
@@ -32,6 +43,8 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Guard {
     allow: Arc<[IpNet]>,
+    proxy: Option<Arc<Url>>,
+    names: Names,
 }
 
 /// Why a URL is not asked.
@@ -62,7 +75,13 @@ impl Guard {
     /// Forbids all special-purpose addresses but those in `allow`.
     #[must_use]
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow: allow.into() }
+        Self { allow: allow.into(), proxy: None, names: Names::of_the_system() }
+    }
+
+    /// Sends everything through a proxy, as [`check_proxy`] gives it.
+    #[must_use]
+    pub fn with_proxy(self, proxy: Option<Url>) -> Self {
+        Self { proxy: proxy.map(Arc::new), ..self }
     }
 
     /// Whether an address may be asked.
@@ -114,9 +133,22 @@ impl Guard {
     /// # Errors
     /// When the client cannot be built, for want of the system's certificates for instance.
     pub fn network(&self) -> Result<sinks::Network, reqwest::Error> {
+        self.network_of(reqwest::Client::builder())
+    }
+
+    /// A network of its own for somebody with certificates of their own.
+    ///
+    /// # Errors
+    /// Names the field that cannot be used.
+    pub fn network_for(&self, identity: &sinks::Identity) -> Result<sinks::Network, String> {
+        let client = tls::prepare(reqwest::Client::builder(), identity)?;
+        self.network_of(client).map_err(|error| format!("`tls`: {error}"))
+    }
+
+    fn network_of(&self, client: reqwest::ClientBuilder) -> Result<sinks::Network, reqwest::Error> {
         // An error means that a provider is there already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        let mut client = client
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
@@ -124,32 +156,14 @@ impl Guard {
             .no_gzip()
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .pool_idle_timeout(IDLE_FOR)
-            .dns_resolver(Arc::new(self.clone()))
-            .build()?;
-        let guard = self.clone();
+            .dns_resolver(Arc::new(self.clone()));
+        if let Some(proxy) = &self.proxy {
+            client = client.proxy(reqwest::Proxy::all(proxy.as_str())?);
+        }
+        let (guard, client) = (self.clone(), client.build()?);
         Ok(BoxCloneSyncService::new(service_fn(move |request| {
             exchange(guard.clone(), client.clone(), request)
         })))
-    }
-
-    async fn look_up(self, name: String) -> Result<Addrs, Error> {
-        let none = || Error::new(ErrorKind::HostUnreachable, format!("no address for `{name}`"));
-        let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| none())?;
-        let found: Vec<_> = found.collect();
-        if found.is_empty() {
-            return Err(none());
-        }
-        match found.iter().map(std::net::SocketAddr::ip).find(|ip| !self.permits(*ip)) {
-            Some(address) => Err(forbidden(Refused::Address { host: name, address })),
-            None => Ok(Box::new(found.into_iter())),
-        }
-    }
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let looked_up = self.clone().look_up(name.as_str().to_owned());
-        Box::pin(async { Ok(looked_up.await?) })
     }
 }
 
@@ -167,7 +181,15 @@ async fn exchange(
 ) -> Result<http::Response<Body>, Error> {
     let request = reqwest::Request::try_from(request).map_err(translate)?;
     guard.check_host(request.url()).map_err(forbidden)?;
-    let response = client.execute(request).await.map_err(translate)?;
+    let mut through = Through::Nothing;
+    if guard.proxy.is_some() {
+        if let Some(Host::Domain(name)) = request.url().host() {
+            guard.vetted(name).await?;
+        }
+        through = Through::of(request.url());
+    }
+    let response = client.execute(request).await.map_err(|error| through.blame(error))?;
+    through.check(response.status())?;
     let response = http::Response::<reqwest::Body>::from(response);
     Ok(response.map(|body| body.map_err(translate).boxed_unsync()))
 }

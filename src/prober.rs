@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, chance},
     event::{Name, Topic},
+    notices::Notices,
     store::Store,
     telemetry::Metrics,
 };
@@ -20,6 +21,7 @@ mod dry_run;
 mod number;
 mod pace;
 mod progress;
+mod silence;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ pub use self::{
     dry_run::{DryRun, dry_run},
     pace::Schedule,
     progress::Report,
+    silence::Silence,
     step::{Memory, Stepped},
 };
 
@@ -48,6 +51,8 @@ pub struct SourceSetup {
     pub schedule: Schedule,
     /// How old an interrupted walk may be to be continued.
     pub walk_resume: Duration,
+    /// How long it may show nothing new before that is told; `None`: for ever.
+    pub silent_after: Option<Duration>,
 }
 
 /// Bounds of all walks together.
@@ -74,6 +79,7 @@ pub struct Prober {
     clock: Clock,
     network: Network,
     metrics: Arc<Metrics>,
+    notices: Notices,
     sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
     walks: Semaphore,
     budget: Budget,
@@ -88,12 +94,13 @@ impl Prober {
         clock: Clock,
         network: Network,
         metrics: Arc<Metrics>,
+        notices: Notices,
         sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
         limits: Limits,
     ) -> Self {
         let walks = Semaphore::new(limits.walks.max(1));
         let budget = Budget::new(limits.walk_bytes_max);
-        Self { store, clock, network, metrics, sources, walks, budget }
+        Self { store, clock, network, metrics, notices, sources, walks, budget }
     }
 
     /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped);

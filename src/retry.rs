@@ -123,6 +123,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(crate::cases()))]
+
         #[test]
         fn jitter_stays_within_its_share_and_the_limit(
             attempt in 1_u32..60, chance in 0.0..1.0_f64, jitter in 0.0..=1.0_f64,
@@ -132,6 +134,11 @@ mod tests {
                 let middle = pause(&schedule.delays, attempt, 0.5).as_secs_f64();
                 prop_assert!((varied.as_secs_f64() - middle).abs() <= middle * 0.2 + 1e-6);
             }
+            // The interval by the plainest arithmetic: doubled so often, never above its limit.
+            let plain = exponential_policy(2.0, 30, 0.0);
+            let expected = (2.0 * 2.0_f64.powi(attempt.cast_signed() - 1)).min(30.0);
+            let got = pause(&plain.delays, attempt, chance).as_secs_f64();
+            prop_assert!((got - expected).abs() < 1e-6, "{got} {expected}");
             let capped = exponential_policy(2.0, 30, jitter);
             prop_assert!(pause(&capped.delays, attempt, chance) <= secs(30));
         }

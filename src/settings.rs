@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    check::Fault,
     policy::{Delays, HoldPolicy, RetryPolicy},
     rate::{Rate, RateError},
     subscription::{
@@ -16,9 +17,13 @@ pub use self::{
     },
 };
 
+mod check;
 mod policy;
 mod rate;
 mod subscription;
+#[cfg(test)]
+mod tests;
+pub mod written;
 
 /// Days as a duration.
 #[must_use]

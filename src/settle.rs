@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sinks::{Answer, Outcome, RetryAfter};
+use sinks::{Answer, Outcome, RetryAfter, SilentKind};
 
 use crate::{event::Micros, retry, settings::RetryPolicy, store::DeadReason};
 
@@ -31,6 +31,10 @@ pub enum Verdict {
     Dead(DeadReason),
     /// The endpoint is gone (410); the event stays owed.
     Gone,
+    /// It was in a batch that failed, and goes again with half of it.
+    Halve,
+    /// It was in a batch of which only a part was accepted, and goes again.
+    Back,
 }
 
 impl Verdict {
@@ -39,7 +43,7 @@ impl Verdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
-            Self::RetryAt(_) => "retry",
+            Self::RetryAt(_) | Self::Halve | Self::Back => "retry",
             Self::Dead(_) => "dead",
             Self::Gone => "gone",
         }
@@ -78,6 +82,18 @@ pub const fn fault_of(status: u16) -> Option<Fault> {
     }
 }
 
+/// Whether a failure is neither the event's nor the endpoint's, but the relay's own or its proxy's.
+#[must_use]
+pub fn is_ours(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Silent { kind: SilentKind::Forbidden | SilentKind::Proxy, .. })
+}
+
+/// Whether the endpoint said that it is gone for good.
+#[must_use]
+pub fn is_gone(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Answered(answer) if answer.status == 410)
+}
+
 /// Judges one attempt that ended at `now`; `chance` in `[0, 1)` decides the jitter.
 #[must_use]
 pub fn judge(
@@ -97,6 +113,19 @@ pub fn judge(
             _ => {}
         }
     }
+    let not_before = now.plus(retry_after(outcome, now).min(RETRY_AFTER_MAX));
+    again(attempt, not_before, policy, now, chance)
+}
+
+/// What follows on an attempt that failed at `now`: another, not before a moment, or the end.
+#[must_use]
+pub fn again(
+    attempt: Attempted,
+    not_before: Micros,
+    policy: &RetryPolicy,
+    now: Micros,
+    chance: f64,
+) -> Verdict {
     let delay = if attempt.counts {
         match retry::delay(policy, attempt.counted, chance) {
             Some(delay) => delay,
@@ -105,7 +134,7 @@ pub fn judge(
     } else {
         retry::pause(&policy.delays, attempt.counted, chance)
     };
-    let due = now.plus(delay.max(retry_after(outcome, now).min(RETRY_AFTER_MAX)));
+    let due = now.plus(delay).max(not_before);
     let age = due.since(attempt.first);
     if attempt.counts && policy.max_age.is_some_and(|max| age > max) {
         return Verdict::Dead(DeadReason::Age);
@@ -129,16 +158,13 @@ pub fn retry_after(outcome: &Outcome, now: Micros) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use sinks::SilentKind;
-
     use super::*;
     use crate::settings::Delays;
 
     const NOW: Micros = Micros(1_000_000_000_000);
 
     fn answer(status: u16) -> Answer {
-        Answer { status, retry_after: None, never_retry: false, body: Bytes::new() }
+        Answer { status, ..Answer::default() }
     }
 
     fn policy() -> RetryPolicy {
@@ -221,5 +247,45 @@ mod tests {
         };
         assert_eq!(tried(20), after(10));
         assert_eq!(tried(21), Verdict::Dead(DeadReason::Age));
+    }
+
+    /// One event's life by the plainest reading of the rules.
+    fn expected(
+        counted: u32,
+        status: u16,
+        never_retry: bool,
+        policy: &RetryPolicy,
+    ) -> &'static str {
+        match status {
+            200..=299 => "delivered",
+            410 => "gone",
+            _ if never_retry || policy.never_retry.contains(&status) => "dead",
+            _ if counted >= policy.max_attempts.unwrap_or(4) => "dead",
+            _ => "retry",
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(crate::cases()))]
+
+        #[test]
+        fn an_event_lives_by_the_rules(
+            statuses in proptest::collection::vec((100_u16..600, proptest::bool::weighted(0.02), 0_u64..200_000), 1..30),
+            max_attempts in proptest::option::of(1_u32..8),
+        ) {
+            let policy = RetryPolicy { max_attempts, ..policy() };
+            let mut now = NOW;
+            for (counted, (status, never_retry, asked)) in (1..).zip(statuses) {
+                let retry_after = Some(RetryAfter::Seconds(asked));
+                let outcome = Outcome::Answered(Answer { never_retry, retry_after, ..answer(status) });
+                let verdict = judge(Attempted { first: NOW, ..self::counted(counted) }, &outcome, &policy, now, 0.5);
+                proptest::prop_assert_eq!(verdict.as_str(), expected(counted, status, never_retry, &policy));
+                let Verdict::RetryAt(due) = verdict else { break };
+                let wait = due.since(now);
+                proptest::prop_assert!(wait >= Duration::from_secs(asked).min(RETRY_AFTER_MAX));
+                proptest::prop_assert!(wait >= Duration::from_secs(10) && wait <= RETRY_AFTER_MAX);
+                now = due;
+            }
+        }
     }
 }

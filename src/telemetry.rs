@@ -65,10 +65,14 @@ pub struct Metrics {
     pub attempt_seconds: Histogram,
     /// `milkrun_deliveries_in_flight`
     pub in_flight: Gauge<i64, AtomicI64>,
+    /// `milkrun_read_ahead_bytes`: events that positions hold ahead of their reach
+    pub read_ahead_bytes: Gauge<i64, AtomicI64>,
     /// `milkrun_walk_bytes`: decoded bytes of pages held by walks
     pub walk_bytes: Gauge<i64, AtomicI64>,
     /// `milkrun_stale_total`: work that a raised fence made void
     pub stale: Counter,
+    /// `milkrun_notices_dropped_total`: notices that found no room, or no store at the stop
+    pub notices_dropped: Counter,
 }
 
 impl Metrics {
@@ -87,8 +91,10 @@ impl Metrics {
                 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0,
             ]),
             in_flight: Gauge::default(),
+            read_ahead_bytes: Gauge::default(),
             walk_bytes: Gauge::default(),
             stale: Counter::default(),
+            notices_dropped: Counter::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -112,8 +118,18 @@ impl Metrics {
             self.attempt_seconds.clone(),
         );
         registry.register("deliveries_in_flight", "Attempts under way", self.in_flight.clone());
+        registry.register(
+            "read_ahead_bytes",
+            "Bytes of events that positions hold ahead of their reach",
+            self.read_ahead_bytes.clone(),
+        );
         registry.register("walk_bytes", "Bytes of pages in memory", self.walk_bytes.clone());
         registry.register("stale", "Work that a raised fence made void", self.stale.clone());
+        registry.register(
+            "notices_dropped",
+            "Notices that were not appended",
+            self.notices_dropped.clone(),
+        );
     }
 
     /// Starts a topic's counters at zero; those that are known go on.

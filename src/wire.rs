@@ -4,12 +4,16 @@
 //! on its form is put together by copying, so that a repeated delivery has the same bytes.
 //! CloudEvents 1.0.2, JSON Event Format.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
 use crate::event::{Data, Event, Topic, Version};
+
+pub use self::message::Message;
+
+mod message;
 
 /// The media type of one event in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -180,7 +184,20 @@ pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
             out.extend_from_slice(format!(",\"{name}\":\"{value}\"").as_bytes());
         }
     }
-    match &event.data {
+    write_data(out, &event.data);
+    out.push(b'}');
+}
+
+/// Appends the structured JSON form of an event that has no version yet.
+pub fn write_plain(out: &mut Vec<u8>, attributes: &str, data: &Data) {
+    out.extend_from_slice(br#"{"specversion":"1.0","#);
+    out.extend_from_slice(&attributes.as_bytes()[1..attributes.len() - 1]);
+    write_data(out, data);
+    out.push(b'}');
+}
+
+fn write_data(out: &mut Vec<u8>, data: &Data) {
+    match data {
         Data::None => {}
         Data::Json(bytes) => {
             out.extend_from_slice(b",\"data\":");
@@ -198,7 +215,6 @@ pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
             out.push(b'"');
         }
     }
-    out.push(b'}');
 }
 
 /// The event's structured JSON form.
@@ -256,10 +272,17 @@ pub fn padded(version: Version) -> String {
     format!("{:020}", version.0)
 }
 
-/// `webhook-id`: `TOPICID-EPOCH-VERSION`, the same on every attempt.
+/// `webhook-id`: `TOPICID-EPOCH-VERSION` of one event, `TOPICID-EPOCH-FIRST-LAST` of several; the
+/// same on every attempt.
 #[must_use]
-pub fn webhook_id(topic_uid: &str, event: &Event) -> String {
-    format!("{topic_uid}-{}-{}", event.epoch, event.version)
+pub fn webhook_id(topic_uid: &str, events: &[Arc<Event>]) -> String {
+    match events {
+        [] => topic_uid.to_owned(),
+        [event] => format!("{topic_uid}-{}-{}", event.epoch, event.version),
+        [first, .., last] => {
+            format!("{topic_uid}-{}-{}-{}", first.epoch, first.version, last.version)
+        }
+    }
 }
 
 #[cfg(test)]

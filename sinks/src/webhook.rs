@@ -1,132 +1,204 @@
 //! Webhooks: one signed POST, and what came back of it.
 
-use std::io::ErrorKind;
+use std::{io::Write as _, sync::Arc};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, header};
-use http_body::Body;
-use http_body_util::BodyExt as _;
-use tower::ServiceExt as _;
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{
+    HeaderValue, Method, Request, StatusCode,
+    header::{self, InvalidHeaderValue},
+    response::Parts,
+};
 
-use crate::{Answer, Network, Outcome, Parcel, RetryAfter, SilentKind, Sink, sign};
+use crate::{
+    Auth, Greeting, Identity, Network, Outcome, Parcel, SilentKind, Sink, Target,
+    answer::{self, KEPT_BYTES},
+    auth::{Bearer, Tokens},
+    identity::Networks,
+    sign,
+};
 
-/// At most so much of an answer is read; the status stands, the rest is not waited for.
-const READ_MAX_BYTES: usize = 64 << 10;
-/// So much of an answer is kept.
-const KEPT_BYTES: usize = 1 << 10;
+mod greet;
+
+/// Smaller bodies are not worth being compressed.
+const GZIP_MIN_BYTES: usize = 1 << 10;
+/// Who asks for an endpoint's consent, unless somebody else is named.
+const ORIGIN: &str = "milkrun";
 
 /// Pushes parcels as Standard Webhooks.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    network: Network,
+    networks: Networks,
+    tokens: Tokens,
     user_agent: HeaderValue,
+    origin: HeaderValue,
 }
 
 impl Webhook {
-    /// Sends through `network`, naming the relay's `version`.
+    /// Sends through `network`, naming the relay's `version`; knows no other network.
     #[must_use]
     pub fn new(network: Network, version: &str) -> Self {
         let user_agent = HeaderValue::try_from(format!("milkrun/{version}"))
             .unwrap_or_else(|_| HeaderValue::from_static("milkrun"));
-        Self { network, user_agent }
+        let none = |_: &Identity| Err("certificates of its own are not known here".to_owned());
+        Self {
+            networks: Networks::new(network, Arc::new(none)),
+            tokens: Tokens::new(),
+            user_agent,
+            origin: HeaderValue::from_static(ORIGIN),
+        }
     }
 
-    fn request(&self, parcel: Parcel) -> Result<Request<Bytes>, header::InvalidHeaderValue> {
-        let Parcel { uri, id, timestamp, secrets, headers, body, .. } = parcel;
-        let mut request = Request::new(Bytes::new());
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = uri;
-        let signature = sign::signature(&secrets, &id, timestamp, &body);
+    /// Makes the networks of targets with certificates of their own by `build`, once for each of
+    /// the last 256 of them; its error is for a person.
+    #[must_use]
+    pub fn with_identities(
+        mut self,
+        build: impl Fn(&Identity) -> Result<Network, String> + Send + Sync + 'static,
+    ) -> Self {
+        if let Ok(usual) = self.networks.get(None) {
+            self.networks = Networks::new(usual, Arc::new(build));
+        }
+        self
+    }
+
+    /// Asks for consent in the name of `origin`, a DNS name, in the place of `milkrun`.
+    ///
+    /// # Errors
+    /// It fits into no header.
+    pub fn with_origin(mut self, origin: &str) -> Result<Self, InvalidHeaderValue> {
+        self.origin = HeaderValue::try_from(origin)?;
+        Ok(self)
+    }
+
+    /// Exactly what is sent for a parcel, but a token that has to be got first. Values of headers
+    /// that are secret are marked as sensitive.
+    ///
+    /// # Errors
+    /// Something fits into no header.
+    pub fn draw(&self, parcel: &Parcel) -> Result<Request<Bytes>, InvalidHeaderValue> {
+        let Parcel { target, id, timestamp, secrets, body, .. } = parcel;
+        let mut request = self.blank(Method::POST, target)?;
         let all = request.headers_mut();
-        *all = headers;
+        all.extend(parcel.headers.clone());
+        if target.greeted {
+            all.insert(greet::REQUEST_ORIGIN, self.origin.clone());
+        }
         all.insert("webhook-id", id.try_into()?);
-        all.insert("webhook-timestamp", timestamp.into());
+        all.insert("webhook-timestamp", (*timestamp).into());
+        let signature = sign::signature(secrets, id, *timestamp, body);
         if !signature.is_empty() {
             all.insert("webhook-signature", signature.try_into()?);
         }
-        all.insert(header::USER_AGENT, self.user_agent.clone());
-        *request.body_mut() = body;
+        let small = if parcel.gzip { gzip(body) } else { None };
+        if small.is_some() {
+            all.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        *request.body_mut() = small.unwrap_or_else(|| body.clone());
         Ok(request)
     }
 
-    async fn exchange(&self, request: Request<Bytes>) -> std::io::Result<Answer> {
-        let response = self.network.clone().oneshot(request).await?;
-        let (head, body) = response.into_parts();
-        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        Ok(Answer {
-            status: head.status.as_u16(),
-            retry_after: text("retry-after").and_then(retry_after),
-            never_retry: text("milkrun-retry").is_some_and(|v| v.trim().eq_ignore_ascii_case("no")),
-            body: start_of(body).await?,
+    /// What all requests to a target have in common.
+    fn blank(&self, method: Method, target: &Target) -> Result<Request<Bytes>, InvalidHeaderValue> {
+        let mut request = Request::new(Bytes::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = target.uri.clone();
+        let all = request.headers_mut();
+        *all = target.headers.clone();
+        all.insert(header::USER_AGENT, self.user_agent.clone());
+        if let Some(auth) = &target.auth
+            && let Some(value) = auth.header()?
+        {
+            all.insert(header::AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    /// Sends a request within the target's deadline, with a token if it wants one.
+    async fn send(
+        &self,
+        target: &Target,
+        now: i64,
+        request: Result<Request<Bytes>, InvalidHeaderValue>,
+    ) -> Result<(Parts, Bytes), Outcome> {
+        let request = request
+            .map_err(|error| silent(SilentKind::Other, format!("cannot be sent: {error}")))?;
+        let network = self
+            .networks
+            .get(target.identity.as_ref())
+            .map_err(|message| silent(SilentKind::Tls, message))?;
+        let sent = async {
+            match &target.auth {
+                Some(Auth::OAuth2(client)) => {
+                    let bearer = Bearer { client, identity: target.identity.as_ref(), now };
+                    self.send_with_token(&network, &bearer, request).await
+                }
+                _ => ask(&network, request).await,
+            }
+        };
+        tokio::time::timeout(target.timeout, sent).await.unwrap_or_else(|_| {
+            let seconds = target.timeout.as_secs_f64();
+            Err(silent(SilentKind::Timeout, format!("no whole answer within {seconds} s")))
         })
+    }
+
+    /// A token that is refused is got anew, once.
+    async fn send_with_token(
+        &self,
+        network: &Network,
+        bearer: &Bearer<'_>,
+        mut request: Request<Bytes>,
+    ) -> Result<(Parts, Bytes), Outcome> {
+        let token = self.tokens.get(network, bearer, None).await?;
+        request.headers_mut().insert(header::AUTHORIZATION, token.clone());
+        let (head, body) = ask(network, request.clone()).await?;
+        if head.status != StatusCode::UNAUTHORIZED {
+            return Ok((head, body));
+        }
+        let token = self.tokens.get(network, bearer, Some(&token)).await?;
+        request.headers_mut().insert(header::AUTHORIZATION, token);
+        ask(network, request).await
     }
 }
 
 #[async_trait]
 impl Sink for Webhook {
     async fn push(&self, parcel: Parcel) -> Outcome {
-        let timeout = parcel.timeout;
-        let request = match self.request(parcel) {
-            Ok(request) => request,
-            Err(error) => return silent(SilentKind::Other, format!("cannot be sent: {error}")),
-        };
-        match tokio::time::timeout(timeout, self.exchange(request)).await {
-            Ok(Ok(answer)) => Outcome::Answered(answer),
-            Ok(Err(error)) => silent(kind_of(error.kind()), error.to_string()),
-            Err(_) => {
-                let seconds = timeout.as_secs_f64();
-                silent(SilentKind::Timeout, format!("no whole answer within {seconds} s"))
-            }
+        match self.send(&parcel.target, parcel.timestamp, self.draw(&parcel)).await {
+            Ok((head, body)) => Outcome::Answered(answer::read(&head, body, parcel.is_batch)),
+            Err(outcome) => outcome,
         }
     }
+
+    async fn greet(&self, target: &Target, now: i64, per_minute: Option<u32>) -> Greeting {
+        let request = self.greeting(target, per_minute);
+        match self.send(target, now, request).await {
+            Ok((head, body)) => greet::read(&head, body, &self.origin),
+            Err(outcome) => Greeting::Failed(outcome),
+        }
+    }
+}
+
+async fn ask(network: &Network, request: Request<Bytes>) -> Result<(Parts, Bytes), Outcome> {
+    answer::ask(network.clone(), request, KEPT_BYTES)
+        .await
+        .map_err(|error| silent(answer::kind_of(error.kind()), error.to_string()))
 }
 
 fn silent(kind: SilentKind, message: String) -> Outcome {
     Outcome::Silent { kind, message }
 }
 
-fn kind_of(kind: ErrorKind) -> SilentKind {
-    match kind {
-        ErrorKind::PermissionDenied => SilentKind::Forbidden,
-        ErrorKind::HostUnreachable => SilentKind::Dns,
-        ErrorKind::ConnectionRefused => SilentKind::Refused,
-        ErrorKind::ConnectionReset => SilentKind::Reset,
-        ErrorKind::InvalidData => SilentKind::Tls,
-        ErrorKind::TimedOut => SilentKind::Timeout,
-        _ => SilentKind::Other,
+/// The body compressed, if that is worth it.
+fn gzip(body: &Bytes) -> Option<Bytes> {
+    if body.len() < GZIP_MIN_BYTES {
+        return None;
     }
-}
-
-/// Reads the body to its end, or to [`READ_MAX_BYTES`] of it.
-async fn start_of<B>(mut body: B) -> std::io::Result<Bytes>
-where
-    B: Body<Data = Bytes, Error = std::io::Error> + Unpin,
-{
-    let mut kept = BytesMut::new();
-    let mut read_bytes = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        let room = KEPT_BYTES - kept.len();
-        kept.extend_from_slice(&data[..data.len().min(room)]);
-        read_bytes += data.len();
-        if read_bytes >= READ_MAX_BYTES {
-            break;
-        }
-    }
-    Ok(kept.freeze())
-}
-
-/// `Retry-After` as RFC 9110, 10.2.3 has it: seconds, or a date in any of its three forms.
-fn retry_after(text: &str) -> Option<RetryAfter> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More than fits is a very long time.
-        return Some(RetryAfter::Seconds(text.parse().unwrap_or(u64::MAX)));
-    }
-    let moment = httpdate::parse_http_date(text).ok()?;
-    let since = moment.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Some(RetryAfter::At(i64::try_from(since.as_secs()).ok()?))
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body).ok()?;
+    let small = encoder.finish().ok()?;
+    (small.len() < body.len()).then(|| small.into())
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
         let hint = suggestion(given, &known);
         return Problem::field(path, format!("unknown field `{given}`{hint}"));
     }
-    if path.contains("secret") || path.contains("header") {
+    if ["secret", "header", "auth", "tls"].iter().any(|word| path.contains(word)) {
         // The message quotes what was given, which may be a secret.
         let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, what)| what);
         let is_text = expected == "a string";

@@ -31,6 +31,7 @@ mod list;
 mod metrics;
 mod openapi;
 mod parse;
+mod pending;
 mod position;
 pub mod problem;
 mod publish;
@@ -163,6 +164,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     [
         topics::routes(),
         events::routes(),
+        pending::routes(),
         sources::routes(),
         subscriptions::routes(),
         attempts::routes(),

@@ -5,7 +5,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, dead_letters, events, health, metrics, publish, sources, subscriptions, topics,
+    attempts, dead_letters, events, health, metrics, pending, publish, sources, subscriptions,
+    topics,
 };
 
 /// The document.
@@ -26,6 +27,11 @@ use super::{
         publish::publish,
         events::one,
         events::trace,
+        pending::list_pending,
+        pending::show,
+        pending::change,
+        pending::cancel,
+        pending::commit,
         sources::list_sources,
         sources::show,
         sources::poll,
@@ -38,9 +44,14 @@ use super::{
         subscriptions::show,
         subscriptions::change,
         subscriptions::remove,
-        subscriptions::pause,
-        subscriptions::resume,
-        subscriptions::rewind,
+        subscriptions::steer::pause,
+        subscriptions::steer::resume,
+        subscriptions::steer::rewind,
+        subscriptions::secrets::rotate,
+        subscriptions::replays::list,
+        subscriptions::replays::start,
+        subscriptions::replays::show,
+        subscriptions::replays::cancel,
         attempts::of_subscription,
         dead_letters::list_dead,
         dead_letters::redrive,

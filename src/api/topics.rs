@@ -272,7 +272,7 @@ pub async fn remove(
     query.allow(&[])?;
     refuse_reserved(&topic)?;
     refuse_of_file(&api, &topic)?;
-    api.store.delete_topic(&topic).await?;
+    api.store.delete_topic(&topic, api.clock.now()).await?;
     api.metrics.forget_topic(&topic);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,8 +1,10 @@
 //! `milkrun subscriptions`: where they stand, and how to steer them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Failure, Options};
+
+mod create;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -17,22 +19,19 @@ enum Action {
     /// One with its positions, health and last answers.
     Show { name: String },
     /// Make one; its signing secret is shown once.
-    Create {
-        name: String,
-        /// The webhook.
-        #[arg(long)]
-        url: String,
-        /// A topic; may be given several times.
-        #[arg(long = "topic", required = true)]
-        topics: Vec<String>,
-        /// Where it begins: latest, earliest, a version, a cursor, or a time.
-        #[arg(long, default_value = "latest")]
-        from: String,
-    },
+    Create(Box<create::Create>),
     /// Push nothing; its place stays.
     Pause { name: String },
-    /// Push again, from where it stands.
-    Resume { name: String },
+    /// Push again, from where it stands or from another event on.
+    Resume {
+        name: String,
+        /// The first event wanted: earliest, latest, a version, a cursor, or a time.
+        #[arg(long)]
+        from: Option<String>,
+        /// Only in this topic.
+        #[arg(long, requires = "from")]
+        topic: Option<String>,
+    },
     /// Push again from an earlier event on, or leave events out.
     Rewind {
         name: String,
@@ -48,9 +47,39 @@ enum Action {
         /// Only those that failed.
         #[arg(long)]
         failed: bool,
+        /// Only those begun at or after this time, as 2026-01-31T12:00:00Z.
+        #[arg(long)]
+        since: Option<String>,
+        /// Only those with this answer.
+        #[arg(long)]
+        status: Option<u16>,
         /// At most so many.
         #[arg(long, default_value_t = 20)]
         limit: usize,
+    },
+    /// Sign with another secret; the ones before it go on signing for a while. It is shown once.
+    RotateSecret {
+        name: String,
+        /// How long the ones before it go on signing, as 24h; 0s: not at all.
+        #[arg(long, value_name = "TIME")]
+        overlap: Option<String>,
+        /// The new secret; else one of the newest one's kind is made.
+        #[arg(long, env = "MILKRUN_WEBHOOK_SECRET", hide_env_values = true)]
+        secret: Option<String>,
+    },
+    /// Show the request that it would get for an event, or send it once.
+    #[command(disable_version_flag = true)]
+    Test {
+        name: String,
+        /// The event: a version or a cursor; by default the newest.
+        #[arg(long)]
+        version: Option<String>,
+        /// The topic, where there are several.
+        #[arg(long)]
+        topic: Option<String>,
+        /// Send it too: no retry, nothing is counted.
+        #[arg(long)]
+        send: bool,
     },
     /// Delete it with its place and its dead letters.
     Delete { name: String },
@@ -78,21 +107,37 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         Action::Show { name } => {
             output.one(&client.get(&["v1", "subscriptions", &name], &[]).await?)?;
         }
-        Action::Create { name, url, topics, from } => {
-            let body =
-                json!({ "name": name, "topics": topics, "from": from, "webhook": { "url": url } });
-            output.one(&client.post(&["v1", "subscriptions"], body).await?)?;
+        Action::Create(create) => {
+            output.one(&client.post(&["v1", "subscriptions"], create.body()).await?)?;
         }
         Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
-        Action::Resume { name } => output.one(&post(&name, "resume", json!({})).await?)?,
-        Action::Rewind { name, from, topic } => {
-            let mut body = Map::from_iter([("from".to_owned(), json!(from))]);
-            body.extend(topic.map(|topic| ("topic".to_owned(), json!(topic))));
-            output.one(&post(&name, "rewind", body.into()).await?)?;
+        Action::Resume { name, from, topic } => {
+            let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
+            output.one(&post(&name, "resume", body).await?)?;
         }
-        Action::Attempts { name, failed, limit } => {
+        Action::Rewind { name, from, topic } => {
+            let body = said([("from", Some(from.into())), ("topic", topic.map(Into::into))]);
+            output.one(&post(&name, "rewind", body).await?)?;
+        }
+        Action::RotateSecret { name, overlap, secret } => {
+            let body =
+                said([("overlap", overlap.map(Into::into)), ("secret", secret.map(Into::into))]);
+            let path = ["v1", "subscriptions", &name, "secrets", "rotate"];
+            output.one(&client.post(&path, body).await?)?;
+        }
+        Action::Test { name, version, topic, send } => {
+            let body = said([
+                ("version", version.map(Into::into)),
+                ("topic", topic.map(Into::into)),
+                ("send", send.then(|| true.into())),
+            ]);
+            output.one(&post(&name, "test", body).await?)?;
+        }
+        Action::Attempts { name, failed, since, status, limit } => {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(failed.then(|| ("failed", "true".to_owned())));
+            query.extend(since.map(|since| ("since", since)));
+            query.extend(status.map(|status| ("status", status.to_string())));
             output.list(
                 &client.get(&["v1", "subscriptions", &name, "attempts"], &query).await?,
                 "attempts",
@@ -114,4 +159,9 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// An object of the fields that were said.
+fn said<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -9,6 +9,8 @@ use wiremock::{
 
 use super::{Cli, Failure};
 
+mod subscriptions;
+
 #[test]
 fn the_definition_is_sound() {
     Cli::command().debug_assert();
@@ -29,6 +31,8 @@ fn arguments_are_read() {
         "topics new-epoch orders",
         "events orders --after 5 --follow -o json",
         "subscriptions rewind billing earliest --topic orders",
+        "subscriptions create b --url http://a --topic t --transform {} --generate-ed25519",
+        "subscriptions attempts b --failed --since 2026-01-31T12:00:00Z --status 500",
         "dead-letters billing",
         "dead-letters billing redrive --all",
         "dead-letters billing delete 1 2",
@@ -45,6 +49,11 @@ fn arguments_are_read() {
         "run --role cook",
         "topics new-epoch",
         "topics new-epoch orders --all",
+        "subscriptions create b --url http://a",
+        "subscriptions create b --url http://a --topic t --header x",
+        "subscriptions create b --url http://a --topic t --transform [1]",
+        "subscriptions create b --url http://a --topic t --secret x --generate-ed25519",
+        "subscriptions resume b --topic t",
         "dead-letters billing redrive",
         "dead-letters billing redrive --all 1",
         "sources cursor shop",
@@ -125,18 +134,23 @@ async fn commands_ask_the_api() {
         // What a name is, the API says; it never becomes another path.
         ("topics show ../x", "GET", "/v1/topics/..%2Fx", None),
     ] {
-        let server = MockServer::start().await;
-        let mut mock = Mock::given(method(verb)).and(path(at));
-        if let Some(body) = body {
-            mock = mock.and(body_json(body));
-        }
-        mock.respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
-            .expect(1)
-            .mount(&server)
-            .await;
-        milkrun(&server, words).await.unwrap_or_else(|error| panic!("{words}: {error}"));
-        server.verify().await;
+        asks(words, verb, at, body).await;
     }
+}
+
+/// Makes exactly this request.
+async fn asks(words: &str, verb: &str, at: &str, body: Option<serde_json::Value>) {
+    let server = MockServer::start().await;
+    let mut mock = Mock::given(method(verb)).and(path(at));
+    if let Some(body) = body {
+        mock = mock.and(body_json(body));
+    }
+    mock.respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    milkrun(&server, words).await.unwrap_or_else(|error| panic!("{words}: {error}"));
+    server.verify().await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::{
     Outbound,
     error::Problems,
     limits::Limits,
+    secret::{Env, Value, resolve_value},
     sources::SourceFile,
     subscriptions::SubscriptionFile,
     table::{Table, unplaced},
@@ -48,9 +49,10 @@ pub struct OutboundFile {
     /// Addresses and networks that are allowed although they are not public, as `10.0.0.0/8`.
     #[schemars(with = "Vec<String>")]
     pub allow: Vec<Spanned<String>>,
-    /// Always null: requests go straight to where they lead.
-    #[schemars(with = "Option<()>")]
-    pub proxy: Option<Spanned<String>>,
+    /// The HTTP proxy that every request goes through, as `http://proxy.example:3128`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Value>")]
+    pub proxy: Option<Spanned<Value>>,
 }
 
 impl Default for File {
@@ -95,7 +97,7 @@ impl File {
         listen
     }
 
-    pub(crate) fn outbound(&self, problems: &mut Problems<'_>) -> Outbound {
+    pub(crate) fn outbound(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Outbound {
         let mut allow = Vec::new();
         for network in &self.outbound.allow {
             let text = network.value.as_str();
@@ -108,10 +110,16 @@ impl File {
                 ),
             }
         }
-        if let Some(proxy) = &self.outbound.proxy {
-            let message = "`outbound.proxy`: there are no proxies yet: expected null";
-            problems.add(proxy.referenced, message);
-        }
-        Outbound { allow }
+        let proxy = self.outbound.proxy.as_ref().and_then(|proxy| {
+            let (text, _) = resolve_value(proxy, env, problems);
+            let url = url::Url::parse(&text).ok();
+            let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            if url.is_none() && !text.is_empty() {
+                let message = "`outbound.proxy`: expected a URL as http://proxy.example:3128";
+                problems.add(proxy.referenced, message);
+            }
+            url
+        });
+        Outbound { allow, proxy }
     }
 }

@@ -20,6 +20,8 @@ pub struct Limits {
     pub walks_max: usize,
     /// Deliveries under way, all subscriptions together.
     pub in_flight_max: usize,
+    /// Deliveries under way to one host, all subscriptions on it together.
+    pub host_in_flight_max: usize,
     /// Long polls and event streams of the API.
     pub streams_max: usize,
     /// Connections that read the store.
@@ -34,6 +36,7 @@ impl Default for Limits {
             walk_bytes_max: 256 << 20,
             walks_max: 64,
             in_flight_max: 4_096,
+            host_in_flight_max: 1_024,
             streams_max: 10_000,
             readers: 4,
         }
@@ -53,6 +56,7 @@ impl Limits {
             ("walk_bytes_max", self.walk_bytes_max, WALK_BYTES_MIN, BYTES_MAX),
             ("walks_max", self.walks_max, 1, 1_000_000),
             ("in_flight_max", self.in_flight_max, 1, 1_000_000),
+            ("host_in_flight_max", self.host_in_flight_max, 1, 1_000_000),
             ("streams_max", self.streams_max, 1, 1_000_000),
             ("readers", self.readers as usize, 1, 64),
         ] {

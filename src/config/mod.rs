@@ -3,7 +3,7 @@
 //! One file per section; the types named `…File` are what the file may say, and only they know
 //! references to secrets. A [`Config`] holds values and is valid by construction.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
 
 use self::{error::Problems, secret::Env};
 pub use self::{
@@ -12,14 +12,18 @@ pub use self::{
     limits::Limits,
     sources::SourceConfig,
 };
-use crate::{event::Topic, outbound::Guard, settings::TopicSettings, store::NewSubscription};
+use crate::{
+    event::{Topic, TopicPattern},
+    outbound::Guard,
+    settings::TopicSettings,
+    store::NewSubscription,
+};
 
 mod error;
 mod file;
 mod http;
 mod limits;
 mod names;
-mod retry;
 mod secret;
 mod sources;
 mod subscriptions;
@@ -28,6 +32,7 @@ mod table;
 mod tests;
 mod topics;
 mod variables;
+mod webhook;
 
 /// What the relay is told.
 #[derive(Debug, Clone)]
@@ -51,10 +56,19 @@ pub struct Config {
 }
 
 /// What requests to producers and consumers may reach.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Outbound {
     /// Addresses that are allowed although they are not public.
     pub allow: Vec<ipnet::IpNet>,
+    /// The HTTP proxy that every request goes through; may hold a password.
+    pub proxy: Option<url::Url>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = self.proxy.as_ref().map(url::Url::host_str);
+        f.debug_struct("Outbound").field("allow", &self.allow).field("proxy", &proxy).finish()
+    }
 }
 
 /// Reads the file at `path`; `env` answers for environment variables.
@@ -170,16 +184,17 @@ fn file(
 fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Config> {
     let store = file.store(problems);
     let listen = file.listen(problems);
-    let outbound = file.outbound(problems);
+    let outbound = file.outbound(env, problems);
     let guard = Guard::new(outbound.allow.clone());
     let named = topics::build(&file.topics, problems);
     let sources = sources::build(&file.sources, &guard, env, problems);
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     file.limits.value.check(file.limits.referenced, problems);
     let mut topics: BTreeMap<Topic, TopicSettings> = named;
-    let used = sources.iter().map(|source| &source.topic);
-    for topic in used.chain(subscriptions.iter().flat_map(|one| &one.topics)) {
-        topics.entry(topic.clone()).or_default();
+    let used = sources.iter().map(|source| source.topic.clone());
+    let named = subscriptions.iter().flat_map(|one| &one.topics).filter_map(TopicPattern::topic);
+    for topic in used.chain(named) {
+        topics.entry(topic).or_default();
     }
     Some(Config {
         store: store?,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use probes::period::Period;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize, de::Unexpected};
 use serde_saphyr::Spanned;
 
 use super::{error::Problems, http::HttpFile, names, secret::Env};
@@ -30,6 +30,10 @@ pub struct SourceFile {
     /// How old an interrupted walk may be to be continued.
     #[serde(default = "walk_resume")]
     pub walk_resume: Period,
+    /// How long it may show nothing new before a notice says so; `0` or `null`: for ever.
+    #[serde(default = "silent_after", deserialize_with = "period_or_none")]
+    #[schemars(schema_with = "period_or_none_schema")]
+    pub silent_after: Option<Period>,
     /// What is asked over HTTP.
     #[schemars(with = "HttpFile")]
     pub http: Spanned<HttpFile>,
@@ -37,6 +41,53 @@ pub struct SourceFile {
 
 fn walk_resume() -> Period {
     Period(Duration::from_mins(10))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the type of the field")]
+fn silent_after() -> Option<Period> {
+    Some(Period(Duration::from_hours(24)))
+}
+
+/// A length of time; `None` for `0`, `0s` and `null`.
+fn period_or_none<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Period>, D::Error> {
+    struct PeriodOrNone;
+    impl serde::de::Visitor<'_> for PeriodOrNone {
+        type Value = Option<Period>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a length of time as `24h`, or 0 or null for none")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Option<Period>, E> {
+            let period: Period = text.parse().map_err(E::custom)?;
+            Ok((!period.0.is_zero()).then_some(period))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Option<Period>, E> {
+            if number == 0 {
+                Ok(None)
+            } else {
+                Err(E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Option<Period>, E> {
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(PeriodOrNone)
+}
+
+fn period_or_none_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["string", "integer", "null"],
+        "pattern": "^[0-9]+ *(ms|s|m|h|d)$",
+        "minimum": 0,
+        "maximum": 0,
+        "description": "How long it may show nothing new before a notice says so; 0 or null: for ever"
+    })
 }
 
 /// `60s`, or `{ every: 60s, min: 5s, max: 10m }`.
@@ -103,6 +154,8 @@ pub struct SourceConfig {
     pub interval_max: Duration,
     /// How old an interrupted walk may be to be continued.
     pub walk_resume: Duration,
+    /// How long it may show nothing new before that is told; `None`: for ever.
+    pub silent_after: Option<Duration>,
     /// What is asked.
     pub http: probes::http::Spec,
 }
@@ -144,6 +197,7 @@ impl SourceFile {
             interval_min: min,
             interval_max: max,
             walk_resume: self.walk_resume.0,
+            silent_after: self.silent_after.map(|period| period.0),
             http: http?,
         })
     }
@@ -167,5 +221,36 @@ impl SourceFile {
             );
         }
         (every, min, max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_may_be_of_no_interest() {
+        let silent_after = |line: &str| {
+            let text = format!(
+                "sources:\n- name: s\n  topic: t\n  http: {{ url: \"https://a.example/\", id: id }}\n{line}\n"
+            );
+            let config = crate::config::parse(&text, "m.yaml", |_| None);
+            config.map(|config| config.sources[0].silent_after).map_err(|error| error.to_string())
+        };
+        let day = Duration::from_hours(24);
+        for (line, expected) in [
+            ("", Some(day)),
+            ("  silent_after: 2h", Some(day / 12)),
+            ("  silent_after: 0", None),
+            ("  silent_after: 0s", None),
+            ("  silent_after: null", None),
+        ] {
+            assert_eq!(silent_after(line).unwrap(), expected, "{line}");
+        }
+        for bad in ["  silent_after: 5", "  silent_after: soon", "  silent_after: [1d]"] {
+            let error = silent_after(bad).unwrap_err();
+            assert!(error.contains("m.yaml:5:"), "{error}");
+            assert!(error.contains("length of time"), "{error}");
+        }
     }
 }

@@ -3,20 +3,15 @@
 use probes::period::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
-use super::{
-    error::Problems,
-    names,
-    retry::{HoldFile, RetryFile},
-    secret::{Env, SecretRef, Value, resolve, resolve_value},
-    table::{Table, unplaced},
-};
+use super::{error::Problems, names, secret::Env, table::unplaced, webhook::WebhookFile};
 use crate::{
-    event::{Topic, Version},
+    event::{TopicPattern, Version},
     outbound::Guard,
-    settings::{SubscriptionSettings, check_header},
+    settings::{Format, OnDead, Order, PriorityPolicy, Rate, SubscriptionSettings, written},
     store::{NewSubscription, Origin, StartFrom},
+    vet,
 };
 
 /// One subscription.
@@ -26,11 +21,11 @@ pub struct SubscriptionFile {
     /// Its name.
     #[schemars(with = "String")]
     pub name: Spanned<String>,
-    /// The topic; or `topics`.
+    /// The topic, or a pattern as `billing.*`; or `topics`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub topic: Option<Spanned<String>>,
-    /// The topics; or `topic`.
+    /// The topics, or patterns as `billing.*`; or `topic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<String>>")]
     pub topics: Option<Vec<Spanned<String>>>,
@@ -40,22 +35,59 @@ pub struct SubscriptionFile {
     pub from: Spanned<String>,
     /// Where to push.
     pub webhook: WebhookFile,
-    /// When a failed event is tried again.
+    /// Which events are sent: CloudEvents dialects, as { prefix: { type: Push } }, or an expression
+    /// as a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<RetryFile>")]
-    pub retry: Option<Spanned<RetryFile>>,
-    /// When the endpoint is left alone.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub filter: Option<Spanned<serde_json::Value>>,
+    /// What is sent in the place of the event: JSON whose texts are expressions, or one text that
+    /// is a template. Goes with the formats `data` (then the default) and `binary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<HoldFile>")]
-    pub hold: Option<Spanned<HoldFile>>,
-    /// In which order events are tried: `none` promises no order.
-    #[serde(default = "unordered")]
-    #[schemars(with = "String", extend("enum" = ["none"]))]
-    pub order: Spanned<String>,
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub transform: Option<Spanned<serde_json::Value>>,
+    /// How an event is put into a request; by default `structured`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Format>")]
+    pub format: Option<Spanned<Format>>,
+    /// Several events in one request; format `batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<written::Batch>")]
+    pub batch: Option<Spanned<written::Batch>>,
+    /// Whether large bodies are compressed; the signature is over what they were before.
+    #[serde(default)]
+    pub gzip: bool,
+    /// In which order events are tried.
+    #[serde(default = "order")]
+    #[schemars(with = "Order")]
+    pub order: Spanned<Order>,
+    /// What becomes of a key whose event died; with an order only.
+    #[serde(default = "on_dead")]
+    #[schemars(with = "OnDead")]
+    pub on_dead: Spanned<OnDead>,
+    /// So many events are looked at ahead for those of a higher priority; without an order only.
+    #[serde(default = "read_ahead")]
+    #[schemars(with = "usize")]
+    pub read_ahead: Spanned<usize>,
+    /// The longest that an event is overtaken by those of a higher priority.
+    #[serde(default = "priority_max_wait")]
+    #[schemars(with = "Period")]
+    pub priority_max_wait: Spanned<Period>,
+    /// The most events started in a time, as `100/s`, `20/m` or `5/h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub rate: Option<Spanned<Rate>>,
     /// The most deliveries of one topic under way at once.
     #[serde(default = "concurrency")]
     #[schemars(with = "usize")]
     pub concurrency: Spanned<usize>,
+    /// When a failed event is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<written::Retry>")]
+    pub retry: Option<Spanned<written::Retry>>,
+    /// When the endpoint is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<written::Hold>")]
+    pub hold: Option<Spanned<written::Hold>>,
     /// The most events of one topic that wait for another attempt.
     #[serde(default = "max_exceptions")]
     #[schemars(with = "usize")]
@@ -66,8 +98,20 @@ fn latest() -> Spanned<String> {
     unplaced("latest".into())
 }
 
-fn unordered() -> Spanned<String> {
-    unplaced("none".into())
+fn order() -> Spanned<Order> {
+    unplaced(Order::default())
+}
+
+fn on_dead() -> Spanned<OnDead> {
+    unplaced(OnDead::default())
+}
+
+fn read_ahead() -> Spanned<usize> {
+    unplaced(PriorityPolicy::default().read_ahead)
+}
+
+fn priority_max_wait() -> Spanned<Period> {
+    unplaced(Period(PriorityPolicy::default().max_wait))
 }
 
 fn concurrency() -> Spanned<usize> {
@@ -76,35 +120,6 @@ fn concurrency() -> Spanned<usize> {
 
 fn max_exceptions() -> Spanned<usize> {
     unplaced(SubscriptionSettings::new(String::new(), Vec::new()).max_exceptions)
-}
-
-/// An HTTP endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookFile {
-    /// `http` or `https`.
-    #[schemars(with = "String")]
-    pub url: Spanned<String>,
-    /// The signing secret, `whsec_…`; or `secrets`. Without one nothing is signed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<SecretRef>")]
-    pub secret: Option<Spanned<SecretRef>>,
-    /// Several signing secrets, the newest first: each signs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Vec<SecretRef>>")]
-    pub secrets: Option<Vec<Spanned<SecretRef>>>,
-    /// Extra headers of every request.
-    #[serde(default)]
-    #[schemars(with = "Table<Value>")]
-    pub headers: Table<Spanned<Value>>,
-    /// One deadline over connecting, sending and the whole answer.
-    #[serde(default = "timeout")]
-    #[schemars(with = "Period")]
-    pub timeout: Spanned<Period>,
-}
-
-fn timeout() -> Spanned<Period> {
-    unplaced(Period(SubscriptionSettings::new(String::new(), Vec::new()).timeout))
 }
 
 /// The subscriptions in the order of the file.
@@ -128,35 +143,64 @@ impl SubscriptionFile {
         let name = names::own(&self.name, "subscription", problems);
         let topics = self.topics(problems);
         let from = start(&self.from, problems);
-        let mut settings = self.webhook.settings(guard, env, problems);
-        if let Some(retry) = &self.retry {
-            settings.retry = retry.value.policy(retry.referenced, problems);
+        let settings = self.settings(env, problems);
+        let check_url = |url: &str| guard.check_url(url).map(drop).map_err(|no| no.to_string());
+        for fault in vet::faults(&settings, Origin::File, &check_url) {
+            let at = self.at(&fault.field).unwrap_or(self.name.referenced);
+            problems.add(at, fault.to_string());
         }
-        if let Some(hold) = &self.hold {
-            settings.hold = hold.value.policy(hold.referenced, problems);
-        }
-        if self.order.value != "none" {
-            let given: String = self.order.value.chars().take(60).collect();
-            problems.add(
-                self.order.referenced,
-                format!("`order: {given}`: other orders are not there yet: expected `none`"),
-            );
-        }
-        for (field, number, bounds) in [
-            ("concurrency", &self.concurrency, SubscriptionSettings::CONCURRENCY),
-            ("max_exceptions", &self.max_exceptions, SubscriptionSettings::MAX_EXCEPTIONS),
-        ] {
-            if !bounds.contains(&number.value) {
-                let (least, most) = bounds.into_inner();
-                problems.add(number.referenced, format!("`{field}`: expected {least} to {most}"));
-            }
-        }
-        settings.concurrency = self.concurrency.value;
-        settings.max_exceptions = self.max_exceptions.value;
         Some(NewSubscription { name: name?, origin: Origin::File, topics, from: from?, settings })
     }
 
-    fn topics(&self, problems: &mut Problems<'_>) -> Vec<Topic> {
+    fn settings(&self, env: Env<'_>, problems: &mut Problems<'_>) -> SubscriptionSettings {
+        let mut settings = self.webhook.settings(env, problems);
+        settings.filter = self.filter.as_ref().map(|filter| filter.value.clone());
+        settings.transform = self.transform.as_ref().map(|transform| transform.value.clone());
+        settings.batch = self.batch.as_ref().map(|batch| batch.value.into());
+        settings.set_format(self.format.as_ref().map(|format| format.value));
+        settings.gzip = self.gzip;
+        settings.order = self.order.value;
+        settings.on_dead = self.on_dead.value;
+        settings.priority = PriorityPolicy {
+            read_ahead: self.read_ahead.value,
+            max_wait: self.priority_max_wait.value.0,
+        };
+        settings.rate = self.rate.as_ref().map(|rate| rate.value);
+        settings.concurrency = self.concurrency.value;
+        if let Some(retry) = &self.retry {
+            match retry.value.policy() {
+                Ok(policy) => settings.retry = policy,
+                Err(fault) => problems.add(retry.referenced, fault.to_string()),
+            }
+        }
+        if let Some(hold) = &self.hold {
+            settings.hold = hold.value.clone().into();
+        }
+        settings.max_exceptions = self.max_exceptions.value;
+        settings
+    }
+
+    /// Where a field stands, when it does.
+    fn at(&self, field: &str) -> Option<Location> {
+        let (first, rest) = field.split_once(['.', '[']).unwrap_or((field, ""));
+        match first {
+            "webhook" => self.webhook.at(rest),
+            "filter" => self.filter.as_ref().map(|filter| filter.referenced),
+            "transform" => self.transform.as_ref().map(|transform| transform.referenced),
+            "format" => self.format.as_ref().map(|format| format.referenced),
+            "batch" => self.batch.as_ref().map(|batch| batch.referenced),
+            "on_dead" => Some(self.on_dead.referenced),
+            "read_ahead" => Some(self.read_ahead.referenced),
+            "priority_max_wait" => Some(self.priority_max_wait.referenced),
+            "concurrency" => Some(self.concurrency.referenced),
+            "retry" => self.retry.as_ref().map(|retry| retry.referenced),
+            "hold" => self.hold.as_ref().map(|hold| hold.referenced),
+            "max_exceptions" => Some(self.max_exceptions.referenced),
+            _ => None,
+        }
+    }
+
+    fn topics(&self, problems: &mut Problems<'_>) -> Vec<TopicPattern> {
         let given: Vec<&Spanned<String>> = match (&self.topic, &self.topics) {
             (Some(topic), None) => vec![topic],
             (None, Some(topics)) if (1..=100).contains(&topics.len()) => topics.iter().collect(),
@@ -172,7 +216,31 @@ impl SubscriptionFile {
             }
         };
         names::unique(given.iter().copied(), "topic", problems);
-        given.into_iter().filter_map(|topic| names::own(topic, "topic", problems)).collect()
+        let topics: Vec<_> =
+            given.into_iter().filter_map(|topic| pattern(topic, problems)).collect();
+        self.check_start(&topics, problems);
+        topics
+    }
+
+    fn check_start(&self, topics: &[TopicPattern], problems: &mut Problems<'_>) {
+        let open = topics.iter().find(|topic| topic.topic().is_none());
+        if let (Ok(_), Some(open)) = (self.from.value.parse::<Version>(), open) {
+            let message = format!(
+                "`from`: a version is of topics that are named, not of `{open}`: expected a word or a time"
+            );
+            problems.add(self.from.referenced, message);
+        }
+    }
+}
+
+fn pattern(topic: &Spanned<String>, problems: &mut Problems<'_>) -> Option<TopicPattern> {
+    match topic.value.parse::<TopicPattern>() {
+        Ok(pattern) if pattern.topic().is_none() => Some(pattern),
+        Ok(_) => names::subscribed(topic, problems).map(Into::into),
+        Err(error) => {
+            problems.add(topic.referenced, error.to_string());
+            None
+        }
     }
 }
 
@@ -194,57 +262,4 @@ fn start(from: &Spanned<String>, problems: &mut Problems<'_>) -> Option<StartFro
         );
     }
     found
-}
-
-impl WebhookFile {
-    fn settings(
-        &self,
-        guard: &Guard,
-        env: Env<'_>,
-        problems: &mut Problems<'_>,
-    ) -> SubscriptionSettings {
-        self.check_url(guard, problems);
-        let given: Vec<&Spanned<SecretRef>> = match (&self.secret, &self.secrets) {
-            (Some(secret), Some(_)) => {
-                problems
-                    .add(secret.referenced, "`webhook`: expected one of `secret` and `secrets`");
-                vec![secret]
-            }
-            (one, many) => one.iter().chain(many.iter().flatten()).collect(),
-        };
-        let mut secrets = Vec::new();
-        for secret in given {
-            let text = resolve(secret, env, problems);
-            if !text.is_empty()
-                && let Err(error) = text.parse::<sinks::sign::Secret>()
-            {
-                problems.add(secret.referenced, error.to_string());
-            }
-            secrets.push(text);
-        }
-        let mut settings = SubscriptionSettings::new(self.url.value.clone(), secrets);
-        settings.timeout = self.timeout.value.0;
-        if settings.timeout.is_zero() || settings.timeout > SubscriptionSettings::TIMEOUT_MAX {
-            let most = Period(SubscriptionSettings::TIMEOUT_MAX);
-            let expected = format!("`timeout`: expected more than zero and at most {most}");
-            problems.add(self.timeout.referenced, expected);
-        }
-        for (name, value) in &self.headers.0 {
-            let (text, _) = resolve_value(value, env, problems);
-            let field = &name.value;
-            if let Err(problem) = check_header(field, &text) {
-                problems.add(name.referenced, format!("`headers.{field}`: {problem}"));
-            }
-            settings.headers.push((field.clone(), text));
-        }
-        settings
-    }
-
-    fn check_url(&self, guard: &Guard, problems: &mut Problems<'_>) {
-        if let Err(refused) = guard.check_url(&self.url.value) {
-            let refused = refused.to_string();
-            let problem = refused.strip_prefix("`url`: ").unwrap_or(&refused);
-            problems.add(self.url.referenced, format!("`webhook.url`: {problem}"));
-        }
-    }
 }

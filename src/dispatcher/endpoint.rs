@@ -1,41 +1,71 @@
-//! What the positions of one subscription share, and what all subscriptions share: health and
-//! places in flight.
+//! What the positions of one subscription share: health, pace, places in flight, and whether the
+//! endpoint agreed to be sent to.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use tokio::sync::Notify;
 
-use super::health::{DeliveryId, Health, Leave};
+use super::{
+    health::{DeliveryId, Ended, Health, Learnt, Leave},
+    pace::Pace,
+    pool::{Held, Pool, Refusal, Share},
+};
 use crate::{
     event::{Micros, Version},
+    settings::HoldPolicy,
     store::{Store, StoreError},
 };
 
-/// Places in flight, for the whole process.
+/// Hosts with places in use that are remembered; beyond that unused ones are let go of.
+const HOSTS_SWEPT_AT: usize = 1_024;
+
+/// What all subscriptions of a process share.
 #[derive(Debug)]
-pub struct Places {
-    max: usize,
-    taken: AtomicUsize,
-    /// How many wait for a place; each that falls free wakes one of them.
-    waiting: AtomicUsize,
-    freed: Notify,
+pub struct Common {
+    places: Arc<Pool>,
+    host_max: usize,
+    hosts: Mutex<HashMap<String, Arc<Pool>>>,
+    /// Bytes that are read ahead of need.
+    ahead_bytes: AtomicUsize,
 }
 
-impl Places {
-    /// `max` places.
+impl Common {
+    /// `in_flight_max` places in all, of which everyone may have one, and `host_max` for each host.
     #[must_use]
-    pub fn new(max: usize) -> Arc<Self> {
-        let (taken, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { max, taken, waiting, freed: Notify::new() })
+    pub fn new(in_flight_max: usize, host_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            places: Pool::new(in_flight_max, true),
+            host_max,
+            hosts: Mutex::default(),
+            ahead_bytes: AtomicUsize::new(0),
+        })
     }
 
-    fn wake_one(&self) {
-        if self.waiting.load(SeqCst) > 0 {
-            self.freed.notify_one();
+    /// Bytes that are read ahead of need, in the whole process.
+    #[must_use]
+    pub fn ahead_bytes(&self) -> usize {
+        self.ahead_bytes.load(SeqCst)
+    }
+
+    /// Notes that one position has `now` bytes read ahead where it had `before`.
+    pub fn read_ahead(&self, before: usize, now: usize) {
+        self.ahead_bytes.fetch_add(now, SeqCst);
+        self.ahead_bytes.fetch_sub(before, SeqCst);
+    }
+
+    fn host(&self, host: &str) -> Arc<Pool> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= HOSTS_SWEPT_AT {
+            hosts.retain(|_, pool| Arc::strong_count(pool) > 1);
         }
+        let pool = hosts.entry(host.to_owned());
+        pool.or_insert_with(|| Pool::new(self.host_max, false)).clone()
     }
 }
 
@@ -44,6 +74,7 @@ impl Places {
 pub struct Endpoint {
     subscription: i64,
     health: Mutex<Health>,
+    pace: Mutex<Pace>,
     /// Wakes the positions when what they may do has changed.
     changed: Notify,
     unsaved: AtomicBool,
@@ -51,8 +82,12 @@ pub struct Endpoint {
     kept: AtomicBool,
     /// Held while health is saved, so that an older one never lands on a newer one.
     saving: tokio::sync::Mutex<()>,
-    in_flight: AtomicUsize,
-    places: Arc<Places>,
+    common: Arc<Common>,
+    share: Arc<Share>,
+    host: Mutex<(String, Arc<Share>)>,
+    /// What was asked for and allowed, and in whose name.
+    agreed: tokio::sync::Mutex<Option<String>>,
+    asked_rate: Mutex<(Option<f64>, Option<f64>)>,
 }
 
 impl Endpoint {
@@ -61,49 +96,93 @@ impl Endpoint {
     pub fn new(
         subscription: i64,
         saved: Option<&str>,
-        places: Arc<Places>,
+        common: Arc<Common>,
         now: Micros,
     ) -> Arc<Self> {
+        let host = (String::new(), Share::of(common.host("")));
         Arc::new(Self {
             subscription,
             health: Mutex::new(Health::load(saved, now)),
+            pace: Mutex::default(),
             kept: AtomicBool::new(saved.is_some()),
             changed: Notify::new(),
             unsaved: AtomicBool::new(false),
             saving: tokio::sync::Mutex::default(),
-            in_flight: AtomicUsize::new(0),
-            places,
+            share: Share::of(common.places.clone()),
+            host: Mutex::new(host),
+            common,
+            agreed: tokio::sync::Mutex::default(),
+            asked_rate: Mutex::default(),
         })
+    }
+
+    /// Takes over where it is and how many events a second are asked for.
+    pub fn set(&self, host: &str, rate: Option<f64>) {
+        let mut known = lock(&self.host);
+        if known.0 != host {
+            *known = (host.to_owned(), Share::of(self.common.host(host)));
+        }
+        drop(known);
+        self.set_rate(|rates| rates.0 = rate);
+    }
+
+    fn set_rate(&self, change: impl FnOnce(&mut (Option<f64>, Option<f64>))) {
+        let mut rates = lock(&self.asked_rate);
+        change(&mut rates);
+        let least = [rates.0, rates.1].into_iter().flatten().reduce(f64::min);
+        self.pace().set(least);
+    }
+
+    /// What the process shares.
+    #[must_use]
+    pub fn common(&self) -> &Common {
+        &self.common
     }
 
     /// The health, to look at.
     pub fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.health)
     }
 
-    /// Changes the health; wakes the positions and notes it for saving when `change` answers that
-    /// the state is another.
-    pub fn change(&self, change: impl FnOnce(&mut Health) -> bool) {
-        let changed = change(&mut self.health());
-        if changed {
+    /// The pace.
+    pub fn pace(&self) -> MutexGuard<'_, Pace> {
+        lock(&self.pace)
+    }
+
+    /// Learns from a request that ended at `now` and carried `events`; see [`Health::learn`]. Wakes
+    /// the positions and notes the health for saving when its state is another.
+    pub fn learn(
+        &self,
+        ended: Ended,
+        policy: &HoldPolicy,
+        ceiling: usize,
+        events: usize,
+        now: Micros,
+    ) -> Learnt {
+        let learnt = self.health().learn(ended, policy, ceiling, now);
+        match ended.fault {
+            None => self.pace().succeeded(events, now),
+            Some(_) if learnt.refused => self.pace().refuse(now),
+            Some(_) => {}
+        }
+        if learnt.changed {
             self.unsaved.store(true, SeqCst);
             self.changed.notify_waiters();
         }
+        learnt
     }
 
     /// Wakes when the endpoint's state has changed after this call, and, for one that was refused
     /// a place, when one falls free.
-    pub fn woken(&self, refused: bool) -> impl Future<Output = ()> + Send + '_ {
-        // A `Notified` hears `notify_waiters` from its creation on, polled or not; `notify_one` is
-        // kept for whoever comes.
+    pub fn woken(&self, refused: Option<&Refusal>) -> impl Future<Output = ()> + Send + '_ {
+        // A `Notified` hears `notify_waiters` from its creation on, polled or not.
         let changed = self.changed.notified();
-        let waiting = refused.then(|| Waiting::new(&self.places));
+        let waiting = refused.map(Refusal::wait);
         async move {
             let freed = async {
-                if let Some(waiting) = &waiting {
-                    waiting.places.freed.notified().await;
-                } else {
-                    std::future::pending::<()>().await;
+                match &waiting {
+                    Some(waiting) => waiting.freed().await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -113,15 +192,10 @@ impl Endpoint {
         }
     }
 
-    /// Says that a place that fell free is not wanted here any more.
-    pub fn pass_on(&self) {
-        self.places.wake_one();
-    }
-
     /// Says whether a position has something to try; see [`Health::wish`].
     pub fn wish(&self, position: i64, wishes: bool) {
         let mut health = self.health();
-        if health.wish(position, wishes) && health.is_holding() {
+        if health.wish(position, wishes) && health.is_limited() {
             // The turn may be another's now.
             self.changed.notify_waiters();
         }
@@ -130,6 +204,7 @@ impl Endpoint {
     /// Forgets a hold, as when an operator resumes; it stood still since `idle_since`.
     pub fn resume(&self, idle_since: Micros, now: Micros) {
         self.health().resume(idle_since, now);
+        self.pace().forget();
         self.kept.store(false, SeqCst);
         // A save under way may land after the store forgot: what is known now follows it.
         self.unsaved.store(true, SeqCst);
@@ -148,21 +223,34 @@ impl Endpoint {
         self.health().leave(position, now)
     }
 
-    /// A place in flight: the subscription's first is always free.
-    #[must_use]
-    pub fn place(self: &Arc<Self>, position: i64) -> Option<Place> {
-        let places = &self.places;
-        let own = self.in_flight.fetch_add(1, SeqCst);
-        if places.taken.fetch_add(1, SeqCst) >= places.max && own > 0 {
-            self.give_back();
-            return None;
-        }
-        Some(Place { endpoint: self.clone(), position, begun: None })
+    /// A place in flight, of the process and of the host.
+    ///
+    /// # Errors
+    /// What to wait for, when there is none.
+    pub fn place(self: &Arc<Self>, position: i64) -> Result<Place, Refusal> {
+        let host = lock(&self.host).1.clone();
+        let held = [self.share.place()?, host.place()?];
+        Ok(Place { endpoint: self.clone(), position, begun: None, held: Some(held) })
     }
 
-    fn give_back(&self) {
-        self.in_flight.fetch_sub(1, SeqCst);
-        self.places.taken.fetch_sub(1, SeqCst);
+    /// Asks the endpoint for its consent by `greet`, unless it was given to this `contract`;
+    /// `greet` answers the rate that is allowed, in events a second.
+    ///
+    /// # Errors
+    /// As `greet`; the next attempt asks again.
+    pub async fn agree<E>(
+        &self,
+        contract: &str,
+        greet: impl Future<Output = Result<Option<f64>, E>>,
+    ) -> Result<(), E> {
+        let mut agreed = self.agreed.lock().await;
+        if agreed.as_deref() == Some(contract) {
+            return Ok(());
+        }
+        let rate = greet.await?;
+        self.set_rate(|rates| rates.1 = rate);
+        *agreed = Some(contract.to_owned());
+        Ok(())
     }
 
     /// Saves the health if it has changed, and again if it changes meanwhile.
@@ -194,21 +282,8 @@ impl Endpoint {
     }
 }
 
-struct Waiting<'a> {
-    places: &'a Places,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(places: &'a Places) -> Self {
-        places.waiting.fetch_add(1, SeqCst);
-        Self { places }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.places.waiting.fetch_sub(1, SeqCst);
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place in flight; given back when dropped, whatever became of the attempt.
@@ -217,9 +292,16 @@ pub struct Place {
     endpoint: Arc<Endpoint>,
     position: i64,
     begun: Option<DeliveryId>,
+    held: Option<[Held; 2]>,
 }
 
 impl Place {
+    /// The endpoint it is at.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
     /// Notes what it is used for.
     pub fn begin(&mut self, version: Version) {
         let delivery = (self.position, version);
@@ -230,7 +312,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.endpoint.give_back();
+        drop(self.held.take());
         if let Some(delivery) = self.begun {
             let mut health = self.endpoint.health();
             health.end(delivery);
@@ -239,7 +321,6 @@ impl Drop for Place {
                 self.endpoint.changed.notify_waiters();
             }
         }
-        self.endpoint.places.wake_one();
     }
 }
 
@@ -253,8 +334,8 @@ mod tests {
     async fn a_health_that_is_reset_during_a_save_is_saved_after_it() {
         let held = r#"{"state":"holding","hold":{"since_us":1,"interval_ms":5000,
             "next_trial_us":9,"turn":"new","last_position":1}}"#;
-        let endpoint = Endpoint::new(1, Some(held), Places::new(1), Micros(1));
-        endpoint.change(|_| true);
+        let endpoint = Endpoint::new(1, Some(held), Common::new(1, 1), Micros(1));
+        endpoint.unsaved.store(true, SeqCst);
         let written = RefCell::new(Vec::new());
         let put = |health: String| {
             let is_first = written.borrow().is_empty();
@@ -269,5 +350,18 @@ mod tests {
         };
         endpoint.save_by(put).await.unwrap();
         assert_eq!(*written.borrow(), [true, false]);
+    }
+
+    #[tokio::test]
+    async fn consent_is_asked_for_once_and_brings_a_rate() {
+        let endpoint = Endpoint::new(1, None, Common::new(9, 9), Micros(0));
+        endpoint.set("h", Some(100.0));
+        let refused: Result<(), _> = endpoint.agree("a", async { Err("no") }).await;
+        assert_eq!(refused, Err("no"));
+        endpoint.agree::<()>("a", async { Ok(Some(1.0)) }).await.unwrap();
+        endpoint.agree::<()>("a", async { panic!("asked again") }).await.unwrap();
+        endpoint.pace().spend(1, Micros(1_000_000));
+        assert!(endpoint.pace().ready_at() > Micros(1_900_000));
+        assert!(endpoint.agree("b", async { Err("another") }).await.is_err());
     }
 }

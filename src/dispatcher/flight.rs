@@ -1,12 +1,13 @@
-//! One attempt: from a version to what came back.
+//! One request: from versions to what came back.
 
 use std::sync::Arc;
 
-use sinks::{Outcome, SilentKind, Sink};
+use sinks::{Greeting, Outcome, Parcel, SilentKind, Sink};
 
 use super::{
     endpoint::Place,
-    parcel::{Delivery, Plan},
+    parcel::{Delivery, NotSent, Plan},
+    sift::{self, Sift},
 };
 use crate::{
     clock::Clock,
@@ -14,16 +15,20 @@ use crate::{
     store::{Read, Store, StoreError, TopicState},
 };
 
-/// An attempt under way.
+/// A request under way.
 pub(super) struct Flight {
     pub(super) store: Arc<dyn Store>,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) clock: Clock,
     pub(super) plan: Arc<Plan>,
+    pub(super) sift: Arc<Sift>,
     pub(super) topic: Arc<TopicState>,
-    pub(super) version: Version,
-    /// The event, when it is at hand.
-    pub(super) event: Option<Arc<Event>>,
+    /// Each with its event, when that is at hand.
+    pub(super) versions: Vec<(Version, Option<Arc<Event>>)>,
+    /// The wanted version before the first.
+    pub(super) previous: Option<Version>,
+    /// The replay job that asks for it.
+    pub(super) replay: Option<i64>,
     /// 1 for the first.
     pub(super) attempt: u32,
     /// Whether it counts among the retries under way.
@@ -31,72 +36,164 @@ pub(super) struct Flight {
     pub(super) place: Place,
 }
 
-/// An attempt that is over.
+/// A request that is over.
 pub(super) struct Landed {
-    pub(super) version: Version,
     pub(super) attempt: u32,
     pub(super) is_retry: bool,
     pub(super) started: Micros,
     pub(super) ended: Micros,
-    pub(super) end: End,
+    /// What was sent, and what came of it.
+    pub(super) sent: Vec<Version>,
+    pub(super) outcome: Option<Outcome>,
+    /// What was not.
+    pub(super) unsent: Vec<(Version, Unsent)>,
     /// Given back only when the health has learnt of the end.
     pub(super) place: Place,
 }
 
-/// How an attempt ended.
-pub(super) enum End {
-    /// With an answer or without.
-    Pushed(Outcome),
+/// Why a version was not sent.
+pub(super) enum Unsent {
     /// The log has not got the event any more.
     Missing,
+    /// Nobody wants it any more.
+    Filtered,
+    /// Its time has passed.
+    Expired,
+    /// The filter or the transform failed on it.
+    Broken(String),
     /// The event could not be read; nothing was tried.
     Unread(StoreError),
+    /// It did not fit to the others.
+    Later,
 }
 
 impl Flight {
-    /// Reads the event if need be, pushes it once and tells how that went.
+    /// Reads the events if need be, sends them once and tells how that went.
     pub(super) async fn fly(mut self) -> Landed {
-        let event = match self.event.take() {
-            Some(event) => Ok(Some(event)),
-            None => self.read().await,
-        };
+        let mut unsent = Vec::new();
+        let mut events: Vec<Arc<Event>> = Vec::with_capacity(self.versions.len());
+        for (version, event) in std::mem::take(&mut self.versions) {
+            match self.event(version, event).await {
+                // A request is of one epoch.
+                Ok(event) if events.first().is_some_and(|first| first.epoch != event.epoch) => {
+                    unsent.push((version, Unsent::Later));
+                }
+                Ok(event) => events.push(event),
+                Err(why) => unsent.push((version, why)),
+            }
+        }
         let started = self.clock.now();
-        let end = match event {
-            Ok(Some(event)) => End::Pushed(self.push(event, started).await),
-            Ok(None) => End::Missing,
-            Err(error) => End::Unread(error),
-        };
+        let mut outcome = None;
+        if !events.is_empty() {
+            match self.push(&events, started).await {
+                Ok(answered) => outcome = Some(answered),
+                Err(reason) => {
+                    let broken =
+                        |event: Arc<Event>| (event.version, Unsent::Broken(reason.clone()));
+                    unsent.extend(events.drain(..).map(broken));
+                }
+            }
+        }
         Landed {
-            version: self.version,
             attempt: self.attempt,
             is_retry: self.is_retry,
             started,
             ended: self.clock.now(),
-            end,
+            sent: events.iter().map(|event| event.version).collect(),
+            outcome,
+            unsent,
             place: self.place,
         }
     }
 
-    async fn read(&self) -> Result<Option<Arc<Event>>, StoreError> {
-        let after = self.version.previous();
-        let one = Read { up_to: self.version, max_events: 1, ..Read::after(after) };
-        let page = self.store.read(&self.topic.topic, one).await?;
-        Ok(page.events.into_iter().find(|event| event.version == self.version))
+    /// The event, if it is still to be sent.
+    async fn event(
+        &self,
+        version: Version,
+        at_hand: Option<Arc<Event>>,
+    ) -> Result<Arc<Event>, Unsent> {
+        let is_fresh = at_hand.is_some();
+        let event = match at_hand {
+            Some(event) => event,
+            None => read(&*self.store, &self.topic, version)
+                .await
+                .map_err(Unsent::Unread)?
+                .ok_or(Unsent::Missing)?,
+        };
+        if sift::is_expired(&event, self.clock.now()) {
+            return Err(Unsent::Expired);
+        }
+        // What is fresh was sifted when it was read.
+        if !is_fresh && !self.sift.wants(&event, &self.topic.topic).map_err(Unsent::Broken)? {
+            return Err(Unsent::Filtered);
+        }
+        Ok(event)
     }
 
-    async fn push(&self, event: Arc<Event>, now: Micros) -> Outcome {
+    /// Sends; an error is one of the transform.
+    async fn push(&self, events: &[Arc<Event>], now: Micros) -> Result<Outcome, String> {
         let parcel = self.plan.parcel(&Delivery {
-            previous: Some(event.version.previous()),
-            events: &[event],
-            replay: None,
+            events,
+            previous: self.previous,
+            replay: self.replay,
             topic: &self.topic.topic,
             topic_uid: &self.topic.uid,
             attempt: self.attempt,
             now,
         });
         match parcel {
-            Ok(parcel) => self.sink.push(parcel).await,
-            Err(message) => Outcome::Silent { kind: SilentKind::Other, message },
+            Ok(parcel) => Ok(match self.greet(&parcel).await {
+                Ok(()) => self.sink.push(parcel).await,
+                Err(outcome) => outcome,
+            }),
+            Err(NotSent::Expression(reason)) => Err(reason),
+            Err(NotSent::Settings(message)) => {
+                Ok(Outcome::Silent { kind: SilentKind::Other, message })
+            }
         }
     }
+
+    /// Asks for consent where that is wanted; an error is the attempt's outcome.
+    async fn greet(&self, parcel: &Parcel) -> Result<(), Outcome> {
+        let settings = &self.plan.settings;
+        if !settings.handshake {
+            return Ok(());
+        }
+        let target = &parcel.target;
+        let greet = async {
+            let rate = settings.rate.map(|rate| per_minute(rate.per_second()));
+            match self.sink.greet(target, parcel.timestamp, rate).await {
+                Greeting::Allowed { per_minute } => {
+                    Ok(per_minute.map(|rate| f64::from(rate) / 60.0))
+                }
+                Greeting::Refused(message) => {
+                    Err(Outcome::Silent { kind: SilentKind::Other, message })
+                }
+                Greeting::Failed(outcome) => Err(outcome),
+            }
+        };
+        self.place.endpoint().agree(&settings.url, greet).await
+    }
+}
+
+fn per_minute(per_second: f64) -> u32 {
+    let rate = (per_second * 60.0).clamp(1.0, 1e9);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to what fits"
+    )]
+    let rate = rate as u32;
+    rate
+}
+
+/// One event of the log, if it is still there.
+pub(super) async fn read(
+    store: &dyn Store,
+    topic: &TopicState,
+    version: Version,
+) -> Result<Option<Arc<Event>>, StoreError> {
+    let one = Read { up_to: version, max_events: 1, ..Read::after(version.previous()) };
+    let page = store.read(&topic.topic, one).await?;
+    Ok(page.events.into_iter().find(|event| event.version == version))
 }

@@ -118,6 +118,21 @@ pub struct Ended {
     pub retry_after: Duration,
     /// Whether the event stood out before, so that its failure tells nothing of the endpoint.
     pub stands_out: bool,
+    /// Whether the failure was the relay's own: such a hold is never given up.
+    pub is_ours: bool,
+}
+
+/// What an attempt that ended has changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// The state is another and is to be saved.
+    pub changed: bool,
+    /// Too many at once, told for the first time of all that were in flight together.
+    pub refused: bool,
+    /// A hold began.
+    pub held: bool,
+    /// When the hold had begun that ended.
+    pub recovered: Option<Micros>,
 }
 
 impl Health {
@@ -179,6 +194,15 @@ impl Health {
         }
     }
 
+    /// What a position that gives way to all others may start now.
+    #[must_use]
+    pub fn leave_last(&self, position: i64, now: Micros) -> Leave {
+        if self.is_limited() && !self.wishes.is_empty() {
+            return Leave::Wait;
+        }
+        self.leave(position, now)
+    }
+
     /// What `position` may start now.
     #[must_use]
     pub fn leave(&self, position: i64, now: Micros) -> Leave {
@@ -223,51 +247,64 @@ impl Health {
     }
 
     /// Learns from an attempt that ended at `now`, before [`Health::end`]; `ceiling` is what the
-    /// settings permit in flight. Answers whether the state is another and is to be saved.
+    /// settings permit in flight.
     pub fn learn(
         &mut self,
         ended: Ended,
         policy: &HoldPolicy,
         ceiling: usize,
         now: Micros,
-    ) -> bool {
+    ) -> Learnt {
         let Some(fault) = ended.fault else { return self.succeed(ceiling, now) };
         let throttled = matches!(fault, Fault::Endpoint { throttled: true });
-        let halved = throttled && self.halve(ended.started, ceiling, now);
+        let refused = throttled && ended.started >= self.halved;
+        let halved = refused && self.halve(ceiling, now);
         let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
         if let Some(hold) = &mut self.hold {
-            hold.count(now);
+            if ended.is_ours {
+                hold.counted = now;
+            } else {
+                hold.count(now);
+            }
             if self.trial == Some(ended.delivery) {
                 let doubled = Duration::from_millis(hold.interval_ms.saturating_mul(2));
-                let interval = doubled.min(policy.max_interval).max(policy.interval);
+                let interval = doubled.min(policy.max_interval);
                 hold.interval_ms = millis(interval);
                 hold.next_trial = now.plus(interval);
             }
             hold.next_trial = hold.next_trial.max(now.plus(asked));
-            return true;
+            return Learnt { changed: true, refused, ..Learnt::default() };
         }
-        if fault != Fault::Event || !ended.stands_out {
+        // Those that were refused together were refused once.
+        let tells = if throttled { refused } else { fault != Fault::Event || !ended.stands_out };
+        let after = usize::try_from(policy.after).unwrap_or(FAILURES_MAX).clamp(1, FAILURES_MAX);
+        if tells {
             self.failures.push_back((ended.delivery, fault != Fault::Event));
         }
-        let after = usize::try_from(policy.after).unwrap_or(FAILURES_MAX).clamp(1, FAILURES_MAX);
         while self.failures.len() > after {
             self.failures.pop_front();
         }
-        let begins = !asked.is_zero() || (self.failures.len() >= after && self.tell_of_endpoint());
-        if begins {
-            self.failures.clear();
-            self.state = State::Holding;
-            self.hold = Some(Hold {
-                since: now,
-                served_us: 0,
-                counted: now,
-                interval_ms: millis(policy.interval),
-                next_trial: now.plus(policy.interval.max(asked)),
-                turn: Turn::New,
-                last_position: ended.delivery.0,
-            });
+        let held = !asked.is_zero() || (self.failures.len() >= after && self.tell_of_endpoint());
+        if held {
+            self.hold(ended.delivery.0, policy, asked, now);
         }
-        begins || halved
+        Learnt { changed: held || halved, refused, held, recovered: None }
+    }
+
+    /// Begins a hold. An endpoint that says how long is taken at its word first.
+    fn hold(&mut self, position: i64, policy: &HoldPolicy, asked: Duration, now: Micros) {
+        let pause = if asked.is_zero() { policy.interval } else { asked };
+        self.failures.clear();
+        self.state = State::Holding;
+        self.hold = Some(Hold {
+            since: now,
+            served_us: 0,
+            counted: now,
+            interval_ms: millis(pause.min(policy.interval)),
+            next_trial: now.plus(pause),
+            turn: Turn::New,
+            last_position: position,
+        });
     }
 
     /// Whether the failures in a row are of two events, or of one that got no proper answer.
@@ -277,38 +314,37 @@ impl Health {
             || self.failures.iter().all(|(_, endpoint)| *endpoint)
     }
 
-    fn succeed(&mut self, ceiling: usize, now: Micros) -> bool {
+    fn succeed(&mut self, ceiling: usize, now: Micros) -> Learnt {
         self.successes += 1;
         self.failures.clear();
+        let recovered = self.hold.as_ref().map(|hold| hold.since);
         if let Some(hold) = self.hold.take() {
             self.stood_still_us += now.0.saturating_sub(hold.since.0).max(0);
             self.state = State::Reopening;
             self.permitted = Some(1);
             self.round = 0;
         }
-        let before = self.state;
-        if let Some(permitted) = self.permitted {
-            self.round += 1;
-            // One more for each success doubles with every round; one more a round adds.
-            let rises = before == State::Reopening || self.round >= permitted;
-            if rises {
-                self.permitted = Some(permitted + 1);
-                self.round = 0;
-            }
-            if permitted + 1 >= ceiling {
-                self.permitted = None;
-                self.state = State::Open;
-            }
-            return rises || self.permitted.is_none();
-        }
-        false
+        let changed = self.permitted.is_some_and(|permitted| self.rise(permitted, ceiling));
+        Learnt { changed, recovered, ..Learnt::default() }
     }
 
-    /// Halves what is permitted, once for all that were in flight together. Answers whether it did.
-    fn halve(&mut self, started: Micros, ceiling: usize, now: Micros) -> bool {
-        if started < self.halved {
-            return false;
+    /// One more for each success doubles with every round; one more a round adds.
+    fn rise(&mut self, permitted: usize, ceiling: usize) -> bool {
+        self.round += 1;
+        let rises = self.state == State::Reopening || self.round >= permitted;
+        if rises {
+            self.permitted = Some(permitted + 1);
+            self.round = 0;
         }
+        if permitted + 1 >= ceiling {
+            self.permitted = None;
+            self.state = State::Open;
+        }
+        rises || self.permitted.is_none()
+    }
+
+    /// Halves what is permitted. Answers whether it did.
+    fn halve(&mut self, ceiling: usize, now: Micros) -> bool {
         let before = self.permitted;
         self.permitted = Some((before.unwrap_or(ceiling).min(ceiling) / 2).max(1));
         self.halved = now;

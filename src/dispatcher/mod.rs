@@ -1,8 +1,8 @@
 //! Role `dispatch`: one worker for every position, from the log to the sink.
 //!
-//! Reading order: [`window`] and [`health`] say what may be started and what was settled (both
-//! pure), [`parcel`] what is sent, [`endpoint`] what the positions of a subscription share, and
-//! [`position`] is the worker whose step puts them to work.
+//! Reading order: [`window`], [`health`] and [`pace`] say what may be started and what was settled
+//! (all pure), [`sift`] what is wanted, [`parcel`] what is sent, [`pool`] and [`endpoint`] what is
+//! shared, and [`position`] is the worker whose step puts them to work.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,13 +14,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    endpoint::{Endpoint, Places},
+    endpoint::{Common, Endpoint},
     parcel::Plan,
     position::{Order, Step, Tools, Worker},
+    sift::Sift,
 };
 use crate::{
     clock::Clock,
     event::{Micros, Name},
+    notices::Notices,
+    settings::Rate,
     store::{PositionSummary, Store, StoreError, Subscription, SubscriptionStatus},
     telemetry::{Metrics, VerdictLabel},
 };
@@ -29,8 +32,11 @@ pub mod endpoint;
 mod flight;
 pub mod health;
 mod landing;
+pub mod pace;
 pub mod parcel;
+pub mod pool;
 pub mod position;
+pub mod sift;
 pub mod window;
 
 /// How long a failing store, or a worker that broke down, is left alone.
@@ -39,13 +45,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Bounds of the whole dispatcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most attempts under way; every subscription may always have one.
+    /// The most requests under way; every subscription may always have one.
     pub in_flight_max: usize,
+    /// The most requests under way to one host, whoever subscribed there.
+    pub host_in_flight_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight_max: 4_096 }
+        Self { in_flight_max: 4_096, host_in_flight_max: 1_024 }
     }
 }
 
@@ -55,6 +63,7 @@ pub struct Dispatcher {
     clock: Clock,
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
+    notices: Notices,
     limits: Limits,
 }
 
@@ -66,21 +75,22 @@ impl Dispatcher {
         clock: Clock,
         sink: Arc<dyn Sink>,
         metrics: Arc<Metrics>,
+        notices: Notices,
         limits: Limits,
     ) -> Self {
-        Self { store, clock, sink, metrics, limits }
+        Self { store, clock, sink, metrics, notices, limits }
     }
 
     /// Keeps one worker for every position of every active subscription, until `soft` (start
     /// nothing new, finish what is in flight, save) or `hard` (drop everything). Answers whether
     /// attempts were under way at a hard stop.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
-        let Self { store, clock, sink, metrics, limits } = self;
-        let places = Places::new(limits.in_flight_max);
-        let tools = Tools { store, clock, sink, metrics, soft, hard };
+        let Self { store, clock, sink, metrics, notices, limits } = self;
+        let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
+        let tools = Tools { store, clock, sink, metrics, notices, soft, hard };
         let served = HashMap::new();
         let workers = JoinSet::new();
-        Supervisor { tools, places, served, workers, running: HashMap::new(), edit: 0 }.run().await
+        Supervisor { tools, common, served, workers, running: HashMap::new(), edit: 0 }.run().await
     }
 }
 
@@ -95,7 +105,7 @@ struct Served {
 
 struct Supervisor {
     tools: Tools,
-    places: Arc<Places>,
+    common: Arc<Common>,
     served: HashMap<i64, Served>,
     workers: JoinSet<bool>,
     /// Which subscription and position a worker's task has.
@@ -150,10 +160,10 @@ impl Supervisor {
         }
         let now = self.tools.clock.now();
         let serve = subscription.status == SubscriptionStatus::Active;
-        let places = &self.places;
+        let common = &self.common;
         let served = self.served.entry(subscription.id).or_insert_with(|| {
             let saved = subscription.health.as_deref();
-            let endpoint = Endpoint::new(subscription.id, saved, places.clone(), now);
+            let endpoint = Endpoint::new(subscription.id, saved, common.clone(), now);
             let name = subscription.name.clone();
             Served { name, endpoint, orders: HashMap::new(), idle_since: None }
         });
@@ -166,11 +176,14 @@ impl Supervisor {
             served.endpoint.resume(now, now);
         }
         served.orders.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
-        let plan = Arc::new(Plan::new(subscription));
-        let ceiling = plan.settings.concurrency.max(1) * subscription.positions.len().max(1);
+        let settings = &subscription.settings;
+        served.endpoint.set(&host_of(&settings.url), settings.rate.map(Rate::per_second));
+        let (plan, sift) = (Arc::new(Plan::new(subscription)), Arc::new(Sift::new(settings)));
+        let live = subscription.positions.iter().filter(|position| position.job.is_none()).count();
+        let ceiling = settings.concurrency.max(1) * live.max(1);
         for position in &subscription.positions {
-            let (plan, fence, edit) = (plan.clone(), position.fence, subscription.edit);
-            let order = Order { plan, serve, fence, ceiling, edit };
+            let (plan, sift, fence) = (plan.clone(), sift.clone(), position.fence);
+            let order = Order { plan, sift, serve, fence, ceiling, edit: subscription.edit };
             self.give(subscription.id, position, order);
         }
     }
@@ -219,6 +232,13 @@ impl Supervisor {
             self.tools.metrics.attempts.remove(&VerdictLabel { subscription, verdict });
         }
     }
+}
+
+/// Host and port of a webhook; empty when the address cannot be read.
+fn host_of(url: &str) -> String {
+    let url = url::Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    host.map(|(host, port)| format!("{host}:{port}")).unwrap_or_default()
 }
 
 /// Holds a position: takes it up, steps, and takes it up anew when the fence has risen. Answers

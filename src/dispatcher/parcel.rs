@@ -2,16 +2,21 @@
 
 use std::{hash::Hasher as _, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use sinks::{Parcel, sign::Secret};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sinks::{
+    Auth, Parcel, Target,
+    auth::Client,
+    sign::{Secret, SecretError},
+};
 use siphasher::sip::SipHasher13;
 
 use crate::{
     event::{Event, Micros, Name, Topic, Version},
-    settings::SubscriptionSettings,
+    expr::Transform,
+    outbound,
+    settings::{self, Format, SubscriptionSettings},
     store::Subscription,
-    wire,
+    wire::{self, Message},
 };
 
 /// A subscription as its deliveries need it, made once for each change of its settings.
@@ -24,14 +29,27 @@ pub struct Plan {
     /// What it asks for.
     pub settings: SubscriptionSettings,
     /// Where and with what, or why nothing can be sent.
-    target: Result<Target, String>,
+    ready: Result<Ready, String>,
 }
 
 #[derive(Debug)]
-struct Target {
-    uri: http::Uri,
+struct Ready {
+    target: Arc<Target>,
     secrets: Arc<[Secret]>,
-    headers: HeaderMap,
+    /// Secrets that still sign before a moment.
+    retiring: Vec<(Secret, Micros)>,
+    transform: Option<Transform>,
+}
+
+/// Why there is nothing to send; for a person, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// The settings do not allow it: the endpoint's failure.
+    #[error("{0}")]
+    Settings(String),
+    /// The transform fails on this event: the event's.
+    #[error("`transform`: {0}")]
+    Expression(String),
 }
 
 /// Events on their way through one position, for the `attempt`-th time.
@@ -59,9 +77,9 @@ impl Plan {
     #[must_use]
     pub fn new(subscription: &Subscription) -> Self {
         let settings = subscription.settings.clone();
-        let target = Target::new(&subscription.name, &settings);
+        let ready = Ready::new(&subscription.name, &settings);
         let (id, name) = (subscription.id, subscription.name.clone());
-        Self { subscription: id, name, settings, target }
+        Self { subscription: id, name, settings, ready }
     }
 
     /// The deadline of one attempt.
@@ -70,15 +88,70 @@ impl Plan {
         self.settings.timeout
     }
 
+    /// The endpoint, to be greeted.
+    ///
+    /// # Errors
+    /// [`NotSent::Settings`]
+    pub fn target(&self) -> Result<Arc<Target>, NotSent> {
+        Ok(self.ready()?.target.clone())
+    }
+
     /// Bytes and headers for one attempt.
     ///
     /// # Errors
-    /// When the settings do not allow to send anything; says which.
-    pub fn parcel(&self, delivery: &Delivery<'_>) -> Result<Parcel, String> {
-        let target = self.target.as_ref().map_err(Clone::clone)?;
-        let Delivery { events, previous, replay: _, topic, topic_uid, attempt, now } = *delivery;
-        let event = events.first().ok_or("there is no event to send")?;
-        let mut headers = target.headers.clone();
+    /// When nothing can be sent.
+    pub fn parcel(&self, delivery: &Delivery<'_>) -> Result<Parcel, NotSent> {
+        let ready = self.ready()?;
+        let message = self.message(ready, delivery)?;
+        let id = wire::webhook_id(delivery.topic_uid, delivery.events);
+        let mut headers = message.headers;
+        self.describe(&mut headers, delivery);
+        if message.is_batch {
+            headers.insert("milkrun-count", delivery.events.len().into());
+        }
+        Ok(Parcel {
+            target: ready.target.clone(),
+            id,
+            timestamp: delivery.now.seconds(),
+            secrets: ready.secrets(delivery.now),
+            headers,
+            body: message.body,
+            gzip: self.settings.gzip,
+            is_batch: message.is_batch,
+        })
+    }
+
+    fn ready(&self) -> Result<&Ready, NotSent> {
+        self.ready.as_ref().map_err(|message| NotSent::Settings(message.clone()))
+    }
+
+    /// The body, and the headers that belong to its form.
+    fn message(&self, ready: &Ready, delivery: &Delivery<'_>) -> Result<Message, NotSent> {
+        let Delivery { events, topic, .. } = *delivery;
+        let format = self.settings.format;
+        if let Some(transform) = &ready.transform {
+            let ([event], false) = (events, format == Format::Batch) else {
+                let message = "`transform`: goes with `format: data` or `format: binary` only";
+                return Err(NotSent::Settings(message.into()));
+            };
+            let body = transform.apply(event, topic);
+            let made = Message::json(body.map_err(|error| NotSent::Expression(error.to_string()))?);
+            let is_binary = format == Format::Binary;
+            return Ok(if is_binary { made.with_attributes(event, topic) } else { made });
+        }
+        match (format, events) {
+            (_, []) => Err(NotSent::Settings("there is no event to send".into())),
+            (Format::Structured, [event]) => Ok(Message::structured(event, topic)),
+            (Format::Binary, [event]) => Ok(Message::binary(event, topic)),
+            (Format::Data, [event]) => Ok(Message::data(event)),
+            // Several events go in no other way.
+            (_, events) => Ok(Message::batch(events.iter().map(|event| &**event), topic)),
+        }
+    }
+
+    /// The headers that say which delivery this is.
+    fn describe(&self, headers: &mut HeaderMap, delivery: &Delivery<'_>) {
+        let Delivery { events, previous, replay, topic, attempt, .. } = *delivery;
         let mut text = |name: &'static str, value: &str| {
             // Names of topics and made-up texts have no byte that a header cannot carry.
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -86,29 +159,27 @@ impl Plan {
             }
         };
         text("milkrun-topic", topic.as_str());
-        text("traceparent", &traceparent(event, topic_uid, self.subscription, attempt));
-        headers.insert("milkrun-version", event.version.0.into());
+        text("traceparent", &traceparent(delivery, self.subscription));
+        if let Some(last) = events.last() {
+            headers.insert("milkrun-version", last.version.0.into());
+        }
         headers.insert("milkrun-attempt", attempt.into());
         if let Some(previous) = previous.filter(|previous| *previous > Version::ZERO) {
             headers.insert("milkrun-previous", previous.0.into());
         }
-        Ok(Parcel {
-            uri: target.uri.clone(),
-            id: wire::webhook_id(topic_uid, event),
-            timestamp: now.seconds(),
-            secrets: target.secrets.clone(),
-            headers,
-            body: Bytes::from(wire::structured(event, topic)),
-            timeout: self.timeout(),
-        })
+        if let Some(job) = replay {
+            headers.insert("milkrun-replay", job.into());
+        }
     }
 }
 
-impl Target {
+impl Ready {
     fn new(name: &Name, settings: &SubscriptionSettings) -> Result<Self, String> {
-        let uri = settings.url.parse().map_err(|error| format!("`url`: {error}"))?;
-        let secrets = settings.secrets.iter().map(|text| text.parse::<Secret>());
-        let secrets = secrets.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let secret = |text: &String| text.parse().map_err(|error: SecretError| error.to_string());
+        let secrets = settings.secrets.iter().map(secret).collect::<Result<_, _>>()?;
+        let retiring = settings.retiring.iter();
+        let retiring = retiring.map(|old| Ok((secret(&old.secret)?, old.until)));
+        let retiring = retiring.collect::<Result<_, String>>()?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             let wrong = || format!("`headers`: `{name}` is not a header that can be sent");
@@ -117,24 +188,62 @@ impl Target {
             value.set_sensitive(true);
             headers.append(key, value);
         }
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::STRUCTURED));
         if let Ok(name) = HeaderValue::from_str(name.as_str()) {
             headers.insert("milkrun-subscription", name);
         }
-        Ok(Self { uri, secrets, headers })
+        let target = Target {
+            uri: settings.url.parse().map_err(|error| format!("`url`: {error}"))?,
+            headers,
+            auth: settings.auth.as_ref().map(auth).transpose()?,
+            identity: outbound::identity(&settings.tls).map(Arc::new),
+            greeted: settings.handshake,
+            timeout: settings.timeout,
+        };
+        // What the API may not ask for was refused when it was asked for.
+        let transform = settings.transform.as_ref().map(Transform::parse_trusted).transpose();
+        let transform = transform.map_err(|error| format!("`transform`: {error}"))?;
+        Ok(Self { target: Arc::new(target), secrets, retiring, transform })
+    }
+
+    /// What signs at `now`.
+    fn secrets(&self, now: Micros) -> Arc<[Secret]> {
+        if self.retiring.is_empty() {
+            return self.secrets.clone();
+        }
+        let retiring = self.retiring.iter().filter(|(_, until)| *until > now);
+        self.secrets.iter().chain(retiring.map(|(secret, _)| secret)).cloned().collect()
     }
 }
 
-/// W3C Trace Context, level 1: the producer's trace goes on; else the trace is the event, so that
-/// all attempts of all subscriptions are found under one id. The span is the attempt.
-fn traceparent(event: &Event, topic_uid: &str, subscription: i64, attempt: u32) -> String {
-    if event.attributes.contains("\"traceparent\":")
+fn auth(auth: &settings::Auth) -> Result<Auth, String> {
+    Ok(match auth.clone() {
+        settings::Auth::Bearer(token) => Auth::Bearer(token),
+        settings::Auth::Basic { username, password } => Auth::Basic { username, password },
+        settings::Auth::OAuth2 { token_url, client_id, client_secret, scope } => {
+            let wrong = |error| format!("`auth.oauth2.token_url`: {error}");
+            let token_url = token_url.parse().map_err(wrong)?;
+            let (id, secret) = (client_id, client_secret);
+            Auth::OAuth2(Arc::new(Client { token_url, id, secret, scope }))
+        }
+    })
+}
+
+/// W3C Trace Context, level 1: the producer's trace goes on; else the trace is the event, or the
+/// batch, so that all attempts of all subscriptions are found under one id. The span is the
+/// attempt.
+fn traceparent(delivery: &Delivery<'_>, subscription: i64) -> String {
+    let Delivery { events, topic_uid, attempt, .. } = *delivery;
+    if let [event] = events
+        && event.attributes.contains("\"traceparent\":")
         && let Some(own) = event.attribute("traceparent")
     {
         return own;
     }
-    let trace = hash(&[u64::from(event.epoch.0), event.version.0], topic_uid);
-    let span = hash(&[event.version.0, subscription.cast_unsigned(), attempt.into()], topic_uid);
+    let mut what: Vec<u64> = events.first().map(|event| event.epoch.0.into()).into_iter().collect();
+    what.extend(events.iter().map(|event| event.version.0));
+    let trace = hash(&what, topic_uid);
+    what.extend([subscription.cast_unsigned(), attempt.into()]);
+    let span = hash(&what[1..], topic_uid);
     // An id of zeros is invalid.
     format!("00-{:016x}{trace:016x}-{:016x}-00", hash(&[trace], topic_uid).max(1), span.max(1))
 }
@@ -149,105 +258,4 @@ fn hash(numbers: &[u64], text: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        event::{Data, Epoch},
-        store::{Origin, SubscriptionStatus},
-    };
-
-    fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
-        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned();
-        let mut settings = SubscriptionSettings::new("http://h/x".into(), vec![secret]);
-        change(&mut settings);
-        Plan::new(&Subscription {
-            id: 4,
-            name: "billing".parse().unwrap(),
-            origin: Origin::Api,
-            status: SubscriptionStatus::Active,
-            reason: None,
-            settings,
-            positions: vec![],
-            health: None,
-            edit: 1,
-            created: Micros(0),
-            removed_at: None,
-        })
-    }
-
-    fn event(version: u64, attributes: &str) -> Event {
-        Event {
-            version: Version(version),
-            epoch: Epoch(0x0a1b_2c3d),
-            recorded: Micros(0),
-            attributes: attributes.into(),
-            data: Data::Json(Bytes::from_static(b"{\"a\": 1}")),
-        }
-    }
-
-    fn parcel(plan: &Plan, event: &Event, attempt: u32) -> Result<Parcel, String> {
-        let topic = "orders".parse().unwrap();
-        let now = Micros(1_700_000_000_999_999);
-        let previous = Some(event.version.previous());
-        let events = &[Arc::new(event.clone())];
-        let (topic, topic_uid, replay) = (&topic, "00ff", None);
-        plan.parcel(&Delivery { events, previous, replay, topic, topic_uid, attempt, now })
-    }
-
-    const ATTRIBUTES: &str = r#"{"id":"1","source":"/s","type":"t"}"#;
-
-    #[test]
-    fn a_parcel_has_what_the_design_says() {
-        let plan = plan(|settings| settings.headers = vec![("x-own".into(), "v".into())]);
-        let sent = parcel(&plan, &event(42, ATTRIBUTES), 3).unwrap();
-        assert_eq!(sent.id, "00ff-0a1b2c3d-42");
-        assert_eq!((sent.timestamp, sent.timeout), (1_700_000_000, Duration::from_secs(15)));
-        for (name, value) in [
-            ("content-type", "application/cloudevents+json"),
-            ("milkrun-topic", "orders"),
-            ("milkrun-version", "42"),
-            ("milkrun-previous", "41"),
-            ("milkrun-attempt", "3"),
-            ("milkrun-subscription", "billing"),
-            ("x-own", "v"),
-        ] {
-            assert_eq!(sent.headers[name], value, "{name}");
-        }
-        assert!(sent.body.ends_with(b"\"data\":{\"a\": 1}}"));
-        let again = parcel(&plan, &event(42, ATTRIBUTES), 4).unwrap();
-        assert_eq!((again.id, again.body), (sent.id, sent.body));
-    }
-
-    #[test]
-    fn the_first_version_has_none_before_it() {
-        let sent = parcel(&plan(|_| {}), &event(1, ATTRIBUTES), 1).unwrap();
-        assert!(!sent.headers.contains_key("milkrun-previous"));
-    }
-
-    #[test]
-    fn attempts_share_a_trace_and_the_producers_own_goes_on() {
-        let trace = |event: &Event, attempt| {
-            let sent = parcel(&plan(|_| {}), event, attempt).unwrap();
-            sent.headers["traceparent"].to_str().unwrap().to_owned()
-        };
-        let (one, two) = (trace(&event(7, ATTRIBUTES), 1), trace(&event(7, ATTRIBUTES), 2));
-        assert_eq!((one.len(), &one[..35]), (55, &two[..35]));
-        assert_ne!(one, two);
-        assert_ne!(one[..35], trace(&event(8, ATTRIBUTES), 1)[..35]);
-        let own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let given = format!(r#"{{"id":"1","source":"/s","type":"t","traceparent":"{own}"}}"#);
-        assert_eq!(trace(&event(7, &given), 1), own);
-    }
-
-    #[test]
-    fn settings_that_cannot_be_sent_are_named_without_secrets() {
-        for (plan, name) in [
-            (plan(|settings| settings.url = "http://[".into()), "`url`"),
-            (plan(|settings| settings.secrets = vec!["hunter2".into()]), "signing secret"),
-            (plan(|settings| settings.headers = vec![("a b".into(), "hunter2".into())]), "`a b`"),
-        ] {
-            let error = parcel(&plan, &event(1, ATTRIBUTES), 1).unwrap_err();
-            assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
-        }
-    }
-}
+mod tests;

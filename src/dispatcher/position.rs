@@ -10,30 +10,45 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     endpoint::{Endpoint, Place},
-    flight::{Flight, Landed},
-    health::{Leave, Turn},
+    flight::Landed,
+    pace::Pace,
     parcel::Plan,
-    window::Window,
+    pool::Refusal,
+    sift::Sift,
+    window::{Rules, Take, Window},
 };
 use crate::{
     clock::Clock,
-    event::{Event, Micros, Version},
-    store::{Attempt, Page, PositionState, Read, Settlement, Store, StoreError, TopicState},
+    event::{Micros, Version},
+    notices::Notices,
+    settings::{OnDead, Order as Ordering, Rate},
+    store::{Attempt, Job, Page, PositionState, Settlement, Store, StoreError, TopicState},
     telemetry::{Metrics, VerdictLabel},
 };
 
+mod ask;
 mod ends;
+mod start;
 
 /// Settlements are saved at most 50 ms after the attempts they tell of: half of that is left for
 /// the commit.
 const SAVE_EVERY: Duration = Duration::from_millis(25);
+/// That events were passed over is saved so late, for a crash only passes over them again.
+const SAVE_SKIPPED_EVERY: Duration = Duration::from_secs(1);
 /// How long a failing store is left alone.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Fewer events read ahead, or fewer bytes, and more are read.
 const LOW_EVENTS: usize = 128;
 const LOW_BYTES: usize = 256 << 10;
+/// What is read ahead for the sake of priorities, by one position and by all of them.
+const AHEAD_BYTES: usize = 16 << 20;
+const AHEAD_BYTES_ALL: usize = 64 << 20;
+/// Versions looked at ahead of the reach.
+const LOOKED_MAX: usize = 100_000;
 /// What one read asks for.
 const PAGE_BYTES: usize = 1 << 20;
+/// Versions whose lane is learnt at once.
+const LEARN_MAX: usize = 64;
 /// Records of attempts that wait for the next save.
 const RECORDS_MAX: usize = 512;
 /// Ends that are taken in before the worker looks again.
@@ -44,6 +59,8 @@ const ENDS_MAX: usize = 64;
 pub struct Order {
     /// The subscription's settings.
     pub plan: Arc<Plan>,
+    /// Its sieve.
+    pub sift: Arc<Sift>,
     /// Whether anything may be started.
     pub serve: bool,
     /// The position's fence, as the order was given.
@@ -52,6 +69,23 @@ pub struct Order {
     pub ceiling: usize,
     /// The number of the subscription's last change.
     pub edit: u64,
+}
+
+impl Order {
+    /// What the window of a position is told; a replay promises no order.
+    fn rules(&self, is_replay: bool) -> Rules {
+        let settings = &self.plan.settings;
+        let order = if is_replay { Ordering::None } else { settings.order };
+        Rules {
+            order,
+            batch: settings.batch,
+            wants_all: self.sift.wants_all(),
+            max_exceptions: settings.max_exceptions,
+            overtaken_max: if is_replay { Duration::ZERO } else { settings.priority.max_wait },
+            at_most_once: settings.is_at_most_once(),
+            stop_key: order != Ordering::None && settings.on_dead == OnDead::StopKey,
+        }
+    }
 }
 
 /// What every worker is given.
@@ -65,6 +99,8 @@ pub struct Tools {
     pub sink: Arc<dyn Sink>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Takes what is to be told.
+    pub notices: Notices,
     /// Start nothing new.
     pub soft: CancellationToken,
     /// Drop everything.
@@ -86,18 +122,24 @@ pub enum Step {
 
 enum Done {
     Landed(Landed),
-    Page(Result<Page, StoreError>),
-    Saved(Option<Settlement>, Result<(), StoreError>),
+    /// A page above the version that was then the last read.
+    Page(Version, Result<Page, StoreError>),
+    Learnt(Vec<(Version, Result<u64, StoreError>)>),
+    Saved(Option<Settlement>, Vec<(Take, Place)>, Result<(), StoreError>),
     Merged(Result<PositionState, StoreError>),
     Disabled(Result<(), StoreError>),
+    Ended(Result<(), StoreError>),
 }
 
 /// What the store is being asked; never twice at once.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 struct Busy {
     reading: bool,
+    learning: bool,
     saving: bool,
     merging: bool,
+    ending: bool,
 }
 
 /// How the last attempts to start something went.
@@ -106,7 +148,7 @@ struct Last {
     /// What was started was a retry.
     was_retry: bool,
     /// There was no place in flight.
-    was_refused: bool,
+    refusal: Option<Refusal>,
 }
 
 /// Holds one position.
@@ -120,8 +162,14 @@ pub struct Worker {
     endpoint: Arc<Endpoint>,
     counters: [Counter; 4],
     window: Window,
+    /// The replay that it serves, and its own pace.
+    replay: Option<(Job, Pace)>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    /// What may be sent once the store knows that it is settled.
+    claims: Vec<(Take, Place)>,
     records: Vec<Attempt>,
+    /// Requests that were begun and have not ended, and the retries among them.
+    requests: usize,
     retries: usize,
     last: Last,
     busy: Busy,
@@ -134,6 +182,8 @@ pub struct Worker {
     /// Not before this is the store asked again.
     store_pause: Micros,
     stood_still: Duration,
+    /// Bytes read ahead, as the process was told of them.
+    ahead_bytes: usize,
 }
 
 impl Worker {
@@ -148,10 +198,15 @@ impl Worker {
         mut orders: watch::Receiver<Order>,
     ) -> Result<Self, StoreError> {
         let order = orders.borrow_and_update().clone();
-        let state = tools.store.position(position).await?;
+        let mut state = tools.store.position(position).await?;
         let topic = tools.store.topic(&state.topic).await?;
         let head = tools.store.head(&state.topic).await?;
-        let window = Window::new(state);
+        let replay = state.job.take().map(|job| {
+            let mut pace = Pace::default();
+            pace.set(job.rate.map(Rate::per_second));
+            (job, pace)
+        });
+        let window = Window::new(state, order.rules(replay.is_some()));
         let stood_still = {
             let mut health = endpoint.health();
             health.at_least(window.successes());
@@ -173,8 +228,11 @@ impl Worker {
             endpoint,
             counters,
             window,
+            replay,
             under_way: FuturesUnordered::new(),
+            claims: Vec::new(),
             records: Vec::new(),
+            requests: 0,
             retries: 0,
             last: Last::default(),
             busy: Busy::default(),
@@ -183,6 +241,7 @@ impl Worker {
             told_full: false,
             unsaved_since: None,
             stood_still,
+            ahead_bytes: 0,
         })
     }
 
@@ -190,19 +249,19 @@ impl Worker {
     pub async fn step(&mut self) -> Step {
         let endpoint = self.endpoint.clone();
         // Registered before looking.
-        let was_refused = std::mem::take(&mut self.last.was_refused);
-        let woken = endpoint.woken(was_refused);
+        let before = self.last.refusal.take();
+        let woken = endpoint.woken(before.as_ref());
         let head = *self.head.borrow_and_update();
         let now = self.tools.clock.now();
         self.look(now, head);
-        match (was_refused, self.last.was_refused) {
+        match (&before, &self.last.refusal) {
             // A place may have fallen free before anybody was registered.
-            (false, true) => return Step::Went,
-            (true, false) => endpoint.pass_on(),
+            (None, Some(_)) => return Step::Went,
+            (Some(before), None) => before.pass_on(),
             _ => {}
         }
         let stopping = self.tools.soft.is_cancelled();
-        if stopping && self.under_way.is_empty() && !self.window.is_unsaved() {
+        if stopping && self.under_way.is_empty() && !self.window.is_behind() {
             return Step::Done;
         }
         let wake = self.next_wake(now);
@@ -235,23 +294,28 @@ impl Worker {
             self.window.stood_still(stood_still.saturating_sub(self.stood_still), now, keep);
             self.stood_still = stood_still;
         }
-        let max_exceptions = self.order.plan.settings.max_exceptions;
-        self.tell_full(max_exceptions);
+        self.tell_full();
         let serves = self.serves(now);
-        let wishes = serves && (self.window.has_new(max_exceptions) || self.is_due(now));
-        self.endpoint.wish(self.position, wishes);
+        if self.replay.is_none() {
+            let new = self.window.next_new().is_some_and(|new| new <= now);
+            self.endpoint.wish(self.position, serves && (new || self.is_due(now)));
+        }
         if serves {
+            self.learn();
             while self.start_one(now) {}
             self.read_ahead(head);
         }
+        self.tell_ahead();
         if self.merge_wanted && !self.busy.saving && !self.busy.merging && now >= self.store_pause {
             self.merge();
         }
         self.save(now);
+        self.end_replay(now);
     }
 
     /// Says once that nothing new starts; anew when half of the exceptions were settled between.
-    fn tell_full(&mut self, max_exceptions: usize) {
+    fn tell_full(&mut self) {
+        let max_exceptions = self.order.plan.settings.max_exceptions;
         let exceptions = self.window.exceptions();
         if exceptions >= max_exceptions && !self.told_full {
             self.told_full = true;
@@ -260,6 +324,21 @@ impl Worker {
         } else if exceptions <= max_exceptions / 2 {
             self.told_full = false;
         }
+    }
+
+    fn tell_ahead(&mut self) {
+        self.set_ahead(self.window.ready().1);
+    }
+
+    fn set_ahead(&mut self, bytes: usize) {
+        if bytes == self.ahead_bytes {
+            return;
+        }
+        self.endpoint.common().read_ahead(self.ahead_bytes, bytes);
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let more = signed(bytes) - signed(self.ahead_bytes);
+        self.tools.metrics.read_ahead_bytes.inc_by(more);
+        self.ahead_bytes = bytes;
     }
 
     fn serves(&self, now: Micros) -> bool {
@@ -273,133 +352,8 @@ impl Worker {
         self.window.next_due().is_some_and(|due| due <= now)
     }
 
-    /// Starts one attempt, if one may be started; answers whether it did.
-    fn start_one(&mut self, now: Micros) -> bool {
-        let settings = &self.order.plan.settings;
-        let may_new = self.window.has_new(settings.max_exceptions);
-        let may_retry = self.is_due(now);
-        if !(may_new || may_retry) || self.window.in_flight() >= settings.concurrency.max(1) {
-            return false;
-        }
-        let leave = self.endpoint.leave(self.position, now);
-        if leave == Leave::Wait {
-            return false;
-        }
-        let retries_max = (settings.concurrency / 4).max(1);
-        let retry_first =
-            may_retry && self.retries < retries_max && !(self.last.was_retry && may_new);
-        if matches!(leave, Leave::Free(_)) && !retry_first && !may_new {
-            return false;
-        }
-        let Some(mut place) = self.endpoint.place(self.position) else {
-            self.last.was_refused = true;
-            return false;
-        };
-        let Some((version, event)) = self.pick(leave, now, may_new, retry_first) else {
-            return false;
-        };
-        place.begin(version);
-        self.launch(version, event, place);
-        true
-    }
-
-    fn pick(
-        &mut self,
-        leave: Leave,
-        now: Micros,
-        may_new: bool,
-        retry_first: bool,
-    ) -> Option<(Version, Option<Arc<Event>>)> {
-        let retry = |version| (version, None);
-        let new = |window: &mut Window| may_new.then(|| window.start_new()).flatten();
-        let window = &mut self.window;
-        match leave {
-            Leave::Wait => None,
-            Leave::Trial(Turn::New) => new(window).or_else(|| window.start_oldest(now).map(retry)),
-            Leave::Trial(Turn::Oldest) => {
-                window.start_oldest(now).map(retry).or_else(|| new(window))
-            }
-            Leave::Free(_) if retry_first => window.start_due(now).map(retry),
-            Leave::Free(_) => new(window),
-        }
-    }
-
-    fn launch(&mut self, version: Version, event: Option<Arc<Event>>, place: Place) {
-        let prior = self.window.exception(version);
-        let is_retry = prior.is_some();
-        self.retries += usize::from(is_retry);
-        self.last.was_retry = is_retry;
-        self.tools.metrics.in_flight.inc();
-        let flight = Flight {
-            store: self.tools.store.clone(),
-            sink: self.tools.sink.clone(),
-            clock: self.tools.clock.clone(),
-            plan: self.order.plan.clone(),
-            topic: self.topic.clone(),
-            version,
-            event: event.or_else(|| prior.and_then(|prior| prior.event.clone())),
-            attempt: prior.map_or(1, |prior| prior.tries + 1),
-            is_retry,
-            place,
-        };
-        self.begin(async move { Done::Landed(flight.fly().await) });
-    }
-
     fn begin(&self, work: impl Future<Output = Done> + Send + 'static) {
         self.under_way.push(Box::pin(work));
-    }
-
-    fn read_ahead(&mut self, head: Version) {
-        let low = self.order.plan.settings.concurrency.max(LOW_EVENTS);
-        let (events, bytes) = self.window.ready();
-        let after = self.window.end();
-        if self.busy.reading || head <= after || events >= low || bytes >= LOW_BYTES {
-            return;
-        }
-        self.busy.reading = true;
-        let (store, topic) = (self.tools.store.clone(), self.topic.topic.clone());
-        let max_events = (2 * low).min(1_000);
-        self.begin(async move {
-            let read = Read { max_events, max_bytes: PAGE_BYTES, ..Read::after(after) };
-            Done::Page(store.read(&topic, read).await)
-        });
-    }
-
-    fn merge(&mut self) {
-        (self.busy.merging, self.merge_wanted) = (true, false);
-        self.window.begin_merge();
-        let (store, position) = (self.tools.store.clone(), self.position);
-        self.begin(async move { Done::Merged(store.position(position).await) });
-    }
-
-    /// Saves what is unsaved, when it is time: at once when nothing is in flight.
-    fn save(&mut self, now: Micros) {
-        if !self.window.is_unsaved() {
-            return;
-        }
-        let since = *self.unsaved_since.get_or_insert(now);
-        let time = self.window.in_flight() == 0 || now >= since.plus(SAVE_EVERY);
-        if self.busy.saving || !time || now < self.store_pause {
-            return;
-        }
-        self.unsaved_since = None;
-        self.busy.saving = true;
-        if !self.records.is_empty() {
-            self.tools.store.trace(std::mem::take(&mut self.records));
-        }
-        let settlement = self.window.save(now);
-        let (store, endpoint) = (self.tools.store.clone(), self.endpoint.clone());
-        self.begin(async move {
-            let mut result = Ok(());
-            if let Some(settlement) = &settlement {
-                let answers = store.settle(vec![settlement.clone()]).await;
-                result = answers.into_iter().next().unwrap_or(Err(StoreError::Unknown(None)));
-            }
-            if let Err(error) = endpoint.save(&*store).await {
-                tracing::warn!(%error, "the health of an endpoint was not saved");
-            }
-            Done::Saved(settlement, result)
-        });
     }
 
     /// The next moment at which there is something to do that nothing else wakes for.
@@ -407,18 +361,17 @@ impl Worker {
         if self.store_pause > now {
             return Some(self.store_pause);
         }
-        let save =
-            self.unsaved_since.filter(|_| !self.busy.saving).map(|since| since.plus(SAVE_EVERY));
+        let save = self.unsaved_since.filter(|_| !self.busy.saving);
+        let save = save.map(|since| since.plus(self.save_every()));
         let serves = self.serves(now);
-        let start = serves.then(|| self.next_start(now)).flatten();
+        let start = serves.then(|| self.next_start()).flatten();
         // What could start now and did not waits for something else than time.
         [save, start].into_iter().flatten().filter(|wake| *wake > now).min()
     }
 
-    fn next_start(&self, now: Micros) -> Option<Micros> {
-        let settings = &self.order.plan.settings;
-        let new = self.window.has_new(settings.max_exceptions).then_some(now);
-        let start = [new, self.window.next_due()].into_iter().flatten().min()?;
+    fn next_start(&self) -> Option<Micros> {
+        let start = [self.window.next_new(), self.window.next_due()].into_iter().flatten().min()?;
+        let start = start.max(self.paced());
         let health = self.endpoint.health();
         // With a trial under way its end wakes everybody.
         if health.is_holding() { Some(start.max(health.next_trial()?)) } else { Some(start) }
@@ -427,8 +380,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let in_flight = i64::try_from(self.window.in_flight()).unwrap_or(0);
+        let in_flight = i64::try_from(self.launched()).unwrap_or(0);
         self.tools.metrics.in_flight.dec_by(in_flight);
+        self.set_ahead(0);
         self.endpoint.wish(self.position, false);
     }
 }

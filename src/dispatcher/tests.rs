@@ -1,7 +1,9 @@
 //! Whole deliveries: the dispatcher over a real store, with a scripted sink and a clock that is
 //! turned by hand.
 
+mod ordering;
 mod outage;
+mod pacing;
 mod poison;
 mod rig;
 mod steering;

@@ -6,7 +6,8 @@ use super::error::NodeError;
 use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
-    event::{Name, Topic, Version},
+    event::{Name, Topic, TopicPattern, Version},
+    notices,
     store::{
         NewSource, NewSubscription, Origin, SourceStatus, StartFrom, Steer, Store, StoreError,
         Subscription, SubscriptionStatus, SubscriptionSteer,
@@ -21,7 +22,9 @@ pub(super) async fn apply(
 ) -> Result<(), NodeError> {
     check(store, config).await?;
     let now = clock.now();
-    for (topic, settings) in &config.topics {
+    store.put_topic(&Topic::notices(), &notices::settings(), now).await?;
+    // A subscription may name the relay's own topics, which are set by the relay.
+    for (topic, settings) in config.topics.iter().filter(|(topic, _)| !topic.is_reserved()) {
         store.put_topic(topic, settings, now).await?;
     }
     for source in &config.sources {
@@ -80,9 +83,10 @@ fn check_subscription(
     let holds = |topic: &Topic| {
         known.is_some_and(|known| known.positions.iter().any(|held| held.topic == *topic))
     };
-    for topic in new.topics.iter().filter(|topic| !holds(topic)) {
+    let named = new.topics.iter().filter_map(TopicPattern::topic);
+    for topic in named.filter(|topic| !holds(topic)) {
         // A topic that is not there yet begins empty.
-        let head = heads.get(topic).copied().unwrap_or(Version::ZERO);
+        let head = heads.get(&topic).copied().unwrap_or(Version::ZERO);
         if from > head {
             return Err(NodeError::Config(format!(
                 "subscription `{}`: `from: {}`: expected at most {}, for the head of topic \

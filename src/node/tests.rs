@@ -9,7 +9,9 @@ use super::{Node, NodeError};
 use crate::{
     clock::Clock,
     config::{self, Config},
-    settings::SubscriptionSettings,
+    event::Topic,
+    notices,
+    settings::{SubscriptionSettings, TopicSettings},
     store::{NewSubscription, Origin, SourceStatus, StartFrom, StoreError, SubscriptionStatus},
 };
 
@@ -93,6 +95,22 @@ async fn another_topic_raises_the_fence_of_a_source() {
     let after = node.store.source(&before.name).await.unwrap();
     assert!(after.fence > before.fence, "{after:?}");
     assert_eq!(after.config_hash, node.sources.borrow()[0].config_hash);
+    node.stop(CancellationToken::new()).await;
+}
+
+#[tokio::test]
+async fn the_topic_of_notices_is_there_from_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    let topic = node.store.topic(&Topic::notices()).await.unwrap();
+    assert_eq!(topic.settings, notices::settings());
+    // Who gets notices changes nothing about their topic.
+    let mut config = file(directory.path(), START);
+    config.topics.push((Topic::notices(), TopicSettings::default()));
+    config.subscriptions[0].topics.push(Topic::notices().into());
+    node.reload(config).await.unwrap();
+    let topic = node.store.topic(&Topic::notices()).await.unwrap();
+    assert_eq!(topic.settings, notices::settings());
     node.stop(CancellationToken::new()).await;
 }
 

@@ -34,9 +34,11 @@ impl Prober {
             return Ok(Stepped::Again);
         }
         let report = Report::complete("ok", tally, ending, now).without(memory.duplicates);
+        let appended = state.appended + count as u64;
+        let report = Self::listened(setup, state, report, appended, now);
         let progress = SourceProgress { journal_done: count, ..ending.progress(state, &report) };
         let placed = self.append(setup, events, progress, now).await?;
-        self.end(setup, memory, state, ending, report, duplicates(&placed)).await?;
+        self.end(setup, memory, state, ending, report, &placed).await?;
         Ok(Stepped::Due(ending.next_poll))
     }
 }

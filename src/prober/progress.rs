@@ -3,6 +3,7 @@
 use probes::Walk;
 use serde::{Deserialize, Serialize};
 
+use super::silence::Silence;
 use crate::{
     event::Micros,
     store::{NewGap, SourceProgress, SourceState},
@@ -103,9 +104,25 @@ pub struct Report {
     pub message: Option<String>,
     /// From the first request to the end, milliseconds.
     pub duration_ms: u64,
+    /// When a walk was last complete, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+    /// Since when there has been nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
 }
 
 impl Report {
+    /// That of the last poll of a source; `None` when there was none, or it cannot be read.
+    pub(super) fn last(state: &SourceState) -> Option<Self> {
+        serde_json::from_str(state.report.as_deref()?).ok()
+    }
+
+    /// Whether the poll was the end of a complete walk.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(&*self.result, "ok" | "unchanged")
+    }
+
     pub(super) fn new(result: &str, tally: &Tally, now: Micros) -> Self {
         Self {
             at: now.to_string(),
@@ -118,6 +135,8 @@ impl Report {
             stopped_by: None,
             message: None,
             duration_ms: u64::try_from(now.since(tally.began).as_millis()).unwrap_or(u64::MAX),
+            last_success: None,
+            silence: None,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     clock::chance,
     event::Micros,
     intake::{self, Admitted},
+    notices::Notice,
     store::{
         Append, NewEvent, NewGap, Placed, SourceProgress, SourceState, SourceStatus, StoreError,
     },
@@ -199,6 +200,8 @@ impl Prober {
             events.reverse();
         }
         let report = Report::complete(result, &tally, &ending, now).without(memory.duplicates);
+        let appended = state.appended + events.len() as u64;
+        let report = Self::listened(setup, state, report, appended, now);
         progress = SourceProgress {
             rejected: progress.rejected,
             journal_clear: progress.journal_clear,
@@ -206,7 +209,7 @@ impl Prober {
         };
         let placed = self.append(setup, events, progress, now).await?;
         drop(held);
-        self.end(setup, memory, state, &ending, report, duplicates(&placed)).await?;
+        self.end(setup, memory, state, &ending, report, &placed).await?;
         Ok(Stepped::Due(ending.next_poll))
     }
 
@@ -238,8 +241,8 @@ impl Prober {
         memory: &mut Memory,
         state: &SourceState,
         ending: &Ending,
-        report: Report,
-        duplicates: u64,
+        mut report: Report,
+        placed: &[Placed],
     ) -> Result<(), StoreError> {
         if let Some((reason, detail)) = &ending.gap {
             self.tell_gap(setup, reason, detail);
@@ -250,15 +253,20 @@ impl Prober {
         }
         memory.warned = warnings;
         debug!(source = %setup.name, requests = report.requests, items = report.items, new = report.new, stopped_by = %ending.stopped_by, "walk complete");
+        let duplicates = duplicates(placed);
         if duplicates > 0 {
+            let now = self.clock.now();
+            let appended = state.appended + placed.len() as u64 - duplicates;
+            report = Self::listened(setup, state, report.without(duplicates), appended, now);
             let progress = SourceProgress {
                 source: state.id,
                 fence: state.fence,
-                report: Some(report.without(duplicates).json()),
+                report: Some(report.json()),
                 ..SourceProgress::default()
             };
-            self.append(setup, Vec::new(), progress, self.clock.now()).await?;
+            self.append(setup, Vec::new(), progress, now).await?;
         }
+        self.tell_silence(setup, state, &report);
         Ok(())
     }
 
@@ -281,22 +289,27 @@ impl Prober {
         let next_poll = setup.schedule.after_failure(now, memory.failures, failure.pace, chance());
         let mut report = Report::new(kind, tally, now).without(memory.duplicates);
         report.message = Some(failure.message);
-        let gap = failure.gap.map(|gap| {
-            self.tell_gap(setup, gap.reason, &gap.detail);
-            NewGap { reason: gap.reason.to_owned(), detail: gap.detail }
-        });
+        let report = Self::listened(setup, state, report, state.appended, now);
+        let gap = failure.gap;
+        let new_gap = gap
+            .as_ref()
+            .map(|gap| NewGap { reason: gap.reason.to_owned(), detail: gap.detail.clone() });
         let progress = SourceProgress {
             source: state.id,
             fence: state.fence,
             mark: failure.restart.then_some(None),
             journal_clear: failure.restart,
             cursor: failure.cursor,
-            gap,
+            gap: new_gap,
             next_poll: Some(next_poll),
             report: Some(report.json()),
             ..SourceProgress::default()
         };
         self.append(setup, Vec::new(), progress, now).await?;
+        if let Some(gap) = gap {
+            self.tell_gap(setup, gap.reason, &gap.detail);
+        }
+        self.tell_silence(setup, state, &report);
         Ok(Stepped::Due(next_poll))
     }
 
@@ -323,6 +336,12 @@ impl Prober {
         warn!(source = %setup.name, topic = %setup.topic, reason, detail, "gap recorded");
         let label = SourceLabel { source: setup.name.to_string() };
         self.metrics.gaps.get_or_create(&label).inc();
+        self.notices.tell(Notice::Gap {
+            source: setup.name.clone(),
+            topic: setup.topic.clone(),
+            reason: reason.to_owned(),
+            detail: detail.to_owned(),
+        });
     }
 
     fn tell_rejected(&self, setup: &SourceSetup, count: usize, reason: Option<&str>) {

@@ -23,6 +23,30 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// What `max_attempts` may be.
     pub const MAX_ATTEMPTS: RangeInclusive<u32> = 1..=1_000;
+    /// The most delays of a schedule.
+    pub const DELAYS_MAX: usize = 100;
+    /// The longest delay, and the longest pause of a hold.
+    pub const DELAY_MAX: Duration = days(30);
+    /// What the factor of growing delays may be.
+    pub const MULTIPLIER: RangeInclusive<f64> = 1.0..=100.0;
+
+    /// The delays of those who name none: about three days.
+    #[must_use]
+    pub fn usual_schedule() -> Vec<Duration> {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        let hours = |count: u64| minutes(count * 60);
+        vec![
+            Duration::from_secs(5),
+            minutes(5),
+            minutes(30),
+            hours(2),
+            hours(5),
+            hours(10),
+            hours(14),
+            hours(20),
+            hours(24),
+        ]
+    }
 }
 
 /// The delays between the attempts on one event.
@@ -51,23 +75,8 @@ pub enum Delays {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        let minutes = |count: u64| Duration::from_secs(count * 60);
-        let hours = |count: u64| minutes(count * 60);
         Self {
-            delays: Delays::Schedule {
-                delays: vec![
-                    Duration::from_secs(5),
-                    minutes(5),
-                    minutes(30),
-                    hours(2),
-                    hours(5),
-                    hours(10),
-                    hours(14),
-                    hours(20),
-                    hours(24),
-                ],
-                jitter: 0.2,
-            },
+            delays: Delays::Schedule { delays: Self::usual_schedule(), jitter: 0.2 },
             max_attempts: None,
             max_age: None,
             never_retry: Vec::new(),
@@ -88,6 +97,11 @@ pub struct HoldPolicy {
     pub max: Duration,
     /// An endless hold ends after this: the subscription is disabled.
     pub give_up_after: Duration,
+}
+
+impl HoldPolicy {
+    /// What `after` may be.
+    pub const AFTER: RangeInclusive<u32> = 1..=1_000;
 }
 
 impl Default for HoldPolicy {

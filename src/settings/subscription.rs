@@ -2,8 +2,10 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{HoldPolicy, Rate, RetryPolicy};
 use crate::event::Micros;
@@ -70,6 +72,10 @@ pub struct SubscriptionSettings {
 }
 
 impl SubscriptionSettings {
+    /// The most secrets that sign at once, those that retire included.
+    pub const SECRETS_MAX: usize = 10;
+    /// The most extra headers.
+    pub const HEADERS_MAX: usize = 50;
     /// What `timeout` may be at most; it is more than zero.
     pub const TIMEOUT_MAX: Duration = Duration::from_mins(5);
     /// What `concurrency` may be.
@@ -102,6 +108,22 @@ impl SubscriptionSettings {
             retry: RetryPolicy::default(),
             hold: HoldPolicy::default(),
             max_exceptions: 100_000,
+        }
+    }
+
+    /// Sets the format that was `said`, or else the one that follows: a batch policy asks for
+    /// batches, and a transform for its result alone.
+    pub fn set_format(&mut self, said: Option<Format>) {
+        let is_own_body = matches!(self.format, Format::Binary | Format::Data);
+        self.format = match said {
+            Some(format) => format,
+            None if self.batch.is_some() && !is_own_body => Format::Batch,
+            None if self.transform.is_some() && !is_own_body => Format::Data,
+            None if self.format == Format::Batch => Format::Structured,
+            None => self.format,
+        };
+        if said == Some(Format::Batch) {
+            self.batch.get_or_insert_default();
         }
     }
 
@@ -189,7 +211,9 @@ impl fmt::Debug for Tls {
 }
 
 /// How an event is put into a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One CloudEvent in JSON, every attribute signed.
@@ -201,6 +225,17 @@ pub enum Format {
     Batch,
     /// The data alone.
     Data,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Structured => "structured",
+            Self::Binary => "binary",
+            Self::Batch => "batch",
+            Self::Data => "data",
+        })
+    }
 }
 
 /// When several events go in one request.
@@ -226,7 +261,9 @@ impl Default for BatchPolicy {
 }
 
 /// In which order events are tried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// In parallel, without a promise.
@@ -239,7 +276,9 @@ pub enum Order {
 }
 
 /// What becomes of a key whose event died.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDead {
     /// It goes on with the next event.
@@ -261,6 +300,8 @@ pub struct PriorityPolicy {
 impl PriorityPolicy {
     /// What `read_ahead` may be.
     pub const READ_AHEAD: RangeInclusive<usize> = 1..=100_000;
+    /// What `max_wait` may be at most.
+    pub const MAX_WAIT_MAX: Duration = super::days(1);
 }
 
 impl Default for PriorityPolicy {
@@ -290,7 +331,9 @@ pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
     ];
     let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
     let text = parsed.as_str();
-    if TAKEN.contains(&text) || text.starts_with("webhook-") || text.starts_with("milkrun-") {
+    if TAKEN.contains(&text)
+        || ["webhook-", "milkrun-", "ce-"].iter().any(|prefix| text.starts_with(prefix))
+    {
         return Err("is set by the relay itself");
     }
     http::HeaderValue::try_from(value).map_err(|_| "has a character that no header may have")?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::SourceProgress;
 use crate::{
-    event::{Cursor, Data, Epoch, Event, Micros, Topic, Version},
+    event::{Cursor, Data, Epoch, Event, Micros, Topic, Version, attribute},
     settings::TopicSettings,
 };
 
@@ -79,6 +79,16 @@ pub struct NewEvent {
     pub attributes: String,
     /// The producer's bytes.
     pub data: Data,
+    /// When it goes into the log; until then it is pending. `None`: now.
+    pub deliver_at: Option<Micros>,
+}
+
+impl NewEvent {
+    /// As [`Event::attribute`].
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        attribute(&self.attributes, name)
+    }
 }
 
 /// Events of one topic, and the progress of the source they came from.
@@ -97,12 +107,14 @@ pub struct Append {
 /// Where an event was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
-    /// Its version.
+    /// Its version; 0 while it is pending.
     pub version: Version,
     /// The epoch of that version.
     pub epoch: Epoch,
-    /// Whether it was known already.
+    /// Whether it was known already, in the log or pending.
     pub duplicate: bool,
+    /// Its number while it is pending.
+    pub pending: Option<i64>,
 }
 
 /// What to read: versions above `after`, up to `up_to`, stopping at either limit (but never

@@ -13,6 +13,7 @@ pub use self::{
     job::{Job, JobStatus, NewJob},
     log::{Append, EpochStart, Gap, NewEvent, NewGap, Page, Placed, Read, TopicState},
     open::{Options, open},
+    pending::{Pending, Released},
     position::{
         DeadLetter, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer, NewDeadLetter,
         PositionState, Settlement,
@@ -33,6 +34,7 @@ mod error;
 mod job;
 mod log;
 mod open;
+mod pending;
 mod position;
 mod source;
 pub mod sqlite;
@@ -67,7 +69,8 @@ pub type Fence = u64;
 pub trait Store: Send + Sync + 'static {
     // ---- topics ----
 
-    /// Creates the topic, or changes its settings.
+    /// Creates the topic, or changes its settings. Every subscription with a pattern that matches
+    /// a new one gets a position at its start.
     async fn put_topic(
         &self,
         topic: &Topic,
@@ -75,8 +78,8 @@ pub trait Store: Send + Sync + 'static {
         now: Micros,
     ) -> Result<Arc<TopicState>, StoreError>;
     /// Removes a topic with its events; refused with `Conflict` while a source or a subscription
-    /// uses it.
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError>;
+    /// names it. Positions that subscriptions have there by a pattern go with it.
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError>;
     /// One topic, or `NotFound`.
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError>;
     /// All topics by name.
@@ -93,7 +96,9 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- the log ----
 
-    /// Numbers and keeps events; see the contract above. Answers one [`Placed`] per event in the
+    /// Numbers and keeps events; see the contract above. One that is to be delivered after
+    /// `now` is kept as pending in the same transaction (`Full` when too many are). An event that
+    /// is pending is known, and answers with its number. Answers one [`Placed`] per event in the
     /// order given. At most 10,000 events.
     async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError>;
     /// Events of a topic in version order; see [`Read`].
@@ -105,6 +110,37 @@ pub trait Store: Send + Sync + 'static {
     /// Wakes when a topic, source, subscription or position was changed by somebody other than
     /// its holder; its value rises.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    // ---- pending events ----
+
+    /// The pending events of a topic by their numbers, above `after`, at most `limit` and 8 MiB.
+    async fn pending(
+        &self,
+        topic: &Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError>;
+    /// One pending event, or `NotFound`.
+    async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError>;
+    /// Makes a pending event due at another time; `Conflict` when it is prepared.
+    async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError>;
+    /// Makes a prepared event due at `due`; `Conflict` when it is not prepared.
+    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError>;
+    /// Forgets a pending event, which is never in the log then.
+    async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError>;
+    /// Moves pending events that are due at `now` into the log, the longest due first, at most
+    /// `limit` and 8 MiB: each is appended in the transaction that ends its waiting, so never
+    /// twice. Answers what went.
+    async fn release_pending(&self, now: Micros, limit: usize)
+    -> Result<Vec<Released>, StoreError>;
+    /// When the next pending event is due; `None` when none is. Wakes when that changes.
+    fn next_pending(&self) -> watch::Receiver<Option<Micros>>;
+    /// How an event of the log waited, if it did.
+    async fn was_pending(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Option<Released>, StoreError>;
 
     // ---- sources ----
 
@@ -132,7 +168,8 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- subscriptions and positions ----
 
-    /// Creates a subscription with a position in each topic; `Exists` when the name is taken.
+    /// Creates a subscription with a position in each topic that it names (`NotFound` when there is
+    /// none of that name) or that matches a pattern of its; `Exists` when the name is taken.
     /// For [`Origin::File`] an existing one is changed instead and keeps its positions.
     async fn put_subscription(
         &self,
@@ -169,11 +206,31 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Subscription, StoreError>;
     /// A position with its exceptions, to be held.
     async fn position(&self, position: i64) -> Result<PositionState, StoreError>;
-    /// Saves what became of deliveries; each answer is that of the settlement at its index, and
-    /// all that succeed are one transaction.
+    /// Saves what became of deliveries; dead letters of a replay job's position are those of the
+    /// live one in the same topic, and a delivery by a job clears them. Each answer is
+    /// that of the settlement at its index, and all that succeed are one transaction.
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>>;
     /// Saves the health of a subscription's endpoint (JSON, opaque here).
     async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError>;
+
+    // ---- replay jobs ----
+
+    /// Starts a replay job: one more position of the subscription, beside the live one of the
+    /// same topic. `Conflict` when the subscription is not in the topic or there is nothing to
+    /// replay, `Trimmed` when `from` is gone, `Full` when 10 run already.
+    async fn start_replay(&self, name: &Name, job: &NewJob, now: Micros)
+    -> Result<Job, StoreError>;
+    /// The replay jobs of a subscription, newest first: those that run, and at most 100 that ended
+    /// in the last 30 days.
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError>;
+    /// Ends a replay job before its time; `Conflict` when it is done.
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError>;
+    /// Its holder says that a replay job's position has nothing left: the job is done and the
+    /// position goes.
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError>;
+
+    // ---- dead letters ----
+
     /// Dead letters of a subscription, oldest first, with an id above `after`, at most `limit`.
     async fn dead_letters(
         &self,

@@ -11,13 +11,20 @@ pub struct Options {
     pub tail_bytes: usize,
     /// Dedupe keys in memory over all topics.
     pub dedupe_keys_max: usize,
+    /// Events that wait for their time, over all topics.
+    pub pending_max: usize,
     /// Connections that read.
     pub readers: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tail_bytes: 64 << 20, dedupe_keys_max: 4_000_000, readers: 4 }
+        Self {
+            tail_bytes: 64 << 20,
+            dedupe_keys_max: 4_000_000,
+            pending_max: 1_000_000,
+            readers: 4,
+        }
     }
 }
 

@@ -96,7 +96,7 @@ pub struct Settlement {
     pub put: Vec<Exception>,
     /// Exceptions that are gone.
     pub clear: Vec<Version>,
-    /// Events given up; clears their exceptions too.
+    /// Events given up; clears their exceptions too, but those that `put` makes `Stopped`.
     pub dead: Vec<NewDeadLetter>,
     /// Delivered although they have (or may have) a dead letter, which goes.
     pub undead: Vec<Version>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fence;
 use crate::{
-    event::{Micros, Name, Topic, Version},
+    event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
 };
 
@@ -38,8 +38,8 @@ pub struct NewSubscription {
     pub name: Name,
     /// Who makes it.
     pub origin: Origin,
-    /// One position each; the topics must exist; 1 to 100.
-    pub topics: Vec<Topic>,
+    /// A position in each topic that is meant; those named plainly must exist; 1 to 100.
+    pub topics: Vec<TopicPattern>,
     /// Where each position begins.
     pub from: StartFrom,
     /// What it asks for.
@@ -76,9 +76,11 @@ pub struct Subscription {
     pub status: SubscriptionStatus,
     /// Why it is disabled.
     pub reason: Option<String>,
+    /// What it is in: topics that appear later and match are joined from their first event.
+    pub topics: Vec<TopicPattern>,
     /// What it asks for.
     pub settings: SubscriptionSettings,
-    /// One per topic, without exceptions.
+    /// One per topic, by name, then one per replay job that runs; without exceptions.
     pub positions: Vec<PositionSummary>,
     /// The endpoint's health: JSON, opaque here.
     pub health: Option<String>,
@@ -88,6 +90,13 @@ pub struct Subscription {
     pub created: Micros,
     /// When it was removed or deleted.
     pub removed_at: Option<Micros>,
+}
+
+impl Subscription {
+    /// The positions of live delivery: one per topic, by name.
+    pub fn live(&self) -> impl Iterator<Item = &PositionSummary> {
+        self.positions.iter().filter(|position| position.job.is_none())
+    }
 }
 
 /// A position at a glance, as last saved.
@@ -105,7 +114,7 @@ pub struct PositionSummary {
     pub floor: Version,
     /// Exceptions kept.
     pub exceptions: u64,
-    /// Dead letters kept.
+    /// Dead letters kept; a replay job's are those of the live position.
     pub dead_letters: u64,
     /// Deliveries that succeeded, ever.
     pub delivered: u64,

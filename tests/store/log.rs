@@ -165,10 +165,10 @@ pub async fn a_moment_is_found(bench: &dyn Bench) {
 pub async fn a_topic_in_use_is_not_deleted(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     subscribe(&store, "billing", &topic).await;
-    let refused = store.delete_topic(&topic).await;
+    let refused = store.delete_topic(&topic, NOW).await;
     assert!(matches!(&refused, Err(StoreError::Conflict(text)) if text.contains("billing")));
     assert!(store.topic(&topic).await.is_ok());
-    let missing = store.delete_topic(&name("none")).await;
+    let missing = store.delete_topic(&name("none"), NOW).await;
     assert!(matches!(missing, Err(StoreError::NotFound { .. })));
 }
 

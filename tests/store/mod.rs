@@ -15,16 +15,21 @@ use milkrun::{
     },
 };
 
+mod dead;
 mod fences;
 mod log;
+mod pending;
 mod positions;
+mod replays;
 mod retention;
 mod sqlite;
+mod topics;
 
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
 pub trait Bench: Send + Sync {
-    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys.
+    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys and
+    /// 3,000 pending events.
     async fn open(&self) -> Arc<dyn Store>;
     /// From now on storing an event whose attributes contain `text` fails.
     async fn refuse_events_with(&self, text: &str);
@@ -45,7 +50,7 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{fences, log, positions, retention, sqlite::bench};
+    use super::{dead, fences, log, pending, positions, replays, retention, sqlite::bench, topics};
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -68,6 +73,17 @@ mod on_sqlite {
         fences::a_changed_contract_wants_a_cursor,
         fences::rejected_items_are_bounded,
         fences::steering_raises_the_fence,
+        pending::a_due_event_goes_once_and_not_before,
+        pending::due_events_go_in_their_order,
+        pending::a_pending_event_is_known,
+        pending::pending_and_logged_in_one_append_are_all_or_nothing,
+        pending::pending_events_are_bounded,
+        pending::a_pending_event_is_changed_and_cancelled,
+        pending::a_prepared_event_waits_for_its_commit,
+        pending::what_fails_to_go_stays_pending,
+        pending::the_next_due_time_is_told,
+        pending::a_deleted_topic_takes_its_pending_events_along,
+        pending::a_page_of_pending_events_is_bounded,
         positions::a_settlement_is_kept,
         positions::a_stale_settlement_changes_nothing,
         positions::settlements_in_one_group_keep_their_order,
@@ -79,6 +95,21 @@ mod on_sqlite {
         positions::a_subscription_of_the_file_keeps_its_place,
         positions::changes_are_listed_by_their_number,
         positions::attempts_are_found,
+        dead::a_key_stands_still_until_its_letter_is_redriven,
+        dead::a_key_goes_on_when_its_letter_is_deleted,
+        dead::a_key_goes_on_when_its_letter_is_trimmed,
+        dead::what_stands_still_is_redriven_however_full_it_is,
+        replays::a_replay_is_one_more_position,
+        replays::a_replay_ends_once,
+        replays::replays_are_bounded,
+        replays::a_replay_out_of_range_is_refused,
+        replays::what_steers_live_delivery_leaves_replays_alone,
+        replays::dead_letters_of_a_replay_outlive_it,
+        replays::what_a_replay_needs_is_kept_and_its_loss_is_said,
+        topics::a_pattern_takes_every_topic_that_matches,
+        topics::a_topic_that_appears_later_is_joined,
+        topics::a_topic_goes_unless_it_is_named,
+        topics::a_file_changes_what_a_subscription_is_in,
         retention::age_and_count_let_go,
         retention::what_is_owed_stays,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,
@@ -107,6 +138,7 @@ pub fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
         id: id.to_string(),
         attributes: format!(r#"{{"id":"{id}","source":"/test","type":"t"}}"#),
         data: Data::Json(Bytes::from(format!("{{\"n\": {id}}}"))),
+        deliver_at: None,
     };
     ids.into_iter().map(event).collect()
 }
@@ -162,7 +194,7 @@ pub async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subs
     let new = NewSubscription {
         name: name(who),
         origin: Origin::Api,
-        topics: vec![topic.clone()],
+        topics: vec![topic.clone().into()],
         from: StartFrom::Earliest,
         settings: SubscriptionSettings::new("https://example.com/hook".into(), Vec::new()),
     };

@@ -15,7 +15,7 @@ use milkrun::{
 
 use super::{Bench, NOW, append, id_of, later, name, subscribe, with_topic};
 
-async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, PositionState) {
+pub async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, PositionState) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=10).await.unwrap();
     let subscription = subscribe(&store, "billing", &topic).await;
@@ -197,7 +197,7 @@ pub async fn names_are_taken_once(bench: &dyn Bench) {
     let new = NewSubscription {
         name: name("billing"),
         origin: Origin::Api,
-        topics: vec![topic.clone()],
+        topics: vec![topic.clone().into()],
         from: StartFrom::Latest,
         settings: SubscriptionSettings::new("https://example.com".into(), Vec::new()),
     };
@@ -205,7 +205,8 @@ pub async fn names_are_taken_once(bench: &dyn Bench) {
     assert!(matches!(taken, Err(StoreError::Exists { .. })));
     let from_file = NewSubscription { origin: Origin::File, ..new.clone() };
     assert!(matches!(store.put_subscription(&from_file, NOW).await, Err(StoreError::Conflict(_))));
-    let nowhere = NewSubscription { name: name("x"), topics: vec![name("none")], ..new.clone() };
+    let nowhere =
+        NewSubscription { name: name("x"), topics: vec![name("none").into()], ..new.clone() };
     assert!(matches!(
         store.put_subscription(&nowhere, NOW).await,
         Err(StoreError::NotFound { .. })
@@ -221,7 +222,7 @@ pub async fn a_subscription_of_the_file_keeps_its_place(bench: &dyn Bench) {
     let mut new = NewSubscription {
         name: name("billing"),
         origin: Origin::File,
-        topics: vec![topic.clone()],
+        topics: vec![topic.clone().into()],
         from: StartFrom::After(Version(4)),
         settings: SubscriptionSettings::new("https://example.com".into(), Vec::new()),
     };

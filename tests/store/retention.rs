@@ -223,7 +223,7 @@ pub async fn a_deleted_topic_is_cleared(bench: &dyn Bench) {
     let uid = store.topic(&topic).await.unwrap().uid.clone();
     store.put_source(&source(&topic), NOW).await.unwrap();
     store.steer_source(&name("shop"), Steer::Remove, NOW).await.unwrap();
-    store.delete_topic(&topic).await.unwrap();
+    store.delete_topic(&topic, NOW).await.unwrap();
     assert!(store.topic(&topic).await.is_err());
     store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
     assert!(all(&store, &topic).await.is_empty());

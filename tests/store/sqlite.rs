@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use milkrun::store::{Options, Store, StoreError, open};
-use sqlx::{Connection as _, SqliteConnection};
+use milkrun::{
+    event::Version,
+    settings::SubscriptionSettings,
+    store::{NewJob, Options, Store, StoreError, open},
+};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-use super::Bench;
+use super::{Bench, NOW, name};
 
 /// A file in a folder of its own.
 pub struct SqliteBench {
@@ -39,7 +43,12 @@ impl SqliteBench {
 impl Bench for SqliteBench {
     async fn open(&self) -> Arc<dyn Store> {
         // Small, so that cases read from the tail and from the file.
-        let options = Options { tail_bytes: 4_000, dedupe_keys_max: 20_000, ..Options::default() };
+        let options = Options {
+            tail_bytes: 4_000,
+            dedupe_keys_max: 20_000,
+            pending_max: 3_000,
+            ..Options::default()
+        };
         open(&format!("sqlite:{}", self.path()), &options).await.expect("a store")
     }
 
@@ -108,4 +117,43 @@ async fn an_address_of_no_store_is_refused() {
         let opened = open(url, &Options::default()).await;
         assert!(matches!(opened.err(), Some(StoreError::Refused(_))), "{url}");
     }
+}
+
+/// What the first release wrote: one subscription in two topics, and numbers that were given out.
+const FIRST_RELEASE: &str = r"
+    INSERT INTO topics (uid, name, head, settings) VALUES ('1', 'orders', 9, '{}'), ('2', 'bills', 5, '{}');
+    INSERT INTO epochs VALUES (1, 1, 7, 0, 'created'), (2, 1, 8, 0, 'created');
+    INSERT INTO subscriptions (name, origin, status, settings, edit, created) VALUES ('billing', 'api',
+        'active', SETTINGS, 1, 0);
+    INSERT INTO positions (subscription, topic, reach, open) VALUES (1, 1, 4, x'0000000000000003'), (1, 2, 5, x''), (9, 2, 0, x'');
+    DELETE FROM positions WHERE subscription = 9;
+    INSERT INTO exceptions (position, version, kind, attempts, tries, due, first, successes)
+        VALUES (1, 2, 'retry', 1, 1, 0, 0, 0);
+    PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn a_file_of_the_first_release_is_taken_over() {
+    let bench = bench().await;
+    let settings = SubscriptionSettings::new("https://example.com".into(), Vec::new());
+    let settings = serde_json::to_string(&settings).expect("JSON").replace('\'', "''");
+    let rows = FIRST_RELEASE.replace("SETTINGS", &format!("'{settings}'"));
+    let options = SqliteConnectOptions::new().filename(bench.path()).create_if_missing(true);
+    let mut conn = SqliteConnection::connect_with(&options).await.expect("a file");
+    for sql in [include_str!("../../migrations/sqlite/0001_log.sql").to_owned(), rows] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.expect("rows");
+    }
+    conn.close().await.expect("closed");
+    let store = bench.open().await;
+    let who = name("billing");
+    let known = store.subscription(&who).await.expect("a subscription");
+    let topics: Vec<_> = known.topics.iter().map(ToString::to_string).collect();
+    assert_eq!(topics, ["bills", "orders"]);
+    let position = store.position(1).await.expect("a position");
+    assert_eq!((position.reach, position.open), (Version(4), vec![Version(3)]));
+    assert_eq!((position.exceptions.len(), position.exceptions[0].lane), (1, None));
+    let job = NewJob { topic: name("bills"), from: Version(1), to: Version(2), rate: None };
+    store.start_replay(&who, &job, NOW).await.expect("a job");
+    let known = store.subscription(&who).await.expect("a subscription");
+    assert_eq!(known.positions[2].id, 4, "no number is given out twice");
 }

@@ -1,9 +1,13 @@
 //! Subscriptions: who is pushed what, where each one stands, and moving it.
 
+mod change;
 mod place;
-mod policy;
+pub(super) mod replays;
 mod request;
+pub(super) mod secrets;
+pub(super) mod steer;
 mod view;
+mod webhook;
 
 use axum::{
     Json,
@@ -12,12 +16,10 @@ use axum::{
     routing::{self, MethodRouter},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 use self::{
     place::Place,
-    request::{NewBody, PatchBody},
+    request::{Made, SubscriptionBody},
     view::{SubscriptionList, SubscriptionView},
 };
 use super::{
@@ -28,35 +30,26 @@ use super::{
     query::Query,
 };
 use crate::{
-    event::{Name, Topic},
+    event::{Name, Topic, TopicPattern},
     store::{
         NewSubscription, Origin, StartFrom, StoreError, Subscription, SubscriptionStatus,
         SubscriptionSteer,
     },
 };
 
-/// Where to move the positions of a subscription.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RewindBody {
-    /// Only the position in this topic; needed for a version or cursor when there are several.
-    #[schema(value_type = Option<String>)]
-    topic: Option<Topic>,
-    /// The last event not wanted: the next one delivered is the one after it. Or a word or time.
-    #[schema(value_type = Option<String>)]
-    to: Option<Place>,
-    /// The first event wanted. Or a word or time.
-    #[schema(value_type = Option<String>)]
-    from: Option<Place>,
-}
-
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     vec![
         ("/v1/subscriptions", routing::get(list_subscriptions).post(create)),
         ("/v1/subscriptions/{name}", routing::get(show).patch(change).delete(remove)),
-        ("/v1/subscriptions/{name}/pause", routing::post(pause)),
-        ("/v1/subscriptions/{name}/resume", routing::post(resume)),
-        ("/v1/subscriptions/{name}/rewind", routing::post(rewind)),
+        ("/v1/subscriptions/{name}/pause", routing::post(steer::pause)),
+        ("/v1/subscriptions/{name}/resume", routing::post(steer::resume)),
+        ("/v1/subscriptions/{name}/rewind", routing::post(steer::rewind)),
+        ("/v1/subscriptions/{name}/replays", routing::get(replays::list).post(replays::start)),
+        (
+            "/v1/subscriptions/{name}/replays/{id}",
+            routing::get(replays::show).delete(replays::cancel),
+        ),
+        ("/v1/subscriptions/{name}/secrets/rotate", routing::post(secrets::rotate)),
     ]
 }
 
@@ -81,24 +74,19 @@ pub async fn list_subscriptions(
 }
 
 /// Makes a subscription. A signing secret is made and shown once when none is given.
-#[utoipa::path(post, path = "/v1/subscriptions", tag = "subscriptions", request_body = NewBody,
+#[utoipa::path(post, path = "/v1/subscriptions", tag = "subscriptions", request_body = SubscriptionBody,
     responses((status = 201, body = SubscriptionView),
         (status = 409, description = "`exists`, or `history_changed` for `from`"),
         (status = 422, description = "`invalid`: `field` says where")))]
 pub async fn create(
     State(api): State<ApiState>,
     query: Query,
-    JsonBody(body): JsonBody<NewBody>,
+    JsonBody(body): JsonBody<SubscriptionBody>,
 ) -> Result<Response, Problem> {
     query.allow(&[])?;
-    if body.name.is_reserved() {
-        let detail = format!("`name`: those beginning `{}` are reserved", Name::RESERVED_PREFIX);
-        return Err(Problem::field("name", detail));
-    }
-    let (settings, secret) = body.settings(&api.vet_url)?;
-    let topics = body.topics()?;
-    let from = start(&api, &topics, body.from.unwrap_or(Place::Latest)).await?;
-    let new = NewSubscription { name: body.name, origin: Origin::Api, topics, from, settings };
+    let Made { name, topics, from, settings, secret } = body.make(&api.vet_url)?;
+    let from = start(&api, &topics, from).await?;
+    let new = NewSubscription { name, origin: Origin::Api, topics, from, settings };
     let made = api.store.put_subscription(&new, api.clock.now()).await?;
     let place = format!("/v1/subscriptions/{}", made.name);
     let view = SubscriptionView::new(made, &view::heads(&api).await?).with_secret(secret);
@@ -110,9 +98,14 @@ pub async fn create(
 }
 
 /// Where the positions of a new subscription begin.
-async fn start(api: &ApiState, topics: &[Topic], from: Place) -> Result<StartFrom, Problem> {
+async fn start(api: &ApiState, topics: &[TopicPattern], from: Place) -> Result<StartFrom, Problem> {
+    let plain: Vec<Topic> = topics.iter().filter_map(TopicPattern::topic).collect();
+    if !from.is_of_any_topic() && (topics.len() > 1 || plain.is_empty()) {
+        let detail = "`from`: a version or cursor is of one topic; expected a word or a time";
+        return Err(Problem::field("from", detail));
+    }
     let mut begin = None;
-    for topic in topics {
+    for topic in &plain {
         let state = match api.store.topic(topic).await {
             Err(StoreError::NotFound { .. }) => {
                 let detail = format!("topic `{topic}` does not exist");
@@ -121,11 +114,6 @@ async fn start(api: &ApiState, topics: &[Topic], from: Place) -> Result<StartFro
             state => state?,
         };
         if !from.is_of_any_topic() {
-            if topics.len() > 1 {
-                let detail =
-                    "`from`: a version or cursor is of one topic; expected a word or a time";
-                return Err(Problem::field("from", detail));
-            }
             begin = Some(from.resolve(api, &state, true).await?);
         }
     }
@@ -153,19 +141,19 @@ pub async fn show(
 
 /// Changes settings; positions and what is in flight stay.
 #[utoipa::path(patch, path = "/v1/subscriptions/{name}", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = PatchBody,
+    params(("name" = String, Path)), request_body = SubscriptionBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
 pub async fn change(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
-    JsonBody(body): JsonBody<PatchBody>,
+    JsonBody(body): JsonBody<SubscriptionBody>,
 ) -> Result<Json<SubscriptionView>, Problem> {
     query.allow(&[])?;
     let subscription = owned(&api, &name).await?;
     let mut settings = subscription.settings;
-    body.apply(&mut settings, &api.vet_url)?;
+    body.change(&mut settings, &api.vet_url)?;
     let changed = api.store.set_subscription(&name, &settings, api.clock.now()).await?;
     Ok(Json(view::whole(&api, changed).await?))
 }
@@ -196,80 +184,4 @@ async fn owned(api: &ApiState, name: &Name) -> Result<Subscription, Problem> {
         return Err(Problem::new(StatusCode::CONFLICT, "read_only", detail));
     }
     Ok(subscription)
-}
-
-/// Stops pushing; the subscription keeps its place.
-#[utoipa::path(post, path = "/v1/subscriptions/{name}/pause", tag = "subscriptions",
-    params(("name" = String, Path)), responses((status = 200, body = SubscriptionView)))]
-pub async fn pause(
-    State(api): State<ApiState>,
-    Path(name): Path<Name>,
-    query: Query,
-) -> Result<Json<SubscriptionView>, Problem> {
-    steer(&api, &name, &query, SubscriptionSteer::Pause).await
-}
-
-/// Pushes again from where it stood, and forgets the endpoint's health.
-#[utoipa::path(post, path = "/v1/subscriptions/{name}/resume", tag = "subscriptions",
-    params(("name" = String, Path)), responses((status = 200, body = SubscriptionView)))]
-pub async fn resume(
-    State(api): State<ApiState>,
-    Path(name): Path<Name>,
-    query: Query,
-) -> Result<Json<SubscriptionView>, Problem> {
-    steer(&api, &name, &query, SubscriptionSteer::Resume).await
-}
-
-async fn steer(
-    api: &ApiState,
-    name: &Name,
-    query: &Query,
-    steer: SubscriptionSteer,
-) -> Result<Json<SubscriptionView>, Problem> {
-    query.allow(&[])?;
-    let steered = api.store.steer_subscription(name, steer, api.clock.now()).await?;
-    Ok(Json(view::whole(api, steered).await?))
-}
-
-/// Moves positions, back or forward; dead letters stay.
-#[utoipa::path(post, path = "/v1/subscriptions/{name}/rewind", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = RewindBody,
-    responses((status = 200, body = SubscriptionView),
-        (status = 409, description = "`history_changed`"), (status = 410, description = "`gone`")))]
-pub async fn rewind(
-    State(api): State<ApiState>,
-    Path(name): Path<Name>,
-    query: Query,
-    JsonBody(body): JsonBody<RewindBody>,
-) -> Result<Json<SubscriptionView>, Problem> {
-    query.allow(&[])?;
-    let (place, inclusive) = match (body.to, body.from) {
-        (Some(to), None) => (to, false),
-        (None, Some(from)) => (from, true),
-        _ => return Err(Problem::field("to", "expected either `to` or `from`")),
-    };
-    let subscription = api.store.subscription(&name).await?;
-    let mut topics: Vec<Topic> =
-        subscription.positions.iter().map(|position| position.topic.clone()).collect();
-    if let Some(wanted) = body.topic {
-        topics.retain(|topic| *topic == wanted);
-        if topics.is_empty() {
-            let detail = format!("`topic`: subscription `{name}` is not in `{wanted}`");
-            return Err(Problem::field("topic", detail));
-        }
-    }
-    if topics.len() > 1 && !place.is_of_any_topic() {
-        let detail = "a version or cursor is of one topic: say which in `topic`";
-        return Err(Problem::field("topic", detail));
-    }
-    let mut moves = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let state = api.store.topic(&topic).await?;
-        moves.push((topic, place.resolve(&api, &state, inclusive).await?));
-    }
-    // Nothing is moved before every place has been found.
-    for (topic, to) in moves {
-        api.store.rewind(&name, Some(&topic), to, api.clock.now()).await?;
-    }
-    Ok(Json(view::whole(&api, api.store.subscription(&name).await?).await?))
 }

@@ -1,91 +1,166 @@
 //! What a subscriber sends: plain values only, for a reference to the server's environment or
 //! files would let a subscriber read them.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
-
 use probes::period::Period;
 use serde::Deserialize;
-use sinks::sign::Secret;
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{
-    place::Place,
-    policy::{HoldBody, RetryBody},
-};
+use super::{change::Change, place::Place, webhook::WebhookBody};
 use crate::{
-    api::{VetUrl, body::REFERENCES, problem::Problem},
-    event::{Name, Topic},
-    settings::{SubscriptionSettings, check_header},
+    api::{VetUrl, problem::Problem},
+    event::{Name, TopicPattern},
+    settings::{
+        Fault, Format, HoldPolicy, OnDead, Order, PriorityPolicy, Rate, SubscriptionSettings,
+        written,
+    },
+    store::Origin,
+    vet,
 };
 
-const SECRETS_MAX: usize = 10;
-const HEADERS_MAX: usize = 50;
 const TOPICS_MAX: usize = 100;
 
-/// A subscription to be made.
+/// A subscription to be made, or changes to one: what is left out stays, and null goes back to the
+/// default.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewBody {
-    /// Its name.
-    #[schema(value_type = String)]
-    pub(super) name: Name,
-    /// Its topic; or `topics`.
+pub struct SubscriptionBody {
+    /// Its name; required when it is made, and cannot be changed.
     #[schema(value_type = Option<String>)]
-    topic: Option<Topic>,
-    /// Its topics; or `topic`.
+    name: Option<Name>,
+    /// Its topic, or a pattern as `billing.*`; or `topics`. Cannot be changed.
+    #[schema(value_type = Option<String>)]
+    topic: Option<TopicPattern>,
+    /// Its topics, or patterns as `billing.*`; or `topic`. Cannot be changed.
     #[schema(value_type = Option<Vec<String>>)]
-    topics: Option<Vec<Topic>>,
-    /// Where it begins: `latest` (default), `earliest`, a version, a cursor or a time.
+    topics: Option<Vec<TopicPattern>>,
+    /// Where it begins: `latest` (default), `earliest`, a version, a cursor or a time; later, it
+    /// is rewound.
     #[schema(value_type = Option<String>)]
-    pub(super) from: Option<Place>,
-    /// Where to push, and how.
-    pub(super) webhook: WebhookBody,
-    /// When a failed event is tried again.
-    retry: Option<RetryBody>,
-    /// When the endpoint is left alone.
-    hold: Option<HoldBody>,
-    /// The most deliveries under way at once in each topic. Default 16.
-    concurrency: Option<usize>,
-    /// The most exceptions of one position. Default 100,000.
-    max_exceptions: Option<usize>,
-}
-
-/// Changes to a subscription; what is left out stays.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PatchBody {
-    /// What is left out of it stays too.
+    from: Option<Place>,
+    /// Where to push, and how; what is left out of it stays too. Required when it is made.
     webhook: Option<WebhookBody>,
-    /// Replaces the whole policy.
-    retry: Option<RetryBody>,
-    /// Replaces the whole policy.
-    hold: Option<HoldBody>,
-    /// As in a new subscription.
-    concurrency: Option<usize>,
-    /// As in a new subscription.
-    max_exceptions: Option<usize>,
-}
-
-/// Where to push, and how.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookBody {
-    /// The address; required for a new subscription.
-    url: Option<String>,
-    /// The signing secret, `whsec_` and base64; one is made when none is given.
-    secret: Option<String>,
-    /// Signing secrets, newest first; each signs.
-    secrets: Option<Vec<String>>,
-    /// Extra headers of every request.
-    headers: Option<BTreeMap<String, String>>,
-    /// One deadline over the whole exchange. Default `15s`.
+    /// Which events are sent: CloudEvents dialects, as `{"prefix": {"type": "Push"}}`, or an
+    /// expression as a text. Default: all.
+    #[serde(default)]
+    #[schema(value_type = Option<Value>)]
+    filter: Change<Value>,
+    /// What is sent in the place of the event: JSON whose texts are expressions. Goes with the
+    /// formats `data` (then the default) and `binary`.
+    #[serde(default)]
+    #[schema(value_type = Option<Value>)]
+    transform: Change<Value>,
+    /// How an event is put into a request. Default `structured`.
+    #[serde(default)]
+    #[schema(value_type = Option<Format>)]
+    format: Change<Format>,
+    /// Several events in one request; format `batch`. Default: one by one.
+    #[serde(default)]
+    #[schema(value_type = Option<written::Batch>)]
+    batch: Change<written::Batch>,
+    /// Whether large bodies are compressed; the signature is over what they were before. Default
+    /// false.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    gzip: Change<bool>,
+    /// In which order events are tried. Default `none`.
+    #[serde(default)]
+    #[schema(value_type = Option<Order>)]
+    order: Change<Order>,
+    /// What becomes of a key whose event died; with an order only. Default `continue`.
+    #[serde(default)]
+    #[schema(value_type = Option<OnDead>)]
+    on_dead: Change<OnDead>,
+    /// So many events are looked at ahead for those of a higher priority; without an order only.
+    /// Default 4096.
+    #[serde(default)]
+    #[schema(value_type = Option<usize>)]
+    read_ahead: Change<usize>,
+    /// The longest that an event is overtaken by those of a higher priority. Default `1m`.
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    timeout: Option<Period>,
+    priority_max_wait: Change<Period>,
+    /// The most events started in a time, as `100/s`, `20/m` or `5/h`. Default: as fast as they
+    /// are taken.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    rate: Change<Rate>,
+    /// The most deliveries under way at once in each topic, 1 to 1024. Default 16.
+    #[serde(default)]
+    #[schema(value_type = Option<usize>)]
+    concurrency: Change<usize>,
+    /// When a failed event is tried again; the whole policy is replaced.
+    #[serde(default)]
+    #[schema(value_type = Option<written::Retry>)]
+    retry: Change<written::Retry>,
+    /// When the endpoint is left alone; the whole policy is replaced.
+    #[serde(default)]
+    #[schema(value_type = Option<written::Hold>)]
+    hold: Change<written::Hold>,
+    /// The most exceptions of one position. Default 100,000.
+    #[serde(default)]
+    #[schema(value_type = Option<usize>)]
+    max_exceptions: Change<usize>,
 }
 
-impl NewBody {
+/// A subscription that can be made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) name: Name,
+    pub(super) topics: Vec<TopicPattern>,
+    pub(super) from: Place,
+    pub(super) settings: SubscriptionSettings,
+    /// The secret that was made for it.
+    pub(super) secret: Option<String>,
+}
+
+impl SubscriptionBody {
+    /// A new subscription.
+    pub(super) fn make(self, vet: &VetUrl) -> Result<Made, Problem> {
+        let name = self.name.clone().ok_or_else(|| missing("name"))?;
+        if name.is_reserved() {
+            let detail =
+                format!("`name`: those beginning `{}` are reserved", Name::RESERVED_PREFIX);
+            return Err(Problem::field("name", detail));
+        }
+        let topics = self.topics()?;
+        let from = self.from.unwrap_or(Place::Latest);
+        if self.webhook.as_ref().is_none_or(WebhookBody::has_no_url) {
+            return Err(missing("webhook.url"));
+        }
+        let mut settings = SubscriptionSettings::new(String::new(), Vec::new());
+        let secret = self.webhook.as_ref().map_or(Ok(None), WebhookBody::make_secret)?;
+        self.put(&mut settings)?;
+        settings.secrets.extend(secret.clone());
+        check(&settings, vet)?;
+        Ok(Made { name, topics, from, settings, secret })
+    }
+
+    /// Changes `settings` as asked.
+    pub(super) fn change(
+        self,
+        settings: &mut SubscriptionSettings,
+        vet: &VetUrl,
+    ) -> Result<(), Problem> {
+        let later = self.webhook.as_ref().is_some_and(WebhookBody::has_secret_kind);
+        for (field, said, instead) in [
+            ("name", self.name.is_some(), "make another subscription"),
+            ("topic", self.topic.is_some(), "make another subscription"),
+            ("topics", self.topics.is_some(), "make another subscription"),
+            ("from", self.from.is_some(), "rewind or resume it"),
+            ("webhook.secret_kind", later, "rotate its secrets"),
+        ] {
+            if said {
+                let detail = format!("`{field}` is said when a subscription is made: {instead}");
+                return Err(Problem::field(field, detail));
+            }
+        }
+        self.put(settings)?;
+        check(settings, vet)
+    }
+
     /// Its topics, one or more, each once.
-    pub(super) fn topics(&self) -> Result<Vec<Topic>, Problem> {
+    fn topics(&self) -> Result<Vec<TopicPattern>, Problem> {
         let mut topics = match (&self.topic, &self.topics) {
             (Some(topic), None) => vec![topic.clone()],
             (None, Some(topics)) => topics.clone(),
@@ -100,144 +175,55 @@ impl NewBody {
         Ok(topics)
     }
 
-    /// What it asks for, and the secret that was made for it.
-    pub(super) fn settings(
-        &self,
-        vet: &VetUrl,
-    ) -> Result<(SubscriptionSettings, Option<String>), Problem> {
-        let mut settings = SubscriptionSettings::new(String::new(), Vec::new());
-        self.webhook.apply(&mut settings, vet)?;
-        if settings.url.is_empty() {
-            return Err(Problem::field("webhook.url", "`webhook.url` is missing"));
+    fn put(self, settings: &mut SubscriptionSettings) -> Result<(), Problem> {
+        let usual = SubscriptionSettings::new(String::new(), Vec::new());
+        if let Some(webhook) = self.webhook {
+            webhook.put(settings, &usual)?;
         }
-        let made = if settings.secrets.is_empty() { Some(new_secret()?) } else { None };
-        settings.secrets.extend(made.clone());
-        let policy = (self.retry.as_ref(), self.hold.as_ref());
-        apply_rest(&mut settings, policy, self.concurrency, self.max_exceptions)?;
-        Ok((settings, made))
-    }
-}
-
-impl PatchBody {
-    /// Changes `settings` as asked.
-    pub(super) fn apply(
-        &self,
-        settings: &mut SubscriptionSettings,
-        vet: &VetUrl,
-    ) -> Result<(), Problem> {
-        if let Some(webhook) = &self.webhook {
-            webhook.apply(settings, vet)?;
-        }
-        let policy = (self.retry.as_ref(), self.hold.as_ref());
-        apply_rest(settings, policy, self.concurrency, self.max_exceptions)
-    }
-}
-
-fn apply_rest(
-    settings: &mut SubscriptionSettings,
-    (retry, hold): (Option<&RetryBody>, Option<&HoldBody>),
-    concurrency: Option<usize>,
-    max_exceptions: Option<usize>,
-) -> Result<(), Problem> {
-    if let Some(retry) = retry {
-        settings.retry = retry.policy()?;
-    }
-    if let Some(hold) = hold {
-        settings.hold = hold.policy()?;
-    }
-    if let Some(number) = concurrency {
-        settings.concurrency = within("concurrency", number, SubscriptionSettings::CONCURRENCY)?;
-    }
-    if let Some(number) = max_exceptions {
-        settings.max_exceptions =
-            within("max_exceptions", number, SubscriptionSettings::MAX_EXCEPTIONS)?;
-    }
-    Ok(())
-}
-
-fn within(field: &str, number: usize, bounds: RangeInclusive<usize>) -> Result<usize, Problem> {
-    if bounds.contains(&number) {
-        return Ok(number);
-    }
-    let (least, most) = bounds.into_inner();
-    Err(Problem::field(field, format!("`{field}`: expected {least} to {most}, not {number}")))
-}
-
-impl WebhookBody {
-    fn apply(&self, settings: &mut SubscriptionSettings, vet: &VetUrl) -> Result<(), Problem> {
-        if let Some(url) = &self.url {
-            vet(url).map_err(|reason| {
-                Problem::field("webhook.url", format!("`webhook.url`: {reason}"))
-            })?;
-            settings.url.clone_from(url);
-        }
-        if let Some(secrets) = self.secrets()? {
-            settings.secrets = secrets;
-        }
-        if let Some(headers) = &self.headers {
-            settings.headers = check_headers(headers)?;
-        }
-        if let Some(Period(timeout)) = self.timeout {
-            if timeout.is_zero() || timeout > SubscriptionSettings::TIMEOUT_MAX {
-                let detail = "`webhook.timeout`: expected more than nothing and at most `5m`";
-                return Err(Problem::field("webhook.timeout", detail));
-            }
-            settings.timeout = timeout;
-        }
-        Ok(())
-    }
-
-    fn secrets(&self) -> Result<Option<Vec<String>>, Problem> {
-        let (field, secrets) = match (&self.secret, &self.secrets) {
-            (None, None) => return Ok(None),
-            (Some(secret), None) => ("webhook.secret", vec![secret.clone()]),
-            (None, Some(secrets)) => ("webhook.secrets", secrets.clone()),
-            (Some(_), Some(_)) => {
-                let detail = "`webhook.secret` and `webhook.secrets` cannot both be given";
-                return Err(Problem::field("webhook.secret", detail));
+        self.filter.apply_some(&mut settings.filter);
+        self.transform.apply_some(&mut settings.transform);
+        self.batch.map(Into::into).apply_some(&mut settings.batch);
+        let said = match self.format {
+            Change::Set(format) => Some(format),
+            change => {
+                change.apply(&mut settings.format, usual.format);
+                None
             }
         };
-        if secrets.is_empty() || secrets.len() > SECRETS_MAX {
-            let detail = format!("`{field}`: expected 1 to {SECRETS_MAX} secrets");
-            return Err(Problem::field(field, detail));
+        settings.set_format(said);
+        self.gzip.apply(&mut settings.gzip, usual.gzip);
+        self.order.apply(&mut settings.order, usual.order);
+        self.on_dead.apply(&mut settings.on_dead, usual.on_dead);
+        let PriorityPolicy { read_ahead, max_wait } = &mut settings.priority;
+        self.read_ahead.apply(read_ahead, usual.priority.read_ahead);
+        self.priority_max_wait.map(Into::into).apply(max_wait, usual.priority.max_wait);
+        self.rate.apply_some(&mut settings.rate);
+        self.concurrency.apply(&mut settings.concurrency, usual.concurrency);
+        match self.retry {
+            Change::Keep => {}
+            Change::Reset => settings.retry = usual.retry,
+            Change::Set(retry) => {
+                settings.retry = retry.policy().map_err(|fault| refuse(&fault))?;
+            }
         }
-        for secret in &secrets {
-            secret
-                .parse::<Secret>()
-                .map_err(|error| Problem::field(field, format!("`{field}`: {error}")))?;
-        }
-        Ok(Some(secrets))
+        self.hold.map(HoldPolicy::from).apply(&mut settings.hold, usual.hold);
+        self.max_exceptions.apply(&mut settings.max_exceptions, usual.max_exceptions);
+        Ok(())
     }
 }
 
-fn check_headers(headers: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, Problem> {
-    // Read as a header it would be sent to the receiver, which nobody means.
-    if headers.len() == 1 && headers.keys().all(|name| name == "env" || name == "file") {
-        let detail = format!("`webhook.headers`: {REFERENCES}");
-        return Err(Problem::field("webhook.headers", detail));
+/// Refuses the first thing that is wrong.
+pub(super) fn check(settings: &SubscriptionSettings, vet: &VetUrl) -> Result<(), Problem> {
+    match vet::faults(settings, Origin::Api, &**vet).first() {
+        Some(fault) => Err(refuse(fault)),
+        None => Ok(()),
     }
-    if headers.len() > HEADERS_MAX {
-        let detail = format!("`webhook.headers`: at most {HEADERS_MAX}");
-        return Err(Problem::field("webhook.headers", detail));
-    }
-    let mut checked = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        let field = format!("webhook.headers.{name}");
-        check_header(name, value)
-            .map_err(|detail| Problem::field(&field, format!("`{field}`: {detail}")))?;
-        checked.push((name.to_ascii_lowercase(), value.clone()));
-    }
-    Ok(checked)
 }
 
-/// A signing secret of 32 random bytes.
-fn new_secret() -> Result<String, Problem> {
-    use base64::Engine as _;
+fn refuse(fault: &Fault) -> Problem {
+    Problem::field(&fault.field, fault.to_string())
+}
 
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!(%error, "the system gives no random bytes");
-        Problem::internal()
-    })?;
-    Ok(format!("{}{}", Secret::PREFIX, base64::prelude::BASE64_STANDARD.encode(bytes)))
+fn missing(field: &str) -> Problem {
+    Problem::field(field, format!("`{field}` is missing"))
 }

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use probes::period::Period;
 use serde::Serialize;
 use serde_json::Value;
+use sinks::sign::Secret;
 use utoipa::ToSchema;
 
-use super::policy::{HoldBody, RetryBody};
-use crate::api::problem::Problem;
 use crate::{
     api::{
         ApiState,
         attempts::{self, AttemptView},
+        problem::Problem,
     },
     event::Topic,
+    settings::{Auth, Format, OnDead, Order, Rate, SubscriptionSettings, written},
     store::{
         AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
         TopicState,
@@ -45,9 +46,25 @@ pub struct SubscriptionView {
     /// The endpoint's health; null while nothing was saved.
     health: Value,
     webhook: WebhookView,
-    retry: RetryBody,
-    hold: HoldBody,
+    /// Which events are sent; null: all.
+    filter: Option<Value>,
+    /// What is sent in the place of the event; null: the event.
+    transform: Option<Value>,
+    format: Format,
+    /// Null: one event in a request.
+    batch: Option<written::Batch>,
+    gzip: bool,
+    order: Order,
+    on_dead: OnDead,
+    read_ahead: usize,
+    #[schema(value_type = String)]
+    priority_max_wait: Period,
+    /// The most events started in a time; null: as fast as they are taken.
+    #[schema(value_type = Option<String>)]
+    rate: Option<Rate>,
     concurrency: usize,
+    retry: written::Retry,
+    hold: written::Hold,
     max_exceptions: usize,
     created: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,10 +104,27 @@ pub struct WebhookView {
     url: String,
     /// How many secrets sign.
     secrets: usize,
+    /// What verifies the signatures of private keys, as `whpk_…`, newest first.
+    public_keys: Vec<String>,
+    /// Until when each secret that was replaced still signs.
+    retiring: Vec<String>,
     /// Names of the extra headers, with their values hidden.
     headers: BTreeMap<String, &'static str>,
     #[schema(value_type = String)]
     timeout: Period,
+    /// `bearer`, `basic` or `oauth2`; null: none.
+    auth: Option<&'static str>,
+    /// Which certificates are its own.
+    tls: TlsView,
+    handshake: bool,
+}
+
+/// Which certificates a subscription has.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TlsView {
+    certificate: bool,
+    key: bool,
+    ca: bool,
 }
 
 /// All subscriptions, by name.
@@ -113,8 +147,7 @@ impl SubscriptionView {
     pub(super) fn new(subscription: Subscription, heads: &Heads) -> Self {
         let settings = &subscription.settings;
         let positions: Vec<PositionView> = subscription
-            .positions
-            .iter()
+            .live()
             .map(|position| view(position, settings.max_exceptions, heads))
             .collect();
         let health =
@@ -124,20 +157,25 @@ impl SubscriptionView {
             origin: subscription.origin,
             status: subscription.status,
             reason: subscription.reason,
-            topics: positions.iter().map(|position| position.topic.clone()).collect(),
+            topics: subscription.topics.iter().map(ToString::to_string).collect(),
             lag: positions.iter().map(|position| position.lag).sum(),
             exceptions_full: positions.iter().any(|position| position.exceptions_full),
             positions,
             health: health.unwrap_or(Value::Null),
-            webhook: WebhookView {
-                url: settings.url.clone(),
-                secrets: settings.secrets.len(),
-                headers: settings.headers.iter().map(|(name, _)| (name.clone(), "***")).collect(),
-                timeout: Period(settings.timeout),
-            },
-            retry: RetryBody::from(&settings.retry),
-            hold: HoldBody::from(&settings.hold),
+            webhook: WebhookView::new(settings),
+            filter: settings.filter.clone(),
+            transform: settings.transform.clone(),
+            format: settings.format,
+            batch: settings.batch.map(Into::into),
+            gzip: settings.gzip,
+            order: settings.order,
+            on_dead: settings.on_dead,
+            read_ahead: settings.priority.read_ahead,
+            priority_max_wait: Period(settings.priority.max_wait),
+            rate: settings.rate,
             concurrency: settings.concurrency,
+            retry: written::Retry::from(&settings.retry),
+            hold: settings.hold.clone().into(),
             max_exceptions: settings.max_exceptions,
             created: subscription.created.to_string(),
             removed_at: subscription.removed_at.map(|at| at.to_string()),
@@ -149,6 +187,35 @@ impl SubscriptionView {
     /// Shows the secret that was made.
     pub(super) fn with_secret(self, secret: Option<String>) -> Self {
         Self { secret, ..self }
+    }
+}
+
+impl WebhookView {
+    fn new(settings: &SubscriptionSettings) -> Self {
+        let tls = &settings.tls;
+        Self {
+            url: settings.url.clone(),
+            secrets: settings.secrets.len(),
+            public_keys: settings
+                .secrets
+                .iter()
+                .filter_map(|secret| secret.parse::<Secret>().ok()?.public())
+                .collect(),
+            retiring: settings.retiring.iter().map(|one| one.until.to_string()).collect(),
+            headers: settings.headers.iter().map(|(name, _)| (name.clone(), "***")).collect(),
+            timeout: Period(settings.timeout),
+            auth: settings.auth.as_ref().map(|auth| match auth {
+                Auth::Bearer(_) => "bearer",
+                Auth::Basic { .. } => "basic",
+                Auth::OAuth2 { .. } => "oauth2",
+            }),
+            tls: TlsView {
+                certificate: tls.certificate.is_some(),
+                key: tls.key.is_some(),
+                ca: tls.ca.is_some(),
+            },
+            handshake: settings.handshake,
+        }
     }
 }
 

@@ -87,13 +87,13 @@ async fn bad_subscriptions_name_the_field() {
             "set by the relay",
         ),
         (hook(json!({"headers": {"x": "a\nb"}})), "webhook.headers.x", "character"),
-        (hook(json!({"timeout": "1h"})), "webhook.timeout", "at most `5m`"),
+        (hook(json!({"timeout": "1h"})), "webhook.timeout", "at most 5m"),
         (hook(json!({"timeout": "soon"})), "webhook.timeout", "length of time"),
         (json!({"concurrency": 0}), "concurrency", "expected 1 to"),
         (
             json!({"retry": {"schedule": ["1s"], "exponential": {"initial": "1s", "max": "1m"}}}),
-            "retry.schedule",
-            "both",
+            "retry",
+            "one of `schedule`",
         ),
         (
             json!({"retry": {"exponential": {"initial": "1s", "max": "1m", "multiplier": 0.5}}}),
@@ -110,7 +110,7 @@ async fn bad_subscriptions_name_the_field() {
             "retry.exponential.initial",
             "at most `max`",
         ),
-        (json!({"hold": {"interval": "0s"}}), "hold.interval", "more than nothing"),
+        (json!({"hold": {"interval": "0s"}}), "hold.interval", "more than zero"),
         (
             json!({"hold": {"interval": "2m", "max_interval": "1m"}}),
             "hold.interval",

@@ -34,6 +34,7 @@ impl Interposed {
             id: id.to_owned(),
             attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
             data: crate::event::Data::None,
+            deliver_at: None,
         };
         let topic = "orders".parse().unwrap();
         *self.next.lock().unwrap() =
@@ -64,8 +65,8 @@ impl Store for Interposed {
         self.inner.put_topic(topic, settings, now).await
     }
 
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
-        self.inner.delete_topic(topic).await
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
+        self.inner.delete_topic(topic, now).await
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
@@ -109,6 +110,51 @@ impl Store for Interposed {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes()
+    }
+
+    async fn pending(
+        &self,
+        topic: &Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        self.inner.pending(topic, after, limit).await
+    }
+
+    async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
+        self.inner.pending_event(topic, id).await
+    }
+
+    async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
+        self.inner.change_pending(topic, id, due).await
+    }
+
+    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
+        self.inner.commit_pending(topic, id, due).await
+    }
+
+    async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError> {
+        self.inner.cancel_pending(topic, id).await
+    }
+
+    async fn release_pending(
+        &self,
+        now: Micros,
+        limit: usize,
+    ) -> Result<Vec<Released>, StoreError> {
+        self.inner.release_pending(now, limit).await
+    }
+
+    fn next_pending(&self) -> watch::Receiver<Option<Micros>> {
+        self.inner.next_pending()
+    }
+
+    async fn was_pending(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Option<Released>, StoreError> {
+        self.inner.was_pending(topic, version).await
     }
 
     async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError> {
@@ -194,6 +240,27 @@ impl Store for Interposed {
 
     async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
         self.inner.save_health(subscription, health).await
+    }
+
+    async fn start_replay(
+        &self,
+        name: &Name,
+        job: &NewJob,
+        now: Micros,
+    ) -> Result<Job, StoreError> {
+        self.inner.start_replay(name, job, now).await
+    }
+
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError> {
+        self.inner.replays(name).await
+    }
+
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError> {
+        self.inner.cancel_replay(name, id, now).await
+    }
+
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError> {
+        self.inner.end_replay(position, fence, now).await
     }
 
     async fn dead_letters(

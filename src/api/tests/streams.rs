@@ -125,7 +125,7 @@ async fn a_topic_that_goes_ends_its_streams_and_polls() {
         let relay = relay.clone();
         async move { relay.get("/v1/topics/orders/events?wait=30s").await }
     });
-    relay.store.delete_topic(&"orders".parse().unwrap()).await.unwrap();
+    relay.store.delete_topic(&"orders".parse().unwrap(), NOW).await.unwrap();
     let block = blocks.next().await.unwrap();
     assert!(block.contains("\"code\":\"not_found\""), "{block}");
     assert_eq!(blocks.next().await, None);

@@ -10,6 +10,9 @@ use crate::{
     },
 };
 
+mod replays;
+mod settings;
+
 const PATH: &str = "/v1/subscriptions";
 
 fn billing() -> Value {
@@ -168,6 +171,7 @@ async fn what_the_file_says_is_read_only() {
         relay.post(&format!("{path}/{word}"), json!({})).await.ok();
     }
     relay.post(&format!("{path}/rewind"), json!({"to": "latest"})).await.ok();
+    relay.post(&format!("{path}/secrets/rotate"), json!({})).await.problem(409, "read_only");
     relay.post(&format!("{path}/dead-letters/redrive"), json!({"all": true})).await.ok();
 }
 

@@ -34,8 +34,9 @@ fn asking(
         fault,
         retry_after: Duration::from_secs(retry_after_s),
         stands_out: false,
+        is_ours: false,
     };
-    let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(second));
+    let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(second)).changed;
     health.end(delivery);
     saved
 }
@@ -91,7 +92,14 @@ fn events_that_stand_out_tell_nothing_of_the_endpoint() {
     for version in 0..50 {
         let delivery = (1, Version(version));
         let retry_after = Duration::ZERO;
-        let ended = Ended { delivery, started: START, fault: EVENT, retry_after, stands_out: true };
+        let ended = Ended {
+            delivery,
+            started: START,
+            fault: EVENT,
+            retry_after,
+            stands_out: true,
+            is_ours: false,
+        };
         health.learn(ended, &HoldPolicy::default(), CEILING, START);
     }
     assert!(!health.is_holding());
@@ -149,6 +157,7 @@ fn late_failures_of_before_do_not_lengthen_the_hold() {
         fault: ENDPOINT,
         retry_after: Duration::ZERO,
         stands_out: false,
+        is_ours: false,
     };
     health.learn(late, &HoldPolicy::default(), CEILING, at(1));
     health.end((1, Version(50)));
@@ -181,9 +190,15 @@ fn throttling_halves_once_a_round_and_successes_add_one_a_round() {
     for version in 1..=4 {
         let delivery = (1, Version(version));
         let retry_after = Duration::ZERO;
-        let ended =
-            Ended { delivery, started: START, fault: THROTTLED, retry_after, stands_out: false };
-        let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(1));
+        let ended = Ended {
+            delivery,
+            started: START,
+            fault: THROTTLED,
+            retry_after,
+            stands_out: false,
+            is_ours: false,
+        };
+        let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(1)).changed;
         assert_eq!(saved, version == 1, "it shows as soon as it is so");
         health.end(delivery);
     }
@@ -214,6 +229,59 @@ fn retry_after_of_a_throttled_endpoint_begins_a_hold_of_at_most_the_limit() {
 }
 
 #[test]
+fn an_endpoint_that_says_how_long_is_taken_at_its_word_first() {
+    let mut health = Health::default();
+    asking(&mut health, 1, 0, THROTTLED, 1);
+    let mut waits = Vec::new();
+    let mut second = 0;
+    for _ in 0..8 {
+        let next = health.next_trial().unwrap();
+        waits.push(next.since(at(second)).as_secs());
+        second += next.since(at(second)).as_secs();
+        asking(&mut health, 1, second, THROTTLED, 1);
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+}
+
+#[test]
+fn those_that_were_refused_together_were_refused_once() {
+    let mut health = Health::default();
+    let refuse = |health: &mut Health, version, started, now| {
+        let delivery = (1, Version(version));
+        let retry_after = Duration::ZERO;
+        let ended = Ended {
+            delivery,
+            started,
+            fault: THROTTLED,
+            retry_after,
+            stands_out: false,
+            is_ours: false,
+        };
+        health.learn(ended, &HoldPolicy::default(), CEILING, now)
+    };
+    for version in 0..100 {
+        let learnt = refuse(&mut health, version, START, at(1));
+        assert_eq!(learnt.refused, version == 0);
+    }
+    assert!(!health.is_holding());
+    for round in 2..=5 {
+        assert!(refuse(&mut health, round, at(round), at(round)).refused);
+    }
+    assert!(health.is_holding());
+}
+
+#[test]
+fn whoever_gives_way_waits_only_while_little_is_permitted() {
+    let mut health = Health::default();
+    health.wish(1, true);
+    assert_eq!(health.leave_last(2, START), Leave::Free(usize::MAX));
+    asking(&mut health, 1, 0, THROTTLED, 0);
+    assert_eq!(health.leave_last(2, START), Leave::Wait);
+    health.wish(1, false);
+    assert_eq!(health.leave_last(2, START), Leave::Free(8));
+}
+
+#[test]
 fn an_endless_hold_is_given_up_and_resuming_forgets_it() {
     let mut health = held();
     let policy = HoldPolicy::default();
@@ -222,6 +290,22 @@ fn an_endless_hold_is_given_up_and_resuming_forgets_it() {
     health.resume(at(50), at(80));
     assert!(!health.is_holding());
     assert_eq!(health.stood_still(), Duration::from_secs(80));
+}
+
+#[test]
+fn what_was_our_own_fault_is_never_given_up() {
+    let mut health = held();
+    let policy = HoldPolicy::default();
+    for day in 1..30 {
+        let delivery = (1, Version(9));
+        health.begin(delivery);
+        let retry_after = Duration::ZERO;
+        let (started, fault, stands_out) = (at(day * 86_400), ENDPOINT, false);
+        let ended = Ended { delivery, started, fault, retry_after, stands_out, is_ours: true };
+        health.learn(ended, &policy, CEILING, started);
+        health.end(delivery);
+        assert!(!health.is_given_up(&policy, started));
+    }
 }
 
 #[test]
@@ -254,6 +338,8 @@ fn time_when_the_relay_was_down_does_not_count_against_the_endpoint() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::cases()))]
+
     /// Whatever happens, somebody may go on sooner or later, and the counts hold.
     #[test]
     fn nobody_waits_for_ever(steps in prop::collection::vec((0..4_u8, 0..6_u64, 0..9_u64), 0..300)) {
@@ -269,6 +355,29 @@ proptest! {
             prop_assert!(health.permitted.is_none_or(|n| (1..=CEILING).contains(&n)));
             prop_assert_eq!(health.state == State::Holding, health.is_holding());
             prop_assert_ne!(health.leave(1, at(now + 3_601)), Leave::Wait);
+        }
+    }
+
+    /// The machine against its rule in the plainest words: the last five that tell of the endpoint
+    /// failed, and were of two events or got no proper answer.
+    #[test]
+    fn a_hold_begins_by_its_rule(steps in prop::collection::vec((0..4_u8, 0..4_u64), 0..60)) {
+        let mut health = Health::default();
+        let mut row: Vec<(u64, bool)> = Vec::new();
+        for (second, (what, version)) in (0..).zip(steps) {
+            let fault = [None, EVENT, ENDPOINT, THROTTLED][usize::from(what)];
+            attempt(&mut health, version, second, fault);
+            match fault {
+                None => row.clear(),
+                Some(fault) => row.push((version, fault != Fault::Event)),
+            }
+            let last: Vec<_> = row.iter().rev().take(5).collect();
+            let of_one = last.iter().all(|(version, _)| *version == last[0].0);
+            let expected = last.len() == 5 && (!of_one || last.iter().all(|(_, endpoint)| *endpoint));
+            prop_assert_eq!(health.is_holding(), expected);
+            if expected {
+                break;
+            }
         }
     }
 }

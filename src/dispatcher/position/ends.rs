@@ -1,17 +1,24 @@
-//! Taking in what has ended: attempts, reads, saves.
+//! Taking in what has ended: requests, reads, saves.
 
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::{Done, ENDS_MAX, RECORDS_MAX, STORE_PAUSE, Step, Worker};
+use super::{Done, ENDS_MAX, Order, RECORDS_MAX, STORE_PAUSE, Step, Worker};
 use crate::{
     clock,
     dispatcher::{
-        flight::{End, Landed},
-        landing::{self, Landing},
-        window::Settled,
+        endpoint::Place,
+        flight::{Landed, Unsent},
+        health::Learnt,
+        landing::{self, Judged, Landing},
+        window::{Settled, Take},
     },
+    event::{Micros, Version},
+    notices::{DeadLetters, Notice},
     settle::Verdict,
-    store::{Page, StoreError, SubscriptionSteer},
+    store::{
+        Attempt, DeadReason, LastAnswer, NewDeadLetter, Page, Settlement, StoreError,
+        SubscriptionSteer,
+    },
 };
 
 impl Worker {
@@ -22,6 +29,12 @@ impl Worker {
         }
         self.merge_wanted |= order.edit != self.order.edit;
         self.disabled &= !order.serve || order.edit == self.order.edit;
+        let is_replay = self.replay.is_some();
+        let rules = order.rules(is_replay);
+        let filter = |order: &Order| order.plan.settings.filter.clone();
+        if rules != self.order.rules(is_replay) || filter(&order) != filter(&self.order) {
+            self.window.rule(rules);
+        }
         self.order = order;
         Step::Went
     }
@@ -41,21 +54,25 @@ impl Worker {
     fn take_in(&mut self, done: Done) -> Step {
         match done {
             Done::Landed(landed) => self.land(landed),
-            Done::Page(result) => {
+            Done::Page(after, result) => {
                 self.busy.reading = false;
                 match result {
-                    Ok(page) => self.take_page(page),
+                    Ok(page) => self.take_page(after, page),
                     Err(error) => return self.failed("read", &error),
                 }
             }
-            Done::Saved(settlement, result) => {
-                self.busy.saving = false;
-                if let Err(error) = result {
-                    if let Some(settlement) = settlement {
-                        self.window.unsave(settlement);
+            Done::Learnt(learnt) => {
+                self.busy.learning = false;
+                for (version, lane) in learnt {
+                    match lane {
+                        Ok(lane) => self.window.learn(version, lane),
+                        Err(error) => return self.failed("read", &error),
                     }
-                    return self.failed("save", &error);
                 }
+            }
+            Done::Saved(settlement, claims, result) => {
+                self.busy.saving = false;
+                return self.saved(settlement, claims, result);
             }
             Done::Merged(result) => {
                 self.busy.merging = false;
@@ -73,17 +90,55 @@ impl Worker {
                 self.disabled = false;
                 return self.failed("disable", &error);
             }
+            Done::Ended(Ok(())) => return Step::Done,
+            Done::Ended(Err(error)) => {
+                self.busy.ending = false;
+                return self.failed("end", &error);
+            }
         }
         Step::Went
     }
 
-    fn take_page(&mut self, page: Page) {
+    /// What was claimed is sent once the store knows that it is settled.
+    fn saved(
+        &mut self,
+        settlement: Option<Settlement>,
+        claims: Vec<(Take, Place)>,
+        result: Result<(), StoreError>,
+    ) -> Step {
+        let Err(error) = result else {
+            for (take, place) in claims {
+                self.launch(take, place);
+            }
+            self.tell_of_dead(settlement);
+            return Step::Went;
+        };
+        for (take, _) in claims {
+            self.requests -= 1;
+            self.retries -= usize::from(take.is_retry);
+            for (version, _) in take.versions {
+                self.window.settle(version, Settled::Back);
+            }
+        }
+        if let Some(settlement) = settlement {
+            self.window.unsave(settlement);
+        }
+        self.failed("save", &error)
+    }
+
+    fn take_page(&mut self, after: Version, page: Page) {
+        // What was read ahead was let go of meanwhile: it is read again.
+        if after != self.window.end() {
+            return;
+        }
         let oldest = page.state.oldest;
         if page.events.is_empty() && oldest > self.window.end().next() {
             // All that was left has gone; the store has recorded what of it was owed.
             self.window.skip_to(oldest.previous());
         }
-        self.window.extend(page.events);
+        let now = self.tools.clock.now();
+        let (sift, topic) = (&self.order.sift, &self.topic.topic);
+        self.window.extend(page.events, now, |event| sift.sift(event, topic, now));
         if page.state.epochs != self.topic.epochs {
             self.topic = page.state;
         }
@@ -106,64 +161,144 @@ impl Worker {
     }
 
     fn land(&mut self, landed: Landed) {
-        let Landed { version, attempt, is_retry, started, ended, end, place } = landed;
+        let Landed { attempt, is_retry, started, ended, sent, outcome, unsent, place } = landed;
         self.tools.metrics.in_flight.dec();
+        self.requests -= 1;
         self.retries -= usize::from(is_retry);
-        match end {
-            End::Pushed(outcome) => {
-                self.settle(&Landing {
-                    position: self.position,
-                    topic: self.topic.id,
-                    version,
-                    attempt,
-                    started,
-                    ended,
-                    outcome: &outcome,
-                });
-            }
-            End::Missing => {
-                self.window.settle(version, Settled::Gone);
-            }
-            End::Unread(error) => {
-                self.window.settle(version, Settled::Back);
-                self.failed("read", &error);
-            }
+        for (version, why) in unsent {
+            self.settle_unsent(version, why, (attempt, started));
+        }
+        if let Some(outcome) = outcome {
+            let landing = Landing {
+                plan: &self.order.plan,
+                position: self.position,
+                topic: self.topic.id,
+                versions: &sent,
+                attempt,
+                started,
+                ended,
+                outcome: &outcome,
+                chance: clock::chance(),
+            };
+            let judged =
+                landing::land(&landing, self.order.ceiling, &mut self.window, &self.endpoint);
+            self.take_judged(judged, ended.since(started).as_secs_f64());
         }
         drop(place);
     }
 
-    fn settle(&mut self, landing: &Landing<'_>) {
-        let order = &self.order;
-        let window = &mut self.window;
-        let chance = clock::chance();
-        let landed =
-            landing::land(landing, &order.plan, order.ceiling, window, &self.endpoint, chance);
-        let seconds = landing.ended.since(landing.started).as_secs_f64();
-        self.tools.metrics.attempt_seconds.observe(seconds);
-        let counter = match landed.verdict {
-            Verdict::Delivered => 0,
-            Verdict::RetryAt(_) => 1,
-            Verdict::Dead(_) => 2,
-            Verdict::Gone => 3,
+    /// What was not sent is settled without an attempt, and shows in the trace where that tells
+    /// something.
+    fn settle_unsent(&mut self, version: Version, why: Unsent, tried: (u32, Micros)) {
+        let (attempt, now) = tried;
+        let (word, error, settled) = match why {
+            Unsent::Missing => {
+                self.window.settle(version, Settled::Gone);
+                return;
+            }
+            Unsent::Later => {
+                self.window.settle(version, Settled::Back);
+                return;
+            }
+            Unsent::Unread(error) => {
+                self.window.settle(version, Settled::Back);
+                self.failed("read", &error);
+                return;
+            }
+            Unsent::Filtered => ("filtered", None, Settled::Gone),
+            Unsent::Expired => ("expired", None, Settled::Gone),
+            Unsent::Broken(reason) => {
+                let prior = self.window.exception(version);
+                let letter = NewDeadLetter {
+                    version,
+                    reason: DeadReason::Expression,
+                    attempts: prior.map_or(0, |prior| prior.tries),
+                    first: prior.map_or(now, |prior| prior.first),
+                    last: LastAnswer { status: None, error: Some(reason.clone()) },
+                };
+                ("dead", Some(reason), Settled::Dead(letter))
+            }
         };
-        self.counters[counter].inc();
-        self.records.push(landed.record);
+        self.window.settle(version, settled);
+        self.record(Attempt {
+            subscription: self.order.plan.subscription,
+            topic: self.topic.id,
+            version,
+            attempt,
+            started: now,
+            duration_ms: 0,
+            status: None,
+            answer: Vec::new(),
+            error,
+            verdict: word.to_owned(),
+        });
+    }
+
+    fn record(&mut self, attempt: Attempt) {
+        self.records.push(attempt);
         if self.records.len() >= RECORDS_MAX {
             self.tools.store.trace(std::mem::take(&mut self.records));
         }
-        if landed.verdict == Verdict::Gone {
-            self.disable("the endpoint answered 410 Gone");
-        } else if landed.given_up {
-            self.disable("the endpoint was on hold for too long");
+    }
+
+    fn take_judged(&mut self, judged: Judged, seconds: f64) {
+        self.tools.metrics.attempt_seconds.observe(seconds);
+        for verdict in &judged.verdicts {
+            let counter = match verdict {
+                Verdict::Delivered => 0,
+                Verdict::RetryAt(_) | Verdict::Halve | Verdict::Back => 1,
+                Verdict::Dead(_) => 2,
+                Verdict::Gone => 3,
+            };
+            self.counters[counter].inc();
+        }
+        for record in judged.records {
+            self.record(record);
+        }
+        if judged.gone {
+            self.disable("the endpoint answered 410 Gone", judged.last);
+        } else if judged.given_up {
+            self.disable("the endpoint was on hold for too long", judged.last);
+        } else {
+            self.tell_of_hold(judged.learnt, judged.last);
         }
     }
 
-    fn disable(&mut self, reason: &str) {
+    fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
+        let subscription = self.order.plan.name.clone();
+        if learnt.held {
+            let since = self.tools.clock.now();
+            let reason = "attempts failed in a row, or the endpoint asked for a pause".to_owned();
+            tracing::warn!(%subscription, status = last.status, error = last.error, "on hold");
+            self.tools.notices.tell(Notice::Failing { subscription, reason, since, last });
+        } else if let Some(since) = learnt.recovered {
+            tracing::info!(%subscription, "no longer on hold");
+            self.tools.notices.tell(Notice::Recovered { subscription, since });
+        }
+    }
+
+    fn tell_of_dead(&self, settlement: Option<Settlement>) {
+        for letter in settlement.into_iter().flat_map(|settlement| settlement.dead) {
+            self.tools.notices.tell(Notice::DeadLetters(DeadLetters {
+                subscription: self.order.plan.name.clone(),
+                count: 1,
+                topic: self.topic.topic.clone(),
+                version: letter.version,
+                reason: letter.reason,
+                attempts: letter.attempts,
+                last: letter.last,
+            }));
+        }
+    }
+
+    fn disable(&mut self, reason: &str, last: LastAnswer) {
         if self.disabled {
             return;
         }
         self.disabled = true;
-        tracing::warn!(subscription = %self.order.plan.name, reason, "subscription disabled");
+        let subscription = self.order.plan.name.clone();
+        tracing::warn!(%subscription, reason, "subscription disabled");
+        self.tools.notices.tell(Notice::Disabled { subscription, reason: reason.to_owned(), last });
         let (store, now) = (self.tools.store.clone(), self.tools.clock.now());
         let (name, steer) =
             (self.order.plan.name.clone(), SubscriptionSteer::Disable(reason.to_owned()));

@@ -11,9 +11,10 @@ use crate::{
     clock::ManualClock,
     dispatcher::*,
     event::{Data, Name, Topic, Version},
+    notices::Notices,
     settings::{Delays, RetryPolicy, SubscriptionSettings, TopicSettings},
     store::{
-        Append, DeadLetter, NewEvent, NewSubscription, Options, Origin, StartFrom,
+        Append, AttemptQuery, DeadLetter, NewEvent, NewSubscription, Options, Origin, StartFrom,
         SubscriptionSteer, open,
     },
 };
@@ -26,6 +27,12 @@ pub(super) struct Push {
     pub(super) version: u64,
     pub(super) attempt: u32,
     pub(super) at: Micros,
+    /// Events in it; `version` is the last.
+    pub(super) count: u64,
+    /// The replay job that asked for it; 0: live.
+    pub(super) replay: u64,
+    /// The wanted version before it; 0: not known.
+    pub(super) previous: u64,
 }
 
 type Answers = Box<dyn Fn(Push) -> Outcome + Send + Sync>;
@@ -45,7 +52,15 @@ impl Sink for Script {
     async fn push(&self, parcel: Parcel) -> Outcome {
         let number = |name| parcel.headers[name].to_str().unwrap().parse::<u64>().unwrap();
         let attempt = u32::try_from(number("milkrun-attempt")).unwrap();
-        let push = Push { version: number("milkrun-version"), attempt, at: self.clock.now() };
+        let or = |name, other| if parcel.headers.contains_key(name) { number(name) } else { other };
+        let push = Push {
+            version: number("milkrun-version"),
+            attempt,
+            at: self.clock.now(),
+            count: or("milkrun-count", 1),
+            replay: or("milkrun-replay", 0),
+            previous: or("milkrun-previous", 0),
+        };
         self.pushes.lock().unwrap().push(push);
         self.count.send_modify(|count| *count += 1);
         let mut stuck = self.stuck.subscribe();
@@ -56,12 +71,18 @@ impl Sink for Script {
 
 pub(super) fn status(status: u16) -> Outcome {
     let body = Bytes::from_static(b"so");
-    Outcome::Answered(Answer { status, retry_after: None, never_retry: false, body })
+    Outcome::Answered(Answer { status, body, ..Answer::default() })
+}
+
+/// The answer to a batch of which a part was accepted.
+pub(super) fn accepted_up_to(version: u64) -> Outcome {
+    let accepted_up_to = Some(version);
+    Outcome::Answered(Answer { status: 200, accepted_up_to, ..Answer::default() })
 }
 
 pub(super) fn busy(seconds: u64) -> Outcome {
     let retry_after = Some(RetryAfter::Seconds(seconds));
-    Outcome::Answered(Answer { status: 503, retry_after, never_retry: false, body: Bytes::new() })
+    Outcome::Answered(Answer { status: 503, retry_after, ..Answer::default() })
 }
 
 pub(super) fn reset() -> Outcome {
@@ -113,7 +134,7 @@ impl Rig {
         });
         let now = clock.now();
         store.put_topic(&topic(), &TopicSettings::default(), now).await.unwrap();
-        let (topics, from) = (vec![topic()], StartFrom::Earliest);
+        let (topics, from) = (vec![topic().into()], StartFrom::Earliest);
         let new = NewSubscription { name: name(), origin: Origin::Api, topics, from, settings };
         store.put_subscription(&new, now).await.unwrap();
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
@@ -130,12 +151,18 @@ impl Rig {
     }
 
     pub(super) async fn publish(&self, count: u64) {
+        self.publish_with(count, |_| String::new()).await;
+    }
+
+    /// Publishes events with more attributes, as `,"subject":"a"`, told by the version.
+    pub(super) async fn publish_with(&self, count: u64, more: impl Fn(u64) -> String) {
         let head = self.store.topic(&topic()).await.unwrap().head.0;
         let event = |id: u64| NewEvent {
             source: "/s".into(),
             id: id.to_string(),
-            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
+            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"{}}}"#, more(id)),
             data: Data::Json(Bytes::from_static(b"{}")),
+            deliver_at: None,
         };
         let events = (head + 1..=head + count).map(event).collect();
         let append = Append { topic: topic(), events, progress: None, now: self.clock.now() };
@@ -146,7 +173,8 @@ impl Rig {
         (self.soft, self.hard) = (CancellationToken::new(), CancellationToken::new());
         let clock = Clock::Manual(self.clock.clone());
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        let dispatcher = Dispatcher::new(store, clock, self.sink.clone(), metrics, self.limits);
+        let dispatcher =
+            Dispatcher::new(store, clock, self.sink.clone(), metrics, Notices::none(), self.limits);
         self.running = Some(tokio::spawn(dispatcher.run(self.soft.clone(), self.hard.clone())));
     }
 
@@ -209,7 +237,7 @@ impl Rig {
 
     /// Whether every push has been judged.
     pub(super) fn all_judged(&self) -> bool {
-        usize::try_from(self.attempts()).unwrap() == self.pushes().len()
+        self.attempts() == self.pushes().iter().map(|push| push.count).sum::<u64>()
     }
 
     fn attempts(&self) -> u64 {
@@ -250,6 +278,14 @@ impl Rig {
 
     pub(super) async fn steer(&self, steer: SubscriptionSteer) {
         self.store.steer_subscription(&name(), steer, self.clock.now()).await.unwrap();
+    }
+
+    /// Waits until so many attempts are in the trace.
+    pub(super) async fn traced(&self, query: AttemptQuery, count: usize) {
+        let until = tokio::time::timeout(DEADLINE, async {
+            while self.store.attempts(query.clone()).await.unwrap().len() < count {}
+        });
+        until.await.expect("the attempts were never traced");
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<DeadLetter> {

@@ -123,7 +123,7 @@ async fn a_full_process_leaves_every_subscription_one_place() {
     let other = crate::store::NewSubscription {
         name: "other".parse().unwrap(),
         origin: crate::store::Origin::Api,
-        topics: vec![topic()],
+        topics: vec![topic().into()],
         from: crate::store::StartFrom::Earliest,
         settings: settings(),
     };

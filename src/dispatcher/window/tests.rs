@@ -1,15 +1,14 @@
-//! The window against a model: no version is skipped, none settled twice, nothing is lost by a
-//! crash, everything is bounded.
+//! The window by example; [`model`] holds it against a model.
 
 use std::collections::BTreeMap;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::{
     event::{Data, Epoch},
-    store::{DeadReason, LastAnswer},
+    store::{DeadReason, LastAnswer, Settlement},
 };
+
+mod model;
 
 const NOW: Micros = Micros(1_000_000);
 
@@ -67,6 +66,44 @@ fn saved() -> PositionState {
     }
 }
 
+fn rules() -> Rules {
+    Rules {
+        order: Order::None,
+        batch: None,
+        wants_all: true,
+        max_exceptions: 9,
+        overtaken_max: Duration::from_mins(1),
+        at_most_once: false,
+        stop_key: false,
+    }
+}
+
+fn keyed() -> Rules {
+    Rules { order: Order::Key, ..rules() }
+}
+
+fn window(state: PositionState) -> Window {
+    Window::new(state, rules())
+}
+
+/// Odd and even versions are two keys.
+fn by_parity(event: &Event) -> Sifted {
+    Sifted::Wanted { lane: 1 + event.version.0 % 2, priority: 0 }
+}
+
+fn free(_: &Event) -> Sifted {
+    Sifted::Wanted { lane: FREE, priority: 0 }
+}
+
+fn first(take: Option<Take>) -> Option<u64> {
+    take.map(|take| take.versions[0].0.0)
+}
+
+fn all(take: Option<Take>) -> Vec<u64> {
+    take.map(|take| take.versions.iter().map(|(version, _)| version.0).collect())
+        .unwrap_or_default()
+}
+
 /// What a store does with a settlement.
 fn apply(state: &mut PositionState, settlement: &Settlement) {
     assert_eq!((settlement.position, settlement.fence), (state.id, state.fence));
@@ -76,10 +113,15 @@ fn apply(state: &mut PositionState, settlement: &Settlement) {
     let mut kept: BTreeMap<_, _> =
         state.exceptions.drain(..).map(|exception| (exception.version, exception)).collect();
     kept.extend(settlement.put.iter().map(|put| (put.version, put.clone())));
-    let dead = settlement.dead.iter().map(|letter| &letter.version);
-    for version in settlement.clear.iter().chain(dead) {
+    let put = |version: &Version| settlement.put.iter().any(|put| put.version == *version);
+    for letter in &settlement.dead {
+        state.dead_up_to = state.dead_up_to.max(letter.version);
+        if !put(&letter.version) {
+            kept.remove(&letter.version);
+        }
+    }
+    for version in &settlement.clear {
         kept.remove(version);
-        state.dead_up_to = state.dead_up_to.max(*version);
     }
     state.exceptions = kept.into_values().collect();
 }
@@ -87,11 +129,11 @@ fn apply(state: &mut PositionState, settlement: &Settlement) {
 #[test]
 fn what_was_open_is_started_again_before_what_is_new() {
     let state = PositionState { reach: Version(5), open: vec![Version(3)], ..saved() };
-    let mut window = Window::new(state);
-    window.extend(events(4..=7));
+    let mut window = window(state);
+    window.extend(events(4..=7), NOW, free);
     assert_eq!((window.ready().0, window.end()), (2, Version(7)));
-    assert_eq!(window.start_new().unwrap().0, Version(3));
-    assert_eq!(window.start_new().unwrap().0, Version(6));
+    assert_eq!(first(window.start_new(1, NOW)), Some(3));
+    assert_eq!(first(window.start_new(1, NOW)), Some(6));
     let settlement = window.save(NOW).unwrap();
     assert_eq!(settlement.open, [Version(3), Version(6)]);
     assert_eq!(settlement.reach, Version(6));
@@ -102,40 +144,33 @@ fn what_was_open_is_started_again_before_what_is_new() {
 fn an_open_version_with_an_exception_is_a_retry() {
     let exceptions = vec![exception(Version(2), 50)];
     let state = PositionState { reach: Version(5), open: vec![Version(2)], exceptions, ..saved() };
-    let mut window = Window::new(state);
-    assert!(!window.has_new(9));
+    let mut window = window(state);
+    assert_eq!(window.next_new(), None);
     assert_eq!(window.start_due(Micros(49)), None);
-    assert_eq!(window.start_due(Micros(50)), Some(Version(2)));
+    let take = window.start_due(Micros(50)).unwrap();
+    assert!(take.is_retry);
+    assert_eq!(take.versions[0].0, Version(2));
     assert!(window.settle(Version(2), Settled::Delivered));
     assert!(!window.settle(Version(2), Settled::Delivered), "settled twice");
     assert_eq!(window.save(NOW).unwrap().clear, [Version(2)]);
 }
 
 #[test]
-fn parked_exceptions_are_kept_and_not_started() {
-    let parked = Exception { kind: ExceptionKind::Parked, ..exception(Version(2), 0) };
-    let state = PositionState { reach: Version(5), exceptions: vec![parked], ..saved() };
-    let mut window = Window::new(state);
-    assert_eq!((window.next_due(), window.start_oldest(NOW)), (None, None));
-    assert!(!window.has_room(1));
-}
-
-#[test]
 fn the_oldest_is_the_lowest_version_that_is_due() {
     let exceptions = [(2, 90), (3, 20), (4, 10)].map(|(v, due)| exception(Version(v), due));
     let state = PositionState { reach: Version(9), exceptions: exceptions.into(), ..saved() };
-    let mut window = Window::new(state);
-    assert_eq!(window.start_oldest(Micros(50)), Some(Version(3)));
-    assert_eq!(window.start_oldest(Micros(50)), Some(Version(4)));
+    let mut window = window(state);
+    assert_eq!(first(window.start_oldest(Micros(50))), Some(3));
+    assert_eq!(first(window.start_oldest(Micros(50))), Some(4));
     assert_eq!(window.start_oldest(Micros(50)), None);
 }
 
 #[test]
 fn a_failed_save_is_part_of_the_next() {
-    let mut window = Window::new(saved());
-    window.extend(events(1..=3));
+    let mut window = window(saved());
+    window.extend(events(1..=3), NOW, free);
     for _ in 0..3 {
-        window.start_new();
+        window.start_new(1, NOW);
     }
     window.settle(Version(1), Settled::Delivered);
     window.settle(Version(2), Settled::Retry(exception(Version(2), 5)));
@@ -152,10 +187,10 @@ fn a_failed_save_is_part_of_the_next() {
 
 #[test]
 fn a_delivery_at_or_below_the_highest_dead_letter_clears_one() {
-    let mut window = Window::new(PositionState { dead_up_to: Version(1), ..saved() });
-    window.extend(events(1..=2));
-    window.start_new();
-    window.start_new();
+    let mut window = window(PositionState { dead_up_to: Version(1), ..saved() });
+    window.extend(events(1..=2), NOW, free);
+    window.start_new(1, NOW);
+    window.start_new(1, NOW);
     window.settle(Version(1), Settled::Delivered);
     window.settle(Version(2), Settled::Delivered);
     assert_eq!(window.save(NOW).unwrap().undead, [Version(1)]);
@@ -165,147 +200,245 @@ fn a_delivery_at_or_below_the_highest_dead_letter_clears_one() {
 fn a_merge_takes_what_is_new_and_not_what_was_settled_meanwhile() {
     let exceptions = vec![exception(Version(2), 0)];
     let state = PositionState { reach: Version(9), exceptions, ..saved() };
-    let mut window = Window::new(state.clone());
+    let mut window = window(state.clone());
     window.begin_merge();
     window.start_due(NOW);
     window.settle(Version(2), Settled::Delivered);
     let mut read = state;
     read.exceptions.push(exception(Version(4), 0));
     window.merge(read);
-    assert_eq!(window.start_due(NOW), Some(Version(4)));
+    assert_eq!(first(window.start_due(NOW)), Some(4));
     assert_eq!(window.start_due(NOW), None);
 }
 
-#[derive(Debug, Clone)]
-enum Op {
-    Append(u64),
-    New,
-    Due,
-    Oldest,
-    Settle(u8, u8),
-    Save,
-    FailedSave,
-    Crash,
+#[test]
+fn what_nobody_wants_moves_the_reach_and_is_no_hurry_to_save() {
+    let mut window = Window::new(saved(), Rules { wants_all: false, ..rules() });
+    let every_third = |event: &Event| match event.version.0 % 3 {
+        0 => Sifted::Wanted { lane: FREE, priority: 0 },
+        1 => Sifted::Skipped,
+        _ if event.version.0 == 5 => Sifted::Broken("no".into()),
+        _ => Sifted::Skipped,
+    };
+    window.extend(events(1..=7), NOW, every_third);
+    assert_eq!(
+        (window.reach(), window.is_unsaved(), window.is_behind()),
+        (Version(2), false, true)
+    );
+    let take = window.start_new(1, NOW).unwrap();
+    assert_eq!((take.versions[0].0, take.previous), (Version(3), None));
+    assert_eq!(window.reach(), Version(5), "over what is broken, too");
+    let take = window.start_new(1, NOW).unwrap();
+    assert_eq!((take.versions[0].0, take.previous), (Version(6), Some(Version(3))));
+    assert_eq!(window.reach(), Version(7));
+    let settlement = window.save(NOW).unwrap();
+    assert_eq!(settlement.dead.len(), 1);
+    assert_eq!(settlement.dead[0].reason, DeadReason::Expression);
+    window.settle(Version(6), Settled::Retry(exception(Version(6), 0)));
+    assert_eq!(window.start_due(NOW).unwrap().previous, Some(Version(3)));
 }
 
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        2 => (1..6_u64).prop_map(Op::Append),
-        6 => Just(Op::New),
-        2 => Just(Op::Due),
-        1 => Just(Op::Oldest),
-        8 => (any::<u8>(), any::<u8>()).prop_map(|(at, how)| Op::Settle(at, how)),
-        2 => Just(Op::Save),
-        1 => Just(Op::FailedSave),
-        1 => Just(Op::Crash),
-    ];
-    prop::collection::vec(op, 1..200)
+#[test]
+fn a_busy_key_parks_its_own_events_only() {
+    let mut window = Window::new(saved(), keyed());
+    window.extend(events(1..=6), NOW, by_parity);
+    assert_eq!(first(window.start_new(1, NOW)), Some(1));
+    assert_eq!(first(window.start_new(1, NOW)), Some(2));
+    assert_eq!(window.start_new(1, NOW), None);
+    assert_eq!(window.exceptions(), 4, "parked");
+    window.settle(Version(1), Settled::Retry(exception(Version(1), 50)));
+    window.settle(Version(2), Settled::Delivered);
+    assert_eq!(first(window.start_new(1, Micros(0))), Some(4));
+    assert_eq!(window.start_new(1, Micros(0)), None, "3 and 5 wait for 1");
+    window.settle(Version(4), Settled::Dead(letter(Version(4))));
+    assert_eq!(first(window.start_new(1, Micros(0))), Some(6), "the key goes on");
+    assert_eq!(first(window.start_due(Micros(50))), Some(1));
+    window.settle(Version(1), Settled::Delivered);
+    assert_eq!(first(window.start_new(1, NOW)), Some(3));
 }
 
-const CONCURRENCY: usize = 4;
-const MAX_EXCEPTIONS: usize = 8;
-
-struct Model {
-    window: Window,
-    saved: PositionState,
-    head: u64,
-    /// Versions settled for good within this life, and of those the ones on disk.
-    settled: BTreeSet<Version>,
-    settled_saved: BTreeSet<Version>,
+#[test]
+fn lanes_are_kept_with_exceptions_and_learnt_for_what_was_open() {
+    let mut state = saved();
+    let mut window = Window::new(state.clone(), keyed());
+    window.extend(events(1..=6), NOW, by_parity);
+    window.start_new(1, NOW);
+    window.start_new(1, NOW);
+    assert_eq!(window.start_new(1, NOW), None);
+    apply(&mut state, &window.save(NOW).unwrap());
+    // A crash.
+    let mut window = Window::new(state, keyed());
+    assert_eq!(window.unknown(9), [Version(1), Version(2)]);
+    assert_eq!((window.start_new(1, NOW), window.next_new()), (None, None), "not known yet");
+    window.learn(Version(2), 1);
+    window.learn(Version(1), 2);
+    assert_eq!(first(window.start_new(1, NOW)), Some(1));
+    assert_eq!(first(window.start_new(1, NOW)), Some(2));
+    assert_eq!(window.start_new(1, NOW), None);
 }
 
-impl Model {
-    fn step(&mut self, op: &Op) {
-        match op {
-            Op::Append(count) => {
-                self.window.extend(events(self.head + 1..=self.head + count));
-                self.head += count;
-            }
-            Op::New if self.may_start() && self.window.has_room(MAX_EXCEPTIONS) => {
-                self.window.start_new();
-            }
-            Op::Due if self.may_start() => drop(self.window.start_due(NOW)),
-            Op::Oldest if self.may_start() => drop(self.window.start_oldest(NOW)),
-            Op::Settle(at, how) => self.settle(usize::from(*at), *how),
-            Op::Save => {
-                if let Some(settlement) = self.window.save(NOW) {
-                    apply(&mut self.saved, &settlement);
-                }
-                self.settled_saved.clone_from(&self.settled);
-            }
-            Op::FailedSave => {
-                if let Some(settlement) = self.window.save(NOW) {
-                    self.window.unsave(settlement);
-                }
-            }
-            Op::Crash => {
-                self.window = Window::new(self.saved.clone());
-                self.window.extend(events(self.saved.reach.0 + 1..=self.head));
-                self.settled.clone_from(&self.settled_saved);
-            }
-            _ => {}
+#[test]
+fn a_key_that_stops_stands_until_its_letter_is_redriven_or_deleted() {
+    let mut state = saved();
+    let stopping = Rules { stop_key: true, ..keyed() };
+    let mut window = Window::new(state.clone(), stopping);
+    window.extend(events(1..=4), NOW, by_parity);
+    window.start_new(1, NOW);
+    window.settle(Version(1), Settled::Dead(letter(Version(1))));
+    assert_eq!(first(window.start_new(1, NOW)), Some(2), "the other key");
+    assert_eq!(window.start_new(1, NOW), None);
+    let settlement = window.save(NOW).unwrap();
+    assert_eq!((settlement.dead.len(), settlement.put[0].kind), (1, ExceptionKind::Stopped));
+    apply(&mut state, &settlement);
+    let mut again = Window::new(state.clone(), stopping);
+    again.learn(Version(2), 1);
+    assert_eq!(first(again.start_new(1, NOW)), Some(2), "still after a crash");
+    assert_eq!(again.start_new(1, NOW), None);
+    for redriven in [true, false] {
+        let mut window = Window::new(state.clone(), stopping);
+        window.learn(Version(2), 1);
+        window.begin_merge();
+        let mut read = state.clone();
+        read.exceptions.retain(|known| known.version != Version(1));
+        if redriven {
+            let lane = Some(2);
+            read.exceptions.push(Exception { lane, ..exception(Version(1), 0) });
         }
-    }
-
-    fn may_start(&self) -> bool {
-        self.window.in_flight() < CONCURRENCY
-    }
-
-    fn settle(&mut self, at: usize, how: u8) {
-        let flying: Vec<_> = self.window.flying.iter().copied().collect();
-        let Some(version) = flying.get(at % flying.len().max(1)).copied() else { return };
-        let settled = match how % 5 {
-            0 | 1 => Settled::Delivered,
-            2 => Settled::Retry(exception(version, NOW.0)),
-            3 => Settled::Dead(letter(version)),
-            _ => Settled::Back,
-        };
-        if matches!(settled, Settled::Delivered | Settled::Dead(_)) {
-            assert!(self.settled.insert(version), "{version} settled twice");
+        window.merge(read);
+        if redriven {
+            assert_eq!(first(window.start_due(NOW)), Some(1));
+            window.settle(Version(1), Settled::Delivered);
         }
-        assert!(self.window.settle(version, settled));
-    }
-
-    /// Every version is in exactly the place it should be.
-    fn check(&self) {
-        let window = &self.window;
-        assert!(window.in_flight() <= CONCURRENCY);
-        assert!(window.open().count() <= CONCURRENCY);
-        assert!(window.exceptions.len() <= MAX_EXCEPTIONS);
-        assert_eq!(window.end(), Version(self.head.max(window.reach.0)));
-        for version in (1..=window.reach.0).map(Version) {
-            let owed = window.again.contains(&version)
-                || window.flying.contains(&version)
-                || window.exceptions.contains_key(&version);
-            assert_ne!(owed, self.settled.contains(&version), "{version}");
-        }
+        assert_eq!(all(window.start_new(9, NOW)), [2, 3]);
     }
 }
 
-proptest! {
-    #[test]
-    fn nothing_is_skipped_lost_or_settled_twice(ops in ops()) {
-        let mut model = Model {
-            window: Window::new(saved()),
-            saved: saved(),
-            head: 0,
-            settled: BTreeSet::new(),
-            settled_saved: BTreeSet::new(),
-        };
-        for op in &ops {
-            model.step(op);
-            model.check();
-        }
-        // A last crash, and then everything is delivered: nothing may be missing.
-        model.step(&Op::Crash);
-        loop {
-            let started = model.window.start_due(NOW).or_else(|| {
-                model.window.start_new().map(|(version, _)| version)
-            });
-            let Some(version) = started else { break };
-            prop_assert!(model.settled.insert(version));
-            model.window.settle(version, Settled::Delivered);
-        }
-        prop_assert_eq!(model.settled.len() as u64, model.head);
-    }
+#[test]
+fn under_a_strict_order_only_the_head_goes() {
+    let mut window = Window::new(saved(), Rules { order: Order::Strict, ..rules() });
+    let strict = |_: &Event| Sifted::Wanted { lane: Window::strict_lane(), priority: 0 };
+    window.extend(events(1..=3), NOW, strict);
+    assert_eq!(first(window.start_new(1, NOW)), Some(1));
+    assert_eq!((window.next_new(), window.start_new(1, NOW)), (None, None));
+    assert_eq!((window.exceptions(), window.reach()), (0, Version(1)), "nothing is parked");
+    window.settle(Version(1), Settled::Retry(exception(Version(1), 50)));
+    assert_eq!(window.start_new(1, NOW), None);
+    window.start_due(Micros(50)).unwrap();
+    window.settle(Version(1), Settled::Delivered);
+    assert_eq!(all(window.start_new(2, NOW)), [2, 3], "a batch keeps the order inside");
+}
+
+#[test]
+fn a_changed_order_holds_for_what_is_there() {
+    let mut window = Window::new(saved(), keyed());
+    window.extend(events(1..=6), NOW, by_parity);
+    window.start_new(1, NOW);
+    window.start_new(1, NOW);
+    window.start_new(1, NOW);
+    window.rule(rules());
+    let mut free: Vec<u64> = std::iter::from_fn(|| first(window.start_new(1, NOW))).collect();
+    free.sort_unstable();
+    assert_eq!(free, [3, 4, 5, 6], "nothing waits any more");
+    window.rule(keyed());
+    assert_eq!(window.unknown(9), [Version(1), Version(2)], "of the others it is kept");
+}
+
+#[test]
+fn a_batch_waits_for_its_time_or_its_number() {
+    let batch = Some(BatchPolicy { max_events: 3, max_wait: Duration::from_secs(2) });
+    let mut window = Window::new(saved(), Rules { batch, ..rules() });
+    window.extend(events(1..=2), NOW, free);
+    let later = NOW.plus(Duration::from_secs(2));
+    assert_eq!(window.next_new(), Some(later));
+    window.extend(events(3..=4), later, free);
+    assert_eq!(window.next_new(), Some(Micros(0)));
+    assert_eq!(all(window.start_new(3, NOW)), [1, 2, 3]);
+    assert_eq!(window.next_new(), Some(later.plus(Duration::from_secs(2))));
+}
+
+#[test]
+fn a_batch_that_fails_goes_in_halves_before_anything_else() {
+    let batch = Some(BatchPolicy { max_events: 5, max_wait: Duration::ZERO });
+    let mut window = Window::new(saved(), Rules { batch, ..rules() });
+    window.extend(events(1..=9), NOW, free);
+    assert_eq!(all(window.start_new(5, NOW)), [1, 2, 3, 4, 5]);
+    let five: Vec<Version> = (1..=5).map(Version).collect();
+    window.split(&five);
+    assert_eq!(window.save(NOW).unwrap().open, five);
+    assert_eq!(all(window.start_new(5, NOW)), [1, 2, 3]);
+    assert_eq!(all(window.start_new(5, NOW)), [4, 5]);
+    assert_eq!(all(window.start_new(5, NOW)), [6, 7, 8, 9]);
+    window.split(&[Version(4), Version(5)]);
+    assert_eq!(all(window.start_new(1, NOW)), [4]);
+    window.settle(Version(4), Settled::Delivered);
+    assert_eq!(all(window.start_new(9, NOW)), [5]);
+}
+
+#[test]
+fn halves_keep_the_order_of_keys() {
+    let batch = Some(BatchPolicy { max_events: 4, max_wait: Duration::ZERO });
+    let mut window = Window::new(saved(), Rules { batch, ..keyed() });
+    window.extend(events(1..=4), NOW, by_parity);
+    assert_eq!(all(window.start_new(4, NOW)), [1, 2, 3, 4], "in order inside");
+    window.split(&[Version(1), Version(2), Version(3), Version(4)]);
+    assert_eq!(all(window.start_new(4, NOW)), [1, 2]);
+    assert_eq!(window.start_new(4, NOW), None, "3 waits for 1, 4 for 2");
+    window.settle(Version(1), Settled::Retry(exception(Version(1), 90)));
+    window.settle(Version(2), Settled::Delivered);
+    assert_eq!(all(window.start_new(4, NOW)), [4]);
+    assert_eq!(window.start_new(4, NOW), None);
+    window.start_due(Micros(90));
+    window.settle(Version(1), Settled::Delivered);
+    assert_eq!(all(window.start_new(4, NOW)), [3]);
+}
+
+#[test]
+fn higher_priorities_overtake_and_nobody_is_overtaken_for_ever() {
+    let mut window = window(saved());
+    let urgent = |event: &Event| {
+        let priority = if event.version.0 >= 4 { 9 } else { 0 };
+        Sifted::Wanted { lane: FREE, priority }
+    };
+    window.extend(events(1..=6), NOW, urgent);
+    assert_eq!(first(window.start_new(1, NOW)), Some(4));
+    assert_eq!(first(window.start_new(1, NOW)), Some(5));
+    assert_eq!(window.reach(), Version(0));
+    let later = NOW.plus(Duration::from_mins(1));
+    assert_eq!(first(window.start_new(1, later)), Some(1), "overdue");
+    window.settle(Version(5), Settled::Retry(exception(Version(5), 0)));
+    window.settle(Version(4), Settled::Delivered);
+    let settlement = window.save(NOW).unwrap();
+    assert_eq!((settlement.reach, &settlement.open[..]), (Version(1), &[Version(1)][..]));
+    // A crash: what lies beyond the reach is sent again, what stands out is not new.
+    let mut state = saved();
+    apply(&mut state, &settlement);
+    let mut crashed = super::Window::new(state, rules());
+    crashed.extend(events(2..=6), NOW, free);
+    let new: Vec<u64> = std::iter::from_fn(|| first(crashed.start_new(1, NOW))).collect();
+    assert_eq!(new, [1, 2, 3, 4, 6]);
+    assert_eq!(first(crashed.start_due(NOW)), Some(5));
+    assert_eq!(first(window.start_new(1, NOW)), Some(6));
+    assert_eq!(first(window.start_new(1, NOW)), Some(2));
+    assert_eq!(first(window.start_new(1, NOW)), Some(3));
+    assert_eq!(window.reach(), Version(6));
+}
+
+#[test]
+fn what_is_sent_at_most_once_is_settled_before() {
+    let exceptions = vec![exception(Version(1), 0)];
+    let state = PositionState { reach: Version(1), exceptions, ..saved() };
+    let mut window = Window::new(state, Rules { at_most_once: true, ..rules() });
+    window.extend(events(2..=3), NOW, free);
+    window.start_due(NOW).unwrap();
+    window.start_new(1, NOW).unwrap();
+    let settlement = window.save(NOW).unwrap();
+    assert_eq!((settlement.reach, &settlement.open[..]), (Version(2), &[][..]));
+    assert_eq!((&settlement.clear[..], settlement.put.len()), (&[Version(1)][..], 0));
+    // The save failed: nothing was sent, and all of it is owed again.
+    window.settle(Version(1), Settled::Back);
+    window.settle(Version(2), Settled::Back);
+    window.unsave(settlement);
+    let settlement = window.save(NOW).unwrap();
+    assert_eq!((&settlement.open[..], settlement.put.len()), (&[Version(2)][..], 1));
+    assert!(settlement.clear.is_empty());
 }

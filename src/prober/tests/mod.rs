@@ -1,5 +1,6 @@
 //! Steps of the prober on a real store, against a scripted producer; no sockets.
 
 mod newest_first;
+mod silence;
 mod steps;
 mod support;

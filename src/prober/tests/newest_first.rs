@@ -102,7 +102,7 @@ async fn a_walk_that_meets_nothing_known_records_a_gap() {
         newest_first(spec);
         spec.stop.max_pages = 2;
     };
-    let bench = Bench::new(spec, feed(&count, 2)).await;
+    let mut bench = Bench::new(spec, feed(&count, 2)).await;
     bench.walk().await;
     count.store(10, Ordering::SeqCst);
     bench.turn().await;
@@ -110,6 +110,11 @@ async fn a_walk_that_meets_nothing_known_records_a_gap() {
     let gaps = bench.store.gaps(&bench.setup.topic, 10).await.unwrap();
     // The first walk was cut off too: what lies behind its bound was never seen.
     assert_eq!(gaps[0].reason, "bound_reached");
+    let notices = bench.notices().await;
+    assert_eq!(notices.len(), gaps.len());
+    let (kind, data) = &notices[0];
+    assert_eq!((&**kind, &data["reason"]), ("gap.recorded", &"bound_reached".into()));
+    assert_eq!((&data["source"], &data["topic"]), (&"shop".into(), &"orders".into()));
     assert_eq!(bench.ids().await, ["1", "2", "3", "4", "7", "8", "9", "10"]);
 }
 

@@ -225,7 +225,7 @@ async fn a_cursor_that_is_suspected_is_kept_with_its_suspicion() {
         Some("after=2") => status(410),
         _ => items(1..=2),
     });
-    let bench = Bench::new(spec, answer).await;
+    let mut bench = Bench::new(spec, answer).await;
     bench.walk().await;
     let mut results = Vec::new();
     for _ in 0..3 {
@@ -237,6 +237,9 @@ async fn a_cursor_that_is_suspected_is_kept_with_its_suspicion() {
     assert_eq!(bench.state().await.walks, 1);
     let gaps = bench.store.gaps(&bench.setup.topic, 10).await.unwrap();
     assert_eq!(gaps.len(), 1);
+    let notices = bench.notices().await;
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].1["reason"], "cursor_lost");
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     clock::{Clock, ManualClock},
-    event::Micros,
+    event::{Event, Micros, Name, Version},
+    notices::{self, Notices},
     prober::{Limits, Memory, Prober, Report, Schedule, SourceSetup, Stepped},
     settings::TopicSettings,
     store::{NewSource, Options, Read, SourceState, Store, open},
@@ -33,6 +34,8 @@ pub(super) struct Bench {
     pub(super) setup: SourceSetup,
     pub(super) prober: Prober,
     pub(super) asked: Arc<Mutex<Vec<String>>>,
+    notices: Notices,
+    writer: notices::Writer,
     network: probes::Network,
 }
 
@@ -66,17 +69,38 @@ impl Bench {
             probe: Arc::new(HttpProbe::new(spec).unwrap()),
             schedule: Schedule::every(Duration::from_mins(1)),
             walk_resume: Duration::from_mins(10),
+            silent_after: Some(Duration::from_hours(24)),
         };
         let asked = Arc::new(Mutex::new(Vec::new()));
         let network = network(answer, asked.clone());
         let metrics = Metrics::new();
-        let prober = prober(&store, &clock, &network, &metrics, &setup);
-        Self { _dir: dir, store, clock, metrics, setup, prober, asked, network }
+        store.put_topic(&Name::notices(), &notices::settings(), clock.now()).await.unwrap();
+        let (notices, writer) =
+            Notices::new(store.clone(), Clock::Manual(clock.clone()), metrics.clone());
+        Self {
+            prober: prober(&store, &clock, &network, &metrics, &notices, &setup),
+            _dir: dir,
+            store,
+            clock,
+            metrics,
+            setup,
+            asked,
+            notices,
+            writer,
+            network,
+        }
     }
 
     /// A prober as after a restart: it remembers nothing.
     pub(super) fn restart(&mut self) {
-        self.prober = prober(&self.store, &self.clock, &self.network, &self.metrics, &self.setup);
+        self.prober = prober(
+            &self.store,
+            &self.clock,
+            &self.network,
+            &self.metrics,
+            &self.notices,
+            &self.setup,
+        );
     }
 
     /// A prober for its loop.
@@ -84,7 +108,8 @@ impl Bench {
         let sources = watch::channel(Arc::new(vec![self.setup.clone()])).1;
         let clock = Clock::Manual(self.clock.clone());
         let (store, network) = (self.store.clone(), self.network.clone());
-        Prober::new(store, clock, network, self.metrics.clone(), sources, Limits::default())
+        let (metrics, notices) = (self.metrics.clone(), self.notices.clone());
+        Prober::new(store, clock, network, metrics, notices, sources, Limits::default())
     }
 
     pub(super) async fn step(&self) -> Stepped {
@@ -118,13 +143,24 @@ impl Bench {
 
     /// The ids in the log, in version order.
     pub(super) async fn ids(&self) -> Vec<String> {
-        let (mut ids, mut after) = (Vec::new(), crate::event::Version::ZERO);
+        let (mut ids, mut after) = (Vec::new(), Version::ZERO);
         loop {
             let page = self.store.read(&self.setup.topic, Read::after(after)).await.unwrap();
             let Some(last) = page.events.last() else { return ids };
             after = last.version;
             ids.extend(page.events.iter().map(|event| event.attribute("id").unwrap()));
         }
+    }
+
+    /// What notices there are by now: type and data.
+    pub(super) async fn notices(&mut self) -> Vec<(String, serde_json::Value)> {
+        self.writer.step().await.unwrap();
+        let page = self.store.read(&Name::notices(), Read::after(Version::ZERO)).await.unwrap();
+        let read = |event: &Arc<Event>| {
+            let data = serde_json::from_slice(event.data.bytes()).unwrap();
+            (event.attribute("type").unwrap(), data)
+        };
+        page.events.iter().map(read).collect()
     }
 
     pub(super) fn asked(&self) -> Vec<String> {
@@ -137,12 +173,13 @@ fn prober(
     clock: &ManualClock,
     network: &probes::Network,
     metrics: &Arc<Metrics>,
+    notices: &Notices,
     setup: &SourceSetup,
 ) -> Prober {
     let sources = watch::channel(Arc::new(vec![setup.clone()])).1;
     let clock = Clock::Manual(clock.clone());
     let (store, network, metrics) = (store.clone(), network.clone(), metrics.clone());
-    Prober::new(store, clock, network, metrics, sources, Limits::default())
+    Prober::new(store, clock, network, metrics, notices.clone(), sources, Limits::default())
 }
 
 fn network(answer: Box<Answer>, asked: Arc<Mutex<Vec<String>>>) -> probes::Network {

@@ -27,6 +27,18 @@ const EVENTS: (&str, &str, &str) = (
 );
 const KEYS: (&str, &str, &str) =
     ("-- keys\nINSERT INTO dedupe (slot, recorded, hashes) VALUES ", "(?,?,?)", "");
+const WAITING: (&str, &str, &str) = (
+    "-- waiting\nINSERT INTO pending (id, topic, due, since, hash, source, event_id, attributes, form, data) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
+    "",
+);
+const WAITED: (&str, &str, &str) =
+    ("-- waited\nDELETE FROM pending WHERE id IN (VALUES ", "(?)", ")");
+const RELEASED: (&str, &str, &str) = (
+    "-- released\nINSERT INTO released (slot, pending, since, due) VALUES ",
+    "(?,?,?,?)",
+    " ON CONFLICT DO NOTHING",
+);
 const JOURNAL: (&str, &str, &str) = (
     "-- journal\nINSERT INTO journal (slot, source, id, attributes, form, data) VALUES ",
     "(?,?,?,?,?,?)",
@@ -51,28 +63,34 @@ const POSITIONS: (&str, &str, &str) = (
 );
 const EXCEPTIONS: (&str, &str, &str) = (
     "-- exceptions\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
-     successes, stands_out, status, error) VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?)",
+     successes, stands_out, status, error, lane) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?)",
     " ON CONFLICT (position, version) DO UPDATE SET kind = excluded.kind, \
      attempts = excluded.attempts, tries = excluded.tries, due = excluded.due, \
      first = excluded.first, successes = excluded.successes, \
      stands_out = excluded.stands_out, status = excluded.status, \
-     error = excluded.error",
+     error = excluded.error, lane = excluded.lane",
 );
 const CLEARED: (&str, &str, &str) =
     ("-- cleared\nDELETE FROM exceptions WHERE (position, version) IN (VALUES ", "(?,?)", ")");
+// What stands still stands still until somebody redrives or deletes its letter.
 const UNDEAD: (&str, &str, &str) = (
     "-- undead\nDELETE FROM dead_letters WHERE version = up_to AND reason <> 'expired' \
-     AND (position, version) IN (VALUES ",
+     AND (position, version) IN (SELECT live.id, done.column2 FROM (VALUES ",
     "(?,?)",
-    ")",
+    ") done JOIN positions held ON held.id = done.column1 JOIN positions live \
+     ON live.subscription = held.subscription AND live.topic = held.topic AND live.job IS NULL) \
+     AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.position = dead_letters.position \
+     AND x.version = dead_letters.version AND x.kind = 'stopped')",
 );
+// Under the live position, whose letters they are when a replay job is gone.
 const DEAD: &str = "-- dead\nINSERT INTO dead_letters (subscription, position, topic, version, \
     up_to, count, reason, attempts, first, at, status, error, recorded, attributes, form, data) \
-    SELECT p.subscription, p.id, p.topic, $2, $2, 1, $3, $4, $5, $6, $7, $8, \
-    x.recorded, x.attributes, x.form, x.data \
-    FROM positions p LEFT JOIN exceptions x ON x.position = p.id AND x.version = $2 \
-    WHERE p.id = $1 \
+    SELECT live.subscription, live.id, live.topic, $2, $2, 1, $3, $4, $5, $6, $7, $8, \
+    x.recorded, x.attributes, x.form, x.data FROM positions held JOIN positions live \
+    ON live.subscription = held.subscription AND live.topic = held.topic AND live.job IS NULL \
+    LEFT JOIN exceptions x ON x.position = held.id AND x.version = $2 \
+    WHERE held.id = $1 \
     ON CONFLICT (position, version) WHERE reason <> 'expired' DO UPDATE SET \
     reason = excluded.reason, attempts = excluded.attempts, first = excluded.first, \
     at = excluded.at, status = excluded.status, error = excluded.error";
@@ -85,6 +103,7 @@ const ERROR_MAX_CHARS: usize = 300;
 /// Writes the effects of a plan; the caller commits.
 pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     write_events(conn, plan).await?;
+    write_pending(conn, plan).await?;
     for progressed in plan.progressed() {
         write_progress(conn, plan, &progressed).await?;
     }
@@ -126,6 +145,36 @@ async fn write_events(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sq
         let hashes: Vec<u8> = topic.hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect();
         let first = topic.events.first().map_or(Version::ZERO, |event| event.version);
         query.bind(slot::of(topic.id, first)).bind(topic.state.recorded.0).bind(hashes)
+    })
+    .await?;
+    Ok(())
+}
+
+/// What begins to wait, and what waits no more.
+async fn write_pending(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
+    bulk::rows(conn, WAITING, &plan.waiting, |query, waiting| {
+        let (form, data) = stored(&waiting.event.data);
+        query
+            .bind(waiting.id)
+            .bind(waiting.memory.topic)
+            .bind(waiting.memory.due.0)
+            .bind(waiting.since.0)
+            .bind(waiting.memory.key.to_be_bytes().to_vec())
+            .bind(waiting.event.source.as_str())
+            .bind(waiting.event.id.as_str())
+            .bind(waiting.event.attributes.as_str())
+            .bind(form)
+            .bind(data)
+    })
+    .await?;
+    let released: Vec<_> = plan.released().collect();
+    bulk::rows(conn, WAITED, &released, |query, (due, _)| query.bind(due.id)).await?;
+    bulk::rows(conn, RELEASED, &released, |query, (due, released)| {
+        query
+            .bind(slot::of(due.topic, released.version))
+            .bind(due.id)
+            .bind(due.since.0)
+            .bind(due.due.0)
     })
     .await?;
     Ok(())
@@ -262,7 +311,12 @@ async fn write_settlements(conn: &mut SqliteConnection, plan: &Plan) -> Result<(
         for dead in &settlement.dead {
             write_dead(conn, settlement, dead).await?;
         }
+        let stopped = |version: &Version| {
+            let mut put = settlement.put.iter();
+            put.any(|put| put.version == *version && put.kind == ExceptionKind::Stopped)
+        };
         let dead = settlement.dead.iter().map(|dead| dead.version);
+        let dead = dead.filter(|version| !stopped(version));
         let gone: Vec<Version> = settlement.clear.iter().copied().chain(dead).collect();
         bulk::rows(conn, CLEARED, &gone, |query, version| bind_version(query, position, *version))
             .await?;
@@ -295,6 +349,7 @@ fn bind_exception<'q>(
         .bind(exception.stands_out)
         .bind(exception.last.status.map(i64::from))
         .bind(exception.last.error.as_deref().map(cut))
+        .bind(exception.lane.map(signed))
 }
 
 async fn write_dead(
@@ -320,7 +375,7 @@ fn cut(text: &str) -> String {
     text.chars().take(ERROR_MAX_CHARS).collect()
 }
 
-/// SQLite has no unsigned integers, and none of ours reaches the sign.
+/// SQLite has no unsigned integers: the same bits. No count of ours reaches the sign.
 pub(super) const fn signed(number: u64) -> i64 {
     number.cast_signed()
 }

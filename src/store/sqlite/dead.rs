@@ -1,5 +1,7 @@
 //! Dead letters: listed, redriven, removed.
 
+use std::collections::BTreeSet;
+
 use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
 
 use super::{
@@ -8,7 +10,6 @@ use super::{
     memory::{unsigned, version},
     positions::last_answer,
     read::{self, kept_event},
-    slot,
     subscriptions::{self, touch},
     writer::Desk,
 };
@@ -103,7 +104,8 @@ fn chosen(select: &DeadSelect) -> String {
     }
 }
 
-/// Turns dead letters into retries that are due, as many as fit.
+/// Turns dead letters into retries that are due, as many as fit. What stands still is a retry
+/// again, and needs no room.
 pub(super) async fn redrive(
     desk: &mut Desk,
     name: Name,
@@ -111,40 +113,57 @@ pub(super) async fn redrive(
     now: Micros,
 ) -> Result<u64, StoreError> {
     let known = subscriptions::one(&mut desk.conn, &name).await?;
-    let held = known.positions.iter().map(|position| position.exceptions).max().unwrap_or(0);
+    let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
     let sql = format!(
-        "-- redriven\nSELECT d.id, d.position, d.topic, d.version FROM dead_letters d \
+        "-- redriven\nSELECT d.id, x.kind IS NOT NULL FROM dead_letters d \
          JOIN positions p ON p.id = d.position AND d.version <= p.reach \
-         WHERE d.subscription = $1 AND d.reason <> 'expired'{} ORDER BY d.id LIMIT $2",
+         LEFT JOIN exceptions x ON x.position = d.position AND x.version = d.version \
+         WHERE d.subscription = $1 AND d.reason <> 'expired'{} ORDER BY d.id",
         chosen(&select)
     );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(known.id)
-        .bind(signed(room))
-        .fetch_all(&mut desk.conn)
-        .await?;
-    for row in &rows {
-        let (id, topic): (i64, i64) = (row.get(0), row.get(2));
-        // The event travels along only when the log has let go of it.
-        let sql = "-- retry\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
-            successes, recorded, attributes, form, data) \
-            SELECT position, version, 'retry', 0, 0, $2, $2, 0, recorded, attributes, form, data \
-            FROM dead_letters WHERE id = $1 AND (attributes IS NOT NULL \
-            OR EXISTS (SELECT 1 FROM events WHERE slot = $3)) ON CONFLICT DO NOTHING";
-        sqlx::query(sql)
-            .bind(id)
-            .bind(now.0)
-            .bind(slot::of(topic, version(row, 3)))
-            .execute(&mut desk.conn)
-            .await?;
-        sqlx::query("-- no longer dead\nDELETE FROM dead_letters WHERE id = $1")
-            .bind(id)
-            .execute(&mut desk.conn)
-            .await?;
-    }
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(known.id).fetch_all(&mut desk.conn).await?;
+    let mut room = usize::try_from(room).unwrap_or(usize::MAX);
+    let fits = |row: &SqliteRow| {
+        let free = row.get::<bool, _>(1) || room > 0;
+        room -= usize::from(!row.get::<bool, _>(1) && room > 0);
+        free.then(|| row.get(0))
+    };
+    let ids: Vec<i64> = rows.iter().filter_map(fits).collect();
+    retry(desk, &ids, now).await?;
     touch(desk, known.id).await?;
-    Ok(rows.len() as u64)
+    Ok(ids.len() as u64)
+}
+
+/// Makes retries of dead letters, each event with its bytes when the log has let go of it.
+async fn retry(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<(), StoreError> {
+    let sql = "-- retry\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
+        successes, recorded, attributes, form, data) \
+        SELECT d.position, d.version, 'retry', 0, 0, $2, $2, 0, d.recorded, d.attributes, d.form, d.data \
+        FROM json_each($1) chosen JOIN dead_letters d ON d.id = chosen.value \
+        WHERE d.attributes IS NOT NULL \
+        OR EXISTS (SELECT 1 FROM events WHERE slot = d.topic << 40 | d.version) \
+        ON CONFLICT DO UPDATE SET kind = 'retry', attempts = 0, tries = 0, due = excluded.due, \
+        first = excluded.first, successes = 0, stands_out = 0, status = NULL, error = NULL, \
+        recorded = excluded.recorded, attributes = excluded.attributes, form = excluded.form, \
+        data = excluded.data WHERE kind = 'stopped'";
+    sqlx::query(sql).bind(list_text(ids)).bind(now.0).execute(&mut desk.conn).await?;
+    forget(desk, ids).await?;
+    Ok(())
+}
+
+/// Removes dead letters, and lets the keys go on that stand still behind them; answers the
+/// positions in which some do.
+pub(super) async fn forget(desk: &mut Desk, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
+    let ids = list_text(ids);
+    let sql = "-- no longer stopped\nDELETE FROM exceptions WHERE kind = 'stopped' \
+        AND (position, version) IN (SELECT position, version FROM dead_letters \
+        WHERE id IN (SELECT value FROM json_each($1)) AND reason <> 'expired') RETURNING position";
+    let rows = sqlx::query(sql).bind(&*ids).fetch_all(&mut desk.conn).await?;
+    let sql =
+        "-- no longer dead\nDELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each($1))";
+    sqlx::query(sql).bind(&*ids).execute(&mut desk.conn).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Removes dead letters.
@@ -155,9 +174,19 @@ pub(super) async fn delete(
 ) -> Result<u64, StoreError> {
     let known = subscriptions::one(&mut desk.conn, &name).await?;
     let sql = format!(
-        "-- delete dead letters\nDELETE FROM dead_letters AS d WHERE d.subscription = $1{}",
+        "-- letters to delete\nSELECT d.id FROM dead_letters d WHERE d.subscription = $1{}",
         chosen(&select)
     );
-    let done = sqlx::query(AssertSqlSafe(sql)).bind(known.id).execute(&mut desk.conn).await?;
-    Ok(done.rows_affected())
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(known.id).fetch_all(&mut desk.conn).await?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    if !forget(desk, &ids).await?.is_empty() {
+        touch(desk, known.id).await?;
+    }
+    Ok(ids.len() as u64)
+}
+
+/// Numbers as JSON, so that one statement takes any count of them.
+fn list_text(numbers: &[i64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    format!("[{}]", numbers.join(","))
 }

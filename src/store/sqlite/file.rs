@@ -23,7 +23,10 @@ const CHECKPOINT_PAGES: u32 = 8_000;
 pub(super) type Migrations = &'static [&'static str];
 
 /// The schema of the main file.
-pub(super) const LOG: Migrations = &[include_str!("../../../migrations/sqlite/0001_log.sql")];
+pub(super) const LOG: Migrations = &[
+    include_str!("../../../migrations/sqlite/0001_log.sql"),
+    include_str!("../../../migrations/sqlite/0002_delivery.sql"),
+];
 /// The schema of the trace's file.
 pub(super) const TRACE: Migrations =
     &[include_str!("../../../migrations/sqlite/trace_0001_attempts.sql")];

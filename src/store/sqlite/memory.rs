@@ -1,16 +1,17 @@
 //! What the writer decides by: heads, names, fences and known keys, as of the last commit.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
+use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::slot;
 use crate::{
     event::{Epoch, Micros, Name, Topic, Version},
-    store::{EpochStart, Fence, StoreError, TopicState},
+    store::{EpochStart, Fence, Pending, StoreError, TopicState},
 };
 
 /// A 128-bit keyed hash of an event's `source` and `id`.
@@ -27,6 +28,14 @@ pub(super) struct Memory {
     pub(super) sources: HashMap<i64, SourceMemory>,
     /// By row number.
     pub(super) positions: HashMap<i64, PositionMemory>,
+    /// By row number.
+    pub(super) pending: HashMap<i64, PendingMemory>,
+    /// When each is due, and its row number.
+    pub(super) due: BTreeSet<(Micros, i64)>,
+    /// The number that the next pending event gets.
+    pub(super) pending_next: i64,
+    /// The most pending events.
+    pub(super) pending_max: usize,
     /// The last change of a subscription.
     pub(super) edit: u64,
     /// Dedupe keys over all topics.
@@ -38,6 +47,16 @@ pub(super) struct Memory {
 pub(super) struct TopicMemory {
     pub(super) state: Arc<TopicState>,
     pub(super) keys: HashMap<Key, Version>,
+    /// The numbers of pending events.
+    pub(super) pending: HashMap<Key, i64>,
+}
+
+/// One pending event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PendingMemory {
+    pub(super) topic: i64,
+    pub(super) key: Key,
+    pub(super) due: Micros,
 }
 
 /// One source.
@@ -56,6 +75,8 @@ pub(super) struct PositionMemory {
     pub(super) subscription: i64,
     pub(super) topic: i64,
     pub(super) fence: Fence,
+    /// The replay job that it serves.
+    pub(super) job: Option<i64>,
 }
 
 /// What a registry operation changes here, once it is committed.
@@ -68,18 +89,24 @@ pub(super) enum Change {
     Position(i64, PositionMemory),
     PositionGone(i64),
     Edit(u64),
+    PendingDue(i64, Micros),
+    PendingGone(Vec<i64>),
     /// Keys and the versions they led to.
     KeysGone(i64, Vec<(Key, Version)>),
 }
 
 impl Memory {
     /// Reads all of it from the file.
-    pub(super) async fn load(conn: &mut SqliteConnection) -> Result<Self, StoreError> {
-        let mut memory = Self::default();
+    pub(super) async fn load(
+        conn: &mut SqliteConnection,
+        pending_max: usize,
+    ) -> Result<Self, StoreError> {
+        let mut memory = Self { pending_max, ..Self::default() };
         memory.load_topics(conn).await?;
         memory.load_keys(conn).await?;
         memory.load_sources(conn).await?;
         memory.load_positions(conn).await?;
+        memory.load_pending(conn).await?;
         Ok(memory)
     }
 
@@ -105,7 +132,6 @@ impl Memory {
     }
 
     async fn load_keys(&mut self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        use futures_util::TryStreamExt as _;
         let mut rows =
             sqlx::query("-- keys\nSELECT slot, hashes FROM dedupe ORDER BY slot").fetch(conn);
         while let Some(row) = rows.try_next().await? {
@@ -148,18 +174,57 @@ impl Memory {
     }
 
     async fn load_positions(&mut self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let sql = "-- position fences\nSELECT id, subscription, topic, fence FROM positions";
+        let sql = "-- position fences\nSELECT id, subscription, topic, fence, job FROM positions";
         for row in sqlx::query(sql).fetch_all(&mut *conn).await? {
             let memory = PositionMemory {
                 subscription: row.get(1),
                 topic: row.get(2),
                 fence: unsigned(&row, 3),
+                job: row.get(4),
             };
             self.positions.insert(row.get(0), memory);
         }
         let sql = "-- last edit\nSELECT coalesce(max(edit), 0) FROM subscriptions";
         self.edit = unsigned(&sqlx::query(sql).fetch_one(conn).await?, 0);
         Ok(())
+    }
+
+    async fn load_pending(&mut self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let sql = "-- pending\nSELECT id, topic, due, hash FROM pending";
+        let mut rows = sqlx::query(sql).fetch(&mut *conn);
+        while let Some(row) = rows.try_next().await? {
+            let Some(key) = hash_list(row.get(3)).next() else { continue };
+            let one = PendingMemory { topic: row.get(1), key, due: Micros(row.get(2)) };
+            self.wait(row.get(0), one);
+        }
+        drop(rows);
+        // Numbers of events that are gone are not given out again.
+        let sql = "-- last pending\nSELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'pending'";
+        self.pending_next = sqlx::query(sql).fetch_one(conn).await?.get::<i64, _>(0) + 1;
+        Ok(())
+    }
+
+    /// Takes in a pending event; those of a topic that is gone are nobody's.
+    pub(super) fn wait(&mut self, id: i64, one: PendingMemory) {
+        if let Some(topic) = self.topics.get_mut(&one.topic) {
+            topic.pending.insert(one.key, id);
+            self.due.insert((one.due, id));
+            self.pending.insert(id, one);
+        }
+    }
+
+    /// Lets go of a pending event.
+    pub(super) fn wait_no_more(&mut self, id: i64) {
+        let Some(one) = self.pending.remove(&id) else { return };
+        self.due.remove(&(one.due, id));
+        if let Some(topic) = self.topics.get_mut(&one.topic) {
+            topic.pending.remove(&one.key);
+        }
+    }
+
+    /// When the next pending event is due.
+    pub(super) fn next_due(&self) -> Option<Micros> {
+        self.due.first().map(|(due, _)| *due).filter(|due| *due != Pending::PREPARED)
     }
 
     /// The topic of that name.
@@ -178,12 +243,19 @@ impl Memory {
                 self.topics
                     .entry(state.id)
                     .and_modify(|topic| topic.state = state.clone())
-                    .or_insert_with(|| TopicMemory { state, keys: HashMap::new() });
+                    .or_insert_with(|| TopicMemory {
+                        state,
+                        keys: HashMap::new(),
+                        pending: HashMap::new(),
+                    });
             }
             Change::TopicGone(id) => {
                 if let Some(topic) = self.topics.remove(&id) {
                     self.names.remove(&topic.state.topic);
                     self.key_count -= topic.keys.len();
+                    for id in topic.pending.values() {
+                        self.wait_no_more(*id);
+                    }
                 }
             }
             Change::Source(id, source) => {
@@ -199,6 +271,13 @@ impl Memory {
                 self.positions.remove(&id);
             }
             Change::Edit(edit) => self.edit = edit,
+            Change::PendingDue(id, due) => {
+                if let Some(one) = self.pending.get(&id).copied() {
+                    self.due.remove(&(one.due, id));
+                    self.wait(id, PendingMemory { due, ..one });
+                }
+            }
+            Change::PendingGone(ids) => ids.into_iter().for_each(|id| self.wait_no_more(id)),
             Change::KeysGone(id, keys) => {
                 if let Some(topic) = self.topics.get_mut(&id) {
                     for (key, version) in keys {

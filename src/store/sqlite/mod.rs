@@ -4,10 +4,9 @@
 //! `plan`); readers have connections of their own; the trace has a file of its own.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     hash::Hasher as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize},
@@ -17,7 +16,6 @@ use std::{
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
-use sqlx::sqlite::SqlitePool;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
@@ -26,12 +24,14 @@ use tokio::{
 use self::{
     memory::Key,
     ops::Hot,
+    shared::{Published, Shared},
     writer::{Desk, Op},
 };
 use super::{
-    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Gap, NewEvent, NewSource,
-    NewSubscription, Options, Page, Placed, PositionState, Read, Rejected, Settlement, SourceState,
-    Steer, Store, StoreError, Subscription, SubscriptionSteer, TopicState, tail::Tail,
+    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Fence, Gap, Job, NewEvent, NewJob,
+    NewSource, NewSubscription, Options, Page, Pending, Placed, PositionState, Read, Rejected,
+    Released, Settlement, SourceState, Steer, Store, StoreError, Subscription, SubscriptionSteer,
+    TopicState, tail::Tail,
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},
@@ -44,11 +44,14 @@ mod dead;
 mod file;
 mod memory;
 mod ops;
+mod pending;
 mod plan;
 mod positions;
 mod read;
+mod replays;
 mod retention;
 mod rewind;
+mod shared;
 mod slot;
 mod sources;
 mod subscriptions;
@@ -77,31 +80,6 @@ pub struct SqliteStore {
     lock: Mutex<Option<File>>,
 }
 
-/// What the writer publishes and readers see.
-struct Shared {
-    topics: RwLock<BTreeMap<Topic, Published>>,
-    changes: watch::Sender<u64>,
-    tail: Tail,
-    readers: SqlitePool,
-    /// Closed for a moment while the write-ahead log is truncated.
-    gate: tokio::sync::RwLock<()>,
-    hash_key: [u8; 16],
-    keys_max: usize,
-    keys: AtomicUsize,
-    /// Owed events that retention removed, since the start.
-    expired: AtomicU64,
-    /// Dead letters that went by age or number, since the start.
-    dead_trimmed: AtomicU64,
-    path: PathBuf,
-}
-
-/// One topic as readers see it.
-#[derive(Clone)]
-struct Published {
-    state: Arc<TopicState>,
-    head: watch::Sender<Version>,
-}
-
 impl SqliteStore {
     /// Opens the file at `path`, making it as needed.
     ///
@@ -121,6 +99,9 @@ impl SqliteStore {
             hash_key,
             keys_max: options.dedupe_keys_max,
             keys: AtomicUsize::new(0),
+            pending_max: options.pending_max,
+            pending: AtomicUsize::new(0),
+            next_pending: watch::Sender::new(None),
             expired: AtomicU64::new(0),
             dead_trimmed: AtomicU64::new(0),
             path: path.to_owned(),
@@ -151,11 +132,19 @@ impl SqliteStore {
         &self,
         work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.at_desk(move |desk| Box::pin(desk.transact(work))).await
+    }
+
+    /// Runs `work` in its turn.
+    async fn at_desk<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let op = Op::Cold(Box::new(move |desk| {
             Box::pin(async move {
                 // Whoever asked may be gone; the work is done all the same.
-                let _ = reply.send(desk.transact(work).await);
+                let _ = reply.send(work(desk).await);
             })
         }));
         self.writer.send(op).await.map_err(|_| StoreError::Closed)?;
@@ -171,18 +160,6 @@ impl SqliteStore {
     }
 }
 
-impl Shared {
-    fn published(&self, topic: &Topic) -> Result<Published, StoreError> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.get(topic).cloned().ok_or_else(|| StoreError::not_found("topic", topic.as_str()))
-    }
-
-    fn name_of(&self, topic: i64) -> Option<Topic> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.values().find(|known| known.state.id == topic).map(|known| known.state.topic.clone())
-    }
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn put_topic(
@@ -195,9 +172,9 @@ impl Store for SqliteStore {
         self.cold(move |desk| Box::pin(topics::put(desk, topic, settings, now))).await
     }
 
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), StoreError> {
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
         let topic = topic.clone();
-        self.cold(move |desk| Box::pin(topics::delete(desk, topic))).await
+        self.cold(move |desk| Box::pin(topics::delete(desk, topic, now))).await
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
@@ -249,6 +226,54 @@ impl Store for SqliteStore {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    async fn pending(
+        &self,
+        topic: &Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        pending::list(&self.shared, topic, after, limit).await
+    }
+
+    async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
+        pending::one(&self.shared, topic, id).await
+    }
+
+    async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(pending::change(desk, topic, id, due, false))).await
+    }
+
+    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(pending::change(desk, topic, id, due, true))).await
+    }
+
+    async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(pending::cancel(desk, topic, id))).await
+    }
+
+    async fn release_pending(
+        &self,
+        now: Micros,
+        limit: usize,
+    ) -> Result<Vec<Released>, StoreError> {
+        self.at_desk(move |desk| Box::pin(pending::release(desk, now, limit))).await
+    }
+
+    fn next_pending(&self) -> watch::Receiver<Option<Micros>> {
+        self.shared.next_pending.subscribe()
+    }
+
+    async fn was_pending(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Option<Released>, StoreError> {
+        pending::was_pending(&self.shared, topic, version).await
     }
 
     async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError> {
@@ -344,6 +369,29 @@ impl Store for SqliteStore {
 
     async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
         self.hot(|reply| Hot::Health { subscription, health, reply }).await
+    }
+
+    async fn start_replay(
+        &self,
+        name: &Name,
+        job: &NewJob,
+        now: Micros,
+    ) -> Result<Job, StoreError> {
+        let (name, job) = (name.clone(), job.clone());
+        self.cold(move |desk| Box::pin(replays::start(desk, name, job, now))).await
+    }
+
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError> {
+        replays::list(&self.shared, name).await
+    }
+
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(replays::cancel(desk, name, id, now))).await
+    }
+
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError> {
+        self.cold(move |desk| Box::pin(replays::end(desk, position, fence, now))).await
     }
 
     async fn dead_letters(

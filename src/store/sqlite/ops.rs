@@ -2,14 +2,18 @@
 
 use tokio::sync::oneshot;
 
-use super::memory::Key;
-use crate::store::{Append, Placed, Settlement, StoreError};
+use super::{memory::Key, pending::Waited};
+use crate::{
+    event::Micros,
+    store::{Append, Placed, Released, Settlement, StoreError},
+};
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// The operations of every second.
 pub(super) enum Hot {
     Append { append: Append, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
+    Release { due: Vec<Waited>, now: Micros, reply: Reply<Vec<Released>> },
     Settle { settlement: Settlement, reply: Reply<()> },
     Health { subscription: i64, health: String, reply: Reply<()> },
 }
@@ -19,6 +23,7 @@ impl Hot {
     pub(super) fn refuse(self, error: StoreError) {
         match self {
             Self::Append { reply, .. } => drop(reply.send(Err(error))),
+            Self::Release { reply, .. } => drop(reply.send(Err(error))),
             Self::Settle { reply, .. } | Self::Health { reply, .. } => {
                 drop(reply.send(Err(error)));
             }

@@ -3,20 +3,20 @@
 //! The group's own effects lie over [`Memory`] until the commit: the second of two equal events
 //! finds the first here.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
-    memory::{Key, Memory, SourceMemory, TopicMemory},
+    memory::{Key, Memory, PendingMemory, SourceMemory, TopicMemory},
     ops::Hot,
+    pending::Waited,
 };
 use crate::{
     event::{Data, Event, Micros, Version},
-    store::{Append, NewEvent, Placed, Settlement, SourceProgress, StoreError, TopicState},
+    store::{
+        Append, NewEvent, Placed, Released, Settlement, SourceProgress, StoreError, TopicState,
+    },
 };
 
 /// The effects of a group, and what to answer when they are committed.
@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct Plan {
     pub(super) topics: HashMap<i64, TopicPlan>,
     pub(super) sources: HashMap<i64, SourceMemory>,
+    /// Events that begin to wait, in the order of their numbers.
+    pub(super) waiting: Vec<Waiting>,
     decided: Vec<(Hot, Answer)>,
 }
 
@@ -36,10 +38,21 @@ pub(super) struct TopicPlan {
     /// In version order, as `events`.
     pub(super) hashes: Vec<Key>,
     keys: HashMap<Key, Version>,
+    /// The numbers of events that begin to wait.
+    pending: HashMap<Key, i64>,
+}
+
+/// An event that begins to wait.
+pub(super) struct Waiting {
+    pub(super) id: i64,
+    pub(super) memory: PendingMemory,
+    pub(super) since: Micros,
+    pub(super) event: NewEvent,
 }
 
 enum Answer {
     Placed(Vec<Placed>),
+    Released(Vec<Released>),
     Done,
 }
 
@@ -59,6 +72,9 @@ impl Plan {
             let decided = match &op {
                 Hot::Append { append, keys, .. } => {
                     plan.append(memory, append, keys).map(Answer::Placed)
+                }
+                Hot::Release { due, now, .. } => {
+                    plan.release(memory, due, *now).map(Answer::Released)
                 }
                 Hot::Settle { settlement, .. } => settle(memory, settlement).map(|()| Answer::Done),
                 Hot::Health { .. } => Ok(Answer::Done),
@@ -102,7 +118,11 @@ impl Plan {
                 (Hot::Settle { reply, .. } | Hot::Health { reply, .. }, _) => {
                     drop(reply.send(Ok(())));
                 }
-                (Hot::Append { reply, .. }, Answer::Done) => drop(reply.send(Ok(Vec::new()))),
+                (Hot::Append { reply, .. }, _) => drop(reply.send(Ok(Vec::new()))),
+                (Hot::Release { reply, .. }, Answer::Released(released)) => {
+                    drop(reply.send(Ok(released)));
+                }
+                (Hot::Release { reply, .. }, _) => drop(reply.send(Ok(Vec::new()))),
             }
         }
     }
@@ -118,8 +138,23 @@ impl Plan {
                 }
             }
         }
+        for waiting in &self.waiting {
+            memory.pending_next = memory.pending_next.max(waiting.id + 1);
+            memory.wait(waiting.id, waiting.memory);
+        }
+        for (due, _) in self.released() {
+            memory.wait_no_more(due.id);
+        }
         memory.sources.extend(self.sources.iter().map(|(id, source)| (*id, source.clone())));
         self.topics.values().filter(|topic| !topic.events.is_empty()).collect()
+    }
+
+    /// The pending events in it that go into the log, and where they go.
+    pub(super) fn released(&self) -> impl Iterator<Item = (&Waited, &Released)> {
+        self.decided.iter().flat_map(|(op, answer)| match (op, answer) {
+            (Hot::Release { due, .. }, Answer::Released(released)) => due.iter().zip(released),
+            _ => [].iter().zip(&[]),
+        })
     }
 
     /// The settlements in it.
@@ -164,17 +199,54 @@ impl Plan {
         if let Some(progress) = &append.progress {
             self.progress(memory, progress)?;
         }
-        let id = topic.state.id;
-        let plan = match self.topics.entry(id) {
-            Entry::Occupied(plan) => plan.into_mut(),
-            Entry::Vacant(place) => place.insert(TopicPlan::new(topic)),
-        };
-        Ok(append
-            .events
-            .iter()
-            .zip(keys)
-            .map(|(event, key)| plan.place(topic, event, *key, append.now))
-            .collect())
+        let later = append.events.iter().filter(|event| is_later(event, append.now)).count();
+        if later > 0 && memory.pending.len() + self.waiting.len() + later > memory.pending_max {
+            return Err(StoreError::Full(format!(
+                "{} events are pending already; {} may be",
+                memory.pending.len() + self.waiting.len(),
+                memory.pending_max
+            )));
+        }
+        let plan = self.topics.entry(topic.state.id).or_insert_with(|| TopicPlan::new(topic));
+        let mut placed = Vec::with_capacity(append.events.len());
+        for (event, key) in append.events.iter().zip(keys) {
+            placed.push(match plan.known(topic, *key) {
+                Some(known) => known,
+                None if is_later(event, append.now) => {
+                    let id = memory.pending_next.saturating_add_unsigned(self.waiting.len() as u64);
+                    self.waiting.push(plan.wait(id, event, *key, append.now));
+                    plan.pending(id, false)
+                }
+                None => plan.place(event, *key, append.now),
+            });
+        }
+        Ok(placed)
+    }
+
+    /// Numbers events that are due; one that is in the log already only ends its waiting.
+    fn release(
+        &mut self,
+        memory: &Memory,
+        due: &[Waited],
+        now: Micros,
+    ) -> Result<Vec<Released>, StoreError> {
+        let mut released = Vec::with_capacity(due.len());
+        for one in due {
+            let topic = memory.topics.get(&one.topic);
+            let topic =
+                topic.ok_or_else(|| StoreError::not_found("topic", one.topic.to_string()))?;
+            let plan = self.topics.entry(one.topic).or_insert_with(|| TopicPlan::new(topic));
+            let logged = plan.logged(topic, one.key);
+            let placed = logged.unwrap_or_else(|| plan.place(&one.event, one.key, now));
+            released.push(Released {
+                topic: topic.state.topic.clone(),
+                version: placed.version,
+                pending: one.id,
+                since: one.since,
+                due: one.due,
+            });
+        }
+        Ok(released)
     }
 
     fn progress(&mut self, memory: &Memory, progress: &SourceProgress) -> Result<(), StoreError> {
@@ -203,18 +275,42 @@ impl TopicPlan {
             events: Vec::new(),
             hashes: Vec::new(),
             keys: HashMap::new(),
+            pending: HashMap::new(),
         }
     }
 
-    /// Gives the event its version, or finds the one it has.
-    fn place(&mut self, topic: &TopicMemory, event: &NewEvent, key: Key, now: Micros) -> Placed {
+    /// Where a known event is, in the log or pending.
+    fn known(&self, topic: &TopicMemory, key: Key) -> Option<Placed> {
+        let pending = || self.pending.get(&key).or_else(|| topic.pending.get(&key));
+        self.logged(topic, key).or_else(|| pending().map(|id| self.pending(*id, true)))
+    }
+
+    /// The version that a known event has.
+    fn logged(&self, topic: &TopicMemory, key: Key) -> Option<Placed> {
         let known = self.keys.get(&key).or_else(|| topic.keys.get(&key)).copied();
         // Keys leave memory in pieces; the window is exact all the same.
         let window = self.state.settings.dedupe_count;
-        let known = known.filter(|version| version.0 + window > self.state.head.0);
-        if let Some(version) = known {
-            return Placed { version, epoch: self.state.epoch_of(version), duplicate: true };
-        }
+        let version = known.filter(|version| version.0 + window > self.state.head.0)?;
+        let epoch = self.state.epoch_of(version);
+        Some(Placed { version, epoch, duplicate: true, pending: None })
+    }
+
+    fn pending(&self, id: i64, duplicate: bool) -> Placed {
+        let version = Version::ZERO;
+        let epoch = self.state.epoch_of(self.state.head.next());
+        Placed { version, epoch, duplicate, pending: Some(id) }
+    }
+
+    /// Lets the event wait.
+    fn wait(&mut self, id: i64, event: &NewEvent, key: Key, now: Micros) -> Waiting {
+        self.pending.insert(key, id);
+        let due = event.deliver_at.unwrap_or(now);
+        let memory = PendingMemory { topic: self.id, key, due };
+        Waiting { id, memory, since: now, event: event.clone() }
+    }
+
+    /// Gives the event its version.
+    fn place(&mut self, event: &NewEvent, key: Key, now: Micros) -> Placed {
         let version = self.state.head.next();
         let epoch = self.state.epoch_of(version);
         let event = Event {
@@ -230,8 +326,12 @@ impl TopicPlan {
         self.keys.insert(key, version);
         self.hashes.push(key);
         self.events.push(Arc::new(event));
-        Placed { version, epoch, duplicate: false }
+        Placed { version, epoch, duplicate: false, pending: None }
     }
+}
+
+fn is_later(event: &NewEvent, now: Micros) -> bool {
+    event.deliver_at.is_some_and(|due| due > now)
 }
 
 /// A copy of its own: a slice would keep the producer's whole page in memory.

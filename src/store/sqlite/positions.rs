@@ -6,12 +6,15 @@ use super::{
     Shared,
     commit::signed,
     memory::{Change, PositionMemory, unsigned, version},
-    read::kept_event,
+    read::{self, kept_event},
+    replays,
     writer::Desk,
 };
 use crate::{
     event::{Micros, Version},
-    store::{Exception, ExceptionKind, LastAnswer, PositionState, StoreError, TopicState},
+    store::{
+        Exception, ExceptionKind, LastAnswer, PositionState, StartFrom, StoreError, TopicState,
+    },
 };
 
 /// A position with its exceptions.
@@ -22,7 +25,7 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
     let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
     let sql = "-- position\nSELECT subscription, topic, fence, reach, open, \
         (SELECT coalesce(max(version), 0) FROM dead_letters d \
-         WHERE d.subscription = p.subscription AND d.topic = p.topic) \
+         WHERE d.subscription = p.subscription AND d.topic = p.topic), p.job \
         FROM positions p WHERE id = $1";
     let row = sqlx::query(sql)
         .bind(position)
@@ -31,8 +34,12 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
         .ok_or_else(gone)?;
     let topic = shared.name_of(row.get(1)).ok_or_else(gone)?;
     let state = shared.published(&topic)?.state;
+    let job = match row.get::<Option<i64>, _>(6) {
+        Some(job) => Some(replays::one(&mut transaction, row.get(0), job).await?.0),
+        None => None,
+    };
     let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
-        error, recorded, attributes, form, data, stands_out FROM exceptions WHERE position = $1 ORDER BY version";
+        error, recorded, attributes, form, data, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
     let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(PositionState {
@@ -44,7 +51,7 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
         open: versions(row.get(4)),
         exceptions: rows.iter().map(|row| exception(row, &state)).collect::<Result<_, _>>()?,
         dead_up_to: version(&row, 5),
-        job: None,
+        job,
     })
 }
 
@@ -71,7 +78,7 @@ fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreErro
         stands_out: row.get(13),
         last: last_answer(row, 7),
         event: kept_event(row, 9, number, state, "exceptions")?,
-        lane: None,
+        lane: row.get::<Option<i64>, _>(14).map(i64::cast_unsigned),
     })
 }
 
@@ -95,10 +102,10 @@ pub(super) fn floor(reach: Version, open: &[Version], lowest_exception: Option<i
     open.iter().copied().chain(excepted).min().map_or(reach, Version::previous)
 }
 
-/// The positions of a subscription and their topics, as memory has them.
+/// The live positions of a subscription and their topics, as memory has them.
 pub(super) fn of(desk: &Desk, subscription: i64) -> Vec<(i64, i64)> {
     let held = desk.memory.positions.iter();
-    held.filter(|(_, position)| position.subscription == subscription)
+    held.filter(|(_, position)| position.subscription == subscription && position.job.is_none())
         .map(|(id, position)| (*id, position.topic))
         .collect()
 }
@@ -121,5 +128,73 @@ pub(super) async fn release(
         .execute(&mut desk.conn)
         .await?;
     desk.change(Change::Position(position, PositionMemory { fence, ..known }));
+    Ok(())
+}
+
+/// Adds a live position in a topic, unless there is one.
+pub(super) async fn add(
+    desk: &mut Desk,
+    subscription: i64,
+    topic: i64,
+    from: StartFrom,
+) -> Result<(), StoreError> {
+    let known = of(desk, subscription);
+    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+        return Err(StoreError::not_found("topic", topic.to_string()));
+    };
+    if known.iter().any(|(_, known)| *known == topic) {
+        return Ok(());
+    }
+    let reach = match from {
+        StartFrom::Latest => state.head,
+        StartFrom::Earliest => state.oldest.previous(),
+        StartFrom::After(version) if version <= state.head => version,
+        StartFrom::After(version) => {
+            return Err(StoreError::Conflict(format!(
+                "version {version} is ahead of the head {} of topic `{}`",
+                state.head, state.topic
+            )));
+        }
+        StartFrom::Since(moment) => read::search(&mut desk.conn, &state, moment).await?,
+    };
+    insert(desk, subscription, topic, reach).await
+}
+
+/// Adds a live position.
+pub(super) async fn insert(
+    desk: &mut Desk,
+    subscription: i64,
+    topic: i64,
+    reach: Version,
+) -> Result<(), StoreError> {
+    let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach) VALUES ($1, $2, $3) RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(subscription)
+        .bind(topic)
+        .bind(signed(reach.0))
+        .fetch_one(&mut desk.conn)
+        .await?;
+    let held = PositionMemory { subscription, topic, fence: 1, job: None };
+    desk.change(Change::Position(row.get(0), held));
+    Ok(())
+}
+
+/// Removes a live position with its dead letters, and the replay jobs beside it.
+pub(super) async fn remove(desk: &mut Desk, position: i64, now: Micros) -> Result<(), StoreError> {
+    let Some(live) = desk.memory.positions.get(&position).copied() else { return Ok(()) };
+    let held = desk.memory.positions.iter().filter(|(_, held)| {
+        held.job.is_some() && (held.subscription, held.topic) == (live.subscription, live.topic)
+    });
+    for job in held.map(|(id, _)| *id).collect::<Vec<i64>>() {
+        replays::end_position(desk, job, "cancelled", now).await?;
+    }
+    for sql in [
+        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
+        "-- drop dead letters\nDELETE FROM dead_letters WHERE position = $1",
+        "-- drop position\nDELETE FROM positions WHERE id = $1",
+    ] {
+        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
+    }
+    desk.change(Change::PositionGone(position));
     Ok(())
 }

@@ -184,6 +184,7 @@ pub(super) async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
         ("store_tail_bytes", number(shared.tail.bytes() as u64)),
         ("store_expired_events", number(shared.expired.load(Ordering::Relaxed))),
         ("store_trimmed_dead_letters", number(shared.dead_trimmed.load(Ordering::Relaxed))),
+        ("store_pending_events", number(shared.pending.load(Ordering::Relaxed) as u64)),
         ("store_dedupe_keys", number(shared.keys.load(Ordering::Relaxed) as u64)),
     ];
     let sql = "-- counts\nSELECT (SELECT count(*) FROM exceptions), \

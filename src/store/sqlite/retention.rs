@@ -54,6 +54,12 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
         .bind(slot::of(state.id, cut))
         .execute(&mut desk.conn)
         .await?;
+    let sql = "-- trim released\nDELETE FROM released WHERE slot BETWEEN $1 AND $2";
+    sqlx::query(sql)
+        .bind(slot::of(state.id, Version::ZERO))
+        .bind(slot::of(state.id, cut))
+        .execute(&mut desk.conn)
+        .await?;
     let sql = "-- oldest\nUPDATE topics SET oldest = $2, bytes = $3 WHERE id = $1";
     sqlx::query(sql)
         .bind(state.id)
@@ -124,13 +130,19 @@ struct Floor {
     open: Vec<Version>,
     /// Whether the subscription keeps events from going; one that left the file does not.
     owed: bool,
+    /// The live position, which keeps the letters of replay jobs too.
+    live: i64,
+    /// The last version of a replay job.
+    end: Version,
 }
 
 async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
     let sql = "-- floors\nSELECT p.id, p.subscription, p.reach, p.open, \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL), \
-        s.removed_at IS NULL, s.name \
-        FROM positions p JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1";
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL AND x.kind <> 'stopped'), \
+        s.removed_at IS NULL, s.name, live.id, j.last \
+        FROM positions p JOIN subscriptions s ON s.id = p.subscription \
+        JOIN positions live ON live.subscription = p.subscription AND live.topic = p.topic \
+        AND live.job IS NULL LEFT JOIN jobs j ON j.id = p.job WHERE p.topic = $1";
     let rows = sqlx::query(sql).bind(topic).fetch_all(&mut desk.conn).await?;
     let floor = |row: &sqlx::sqlite::SqliteRow| {
         let reach = Version(unsigned(row, 2));
@@ -143,6 +155,10 @@ async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
             open,
             owed: row.get(5),
             name: row.get(6),
+            live: row.get(7),
+            end: row
+                .get::<Option<i64>, _>(8)
+                .map_or(Version::MAX, |last| Version(last.cast_unsigned())),
         }
     };
     Ok(rows.iter().map(floor).collect())
@@ -172,12 +188,13 @@ async fn expire_owed(
     now: Micros,
 ) -> Result<(), StoreError> {
     for floor in floors(desk, state.id).await? {
+        let cut = cut.min(floor.end);
         if floor.version >= cut {
             continue;
         }
         let excepted = sqlx::query(
             "-- excepted\nSELECT count(*) FROM exceptions \
-         WHERE position = $1 AND version <= $2 AND attributes IS NULL",
+         WHERE position = $1 AND version <= $2 AND attributes IS NULL AND kind <> 'stopped'",
         )
         .bind(floor.position)
         .bind(signed(cut.0))
@@ -188,9 +205,10 @@ async fn expire_owed(
         let count = unsigned(&excepted, 0) + open + ahead;
         let first = floor.version.next().max(state.oldest);
         announce_expired(desk, state, &floor, (first, cut, count), now).await?;
-        // A redriven event that travels with its bytes needs the log no more.
-        let sql = "-- expired\nDELETE FROM exceptions \
-            WHERE position = $1 AND version <= $2 AND attributes IS NULL";
+        // A redriven event that travels with its bytes needs the log no more, nor does one that
+        // is dead and holds its key back.
+        let sql = "-- expired\nDELETE FROM exceptions WHERE position = $1 AND version <= $2 \
+            AND attributes IS NULL AND kind <> 'stopped'";
         sqlx::query(sql).bind(floor.position).bind(signed(cut.0)).execute(&mut desk.conn).await?;
         // The holder loads the position anew: its window knows versions that are gone. What was
         // in flight above the cut is given back by lowering nothing: it is kept as due again.
@@ -227,7 +245,7 @@ async fn announce_expired(
     let sql = "-- longer range\nUPDATE dead_letters SET up_to = $3, count = count + $4, at = $5 \
         WHERE position = $1 AND reason = 'expired' AND up_to + 1 = $2";
     let longer = sqlx::query(sql)
-        .bind(floor.position)
+        .bind(floor.live)
         .bind(signed(first.0))
         .bind(signed(last.0))
         .bind(signed(count))
@@ -241,7 +259,7 @@ async fn announce_expired(
         reason, attempts, first, at) VALUES ($1, $2, $3, $4, $5, $6, 'expired', 0, $7, $7)";
     sqlx::query(sql)
         .bind(floor.subscription)
-        .bind(floor.position)
+        .bind(floor.live)
         .bind(state.id)
         .bind(signed(first.0))
         .bind(signed(last.0))

@@ -253,6 +253,7 @@ pub(super) async fn journal(
             id: row.get(1),
             attributes: row.get(2),
             data: read::data(&row, 3, "journal")?,
+            deliver_at: None,
         };
         bytes += event.attributes.len() + event.data.bytes().len();
         if bytes > JOURNAL_BYTES && !events.is_empty() {

@@ -9,16 +9,16 @@ use sqlx::{
 
 use super::{
     commit::signed,
-    memory::{Change, PositionMemory, name, unsigned, version},
-    positions, read,
+    memory::{Memory, name, unsigned, version},
+    positions,
     writer::Desk,
 };
 use crate::{
-    event::{Micros, Name},
+    event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Origin, PositionSummary, StartFrom, StoreError, Subscription,
-        SubscriptionStatus, SubscriptionSteer,
+        NewSubscription, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
+        SubscriptionSteer,
     },
 };
 
@@ -29,7 +29,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "-- subscriptions\nSELECT id, name, origin, status, reason, settings, health, edit, \
-             created, removed_at FROM subscriptions ",
+             created, removed_at, topics FROM subscriptions ",
             $rest
         )
     };
@@ -56,6 +56,7 @@ fn subscription(
         },
         status,
         reason: row.get(4),
+        topics: patterns(row.get(10))?,
         settings: serde_json::from_str(row.get(5))
             .map_err(|error| unreadable(error.to_string()))?,
         positions,
@@ -126,9 +127,11 @@ async fn summaries(
         p.delivered, \
         (SELECT count(*) FROM exceptions x WHERE x.position = p.id), \
         (SELECT min(version) FROM exceptions x WHERE x.position = p.id), \
-        (SELECT count(*) FROM dead_letters d WHERE d.subscription = p.subscription AND d.topic = p.topic) \
+        CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
+        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END, p.job \
         FROM positions p JOIN topics t ON t.id = p.topic \
-        WHERE $1 IS NULL OR p.subscription = $1 ORDER BY p.subscription, t.name";
+        WHERE $1 IS NULL OR p.subscription = $1 \
+        ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
     let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
     rows.iter()
         .map(|row| {
@@ -143,11 +146,61 @@ async fn summaries(
                 exceptions: unsigned(row, 7),
                 dead_letters: unsigned(row, 9),
                 delivered: unsigned(row, 6),
-                job: None,
+                job: row.get(10),
             };
             Ok((row.get(0), summary))
         })
         .collect()
+}
+
+/// The topics that are meant, by row number; one that is named must be there.
+fn meant(memory: &Memory, patterns: &[TopicPattern]) -> Result<BTreeSet<i64>, StoreError> {
+    let mut meant = BTreeSet::new();
+    for pattern in patterns {
+        if let Some(topic) = pattern.topic() {
+            meant.insert(memory.topic(&topic)?.state.id);
+        } else {
+            let names = memory.names.iter().filter(|(topic, _)| pattern.matches(topic));
+            meant.extend(names.map(|(_, id)| *id));
+        }
+    }
+    Ok(meant)
+}
+
+/// Joins a topic that is new with every subscription that has a pattern for it.
+pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), StoreError> {
+    let sql = "-- patterns\nSELECT id, topics FROM subscriptions \
+        WHERE status <> 'deleted' AND instr(topics, '*') > 0";
+    for row in sqlx::query(sql).fetch_all(&mut desk.conn).await? {
+        let subscription: i64 = row.get(0);
+        if patterns(row.get(1))?.iter().any(|pattern| pattern.matches(topic)) {
+            positions::insert(desk, subscription, id, Version::ZERO).await?;
+            touch(desk, subscription).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves a topic that goes; `Conflict` when a subscription names it.
+pub(super) async fn leave(
+    desk: &mut Desk,
+    topic: &Topic,
+    id: i64,
+    now: Micros,
+) -> Result<(), StoreError> {
+    let sql = "-- in a topic\nSELECT p.id, s.id, s.name, s.topics FROM positions p \
+        JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1 AND p.job IS NULL";
+    for row in sqlx::query(sql).bind(id).fetch_all(&mut desk.conn).await? {
+        if patterns(row.get(3))?.iter().any(|pattern| pattern.topic().as_ref() == Some(topic)) {
+            let name: &str = row.get(2);
+            return Err(StoreError::Conflict(format!(
+                "the subscription `{name}` uses topic `{topic}`"
+            )));
+        }
+        positions::remove(desk, row.get(0), now).await?;
+        touch(desk, row.get(1)).await?;
+    }
+    Ok(())
 }
 
 /// Creates a subscription, or, from the file, changes the one of that name.
@@ -156,8 +209,7 @@ pub(super) async fn put(
     new: NewSubscription,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let topics = new.topics.iter().map(|topic| Ok(desk.memory.topic(topic)?.state.id));
-    let topics: BTreeSet<i64> = topics.collect::<Result<_, StoreError>>()?;
+    let topics = meant(&desk.memory, &new.topics)?;
     let id = match one(&mut desk.conn, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
         Err(error) => return Err(error),
@@ -170,10 +222,10 @@ pub(super) async fn put(
                 known.name
             )));
         }
-        Ok(known) => renew(desk, &new, &known, &topics).await?,
+        Ok(known) => renew(desk, &new, &known, &topics, now).await?,
     };
     for topic in topics {
-        add_position(desk, id, topic, new.from).await?;
+        positions::add(desk, id, topic, new.from).await?;
     }
     finish(desk, &new.name).await
 }
@@ -188,8 +240,8 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
         )));
     }
     let edit = desk.next_edit();
-    let sql = "-- new subscription\nINSERT INTO subscriptions (name, origin, status, settings, edit, created) \
-        VALUES ($1, $2, 'active', $3, $4, $5) RETURNING id";
+    let sql = "-- new subscription\nINSERT INTO subscriptions (name, origin, status, settings, edit, created, topics) \
+        VALUES ($1, $2, 'active', $3, $4, $5, $6) RETURNING id";
     let row = sqlx::query(sql)
         .bind(new.name.as_str())
         .bind(match new.origin {
@@ -199,6 +251,7 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
         .bind(settings_text(&new.settings))
         .bind(signed(edit))
         .bind(now.0)
+        .bind(patterns_text(&new.topics))
         .fetch_one(&mut desk.conn)
         .await?;
     Ok(row.get(0))
@@ -210,79 +263,34 @@ async fn renew(
     new: &NewSubscription,
     known: &Subscription,
     topics: &BTreeSet<i64>,
+    now: Micros,
 ) -> Result<i64, StoreError> {
     let held: Vec<(i64, i64)> = positions::of(desk, known.id);
     // Every start puts every subscription: what is as it was is not written, and costs no sync.
-    let same_topics =
-        held.len() == topics.len() && held.iter().all(|(_, topic)| topics.contains(topic));
+    let same_topics = known.topics == new.topics
+        && held.len() == topics.len()
+        && held.iter().all(|(_, topic)| topics.contains(topic));
     if same_topics && known.settings == new.settings && known.status != SubscriptionStatus::Removed
     {
         return Ok(known.id);
     }
     let edit = desk.next_edit();
     let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \
-        removed_at = NULL WHERE id = $1";
+        topics = $4, removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
         .bind(known.id)
         .bind(settings_text(&new.settings))
         .bind(signed(edit))
+        .bind(patterns_text(&new.topics))
         .execute(&mut desk.conn)
         .await?;
     for (position, topic) in held {
         if !topics.contains(&topic) {
             tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
-            drop_position(desk, position).await?;
+            positions::remove(desk, position, now).await?;
         }
     }
     Ok(known.id)
-}
-
-async fn add_position(
-    desk: &mut Desk,
-    subscription: i64,
-    topic: i64,
-    from: StartFrom,
-) -> Result<(), StoreError> {
-    let known = positions::of(desk, subscription);
-    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
-        return Err(StoreError::not_found("topic", topic.to_string()));
-    };
-    if known.iter().any(|(_, known)| *known == topic) {
-        return Ok(());
-    }
-    let reach = match from {
-        StartFrom::Latest => state.head,
-        StartFrom::Earliest => state.oldest.previous(),
-        StartFrom::After(version) if version <= state.head => version,
-        StartFrom::After(version) => {
-            return Err(StoreError::Conflict(format!(
-                "version {version} is ahead of the head {} of topic `{}`",
-                state.head, state.topic
-            )));
-        }
-        StartFrom::Since(moment) => read::search(&mut desk.conn, &state, moment).await?,
-    };
-    let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach) VALUES ($1, $2, $3) RETURNING id";
-    let row = sqlx::query(sql)
-        .bind(subscription)
-        .bind(topic)
-        .bind(signed(reach.0))
-        .fetch_one(&mut desk.conn)
-        .await?;
-    desk.change(Change::Position(row.get(0), PositionMemory { subscription, topic, fence: 1 }));
-    Ok(())
-}
-
-async fn drop_position(desk: &mut Desk, position: i64) -> Result<(), StoreError> {
-    for sql in [
-        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
-        "-- drop dead letters\nDELETE FROM dead_letters WHERE position = $1",
-        "-- drop position\nDELETE FROM positions WHERE id = $1",
-    ] {
-        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
-    }
-    desk.change(Change::PositionGone(position));
-    Ok(())
 }
 
 /// Replaces the settings.
@@ -334,8 +342,12 @@ pub(super) async fn steer(
         }
         SubscriptionSteer::Delete => {
             for (position, _) in positions::of(desk, known.id) {
-                drop_position(desk, position).await?;
+                positions::remove(desk, position, now).await?;
             }
+            sqlx::query("-- drop jobs\nDELETE FROM jobs WHERE subscription = $1")
+                .bind(known.id)
+                .execute(&mut desk.conn)
+                .await?;
             // The name is free at once; the row tells every holder to let go.
             (
                 "UPDATE subscriptions SET edit = $2, status = 'deleted', removed_at = $3, name = name || '#' || id WHERE id = $1",
@@ -384,4 +396,12 @@ pub(super) async fn touch(desk: &mut Desk, subscription: i64) -> Result<(), Stor
 /// Plain data, which JSON always takes.
 fn settings_text(settings: &SubscriptionSettings) -> String {
     serde_json::to_string(settings).unwrap_or_default()
+}
+
+fn patterns_text(patterns: &[TopicPattern]) -> String {
+    serde_json::to_string(patterns).unwrap_or_default()
+}
+
+fn patterns(text: &str) -> Result<Vec<TopicPattern>, StoreError> {
+    serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))
 }

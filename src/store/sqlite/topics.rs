@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{commit::signed, memory::Change, sources, writer::Desk};
+use super::{commit::signed, memory::Change, sources, subscriptions, writer::Desk};
 use crate::{
     event::{Cursor, Epoch, Micros, Topic, Version},
     settings::TopicSettings,
@@ -21,7 +21,11 @@ pub(super) async fn put(
         // Every start puts every topic: what is as it was is not written, and costs no sync.
         Ok(known) if known.state.settings == settings => return Ok(known.state.clone()),
         Ok(known) => TopicState { settings, ..(*known.state).clone() },
-        Err(_) => insert(desk, topic, settings, now).await?,
+        Err(_) => {
+            let state = insert(desk, topic, settings, now).await?;
+            subscriptions::join(desk, &state.topic, state.id).await?;
+            state
+        }
     };
     sqlx::query("-- topic settings\nUPDATE topics SET settings = $2 WHERE id = $1")
         .bind(state.id)
@@ -104,17 +108,16 @@ async fn save_epoch(desk: &mut Desk, topic: i64, start: &EpochStart) -> Result<(
     Ok(())
 }
 
-/// Removes a topic that nothing uses; its rows go later, piece by piece.
-pub(super) async fn delete(desk: &mut Desk, topic: Topic) -> Result<(), StoreError> {
+/// Removes a topic that nothing names; its rows go later, piece by piece.
+pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result<(), StoreError> {
     let id = desk.memory.topic(&topic)?.state.id;
-    let sql = "-- users of a topic\nSELECT 'source', name FROM sources \
-        WHERE topic = $1 AND removed_at IS NULL \
-        UNION ALL SELECT 'subscription', s.name FROM positions p \
-        JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1 LIMIT 1";
+    let sql = "-- sources of a topic\nSELECT name FROM sources \
+        WHERE topic = $1 AND removed_at IS NULL LIMIT 1";
     if let Some(user) = sqlx::query(sql).bind(id).fetch_optional(&mut desk.conn).await? {
-        let (what, name): (&str, &str) = (user.get(0), user.get(1));
-        return Err(StoreError::Conflict(format!("the {what} `{name}` uses topic `{topic}`")));
+        let name: &str = user.get(0);
+        return Err(StoreError::Conflict(format!("the source `{name}` uses topic `{topic}`")));
     }
+    subscriptions::leave(desk, &topic, id, now).await?;
     // What left the configuration has no place left to come back to.
     let removed = sqlx::query("-- removed sources\nSELECT id FROM sources WHERE topic = $1")
         .bind(id)

@@ -2,13 +2,15 @@
 //!
 //! Every step is a transaction of its own and bounded: an append waits for one step at most.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use sqlx::Row as _;
 
 use super::{
+    dead,
     memory::{Change, hash_list, name},
-    slot, sources, subscriptions,
+    pending, slot, sources,
+    subscriptions::{self, touch},
     writer::Desk,
 };
 use crate::{
@@ -25,10 +27,13 @@ const KEYS_CHUNK: usize = 100_000;
 const DEAD_MAX: i64 = 100_000;
 /// Gaps kept of a topic.
 const GAPS_MAX: i64 = 1_000;
+/// How long a prepared event waits for its commit.
+const PREPARED_MAX: Duration = Duration::from_hours(24);
 
 /// One step over what belongs to no topic; answers whether there is more.
 pub(super) async fn step(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
     let mut more = drop_rows(desk).await?;
+    more |= pending::drop_prepared(desk, now.minus(PREPARED_MAX)).await?;
     more |= trim_dead_letters(desk, now).await?;
     forget_removed(desk, now).await?;
     sqlx::raw_sql("PRAGMA incremental_vacuum(200)").execute(&mut desk.conn).await?;
@@ -97,10 +102,14 @@ async fn drop_rows(desk: &mut Desk) -> Result<bool, StoreError> {
     for sql in [
         "-- dropped events\nDELETE FROM events WHERE slot IN (SELECT slot FROM events WHERE slot BETWEEN $1 AND $2 LIMIT $3)",
         "-- dropped keys\nDELETE FROM dedupe WHERE slot IN (SELECT slot FROM dedupe WHERE slot BETWEEN $1 AND $2 LIMIT $3)",
+        "-- dropped released\nDELETE FROM released WHERE slot IN (SELECT slot FROM released WHERE slot BETWEEN $1 AND $2 LIMIT $3)",
     ] {
         let query = sqlx::query(sql).bind(low).bind(high).bind(CHUNK);
         removed += query.execute(&mut desk.conn).await?.rows_affected();
     }
+    let sql = "-- dropped pending\nDELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE topic = $1 LIMIT $2)";
+    let query = sqlx::query(sql).bind(id).bind(CHUNK);
+    removed += query.execute(&mut desk.conn).await?.rows_affected();
     if removed == 0 {
         sqlx::query("-- all dropped\nDELETE FROM dropped_topics WHERE id = $1")
             .bind(id)
@@ -111,26 +120,29 @@ async fn drop_rows(desk: &mut Desk) -> Result<bool, StoreError> {
 }
 
 async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
-    let sql = "-- old dead letters\nDELETE FROM dead_letters WHERE id IN \
-        (SELECT id FROM dead_letters WHERE at < $1 LIMIT $2)";
-    let old = sqlx::query(sql)
-        .bind(now.minus(days(30)).0)
-        .bind(CHUNK)
-        .execute(&mut desk.conn)
-        .await?
-        .rows_affected();
-    let sql = "-- too many dead letters\nDELETE FROM dead_letters WHERE id IN (SELECT id FROM \
+    let sql = "-- old dead letters\nSELECT id FROM dead_letters WHERE at < $1 LIMIT $2";
+    let old =
+        sqlx::query(sql).bind(now.minus(days(30)).0).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let sql = "-- too many dead letters\nSELECT id FROM \
         (SELECT id, row_number() OVER (PARTITION BY subscription ORDER BY id DESC) AS place \
          FROM dead_letters WHERE subscription IN \
              (SELECT subscription FROM dead_letters GROUP BY subscription HAVING count(*) > $1)) \
-        WHERE place > $1 LIMIT $2)";
-    let excess =
-        sqlx::query(sql).bind(DEAD_MAX).bind(CHUNK).execute(&mut desk.conn).await?.rows_affected();
-    if old + excess > 0 {
-        desk.shared.dead_trimmed.fetch_add(old + excess, Ordering::Relaxed);
-        tracing::warn!(old, excess, "dead letters went, the oldest first");
+        WHERE place > $1 LIMIT $2";
+    let excess = sqlx::query(sql).bind(DEAD_MAX).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let ids: BTreeSet<i64> = old.iter().chain(&excess).map(|row| row.get(0)).collect();
+    if ids.is_empty() {
+        return Ok(false);
     }
-    Ok(old.max(excess) >= CHUNK.cast_unsigned())
+    let ids: Vec<i64> = ids.into_iter().collect();
+    let moved = dead::forget(desk, &ids).await?;
+    let held = moved.iter().filter_map(|position| desk.memory.positions.get(position));
+    let subscriptions: BTreeSet<i64> = held.map(|position| position.subscription).collect();
+    for subscription in subscriptions {
+        touch(desk, subscription).await?;
+    }
+    desk.shared.dead_trimmed.fetch_add(ids.len() as u64, Ordering::Relaxed);
+    tracing::warn!(old = old.len(), excess = excess.len(), "dead letters went, the oldest first");
+    Ok(old.len().max(excess.len()) >= usize::try_from(CHUNK).unwrap_or(usize::MAX))
 }
 
 /// What left the configuration or was deleted long enough ago.
@@ -142,6 +154,10 @@ async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> 
     }
     let sql = "-- forgotten subscriptions\nDELETE FROM subscriptions WHERE status = 'deleted' AND removed_at < $1";
     sqlx::query(sql).bind(now.minus(Duration::from_hours(1)).0).execute(&mut desk.conn).await?;
+    sqlx::query("-- old jobs\nDELETE FROM jobs WHERE ended < $1")
+        .bind(long_ago)
+        .execute(&mut desk.conn)
+        .await?;
     let sql = "-- removed for long\nSELECT name FROM subscriptions WHERE status <> 'deleted' AND removed_at < $1 LIMIT 10";
     for row in sqlx::query(sql).bind(long_ago).fetch_all(&mut desk.conn).await? {
         let name = name(&row, 0, "subscriptions")?;

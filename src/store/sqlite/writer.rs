@@ -55,7 +55,7 @@ impl Desk {
         mut conn: SqliteConnection,
         shared: Arc<Shared>,
     ) -> Result<Self, StoreError> {
-        let memory = Memory::load(&mut conn).await?;
+        let memory = Memory::load(&mut conn, shared.pending_max).await?;
         let desk = Self { conn, memory, shared, changes: Vec::new(), announce: false, sound: true };
         desk.publish_all();
         Ok(desk)
@@ -124,7 +124,7 @@ impl Desk {
             _ => None,
         };
         self.memory.apply(change);
-        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+        self.publish_sizes();
         if let Some(topic) = topic.and_then(|id| self.memory.topics.get(&id)) {
             publish(&self.shared, &topic.state);
         }
@@ -132,7 +132,7 @@ impl Desk {
 
     /// Decides the operations in order and commits them together; if the database refuses the
     /// whole, one by one, so that only the guilty one fails.
-    async fn group(&mut self, ops: Vec<Hot>) {
+    pub(super) async fn group(&mut self, ops: Vec<Hot>) {
         if self.recover().await.is_err() {
             for op in ops {
                 op.refuse(StoreError::Unknown(None));
@@ -180,7 +180,7 @@ impl Desk {
                 publish(&self.shared, &topic.state);
             }
         }
-        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+        self.publish_sizes();
         plan.answer();
     }
 
@@ -224,18 +224,27 @@ impl Desk {
         }
         // Fails when no transaction is open, which is what we want.
         let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.conn).await;
-        let loaded = Memory::load(&mut self.conn).await;
+        let loaded = Memory::load(&mut self.conn, self.shared.pending_max).await;
         self.memory = loaded.map_err(|_| StoreError::Unknown(None))?;
         self.sound = true;
         self.publish_all();
         Ok(())
     }
 
+    /// What is published besides topics.
+    fn publish_sizes(&self) {
+        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+        self.shared.pending.store(self.memory.pending.len(), Ordering::Relaxed);
+        let next = self.memory.next_due();
+        let known = &self.shared.next_pending;
+        known.send_if_modified(|known| std::mem::replace(known, next) != next);
+    }
+
     fn publish_all(&self) {
         for topic in self.memory.topics.values() {
             publish(&self.shared, &topic.state);
         }
-        self.shared.keys.store(self.memory.key_count, Ordering::Relaxed);
+        self.publish_sizes();
     }
 
     /// Truncates the write-ahead log when readers have kept it from being reused for too long.

@@ -1,0 +1,240 @@
+//! How fast a subscription is served: the rate it asked for, the rate its endpoint allows, and the
+//! rate that an endpoint which answers 429 or 503 is found to bear. Pure.
+//!
+//! A limit on what is in flight cannot hold back a fast endpoint, for one request after another may
+//! be too much for it. So the first refusal of a round sets a rate: nine tenths of what the endpoint
+//! took in the last second. From there it rises quickly to just below what was borne, slowly beyond,
+//! and then faster and faster, until the next refusal or until it matters no more.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::event::Micros;
+
+/// Starts may be so much early, so that a timer of a millisecond does not halve a rate.
+const EARLY: Duration = Duration::from_millis(10);
+/// How long successes are remembered, in pieces of [`PIECE`].
+const MEMORY: Duration = Duration::from_secs(1);
+const PIECE: Duration = Duration::from_millis(50);
+/// The first pause after a refusal; doubles with each refusal that no success comes between.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A found rate that was raised to so many times what was borne is forgotten.
+const FORGOTTEN_AT: f64 = 20.0;
+
+/// The pace of one subscription.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// The lower of the rates asked for and allowed, a second.
+    set: Option<f64>,
+    found: Option<Found>,
+    /// When the next start would be right on time.
+    next: Micros,
+    meter: VecDeque<(Micros, u64)>,
+    /// Refusals since the last success.
+    refused: u32,
+}
+
+/// A rate that was found out.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    borne: f64,
+    since: Micros,
+    /// Whether nothing had been taken that a rate could be told from: it ends with the first
+    /// success.
+    guessed: bool,
+}
+
+impl Found {
+    /// What it has risen to.
+    fn rate(self, now: Micros) -> f64 {
+        let seconds = now.since(self.since).as_secs_f64();
+        let share = if seconds < 3.5 {
+            0.9 + 0.02 * seconds
+        } else if seconds < 13.5 {
+            0.97 + 0.003 * (seconds - 3.5)
+        } else {
+            1.1_f64.powf(seconds - 13.5)
+        };
+        self.borne * share.min(FORGOTTEN_AT)
+    }
+}
+
+impl Pace {
+    /// Sets the rate that is not to be exceeded, in events a second.
+    pub fn set(&mut self, rate: Option<f64>) {
+        self.set = rate;
+    }
+
+    /// When the next event may be started.
+    #[must_use]
+    pub fn ready_at(&self) -> Micros {
+        self.next.minus(EARLY)
+    }
+
+    /// Notes that `events` are started at `now`.
+    pub fn spend(&mut self, events: usize, now: Micros) {
+        if self.found.is_some_and(|found| found.rate(now) >= found.borne * FORGOTTEN_AT) {
+            self.found = None;
+        }
+        let found = self.found.map(|found| found.rate(now));
+        let Some(rate) = [self.set, found].into_iter().flatten().reduce(f64::min) else { return };
+        #[expect(clippy::cast_precision_loss, reason = "a request has few events")]
+        let each = Duration::try_from_secs_f64(events as f64 / rate);
+        // Time that was not used is lost, but for the little that a timer may be late.
+        let from = self.next.max(now.minus(EARLY));
+        self.next = from.plus(each.unwrap_or(PAUSE_MAX));
+    }
+
+    /// Notes that `events` arrived.
+    pub fn succeeded(&mut self, events: usize, now: Micros) {
+        self.refused = 0;
+        self.found = self.found.filter(|found| !found.guessed);
+        let events = events as u64;
+        match self.meter.back_mut() {
+            Some((piece, count)) if now.since(*piece) < PIECE => *count += events,
+            _ => self.meter.push_back((now, events)),
+        }
+        while self.meter.front().is_some_and(|(piece, _)| now.since(*piece) > MEMORY) {
+            self.meter.pop_front();
+        }
+    }
+
+    /// Notes that the endpoint refused because of too many, once for all that were in flight
+    /// together.
+    pub fn refuse(&mut self, now: Micros) {
+        self.refused = self.refused.saturating_add(1);
+        let pause = PAUSE.saturating_mul(1 << (self.refused - 1).min(10)).min(PAUSE_MAX);
+        self.next = self.next.max(now.plus(pause + EARLY));
+        if self.refused > 1 {
+            // It rises again from where it was when the endpoint takes something.
+            self.found = self.found.map(|found| Found { since: now, ..found });
+            return;
+        }
+        let recent = self.meter.iter().filter(|(piece, _)| now.since(*piece) <= MEMORY);
+        #[expect(clippy::cast_precision_loss, reason = "no endpoint takes 2^52 events a second")]
+        let borne = recent.map(|(_, count)| *count).sum::<u64>() as f64 / MEMORY.as_secs_f64();
+        // What was measured just after a pause is too little to believe.
+        let least = self.found.map_or(1.0, |found| found.rate(now) / 2.0);
+        // An endpoint that took nothing is out of order, which tells of no rate.
+        let guessed = borne == 0.0 && self.found.is_none_or(|found| found.guessed);
+        self.found = Some(Found { borne: borne.max(least).max(1.0), since: now, guessed });
+    }
+
+    /// Forgets what was found out, as when an operator resumes.
+    pub fn forget(&mut self) {
+        *self = Self { set: self.set, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000;
+
+    #[test]
+    fn a_rate_is_kept_to() {
+        let mut pace = Pace::default();
+        pace.set(Some(100.0));
+        let mut now = Micros(1_000_000_000);
+        let mut started = 0;
+        let end = now.plus(Duration::from_secs(2));
+        while now < end {
+            while pace.ready_at() <= now {
+                pace.spend(1, now);
+                started += 1;
+            }
+            now = Micros(now.0 + 3 * MS);
+        }
+        assert!((200..=203).contains(&started), "{started}");
+        let mut free = Pace::default();
+        free.spend(1_000_000, now);
+        assert!(free.ready_at() <= now);
+    }
+
+    /// An endpoint that takes so many in each second and refuses the rest.
+    fn serve(most: u64, seconds: u64, latency_ms: i64, in_flight: usize) -> (u64, u64) {
+        let mut pace = Pace::default();
+        let start = Micros(5_000_000_000);
+        let (mut now, end) = (start, start.plus(Duration::from_secs(seconds)));
+        let mut flying: VecDeque<(Micros, Micros, bool)> = VecDeque::new();
+        let (mut second, mut taken, mut cut) = (0, 0, Micros(0));
+        let (mut good, mut bad) = (0, 0);
+        while now < end {
+            while flying.front().is_some_and(|(lands, ..)| *lands <= now) {
+                let Some((_, started, arrived)) = flying.pop_front() else { break };
+                let settled = now.since(start).as_secs() >= 10;
+                if arrived {
+                    pace.succeeded(1, now);
+                    good += u64::from(settled);
+                } else {
+                    bad += u64::from(settled);
+                    if started >= cut {
+                        cut = now;
+                        pace.refuse(now);
+                    }
+                }
+            }
+            while flying.len() < in_flight && pace.ready_at() <= now {
+                pace.spend(1, now);
+                if now.seconds() != second {
+                    (second, taken) = (now.seconds(), 0);
+                }
+                taken += 1;
+                flying.push_back((Micros(now.0 + latency_ms * MS), now, taken <= most));
+            }
+            now = Micros(now.0 + MS / 2);
+        }
+        (good, bad)
+    }
+
+    #[test]
+    fn what_an_endpoint_bears_is_found_out() {
+        for (most, latency_ms, in_flight) in
+            [(2_000, 1, 16), (2_000, 5, 16), (50, 1, 16), (500, 20, 64), (2_000, 1, 1)]
+        {
+            let (good, bad) = serve(most, 100, latency_ms, in_flight);
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let (share, used) =
+                (bad as f64 / (good + bad) as f64, good as f64 / (90 * most.min(2_000)) as f64);
+            assert!(share <= 0.02, "{most}/s, {latency_ms} ms: {share:.3} refused");
+            assert!(used >= 0.85 || in_flight == 1, "{most}/s, {latency_ms} ms: {used:.3} used");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_everything_is_asked_less_and_less() {
+        let (good, bad) = serve(0, 70, 1, 16);
+        assert_eq!(good, 0);
+        assert!(bad <= 60_000 / 4_900, "{bad}");
+    }
+
+    #[test]
+    fn an_outage_tells_of_no_rate() {
+        let mut pace = Pace::default();
+        let mut now = Micros(1_000_000_000);
+        for _ in 0..5 {
+            pace.refuse(now);
+            now = now.plus(Duration::from_secs(10));
+        }
+        pace.spend(1, now);
+        pace.succeeded(1, now);
+        now = now.plus(Duration::from_secs(1));
+        for _ in 0..1_000 {
+            assert!(pace.ready_at() <= now);
+            pace.spend(1, now);
+        }
+    }
+
+    #[test]
+    fn a_found_rate_is_forgotten_when_it_matters_no_more() {
+        let mut pace = Pace::default();
+        let now = Micros(1_000_000_000);
+        pace.succeeded(100, now);
+        pace.refuse(now);
+        let later = now.plus(Duration::from_mins(2));
+        pace.spend(1, later);
+        assert!(pace.found.is_none());
+        assert!(pace.ready_at() <= later);
+    }
+}

@@ -1,0 +1,143 @@
+//! Asking the store: events read ahead, lanes learnt, exceptions read anew, settlements saved.
+
+use std::time::Duration;
+
+use super::{
+    AHEAD_BYTES, AHEAD_BYTES_ALL, Done, LEARN_MAX, LOOKED_MAX, LOW_BYTES, LOW_EVENTS, Ordering,
+    PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, Worker,
+};
+use crate::{
+    dispatcher::flight,
+    event::{Micros, Version},
+    store::{Read, StoreError},
+};
+
+impl Worker {
+    /// Reads what is ordered with what, where that is not known.
+    pub(super) fn learn(&mut self) {
+        let unknown = self.window.unknown(LEARN_MAX);
+        if unknown.is_empty() || self.busy.learning {
+            return;
+        }
+        self.busy.learning = true;
+        let at_hand = unknown.into_iter().map(|version| {
+            let kept = self.window.exception(version).and_then(|known| known.event.clone());
+            (version, kept)
+        });
+        let at_hand: Vec<_> = at_hand.collect();
+        let (store, topic) = (self.tools.store.clone(), self.topic.clone());
+        let sift = self.order.sift.clone();
+        self.begin(async move {
+            let mut learnt = Vec::with_capacity(at_hand.len());
+            for (version, kept) in at_hand {
+                let event = match kept {
+                    Some(event) => Ok(Some(event)),
+                    None => flight::read(&*store, &topic, version).await,
+                };
+                // An event that is gone holds nobody back.
+                let lane = event.map(|event| event.map_or(0, |event| sift.lane(&event)));
+                learnt.push((version, lane));
+            }
+            Done::Learnt(learnt)
+        });
+    }
+
+    pub(super) fn read_ahead(&mut self, head: Version) {
+        let (low_events, low_bytes) = self.low_marks();
+        let (events, bytes) = self.window.ready();
+        let after = self.window.end();
+        let up_to = self.replay.as_ref().map_or(head, |(job, _)| head.min(job.to));
+        let enough = events >= low_events || bytes >= low_bytes;
+        if self.busy.reading || up_to <= after || enough || self.window.looked_ahead() > LOOKED_MAX
+        {
+            return;
+        }
+        self.busy.reading = true;
+        let (store, topic) = (self.tools.store.clone(), self.topic.topic.clone());
+        let max_events = (2 * low_events).clamp(1, 1_000);
+        self.begin(async move {
+            let read = Read { up_to, max_events, max_bytes: PAGE_BYTES, ..Read::after(after) };
+            Done::Page(after, store.read(&topic, read).await)
+        });
+    }
+
+    /// Fewer events or bytes than these, and more are read. Priorities want to look far ahead,
+    /// which all positions together may do only so far.
+    fn low_marks(&self) -> (usize, usize) {
+        let settings = &self.order.plan.settings;
+        let batch = settings.batch.map_or(1, |batch| batch.max_events);
+        let low = (settings.concurrency * batch).clamp(LOW_EVENTS, 1_000).max(batch);
+        let in_turn = settings.order != Ordering::None || settings.batch.is_some();
+        if in_turn || self.replay.is_some() {
+            (low, LOW_BYTES.max(batch * 1_024))
+        } else if self.endpoint.common().ahead_bytes() < AHEAD_BYTES_ALL {
+            (low.max(settings.priority.read_ahead), AHEAD_BYTES)
+        } else {
+            (low, LOW_BYTES)
+        }
+    }
+
+    pub(super) fn merge(&mut self) {
+        (self.busy.merging, self.merge_wanted) = (true, false);
+        self.window.begin_merge();
+        let (store, position) = (self.tools.store.clone(), self.position);
+        self.begin(async move { Done::Merged(store.position(position).await) });
+    }
+
+    /// Saves what is unsaved, when it is time: at once when nothing is in flight, or when something
+    /// waits to be sent until it is settled.
+    pub(super) fn save(&mut self, now: Micros) {
+        if !self.window.is_behind() {
+            return;
+        }
+        let since = *self.unsaved_since.get_or_insert(now);
+        let at_once = self.window.is_unsaved() && self.window.in_flight() == 0;
+        let time = at_once
+            || !self.claims.is_empty()
+            || self.tools.soft.is_cancelled()
+            || now >= since.plus(self.save_every());
+        if self.busy.saving || !time || now < self.store_pause {
+            return;
+        }
+        self.unsaved_since = None;
+        self.busy.saving = true;
+        if !self.records.is_empty() {
+            self.tools.store.trace(std::mem::take(&mut self.records));
+        }
+        let settlement = self.window.save(now);
+        let claims = std::mem::take(&mut self.claims);
+        let (store, endpoint) = (self.tools.store.clone(), self.endpoint.clone());
+        self.begin(async move {
+            let mut result = Ok(());
+            if let Some(settlement) = &settlement {
+                let answers = store.settle(vec![settlement.clone()]).await;
+                result = answers.into_iter().next().unwrap_or(Err(StoreError::Unknown(None)));
+            }
+            if let Err(error) = endpoint.save(&*store).await {
+                tracing::warn!(%error, "the health of an endpoint was not saved");
+            }
+            Done::Saved(settlement, claims, result)
+        });
+    }
+
+    pub(super) fn save_every(&self) -> Duration {
+        if self.window.is_unsaved() { SAVE_EVERY } else { SAVE_SKIPPED_EVERY }
+    }
+
+    /// A replay that has nothing left is done.
+    pub(super) fn end_replay(&mut self, now: Micros) {
+        let Some((job, _)) = &self.replay else { return };
+        let done = self.window.reach() >= job.to
+            && self.window.is_settled()
+            && !self.window.is_behind()
+            && !self.busy.saving
+            && !self.busy.merging;
+        if !done || self.busy.ending || now < self.store_pause {
+            return;
+        }
+        self.busy.ending = true;
+        let (store, position, fence) =
+            (self.tools.store.clone(), self.position, self.window.fence());
+        self.begin(async move { Done::Ended(store.end_replay(position, fence, now).await) });
+    }
+}

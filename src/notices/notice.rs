@@ -1,0 +1,191 @@
+//! The notices there are, each with what a person and a program need to act on it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    event::{Micros, Name, Topic, Version},
+    store::{DeadReason, LastAnswer},
+};
+
+/// Something that the relay noticed of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A subscription's endpoint was put on hold.
+    Failing {
+        /// Whose.
+        subscription: Name,
+        /// Why, for a person.
+        reason: String,
+        /// When the hold began.
+        since: Micros,
+        /// How the last attempt ended.
+        last: LastAnswer,
+    },
+    /// The first success after a hold.
+    Recovered {
+        /// Whose.
+        subscription: Name,
+        /// When the hold began that is over.
+        since: Micros,
+    },
+    /// A subscription is served no more: 410, or its hold was given up.
+    Disabled {
+        /// Which.
+        subscription: Name,
+        /// Why, for a person.
+        reason: String,
+        /// How the last attempt ended.
+        last: LastAnswer,
+    },
+    /// Events were given up. Told at most once a minute of a subscription; told together they are
+    /// counted.
+    DeadLetters(DeadLetters),
+    /// A source showed no new event for longer than its `silent_after`.
+    Silent {
+        /// Which.
+        source: Name,
+        /// Where its events would go.
+        topic: Topic,
+        /// When its last event was found, or it was first asked.
+        since: Micros,
+        /// How long it may be silent.
+        silent_after: Duration,
+        /// When a walk was last complete.
+        last_success: Option<String>,
+        /// What was wrong with the last poll, if anything was.
+        last_error: Option<LastError>,
+    },
+    /// A producer may have shown something that was not seen.
+    Gap {
+        /// The source that has it.
+        source: Name,
+        /// Where the missing events would have gone.
+        topic: Topic,
+        /// `bound_reached`, `cursor_lost`, …
+        reason: String,
+        /// For a person.
+        detail: String,
+    },
+    /// A topic keeps nearly as many bytes as it may; above its cap even what is owed goes.
+    NearCap {
+        /// Which.
+        topic: Topic,
+        /// What it keeps.
+        bytes: u64,
+        /// Its cap.
+        max_bytes: u64,
+    },
+}
+
+/// Events of one subscription that were given up since the last notice of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetters {
+    /// Whose.
+    pub subscription: Name,
+    /// How many.
+    pub count: u64,
+    /// The topic of the latest.
+    pub topic: Topic,
+    /// The version of the latest.
+    pub version: Version,
+    /// Why the latest was given up.
+    pub reason: DeadReason,
+    /// Attempts made on the latest.
+    pub attempts: u32,
+    /// How its last attempt ended.
+    pub last: LastAnswer,
+}
+
+/// How a poll failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// The kind of failure, as in the metric of polls.
+    pub kind: String,
+    /// For a person.
+    pub message: String,
+}
+
+impl Notice {
+    /// The event's `type`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Failing { .. } => "subscription.failing",
+            Self::Recovered { .. } => "subscription.recovered",
+            Self::Disabled { .. } => "subscription.disabled",
+            Self::DeadLetters(_) => "dead_letter.added",
+            Self::Silent { .. } => "source.silent",
+            Self::Gap { .. } => "gap.recorded",
+            Self::NearCap { .. } => "retention.near_cap",
+        }
+    }
+
+    /// The event's `subject`: the name of the subscription, source or topic that it is about.
+    #[must_use]
+    pub const fn subject(&self) -> &Name {
+        match self {
+            Self::Failing { subscription, .. }
+            | Self::Recovered { subscription, .. }
+            | Self::Disabled { subscription, .. }
+            | Self::DeadLetters(DeadLetters { subscription, .. }) => subscription,
+            Self::Silent { source, .. } | Self::Gap { source, .. } => source,
+            Self::NearCap { topic, .. } => topic,
+        }
+    }
+
+    /// The subscription that it is about, if it is about one.
+    #[must_use]
+    pub const fn subscription(&self) -> Option<&Name> {
+        match self {
+            Self::Failing { .. }
+            | Self::Recovered { .. }
+            | Self::Disabled { .. }
+            | Self::DeadLetters(_) => Some(self.subject()),
+            Self::Silent { .. } | Self::Gap { .. } | Self::NearCap { .. } => None,
+        }
+    }
+
+    /// The event's `data`; `at` is when it was told.
+    pub(super) fn data(&self, at: Micros) -> Value {
+        match self {
+            Self::Failing { subscription, reason, since, last } => json!({
+                "subscription": subscription, "reason": reason, "since": since.to_string(),
+                "last": last,
+            }),
+            Self::Recovered { subscription, since } => json!({
+                "subscription": subscription, "since": since.to_string(),
+                "held_s": at.since(*since).as_secs(),
+            }),
+            Self::Disabled { subscription, reason, last } => json!({
+                "subscription": subscription, "reason": reason, "last": last,
+            }),
+            Self::DeadLetters(letters) => letters.data(),
+            Self::Silent { source, topic, since, silent_after, last_success, last_error } => {
+                json!({
+                    "source": source, "topic": topic, "since": since.to_string(),
+                    "silent_after_s": silent_after.as_secs(), "last_success": last_success,
+                    "last_error": last_error,
+                })
+            }
+            Self::Gap { source, topic, reason, detail } => json!({
+                "source": source, "topic": topic, "reason": reason, "detail": detail,
+            }),
+            Self::NearCap { topic, bytes, max_bytes } => json!({
+                "topic": topic, "bytes": bytes, "max_bytes": max_bytes,
+            }),
+        }
+    }
+}
+
+impl DeadLetters {
+    fn data(&self) -> Value {
+        json!({
+            "subscription": self.subscription, "count": self.count, "topic": self.topic,
+            "version": self.version, "reason": self.reason, "attempts": self.attempts,
+            "last": self.last,
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! Replay jobs: started, listed, ended. A running one has a position of its own.
+
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    Shared,
+    commit::signed,
+    memory::{Change, PositionMemory, name, unsigned, version},
+    positions,
+    subscriptions::{self, touch},
+    writer::Desk,
+};
+use crate::{
+    event::{Micros, Name},
+    store::{Fence, Job, JobStatus, NewJob, StoreError},
+};
+
+/// Jobs of one subscription that run at once.
+const RUNNING_MAX: u64 = 10;
+/// Ended jobs kept of a subscription.
+const ENDED_MAX: i64 = 100;
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "-- jobs\nSELECT j.id, t.name, j.first, j.last, j.rate, j.status, \
+             coalesce(p.reach, j.reach), coalesce(p.delivered, j.delivered), j.started, j.ended, p.id \
+             FROM jobs j JOIN topics t ON t.id = j.topic LEFT JOIN positions p ON p.job = j.id \
+             AND p.subscription = j.subscription ",
+            $rest
+        )
+    };
+}
+
+fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+    let unreadable = |problem: String| StoreError::Unreadable { table: "jobs", problem };
+    let rate = row.get::<Option<&str>, _>(4).map(str::parse).transpose();
+    Ok(Job {
+        id: row.get(0),
+        topic: name(row, 1, "topics")?,
+        from: version(row, 2),
+        to: version(row, 3),
+        rate: rate.map_err(|error| unreadable(format!("{error}")))?,
+        status: match row.get(5) {
+            "running" => JobStatus::Running,
+            "done" => JobStatus::Done,
+            "cancelled" => JobStatus::Cancelled,
+            other => return Err(unreadable(format!("status {other}"))),
+        },
+        reach: version(row, 6),
+        delivered: unsigned(row, 7),
+        started: Micros(row.get(8)),
+        ended: row.get::<Option<i64>, _>(9).map(Micros),
+    })
+}
+
+/// The jobs of a subscription, newest first.
+pub(super) async fn list(shared: &Shared, name: &Name) -> Result<Vec<Job>, StoreError> {
+    let mut conn = shared.readers.acquire().await?;
+    let subscription = subscriptions::one(&mut conn, name).await?.id;
+    let rows = sqlx::query(select!("WHERE j.subscription = $1 ORDER BY j.id DESC LIMIT 110"))
+        .bind(subscription)
+        .fetch_all(&mut *conn)
+        .await?;
+    rows.iter().map(job).collect()
+}
+
+/// The job of this number, and its position while it runs.
+pub(super) async fn one(
+    conn: &mut SqliteConnection,
+    subscription: i64,
+    id: i64,
+) -> Result<(Job, Option<i64>), StoreError> {
+    let row = sqlx::query(select!("WHERE j.subscription = $1 AND j.id = $2"))
+        .bind(subscription)
+        .bind(id)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| StoreError::not_found("replay", id.to_string()))?;
+    Ok((job(&row)?, row.get(10)))
+}
+
+/// Starts a job with a position of its own.
+pub(super) async fn start(
+    desk: &mut Desk,
+    name: Name,
+    new: NewJob,
+    now: Micros,
+) -> Result<Job, StoreError> {
+    let known = subscriptions::one(&mut desk.conn, &name).await?;
+    let topic = desk.memory.topic(&new.topic)?.state.clone();
+    if !positions::of(desk, known.id).iter().any(|(_, held)| *held == topic.id) {
+        return Err(StoreError::Conflict(format!(
+            "subscription `{name}` is not in topic `{}`",
+            new.topic
+        )));
+    }
+    if new.from > new.to || new.to > topic.head {
+        return Err(StoreError::Conflict(format!(
+            "there is nothing to replay from {} to {}: the head is {}",
+            new.from, new.to, topic.head
+        )));
+    }
+    if new.from < topic.oldest {
+        return Err(StoreError::Trimmed { oldest: topic.oldest });
+    }
+    let running = known.positions.iter().filter(|position| position.job.is_some()).count() as u64;
+    if running >= RUNNING_MAX {
+        return Err(StoreError::Full(format!(
+            "{RUNNING_MAX} replays of subscription `{name}` run already"
+        )));
+    }
+    let reach = signed(new.from.previous().0);
+    let sql = "-- new job\nINSERT INTO jobs (subscription, topic, first, last, rate, status, reach, started) \
+        VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(known.id)
+        .bind(topic.id)
+        .bind(signed(new.from.0))
+        .bind(signed(new.to.0))
+        .bind(new.rate.map(|rate| rate.to_string()))
+        .bind(reach)
+        .bind(now.0)
+        .fetch_one(&mut desk.conn)
+        .await?;
+    let id: i64 = row.get(0);
+    let sql = "-- position of a job\nINSERT INTO positions (subscription, topic, reach, job) \
+        VALUES ($1, $2, $3, $4) RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(known.id)
+        .bind(topic.id)
+        .bind(reach)
+        .bind(id)
+        .fetch_one(&mut desk.conn)
+        .await?;
+    let held = PositionMemory { subscription: known.id, topic: topic.id, fence: 1, job: Some(id) };
+    desk.change(Change::Position(row.get(0), held));
+    let sql = "-- jobs bound\nDELETE FROM jobs WHERE subscription = $1 AND status <> 'running' \
+        AND id NOT IN (SELECT id FROM jobs WHERE subscription = $1 AND status <> 'running' \
+        ORDER BY id DESC LIMIT $2)";
+    sqlx::query(sql).bind(known.id).bind(ENDED_MAX).execute(&mut desk.conn).await?;
+    touch(desk, known.id).await?;
+    Ok(one(&mut desk.conn, known.id, id).await?.0)
+}
+
+/// Ends a job before its time; one that was cancelled already stays so.
+pub(super) async fn cancel(
+    desk: &mut Desk,
+    name: Name,
+    id: i64,
+    now: Micros,
+) -> Result<Job, StoreError> {
+    let known = subscriptions::one(&mut desk.conn, &name).await?;
+    let (job, position) = one(&mut desk.conn, known.id, id).await?;
+    if job.status == JobStatus::Done {
+        return Err(StoreError::Conflict(format!("replay {id} of `{name}` is done already")));
+    }
+    if let Some(position) = position {
+        end_position(desk, position, "cancelled", now).await?;
+        touch(desk, known.id).await?;
+    }
+    Ok(one(&mut desk.conn, known.id, id).await?.0)
+}
+
+/// Ends a job that has nothing left to do.
+pub(super) async fn end(
+    desk: &mut Desk,
+    position: i64,
+    fence: Fence,
+    now: Micros,
+) -> Result<(), StoreError> {
+    match desk.memory.positions.get(&position).copied() {
+        Some(held) if held.job.is_none() => {
+            Err(StoreError::Conflict("live delivery does not end".into()))
+        }
+        Some(held) if held.fence == fence => {
+            end_position(desk, position, "done", now).await?;
+            touch(desk, held.subscription).await
+        }
+        _ => Err(StoreError::Stale),
+    }
+}
+
+/// Removes a job's position; the job keeps how far it was. Dead letters are the live position's.
+pub(super) async fn end_position(
+    desk: &mut Desk,
+    position: i64,
+    status: &str,
+    now: Micros,
+) -> Result<(), StoreError> {
+    let sql = "-- job ended\nUPDATE jobs SET status = $2, ended = $3, reach = p.reach, \
+        delivered = p.delivered FROM positions p WHERE p.id = $1 AND jobs.id = p.job";
+    sqlx::query(sql).bind(position).bind(status).bind(now.0).execute(&mut desk.conn).await?;
+    for sql in [
+        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
+        "-- drop position\nDELETE FROM positions WHERE id = $1",
+    ] {
+        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
+    }
+    desk.change(Change::PositionGone(position));
+    Ok(())
+}
