@@ -51,7 +51,9 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{dead, fences, log, pending, positions, replays, retention, sqlite::bench, topics};
+    use super::{
+        dead, fences, log, pending, positions, replays, retention, sqlite::bench, states, topics,
+    };
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
