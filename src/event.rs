@@ -418,7 +418,9 @@ impl Event {
     }
 }
 
-fn attribute(object: &str, name: &str) -> Option<String> {
+/// The text of the attribute `name` in an encoded object; see [`Event::attribute`].
+#[must_use]
+pub fn attribute(object: &str, name: &str) -> Option<String> {
     let fields: std::collections::HashMap<String, serde_json::Value> =
         serde_json::from_str(object).ok()?;
     match fields.get(name)? {

@@ -184,7 +184,20 @@ pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
             out.extend_from_slice(format!(",\"{name}\":\"{value}\"").as_bytes());
         }
     }
-    match &event.data {
+    write_data(out, &event.data);
+    out.push(b'}');
+}
+
+/// Appends the structured JSON form of an event that has no version yet.
+pub fn write_plain(out: &mut Vec<u8>, attributes: &str, data: &Data) {
+    out.extend_from_slice(br#"{"specversion":"1.0","#);
+    out.extend_from_slice(&attributes.as_bytes()[1..attributes.len() - 1]);
+    write_data(out, data);
+    out.push(b'}');
+}
+
+fn write_data(out: &mut Vec<u8>, data: &Data) {
+    match data {
         Data::None => {}
         Data::Json(bytes) => {
             out.extend_from_slice(b",\"data\":");
@@ -202,7 +215,6 @@ pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
             out.push(b'"');
         }
     }
-    out.push(b'}');
 }
 
 /// The event's structured JSON form.

@@ -5,9 +5,12 @@
 
 mod support;
 
+mod delivery;
+mod expr;
 mod flow;
 mod input;
 mod kinto;
 mod process;
+mod steering;
 mod store;
 mod structure;

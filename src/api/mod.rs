@@ -32,6 +32,7 @@ mod list;
 mod metrics;
 mod openapi;
 mod parse;
+mod pending;
 mod position;
 pub mod problem;
 mod publish;
@@ -173,6 +174,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     [
         topics::routes(),
         events::routes(),
+        pending::routes(),
         sources::routes(),
         subscriptions::routes(),
         attempts::routes(),

@@ -5,7 +5,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, dead_letters, events, health, metrics, publish, sources, subscriptions, topics,
+    attempts, dead_letters, events, health, metrics, pending, publish, sources, subscriptions,
+    topics,
 };
 
 /// The document.
@@ -25,7 +26,12 @@ use super::{
         events::read,
         publish::publish,
         events::one,
-        events::trace,
+        events::trace::trace,
+        pending::list_pending,
+        pending::show,
+        pending::change,
+        pending::cancel,
+        pending::commit,
         sources::list_sources,
         sources::show,
         sources::poll,
@@ -43,6 +49,10 @@ use super::{
         subscriptions::steer::rewind,
         subscriptions::secrets::rotate,
         subscriptions::trial::trial,
+        subscriptions::replays::list,
+        subscriptions::replays::start,
+        subscriptions::replays::show,
+        subscriptions::replays::cancel,
         attempts::of_subscription,
         dead_letters::list_dead,
         dead_letters::redrive,

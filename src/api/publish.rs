@@ -15,13 +15,13 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{self, Path},
-    parse,
+    parse, pending,
     problem::Problem,
     query::Query,
 };
 use crate::{
     event::{Name, Topic},
-    store::Append,
+    store::{Append, Pending},
     telemetry::TopicLabel,
 };
 
@@ -32,9 +32,14 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlacedEvent {
     /// Its version.
-    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
     /// The epoch of that version.
-    epoch: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<String>,
+    /// In the place of both while it is pending: its id among the pending events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<i64>,
     /// Whether it was known already.
     duplicate: bool,
 }
@@ -48,9 +53,11 @@ pub struct Published {
     durability: &'static str,
 }
 
-/// Publish one CloudEvent or a batch: all or nothing.
+/// Publish one CloudEvent or a batch: all or nothing. An event whose attribute `deliverat` (RFC
+/// 3339) is in the future waits until then; one that is prepared waits for its commit.
 #[utoipa::path(post, path = "/v1/topics/{topic}/events", tag = "events",
-    params(("topic" = String, Path)),
+    params(("topic" = String, Path),
+        ("prepare" = Option<bool>, Query, description = "The events wait, each until it is committed; 24 hours at most")),
     request_body(content(
         (BTreeMap<String, serde_json::Value> = "application/cloudevents+json"),
         (Vec<BTreeMap<String, serde_json::Value>> = "application/cloudevents-batch+json"),
@@ -66,7 +73,8 @@ pub async fn publish(
     query: Query,
     request: Request,
 ) -> Result<Json<Published>, Problem> {
-    query.allow(&[])?;
+    query.allow(&["prepare"])?;
+    let prepare = query.flag("prepare")?;
     if topic.is_reserved() {
         let detail = format!("topics beginning `{}` belong to the relay", Name::RESERVED_PREFIX);
         return Err(Problem::new(StatusCode::FORBIDDEN, "reserved", detail));
@@ -76,18 +84,31 @@ pub async fn publish(
     let headers = request.headers().clone();
     let _room = api.take_room(body::announced(&headers, BODY_BYTES_MAX)?)?;
     let body: Bytes = body::read(request, BODY_BYTES_MAX).await?;
-    let events = parse::events(&headers, &body)?;
-    let append = Append { topic: topic.clone(), events, progress: None, now: api.clock.now() };
+    let mut events = parse::events(&headers, &body)?;
+    let now = api.clock.now();
+    for (index, event) in events.iter_mut().enumerate() {
+        if let Some(due) = event.deliver_at {
+            pending::check_due(due, now).map_err(|detail| {
+                Problem::field("deliverat", format!("event {index}: {detail}")).with("index", index)
+            })?;
+        }
+        if prepare {
+            event.deliver_at = Some(Pending::PREPARED);
+        }
+    }
+    let append = Append { topic: topic.clone(), events, progress: None, now };
     let placed = api.store.append(append).await?;
     let known = placed.iter().filter(|placed| placed.duplicate).count() as u64;
     let label = TopicLabel { topic: topic.to_string() };
-    api.metrics.appended.get_or_create(&label).inc_by(placed.len() as u64 - known);
+    let logged = placed.iter().filter(|placed| !placed.duplicate && placed.pending.is_none());
+    api.metrics.appended.get_or_create(&label).inc_by(logged.count() as u64);
     api.metrics.duplicates.get_or_create(&label).inc_by(known);
     let events = placed
         .iter()
         .map(|placed| PlacedEvent {
-            version: placed.version.0,
-            epoch: placed.epoch.to_string(),
+            version: placed.pending.is_none().then_some(placed.version.0),
+            epoch: placed.pending.is_none().then(|| placed.epoch.to_string()),
+            pending: placed.pending,
             duplicate: placed.duplicate,
         })
         .collect();

@@ -86,6 +86,10 @@ impl Client {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &[&str], body: Value) -> Result<Value, ClientError> {
+        self.call(Method::PATCH, path, &[], Some(body)).await
+    }
+
     pub(crate) async fn delete(
         &self,
         path: &[&str],

@@ -20,7 +20,9 @@ mod failure;
 mod healthcheck;
 mod offline;
 mod output;
+mod pending;
 mod probe;
+mod replay;
 mod run;
 mod sources;
 mod subscriptions;
@@ -88,8 +90,12 @@ enum Command {
     Events(events::Args),
     /// Subscriptions: where they stand, and how to steer them.
     Subscriptions(subscriptions::Args),
+    /// Events that are not in the log yet.
+    Pending(pending::Args),
     /// Events that a subscription did not get.
     DeadLetters(dead_letters::Args),
+    /// Deliver a part of a topic again, beside live delivery.
+    Replay(replay::Args),
     /// Sources: when they were asked, and how to steer them.
     Sources(sources::Args),
     /// Whether the running relay is ready: exit code 0 or 1.
@@ -129,7 +135,9 @@ impl Cli {
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
+            Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
+            Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {

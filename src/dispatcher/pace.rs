@@ -39,6 +39,9 @@ pub struct Pace {
 struct Found {
     borne: f64,
     since: Micros,
+    /// Whether nothing had been taken that a rate could be told from: it ends with the first
+    /// success.
+    guessed: bool,
 }
 
 impl Found {
@@ -85,6 +88,7 @@ impl Pace {
     /// Notes that `events` arrived.
     pub fn succeeded(&mut self, events: usize, now: Micros) {
         self.refused = 0;
+        self.found = self.found.filter(|found| !found.guessed);
         let events = events as u64;
         match self.meter.back_mut() {
             Some((piece, count)) if now.since(*piece) < PIECE => *count += events,
@@ -111,7 +115,9 @@ impl Pace {
         let borne = recent.map(|(_, count)| *count).sum::<u64>() as f64 / MEMORY.as_secs_f64();
         // What was measured just after a pause is too little to believe.
         let least = self.found.map_or(1.0, |found| found.rate(now) / 2.0);
-        self.found = Some(Found { borne: borne.max(least).max(1.0), since: now });
+        // An endpoint that took nothing is out of order, which tells of no rate.
+        let guessed = borne == 0.0 && self.found.is_none_or(|found| found.guessed);
+        self.found = Some(Found { borne: borne.max(least).max(1.0), since: now, guessed });
     }
 
     /// Forgets what was found out, as when an operator resumes.
@@ -201,6 +207,23 @@ mod tests {
         let (good, bad) = serve(0, 70, 1, 16);
         assert_eq!(good, 0);
         assert!(bad <= 60_000 / 4_900, "{bad}");
+    }
+
+    #[test]
+    fn an_outage_tells_of_no_rate() {
+        let mut pace = Pace::default();
+        let mut now = Micros(1_000_000_000);
+        for _ in 0..5 {
+            pace.refuse(now);
+            now = now.plus(Duration::from_secs(10));
+        }
+        pace.spend(1, now);
+        pace.succeeded(1, now);
+        now = now.plus(Duration::from_secs(1));
+        for _ in 0..1_000 {
+            assert!(pace.ready_at() <= now);
+            pace.spend(1, now);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::SourceProgress;
 use crate::{
-    event::{Cursor, Data, Epoch, Event, Micros, Topic, Version},
+    event::{Cursor, Data, Epoch, Event, Micros, Topic, Version, attribute},
     settings::TopicSettings,
 };
 
@@ -81,6 +81,14 @@ pub struct NewEvent {
     pub data: Data,
     /// When it goes into the log; until then it is pending. `None`: now.
     pub deliver_at: Option<Micros>,
+}
+
+impl NewEvent {
+    /// As [`Event::attribute`].
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        attribute(&self.attributes, name)
+    }
 }
 
 /// Events of one topic, and the progress of the source they came from.

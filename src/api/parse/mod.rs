@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use self::fields::Fields;
 use super::{problem::Problem, query::cut};
 use crate::{
-    event::Data,
+    event::{Data, Micros},
     store::NewEvent,
     wire::{self, Attributes, EVENT_BYTES_MAX},
 };
@@ -141,17 +141,32 @@ fn put(
         "time" => attributes.time = Some(text(value)?),
         "datacontenttype" => attributes.content_type = Some(text(value)?),
         "dataschema" => attributes.schema = Some(text(value)?),
-        "deliverat" => {
-            return Err(Refused::new(
-                name,
-                "delayed events are not supported: publish the event when it is due",
-            ));
+        "deliverat" | "expirytime" => {
+            let moment = text(value)?;
+            if moment.parse::<Micros>().is_err() {
+                return Err(Refused::new(name, "expected RFC 3339, as 2026-01-31T12:00:00Z"));
+            }
+            attributes.extensions.insert(name.to_owned(), moment.into_owned().into());
+        }
+        "priority" => {
+            attributes.extensions.insert(name.to_owned(), priority(&value)?.into());
         }
         _ => {
             attributes.extensions.insert(name.to_owned(), value);
         }
     }
     Ok(())
+}
+
+/// A whole number from 0 to 9; in binary mode it comes as a text.
+fn priority(value: &serde_json::Value) -> Result<u8, Refused> {
+    let number = match value {
+        serde_json::Value::String(text) => text.parse().ok(),
+        other => other.as_u64().and_then(|number| u8::try_from(number).ok()),
+    };
+    number
+        .filter(|number| *number <= 9)
+        .ok_or_else(|| Refused::new("priority", "expected a whole number from 0 to 9"))
 }
 
 fn finish(
@@ -174,7 +189,10 @@ fn finish(
         id: attributes.id.clone().into_owned(),
         attributes: encoded,
         data,
-        deliver_at: None,
+        deliver_at: attributes
+            .extensions
+            .get("deliverat")
+            .and_then(|due| due.as_str()?.parse().ok()),
     })
 }
 

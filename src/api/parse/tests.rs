@@ -49,7 +49,12 @@ fn each_broken_rule_names_its_attribute() {
         (r#","Upper":"x""#, "Upper", "extension"),
         (r#","milkrunversion":"1""#, "milkrunversion", "extension"),
         (r#","tags":["a"]"#, "tags", "boolean"),
-        (r#","deliverat":"2030-01-01T00:00:00Z""#, "deliverat", "not supported"),
+        (r#","deliverat":"tomorrow""#, "deliverat", "RFC 3339"),
+        (r#","deliverat":5"#, "deliverat", "a text"),
+        (r#","expirytime":"2030-01-01""#, "expirytime", "RFC 3339"),
+        (r#","priority":10"#, "priority", "from 0 to 9"),
+        (r#","priority":"high""#, "priority", "from 0 to 9"),
+        (r#","priority":-1"#, "priority", "from 0 to 9"),
         (r#","id":"2""#, "event", "twice"),
     ] {
         refused(one(members), field, part);

@@ -2,6 +2,7 @@
 
 mod change;
 mod place;
+pub(super) mod replays;
 mod request;
 pub(super) mod secrets;
 pub(super) mod steer;
@@ -45,6 +46,11 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("/v1/subscriptions/{name}/resume", routing::post(steer::resume)),
         ("/v1/subscriptions/{name}/rewind", routing::post(steer::rewind)),
         ("/v1/subscriptions/{name}/test", routing::post(trial::trial)),
+        ("/v1/subscriptions/{name}/replays", routing::get(replays::list).post(replays::start)),
+        (
+            "/v1/subscriptions/{name}/replays/{id}",
+            routing::get(replays::show).delete(replays::cancel),
+        ),
         ("/v1/subscriptions/{name}/secrets/rotate", routing::post(secrets::rotate)),
     ]
 }

@@ -28,6 +28,7 @@ use crate::{
 mod bad_input;
 mod document;
 mod interposed;
+mod pending;
 mod publishing;
 mod reading;
 mod serving;
