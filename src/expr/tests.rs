@@ -8,6 +8,7 @@ use super::{Filter, Transform};
 use crate::event::{Data, Epoch, Event, Micros, Topic, Version};
 
 mod depth;
+mod page;
 mod properties;
 
 /// Any JSON value, not too large.

@@ -23,6 +23,7 @@ mod positions;
 mod replays;
 mod retention;
 mod sqlite;
+mod states;
 mod topics;
 
 /// A backend under test: opened, broken and opened again.
@@ -50,7 +51,9 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{dead, fences, log, pending, positions, replays, retention, sqlite::bench, topics};
+    use super::{
+        dead, fences, log, pending, positions, replays, retention, sqlite::bench, states, topics,
+    };
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -100,6 +103,7 @@ mod on_sqlite {
         dead::a_key_goes_on_when_its_letter_is_trimmed,
         dead::what_stands_still_is_redriven_however_full_it_is,
         replays::a_replay_is_one_more_position,
+        states::an_event_stands_somewhere_at_every_subscription,
         replays::a_replay_ends_once,
         replays::replays_are_bounded,
         replays::a_replay_out_of_range_is_refused,
