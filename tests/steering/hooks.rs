@@ -24,6 +24,8 @@ pub struct Hook {
     pub version: u64,
     /// `milkrun-attempt`.
     pub attempt: u32,
+    /// `milkrun-replay`.
+    pub replay: Option<String>,
     /// When it had arrived.
     pub arrived: Instant,
     /// The body.
@@ -60,6 +62,8 @@ pub struct Seen {
     pub whose: u32,
     /// As in [`Hook`].
     pub version: u64,
+    /// Whether a replay job sent it.
+    pub replayed: bool,
     /// When it had arrived.
     pub arrived: Instant,
     /// When its answer was handed to the connection.
@@ -212,6 +216,7 @@ fn read(head: &str, body: Vec<u8>) -> Hook {
         whose: path.trim_start_matches('/').parse().unwrap_or(0),
         version: number("milkrun-version"),
         attempt: u32::try_from(number("milkrun-attempt")).unwrap(),
+        replay: header(head, "milkrun-replay").map(str::to_owned),
         arrived: Instant::now(),
         body,
     }
@@ -230,6 +235,7 @@ impl Shared {
         log.seen.push(Seen {
             whose: hook.whose,
             version: hook.version,
+            replayed: hook.replay.is_some(),
             arrived: hook.arrived,
             answered: None,
             status: 0,

@@ -2,9 +2,11 @@
 //! subscriptions, throttling and order, end to end through the built binary.
 
 mod hooks;
+mod kill;
 mod many;
 mod notices;
 mod order;
+mod pending;
 mod throttled;
 
 use std::{fmt::Write as _, time::Duration};
