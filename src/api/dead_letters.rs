@@ -15,11 +15,12 @@ use super::{
     body::{JsonBody, Path},
     list,
     problem::Problem,
-    query::Query,
+    query::{Query, cut},
 };
 use crate::{
-    event::Name,
-    store::{DeadLetter, DeadReason, DeadSelect, LastAnswer},
+    event::{Micros, Name, Topic, Version},
+    settings::{OnDead, Order, Rate},
+    store::{DeadFilter, DeadLetter, DeadReason, DeadSelect, LastAnswer},
     wire,
 };
 
@@ -63,20 +64,64 @@ pub struct DeadLetterList {
     next: Option<i64>,
 }
 
-/// Which dead letters: either some or all.
-#[derive(Debug, Deserialize, ToSchema)]
+/// Which dead letters: some by their ids, all, or those that are as the other fields say.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelectBody {
     /// Those with these ids.
     ids: Option<Vec<i64>>,
     /// All of the subscription, when true.
     all: Option<bool>,
+    /// Of this topic.
+    #[schema(value_type = Option<String>)]
+    topic: Option<Topic>,
+    /// `attempts`, `age`, `refused`, `expression` or `expired`.
+    #[schema(value_type = Option<String>)]
+    reason: Option<DeadReason>,
+    /// Of this version or a later one.
+    from: Option<u64>,
+    /// Of this version or an earlier one.
+    to: Option<u64>,
+    /// Given up at this time or later (RFC 3339).
+    since: Option<String>,
+    /// Whose last attempt was answered with this status.
+    status: Option<u16>,
+}
+
+/// Which dead letters are tried again, and how fast; the fields of a deletion besides.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedriveBody {
+    /// As in a deletion.
+    ids: Option<Vec<i64>>,
+    /// As in a deletion.
+    all: Option<bool>,
+    /// As in a deletion.
+    #[schema(value_type = Option<String>)]
+    topic: Option<Topic>,
+    /// As in a deletion.
+    #[schema(value_type = Option<String>)]
+    reason: Option<DeadReason>,
+    /// As in a deletion.
+    from: Option<u64>,
+    /// As in a deletion.
+    to: Option<u64>,
+    /// As in a deletion.
+    since: Option<String>,
+    /// As in a deletion.
+    status: Option<u16>,
+    /// So many in a time, as `10/s`; without it all are due at once.
+    #[schema(value_type = Option<String>)]
+    rate: Option<Rate>,
 }
 
 /// How many will be tried again.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Redriven {
     redriven: u64,
+    /// The subscription is ordered, and later events of the same keys may have arrived before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    out_of_order: bool,
 }
 
 /// How many were thrown away.
@@ -85,15 +130,70 @@ pub struct Deleted {
     deleted: u64,
 }
 
+impl RedriveBody {
+    fn split(self) -> (SelectBody, Option<Rate>) {
+        let Self { ids, all, topic, reason, from, to, since, status, rate } = self;
+        (SelectBody { ids, all, topic, reason, from, to, since, status }, rate)
+    }
+}
+
 impl SelectBody {
+    /// The filter of a query string.
+    fn of(query: &Query) -> Result<Self, Problem> {
+        let ids = query.get("ids").map(|ids| ids.split(',').map(|id| id.trim().parse()).collect());
+        let ids = ids.transpose().map_err(|_: std::num::ParseIntError| {
+            Problem::parameter("ids", "`ids`: expected numbers, as `1,2,3`")
+        })?;
+        let reason = query.get("reason").map(|word| {
+            serde_json::from_value(word.into()).map_err(|_| {
+                let words = "`attempts`, `age`, `refused`, `expression` or `expired`";
+                Problem::parameter("reason", format!("`reason={}`: expected {words}", cut(word)))
+            })
+        });
+        let version = |name| Ok::<_, Problem>(query.read::<Version>(name)?.map(|found| found.0));
+        let status = query.number("status", 100, 599)?;
+        Ok(Self {
+            ids,
+            all: query.get("all").map(|_| query.flag("all")).transpose()?,
+            topic: query.read("topic")?,
+            reason: reason.transpose()?,
+            from: version("from")?,
+            to: version("to")?,
+            since: query.read::<Micros>("since")?.map(|since| since.to_string()),
+            status: status.and_then(|status| u16::try_from(status).ok()),
+        })
+    }
+
+    fn filter(&self) -> Result<DeadFilter, Problem> {
+        let since = self.since.as_ref().map(|since| {
+            since.parse().map_err(|_| {
+                Problem::field("since", "`since`: expected RFC 3339, as 2026-01-31T12:00:00Z")
+            })
+        });
+        Ok(DeadFilter {
+            topic: self.topic.clone(),
+            reason: self.reason,
+            from: self.from.map(Version),
+            to: self.to.map(Version),
+            since: since.transpose()?,
+            status: self.status,
+        })
+    }
+
     fn select(self) -> Result<DeadSelect, Problem> {
-        match (self.ids, self.all) {
-            (None, Some(true)) => Ok(DeadSelect::All),
-            (Some(ids), None | Some(false)) if ids.len() <= IDS_MAX => Ok(DeadSelect::Ids(ids)),
-            (Some(_), None | Some(false)) => {
+        let filter = self.filter()?;
+        let narrowed = filter != DeadFilter::default();
+        match (self.ids, self.all.unwrap_or(false), narrowed) {
+            (Some(ids), false, false) if ids.len() <= IDS_MAX => Ok(DeadSelect::Ids(ids)),
+            (Some(_), false, false) => {
                 Err(Problem::field("ids", format!("`ids`: at most {IDS_MAX}")))
             }
-            _ => Err(Problem::field("ids", "expected either `ids` or `all: true`")),
+            (None, true, false) => Ok(DeadSelect::All),
+            (None, false, true) => Ok(DeadSelect::Where(filter)),
+            _ => Err(Problem::field(
+                "ids",
+                "expected either `ids`, or `all: true`, or some of `topic`, `reason`, `from`, `to`, `since`, `status`",
+            )),
         }
     }
 }
@@ -108,14 +208,19 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 /// Dead letters of a subscription, oldest first.
 #[utoipa::path(get, path = "/v1/subscriptions/{name}/dead-letters", tag = "dead letters",
     params(("name" = String, Path), ("limit" = Option<usize>, Query),
-        ("after" = Option<i64>, Query, description = "An id")),
+        ("after" = Option<i64>, Query, description = "An id"),
+        ("topic" = Option<String>, Query), ("reason" = Option<String>, Query),
+        ("from" = Option<u64>, Query, description = "A version"), ("to" = Option<u64>, Query, description = "A version"),
+        ("since" = Option<String>, Query, description = "Given up at or after this time"),
+        ("status" = Option<u16>, Query, description = "Of the last answer")),
     responses((status = 200, body = DeadLetterList)))]
 pub async fn list_dead(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
 ) -> Result<Response, Problem> {
-    query.allow(&["limit", "after"])?;
+    query.allow(&["limit", "after", "topic", "reason", "from", "to", "since", "status"])?;
+    let select = DeadSelect::Where(SelectBody::of(&query)?.filter()?);
     let limit = query.limit()?;
     let mut after = query.read::<i64>("after")?.unwrap_or(0);
     let mut dead_letters = Vec::new();
@@ -123,7 +228,7 @@ pub async fn list_dead(
     // A chunk at a time, for each may carry a megabyte.
     let next = loop {
         let ask = CHUNK.min(limit - dead_letters.len());
-        let chunk = api.store.dead_letters(&name, after, ask).await?;
+        let chunk = api.store.dead_letters(&name, &select, after, ask).await?;
         let ended = chunk.len() < ask;
         for letter in chunk {
             after = letter.id;
@@ -134,7 +239,7 @@ pub async fn list_dead(
             break None;
         }
         if dead_letters.len() >= limit || bytes >= PAGE_BYTES {
-            let more = !api.store.dead_letters(&name, after, 1).await?.is_empty();
+            let more = !api.store.dead_letters(&name, &select, after, 1).await?.is_empty();
             break more.then_some(after);
         }
     };
@@ -143,26 +248,33 @@ pub async fn list_dead(
     Ok(list::answer(&path, &query, link.as_deref(), DeadLetterList { dead_letters, next }))
 }
 
-/// Tries dead letters again from the first attempt on; they may arrive after later events.
-/// Ranges that retention removed stay.
+/// Tries dead letters again from the first attempt on; they may arrive after later events, which
+/// `out_of_order` says of an ordered subscription whose keys go on behind a dead event. Ranges that retention removed stay.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/dead-letters/redrive", tag = "dead letters",
-    params(("name" = String, Path)), request_body = SelectBody,
+    params(("name" = String, Path)), request_body = RedriveBody,
     responses((status = 200, body = Redriven)))]
 pub async fn redrive(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
-    JsonBody(body): JsonBody<SelectBody>,
+    JsonBody(body): JsonBody<RedriveBody>,
 ) -> Result<Json<Redriven>, Problem> {
     query.allow(&[])?;
-    let redriven = api.store.redrive(&name, body.select()?, api.clock.now()).await?;
-    Ok(Json(Redriven { redriven }))
+    let (body, rate) = body.split();
+    let select = body.select()?;
+    let settings = api.store.subscription(&name).await?.settings;
+    let redriven = api.store.redrive(&name, select, rate, api.clock.now()).await?;
+    // Behind a dead event that stops its key nothing has gone on.
+    let goes_on = settings.order != Order::None && settings.on_dead == OnDead::Continue;
+    Ok(Json(Redriven { redriven, out_of_order: goes_on && redriven > 0 }))
 }
 
-/// Throws dead letters away: those of the body, or of `ids=1,2` or `all=true`.
+/// Throws dead letters away: those that the body says, or the query in its place.
 #[utoipa::path(delete, path = "/v1/subscriptions/{name}/dead-letters", tag = "dead letters",
     params(("name" = String, Path), ("ids" = Option<String>, Query, description = "As `1,2,3`"),
-        ("all" = Option<bool>, Query)),
+        ("all" = Option<bool>, Query), ("topic" = Option<String>, Query),
+        ("reason" = Option<String>, Query), ("from" = Option<u64>, Query), ("to" = Option<u64>, Query),
+        ("since" = Option<String>, Query), ("status" = Option<u16>, Query)),
     request_body = Option<SelectBody>,
     responses((status = 200, body = Deleted)))]
 pub async fn remove(
@@ -171,17 +283,8 @@ pub async fn remove(
     query: Query,
     JsonBody(body): JsonBody<SelectBody>,
 ) -> Result<Json<Deleted>, Problem> {
-    query.allow(&["ids", "all"])?;
-    let select = match (query.get("ids"), query.flag("all")?) {
-        (None, false) => body.select()?,
-        (ids, all) => {
-            let ids = ids.map(|ids| ids.split(',').map(|id| id.trim().parse()).collect());
-            let ids = ids.transpose().map_err(|_: std::num::ParseIntError| {
-                Problem::parameter("ids", "`ids`: expected numbers, as `1,2,3`")
-            })?;
-            SelectBody { ids, all: Some(all) }.select()?
-        }
-    };
+    query.allow(&["ids", "all", "topic", "reason", "from", "to", "since", "status"])?;
+    let select = if query.is_empty() { body } else { SelectBody::of(&query)? }.select()?;
     let deleted = api.store.delete_dead_letters(&name, select).await?;
     Ok(Json(Deleted { deleted }))
 }
@@ -210,7 +313,6 @@ fn view(letter: DeadLetter) -> DeadLetterView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Micros, event::Version, store::LastAnswer};
 
     #[test]
     fn a_range_counts_what_was_owed_of_it() {

@@ -28,7 +28,7 @@ pub fn by_name<T>(
 pub fn answer(path: &str, query: &Query, next: Option<&str>, list: impl Serialize) -> Response {
     let mut headers = HeaderMap::new();
     if let Some(next) = next {
-        let link = format!("<{path}?{}>; rel=\"next\"", query.next_page(next));
+        let link = format!("<{path}?{}>; rel=\"next\"", query.next_page(next, &[]));
         if let Ok(link) = HeaderValue::from_str(&link) {
             headers.insert(header::LINK, link);
         }

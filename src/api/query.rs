@@ -49,6 +49,12 @@ impl Query {
         Ok(())
     }
 
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value of a parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -109,11 +115,12 @@ impl Query {
         }
     }
 
-    /// The query string of the page behind `after`: that instead of any other beginning.
+    /// The query string of the page behind `after`: that instead of any other beginning, as those
+    /// that `beginnings` names are.
     #[must_use]
-    pub fn next_page(&self, after: &str) -> String {
+    pub fn next_page(&self, after: &str, beginnings: &[&str]) -> String {
         let mut out = url::form_urlencoded::Serializer::new(String::new());
-        let begins = |key: &str| matches!(key, "after" | "at" | "since");
+        let begins = |key: &str| key == "after" || beginnings.contains(&key);
         for (key, given) in self.0.iter().filter(|(key, _)| !begins(key)) {
             out.append_pair(key, given);
         }
@@ -186,6 +193,9 @@ mod tests {
     #[test]
     fn the_next_page_keeps_the_other_parameters() {
         let query = Query::parse("type=a%20b&at=1");
-        assert_eq!(query.next_page("0a1b2c3d-4"), "type=a+b&after=0a1b2c3d-4");
+        let next = query.next_page("0a1b2c3d-4", &["at", "since"]);
+        assert_eq!(next, "type=a+b&after=0a1b2c3d-4");
+        let query = Query::parse("since=2026-01-31T12:00:00Z&after=1");
+        assert_eq!(query.next_page("2", &[]), "since=2026-01-31T12%3A00%3A00Z&after=2");
     }
 }

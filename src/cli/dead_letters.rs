@@ -1,8 +1,8 @@
 //! `milkrun dead-letters`: what a subscription did not get.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Failure, Options};
+use super::{Failure, Options, output::text};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,36 +22,99 @@ enum Action {
         /// Those with a higher id.
         #[arg(long)]
         after: Option<i64>,
+        #[command(flatten)]
+        filter: Filter,
     },
     /// Try them again, with no attempt counted.
-    Redrive(Which),
+    Redrive {
+        #[command(flatten)]
+        which: Which,
+        /// So many in a time, as 10/s.
+        #[arg(long)]
+        rate: Option<String>,
+    },
     /// Forget them.
     Delete(Which),
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(skip)]
 struct Which {
     /// Their ids.
+    #[arg(
+        conflicts_with = "filter",
+        required_unless_present_any = ["all", "topic", "reason", "from", "to", "since", "status"]
+    )]
     ids: Vec<i64>,
     /// All of the subscription.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["ids", "filter"])]
     all: bool,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// Every option narrows.
+#[derive(Debug, Default, clap::Args)]
+#[group(id = "filter", multiple = true)]
+struct Filter {
+    /// Those of this topic.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Those given up because of this: attempts, age, refused, expression or expired.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Those of this version or a later one.
+    #[arg(long, value_name = "VERSION")]
+    from: Option<u64>,
+    /// Those of this version or an earlier one.
+    #[arg(long, value_name = "VERSION")]
+    to: Option<u64>,
+    /// Those given up at this time or later.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Those whose last attempt was answered with this status.
+    #[arg(long)]
+    status: Option<u16>,
+}
+
+impl Filter {
+    /// What is given, by the names that the API has.
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        let text = |value: &Option<String>| value.as_ref().map(|text| json!(text));
+        let fields = [
+            ("topic", text(&self.topic)),
+            ("reason", text(&self.reason)),
+            ("from", self.from.map(|version| json!(version))),
+            ("to", self.to.map(|version| json!(version))),
+            ("since", text(&self.since)),
+            ("status", self.status.map(|status| json!(status))),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 impl Which {
     fn body(&self) -> Value {
-        if self.all { json!({ "all": true }) } else { json!({ "ids": self.ids }) }
+        if self.all {
+            json!({ "all": true })
+        } else if self.ids.is_empty() {
+            let fields = self.filter.fields().into_iter();
+            fields.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
+        } else {
+            json!({ "ids": self.ids })
+        }
     }
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let (client, output) = (options.client()?, options.output);
     let path = ["v1", "subscriptions", &args.name, "dead-letters"];
-    match args.action.unwrap_or(Action::List { limit: 100, after: None }) {
-        Action::List { limit, after } => {
+    let all = Action::List { limit: 100, after: None, filter: Filter::default() };
+    match args.action.unwrap_or(all) {
+        Action::List { limit, after, filter } => {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after.to_string())));
+            query.extend(filter.fields().into_iter().map(|(name, value)| (name, text(&value))));
             output.list(
                 &client.get(&path, &query).await?,
                 "dead_letters",
@@ -68,9 +131,13 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 ],
             )?;
         }
-        Action::Redrive(which) => {
+        Action::Redrive { which, rate } => {
             let path = ["v1", "subscriptions", &args.name, "dead-letters", "redrive"];
-            output.one(&client.post(&path, which.body()).await?)?;
+            let mut body = which.body();
+            if let Some(rate) = rate {
+                body["rate"] = rate.into();
+            }
+            output.one(&client.post(&path, body).await?)?;
         }
         Action::Delete(which) => output.one(&client.delete(&path, Some(which.body())).await?)?,
     }

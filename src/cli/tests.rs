@@ -10,6 +10,7 @@ use wiremock::{
 use super::{Cli, Failure};
 
 mod subscriptions;
+mod waiting;
 
 #[test]
 fn the_definition_is_sound() {

@@ -15,8 +15,8 @@ pub use self::{
     open::{Options, open},
     pending::{Pending, Released},
     position::{
-        DeadLetter, DeadReason, DeadSelect, EventPlace, EventState, Exception, ExceptionKind,
-        LastAnswer, NewDeadLetter, PositionState, Settlement,
+        DeadFilter, DeadLetter, DeadReason, DeadSelect, EventPlace, EventState, Exception,
+        ExceptionKind, LastAnswer, NewDeadLetter, PositionState, Settlement,
     },
     source::{NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus, Steer},
     subscription::{
@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},
-    settings::{SubscriptionSettings, TopicSettings},
+    settings::{Rate, SubscriptionSettings, TopicSettings},
 };
 
 mod error;
@@ -243,15 +243,18 @@ pub trait Store: Send + Sync + 'static {
     async fn dead_letters(
         &self,
         name: &Name,
+        select: &DeadSelect,
         after: i64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError>;
-    /// Turns dead letters into retries due at `now` with no attempt counted; answers how many.
-    /// Announced ranges stay. As many as fit below `max_exceptions`.
+    /// Turns dead letters into retries with no attempt counted, due at `now`, or one after the
+    /// other at `rate`; answers how many. Announced ranges stay. As many as fit below
+    /// `max_exceptions`; those whose key stands still always do.
     async fn redrive(
         &self,
         name: &Name,
         select: DeadSelect,
+        rate: Option<Rate>,
         now: Micros,
     ) -> Result<u64, StoreError>;
     /// Removes dead letters; answers how many.

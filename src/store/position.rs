@@ -171,6 +171,25 @@ pub enum DeadSelect {
     All,
     /// Those with these ids.
     Ids(Vec<i64>),
+    /// Those that are as it says.
+    Where(DeadFilter),
+}
+
+/// Which dead letters; every field narrows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// Of this topic.
+    pub topic: Option<Topic>,
+    /// Given up because of this.
+    pub reason: Option<DeadReason>,
+    /// Of this version or a later one.
+    pub from: Option<Version>,
+    /// Of this version or an earlier one.
+    pub to: Option<Version>,
+    /// Given up at this moment or later.
+    pub since: Option<Micros>,
+    /// Whose last attempt was answered with this status.
+    pub status: Option<u16>,
 }
 
 /// Where an event stands at one subscription.

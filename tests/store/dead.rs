@@ -2,11 +2,15 @@
 
 use milkrun::{
     event::Version,
-    store::{DeadSelect, Exception, ExceptionKind, PositionState, Settlement},
+    settings::TopicSettings,
+    store::{
+        DeadFilter, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer, NewDeadLetter,
+        PositionState, Settlement, StoreError,
+    },
 };
 
 use super::{
-    Bench, later, name,
+    Bench, NOW, later, name,
     positions::{dead, retry, settle, settlement, with_position},
     trim_all,
 };
@@ -39,14 +43,14 @@ pub async fn a_key_stands_still_until_its_letter_is_redriven(bench: &dyn Bench) 
     let found = store.position(position.id).await.unwrap();
     assert_eq!(found.exceptions, [stopped(2), parked(4)]);
     let who = name("billing");
-    assert_eq!(store.dead_letters(&who, 0, 10).await.unwrap().len(), 2);
-    assert_eq!(store.redrive(&who, DeadSelect::All, later(60)).await.unwrap(), 2);
+    assert_eq!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().len(), 2);
+    assert_eq!(store.redrive(&who, DeadSelect::All, None, later(60)).await.unwrap(), 2);
     let found = store.position(position.id).await.unwrap();
     let again = &found.exceptions[0];
     assert_eq!((again.kind, again.attempts, again.tries), (ExceptionKind::Retry, 0, 0));
     assert_eq!((again.due, again.lane), (later(60), Some(u64::MAX - 2)), "its lane stays");
     assert_eq!(found.exceptions.len(), 3);
-    assert!(store.dead_letters(&who, 0, 10).await.unwrap().is_empty());
+    assert!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().is_empty());
 }
 
 pub async fn a_key_goes_on_when_its_letter_is_deleted(bench: &dyn Bench) {
@@ -93,8 +97,65 @@ pub async fn what_stands_still_is_redriven_however_full_it_is(bench: &dyn Bench)
         ..settlement(&position, 5)
     };
     settle(&store, died).await.unwrap();
-    assert_eq!(store.redrive(&who, DeadSelect::All, later(0)).await.unwrap(), 1);
+    assert_eq!(store.redrive(&who, DeadSelect::All, None, later(0)).await.unwrap(), 1);
     let found = store.position(position.id).await.unwrap();
     assert_eq!(kinds(&found)[0], (2, ExceptionKind::Retry));
-    assert_eq!(store.dead_letters(&who, 0, 10).await.unwrap()[0].from, Version(1));
+    assert_eq!(
+        store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap()[0].from,
+        Version(1)
+    );
+}
+
+pub async fn letters_are_chosen(bench: &dyn Bench) {
+    let (store, topic, position) = with_position(bench).await;
+    let other = name("other");
+    store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
+    let refused = NewDeadLetter {
+        reason: DeadReason::Refused,
+        last: LastAnswer { status: Some(400), error: None },
+        ..dead(3)
+    };
+    let died = Settlement { dead: vec![dead(1), dead(2), refused], ..settlement(&position, 9) };
+    settle(&store, died).await.unwrap();
+    let died = Settlement { dead: vec![dead(4)], now: later(60), ..settlement(&position, 9) };
+    settle(&store, died).await.unwrap();
+    let who = name("billing");
+    let all = DeadFilter::default();
+    for (filter, expected) in [
+        (all.clone(), vec![1, 2, 3, 4]),
+        (DeadFilter { topic: Some(topic.clone()), ..all.clone() }, vec![1, 2, 3, 4]),
+        (DeadFilter { topic: Some(other), ..all.clone() }, vec![]),
+        (DeadFilter { reason: Some(DeadReason::Refused), ..all.clone() }, vec![3]),
+        (DeadFilter { from: Some(Version(2)), to: Some(Version(3)), ..all.clone() }, vec![2, 3]),
+        (DeadFilter { since: Some(later(60)), ..all.clone() }, vec![4]),
+        (DeadFilter { status: Some(500), to: Some(Version(3)), ..all.clone() }, vec![1, 2]),
+    ] {
+        let select = DeadSelect::Where(filter.clone());
+        let found = store.dead_letters(&who, &select, 0, 10).await.unwrap();
+        let found: Vec<u64> = found.iter().map(|letter| letter.from.0).collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+    let nowhere = DeadFilter { topic: Some(name("none")), ..all.clone() };
+    let missing = store.redrive(&who, DeadSelect::Where(nowhere), None, NOW).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })));
+    let refused = DeadFilter { reason: Some(DeadReason::Refused), ..all.clone() };
+    let deleted = store.delete_dead_letters(&who, DeadSelect::Where(refused)).await.unwrap();
+    assert_eq!(deleted, 1);
+    let early = DeadFilter { to: Some(Version(2)), ..all };
+    let redriven = store.redrive(&who, DeadSelect::Where(early), None, NOW).await.unwrap();
+    assert_eq!(redriven, 2);
+    let left = store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap();
+    assert_eq!(left.iter().map(|letter| letter.from.0).collect::<Vec<_>>(), [4]);
+}
+
+pub async fn letters_are_redriven_one_after_the_other(bench: &dyn Bench) {
+    let (store, _, position) = with_position(bench).await;
+    let died = Settlement { dead: (1..=5).map(dead).collect(), ..settlement(&position, 9) };
+    settle(&store, died).await.unwrap();
+    let rate = Some("2/s".parse().unwrap());
+    store.redrive(&name("billing"), DeadSelect::All, rate, NOW).await.unwrap();
+    let found = store.position(position.id).await.unwrap();
+    let due: Vec<i64> = found.exceptions.iter().map(|one| (one.due.0 - NOW.0) / 1_000).collect();
+    assert_eq!(due, [0, 500, 1_000, 1_500, 2_000]);
+    assert!(found.exceptions.iter().all(|one| one.first == NOW));
 }

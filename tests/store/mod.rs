@@ -102,6 +102,8 @@ mod on_sqlite {
         dead::a_key_goes_on_when_its_letter_is_deleted,
         dead::a_key_goes_on_when_its_letter_is_trimmed,
         dead::what_stands_still_is_redriven_however_full_it_is,
+        dead::letters_are_chosen,
+        dead::letters_are_redriven_one_after_the_other,
         replays::a_replay_is_one_more_position,
         states::an_event_stands_somewhere_at_every_subscription,
         replays::a_replay_ends_once,

@@ -126,15 +126,18 @@ pub async fn dead_letters_are_redriven(bench: &dyn Bench) {
     settle(&store, saved.clone()).await.unwrap();
     settle(&store, saved).await.unwrap();
     let who = name("billing");
-    let letters = store.dead_letters(&who, 0, 100).await.unwrap();
+    let letters = store.dead_letters(&who, &DeadSelect::All, 0, 100).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.from.0).collect::<Vec<_>>(), [2, 4, 5]);
     assert_eq!(id_of(letters[1].event.as_ref().unwrap()), "4");
     assert_eq!((letters[1].attempts, letters[1].last.status), (10, Some(500)));
-    assert_eq!(store.dead_letters(&who, letters[0].id, 1).await.unwrap()[0].from, Version(4));
+    assert_eq!(
+        store.dead_letters(&who, &DeadSelect::All, letters[0].id, 1).await.unwrap()[0].from,
+        Version(4)
+    );
     let mut changes = store.changes();
     changes.mark_unchanged();
     let one = DeadSelect::Ids(vec![letters[1].id]);
-    assert_eq!(store.redrive(&who, one, later(9)).await.unwrap(), 1);
+    assert_eq!(store.redrive(&who, one, None, later(9)).await.unwrap(), 1);
     assert!(changes.has_changed().unwrap());
     let found = store.position(position.id).await.unwrap();
     assert_eq!(found.exceptions.len(), 1);
@@ -143,8 +146,8 @@ pub async fn dead_letters_are_redriven(bench: &dyn Bench) {
     assert_eq!(exception.due, later(9));
     let one = DeadSelect::Ids(vec![letters[0].id, 12_345]);
     assert_eq!(store.delete_dead_letters(&who, one).await.unwrap(), 1);
-    assert_eq!(store.redrive(&who, DeadSelect::All, NOW).await.unwrap(), 1);
-    assert!(store.dead_letters(&who, 0, 100).await.unwrap().is_empty());
+    assert_eq!(store.redrive(&who, DeadSelect::All, None, NOW).await.unwrap(), 1);
+    assert!(store.dead_letters(&who, &DeadSelect::All, 0, 100).await.unwrap().is_empty());
 }
 
 pub async fn a_rewind_drops_what_is_open(bench: &dyn Bench) {
@@ -174,7 +177,7 @@ pub async fn a_delivery_clears_its_dead_letter(bench: &dyn Bench) {
     settle(&store, saved).await.unwrap();
     let delivered = Settlement { undead: vec![Version(2), Version(5)], ..settlement(&position, 6) };
     settle(&store, delivered).await.unwrap();
-    let left = store.dead_letters(&name("billing"), 0, 10).await.unwrap();
+    let left = store.dead_letters(&name("billing"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!(left.iter().map(|letter| letter.from.0).collect::<Vec<_>>(), [3]);
 }
 

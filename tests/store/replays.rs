@@ -182,10 +182,10 @@ pub async fn dead_letters_of_a_replay_outlive_it(bench: &dyn Bench) {
     };
     settle(&store, saved).await.unwrap();
     store.end_replay(position.id, position.fence, NOW).await.unwrap();
-    let letters = store.dead_letters(&who, 0, 10).await.unwrap();
+    let letters = store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap();
     let versions: Vec<u64> = letters.iter().map(|letter| letter.from.0).collect();
     assert_eq!(versions, [1, 3], "what stands still waits for somebody");
-    assert_eq!(store.redrive(&who, DeadSelect::All, NOW).await.unwrap(), 2);
+    assert_eq!(store.redrive(&who, DeadSelect::All, None, NOW).await.unwrap(), 2);
     let found = store.position(live.id).await.unwrap();
     assert_eq!(found.exceptions.iter().map(|one| one.version.0).collect::<Vec<_>>(), [1, 3]);
 }
@@ -205,7 +205,7 @@ pub async fn what_a_replay_needs_is_kept_and_its_loss_is_said(bench: &dyn Bench)
     assert_eq!(store.topic(&topic).await.unwrap().oldest, Version(11));
     let position = of_job(&store, one.id).await;
     assert_eq!(position.reach, Version(7), "there is nothing left");
-    let letters = store.dead_letters(&name("billing"), 0, 10).await.unwrap();
+    let letters = store.dead_letters(&name("billing"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(4), Version(7), 4));
     assert_eq!(letters[0].reason, DeadReason::Expired);
 }

@@ -69,7 +69,7 @@ pub async fn what_is_owed_stays(bench: &dyn Bench) {
     }
     trim_all(&store, day(5)).await;
     assert_eq!(oldest(&store, &topic).await, 7);
-    assert!(store.dead_letters(&name("slow"), 0, 10).await.unwrap().is_empty());
+    assert!(store.dead_letters(&name("slow"), &DeadSelect::All, 0, 10).await.unwrap().is_empty());
 }
 
 pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
@@ -99,9 +99,9 @@ pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
         letters.into_iter().map(range).collect::<Vec<_>>()
     };
     // Only 5 and 8 were owed to the one; one range to the other, however many pieces went.
-    let letters = store.dead_letters(&name("far"), 0, 10).await.unwrap();
+    let letters = store.dead_letters(&name("far"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!(ranges(letters), [(5, 1_000, 2)]);
-    let letters = store.dead_letters(&name("slow"), 0, 10).await.unwrap();
+    let letters = store.dead_letters(&name("slow"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!(ranges(letters), [(11, cut.0, cut.0 - 10)]);
     let found = store.position(far.id).await.unwrap();
     assert!(found.fence > far.fence, "the holder must look again");
@@ -109,7 +109,7 @@ pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
     let kept: Vec<u64> = found.exceptions.iter().map(|kept| kept.version.0).collect();
     assert_eq!(kept, [4_490], "in flight and still there: due again");
     assert_eq!(store.position(slow.id).await.unwrap().reach, cut);
-    assert_eq!(store.redrive(&name("slow"), DeadSelect::All, NOW).await.unwrap(), 0);
+    assert_eq!(store.redrive(&name("slow"), DeadSelect::All, None, NOW).await.unwrap(), 0);
 }
 
 pub async fn owed_has_an_end(bench: &dyn Bench) {
@@ -122,7 +122,7 @@ pub async fn owed_has_an_end(bench: &dyn Bench) {
     assert_eq!(oldest(&store, &topic).await, 1);
     trim_all(&store, day(4).plus(Duration::from_secs(1))).await;
     assert_eq!(oldest(&store, &topic).await, 11);
-    let letters = store.dead_letters(&name("slow"), 0, 10).await.unwrap();
+    let letters = store.dead_letters(&name("slow"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(1), Version(10), 10));
 }
 
@@ -134,7 +134,7 @@ pub async fn nothing_is_owed_when_that_is_turned_off(bench: &dyn Bench) {
     subscribe(&store, "slow", &topic).await;
     trim_all(&store, later(1)).await;
     assert_eq!(oldest(&store, &topic).await, 7);
-    let letters = store.dead_letters(&name("slow"), 0, 10).await.unwrap();
+    let letters = store.dead_letters(&name("slow"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(1), Version(6), 6));
 }
 
@@ -158,7 +158,7 @@ pub async fn a_redriven_event_outlives_the_log(bench: &dyn Bench) {
     let position = store.position(subscription.positions[0].id).await.unwrap();
     settle(&store, Settlement { dead: vec![dead(3)], ..settlement(&position, 10) }).await.unwrap();
     trim_all(&store, day(9)).await;
-    store.redrive(&name("billing"), DeadSelect::All, day(9)).await.unwrap();
+    store.redrive(&name("billing"), DeadSelect::All, None, day(9)).await.unwrap();
     append_at(&store, &topic, 11..=20, day(9)).await.unwrap();
     // It holds nothing back, and nothing takes it away.
     trim_all(&store, day(20)).await;
@@ -177,21 +177,23 @@ pub async fn a_dead_letter_keeps_its_event(bench: &dyn Bench) {
     let saved = Settlement { dead: vec![dead(3)], ..settlement(&position, 10) };
     settle(&store, saved).await.unwrap();
     let who = name("billing");
-    let before = store.dead_letters(&who, 0, 10).await.unwrap()[0].event.clone().unwrap();
+    let before =
+        store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap()[0].event.clone().unwrap();
     trim_all(&store, day(9)).await;
     assert!(all(&store, &topic).await.is_empty());
-    let after = store.dead_letters(&who, 0, 10).await.unwrap()[0].event.clone().unwrap();
+    let after =
+        store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap()[0].event.clone().unwrap();
     assert_eq!(before, after);
-    assert_eq!(store.redrive(&who, DeadSelect::All, NOW).await.unwrap(), 1);
+    assert_eq!(store.redrive(&who, DeadSelect::All, None, NOW).await.unwrap(), 1);
     let exception = store.position(position.id).await.unwrap().exceptions.remove(0);
     assert_eq!(exception.event.as_deref(), Some(&*before), "it is delivered from here");
     // It dies again: the event goes back to the dead letter.
     let saved = Settlement { dead: vec![dead(3)], ..settlement(&position, 10) };
     settle(&store, saved).await.unwrap();
-    let again = store.dead_letters(&who, 0, 10).await.unwrap().remove(0);
+    let again = store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().remove(0);
     assert_eq!(id_of(again.event.as_ref().unwrap()), "3");
     trim_all(&store, day(40)).await;
-    assert!(store.dead_letters(&who, 0, 10).await.unwrap().is_empty(), "30 days");
+    assert!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().is_empty(), "30 days");
 }
 
 pub async fn known_events_are_forgotten_after_the_window(bench: &dyn Bench) {

@@ -42,8 +42,11 @@ pub async fn answer(
         None => gather(api, &mut selection.clone(), limit).await?,
     };
     let next = page.state.cursor(page.next).to_string();
-    let link =
-        format!("</v1/topics/{}/events?{}>; rel=\"next\"", selection.topic, query.next_page(&next));
+    let link = format!(
+        "</v1/topics/{}/events?{}>; rel=\"next\"",
+        selection.topic,
+        query.next_page(&next, &["at", "since"])
+    );
     let mut out = HeaderMap::new();
     out.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if let Ok(link) = HeaderValue::from_str(&link) {

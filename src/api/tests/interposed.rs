@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::{
     event::{Cursor, Name, Version},
-    settings::SubscriptionSettings,
+    settings::{Rate, SubscriptionSettings},
     store::*,
 };
 
@@ -266,19 +266,21 @@ impl Store for Interposed {
     async fn dead_letters(
         &self,
         name: &Name,
+        select: &DeadSelect,
         after: i64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        self.inner.dead_letters(name, after, limit).await
+        self.inner.dead_letters(name, select, after, limit).await
     }
 
     async fn redrive(
         &self,
         name: &Name,
         select: DeadSelect,
+        rate: Option<Rate>,
         now: Micros,
     ) -> Result<u64, StoreError> {
-        self.inner.redrive(name, select, now).await
+        self.inner.redrive(name, select, rate, now).await
     }
 
     async fn delete_dead_letters(

@@ -219,6 +219,49 @@ async fn dead_letters_are_listed_redriven_and_deleted() {
 }
 
 #[tokio::test]
+async fn dead_letters_are_chosen_by_what_they_are() {
+    let relay = Relay::new().await;
+    relay.fill(1..=2).await;
+    let mut ordered = billing();
+    ordered["order"] = json!("key");
+    relay.post(PATH, ordered).await.ok();
+    bury(&relay).await;
+    let path = "/v1/subscriptions/billing/dead-letters";
+    for (query, count) in [
+        ("reason=attempts&status=500&topic=orders&from=1&to=1", 1),
+        ("reason=age", 0),
+        ("from=2", 0),
+        ("since=2026-01-31T12:00:00Z", 1),
+        ("since=2026-01-31T12:00:01Z", 0),
+    ] {
+        let found = relay.get(&format!("{path}?{query}")).await.ok().json();
+        assert_eq!(found["dead_letters"].as_array().unwrap().len(), count, "{query}");
+    }
+    for bad in ["reason=bored", "status=99", "from=x", "since=now"] {
+        relay.get(&format!("{path}?{bad}")).await.problem(400, "bad_parameter");
+    }
+    let redrive = format!("{path}/redrive");
+    for (bad, field) in [
+        (json!({"ids": [1], "reason": "age"}), "ids"),
+        (json!({"all": true, "from": 1}), "ids"),
+        (json!({"rate": "10/s"}), "ids"),
+        (json!({"reason": "bored"}), "reason"),
+        (json!({"all": true, "rate": "fast"}), "rate"),
+        (json!({"since": "now"}), "since"),
+    ] {
+        assert_eq!(relay.post(&redrive, bad).await.problem(422, "invalid")["field"], field);
+    }
+    let none = relay.post(&redrive, json!({"reason": "age"})).await.ok().json();
+    assert_eq!(none, json!({"redriven": 0}));
+    let one = relay.post(&redrive, json!({"reason": "attempts", "rate": "10/s"})).await.ok().json();
+    assert_eq!(one, json!({"redriven": 1, "out_of_order": true}));
+    bury(&relay).await;
+    let delete = request(Method::DELETE, &format!("{path}?status=500"));
+    let deleted = relay.send(delete.body(Body::empty()).unwrap()).await.ok().json();
+    assert_eq!(deleted, json!({"deleted": 1}));
+}
+
+#[tokio::test]
 async fn attempts_carry_names() {
     let relay = Relay::new().await;
     relay.fill(1..=1).await;

@@ -97,7 +97,7 @@ async fn a_key_that_stops_goes_on_when_its_letter_is_redriven_or_deleted() {
     rig.until(|| rig.count("delivered") == 8 && rig.count("dead") == 2).await;
     rig.saved(|saved| saved.positions[0].dead_letters == 1).await;
     rig.answer(|_| status(200));
-    rig.store.redrive(&name(), DeadSelect::All, now).await.unwrap();
+    rig.store.redrive(&name(), DeadSelect::All, None, now).await.unwrap();
     rig.until(|| rig.count("delivered") == 11).await;
     rig.stop().await;
     let odd: Vec<u64> = rig.versions().into_iter().filter(|version| version % 2 == 1).collect();

@@ -53,7 +53,7 @@ async fn one_event_in_a_hundred_dies_by_the_schedule_and_a_redrive_delivers_it()
     rig.start();
     rig.answer(|_| status(200));
     let now = rig.clock.now();
-    assert_eq!(rig.store.redrive(&name(), DeadSelect::All, now).await.unwrap(), 20);
+    assert_eq!(rig.store.redrive(&name(), DeadSelect::All, None, now).await.unwrap(), 20);
     rig.until(|| rig.count("delivered") == 2_000).await;
     rig.stop().await;
     assert!(rig.dead_letters().await.is_empty());
@@ -73,7 +73,7 @@ async fn a_redrive_is_taken_up_while_the_position_is_served() {
     rig.judged(3).await;
     rig.saved(|saved| saved.positions[0].dead_letters == 1).await;
     rig.answer(|_| status(200));
-    rig.store.redrive(&name(), DeadSelect::All, rig.clock.now()).await.unwrap();
+    rig.store.redrive(&name(), DeadSelect::All, None, rig.clock.now()).await.unwrap();
     rig.judged(4).await;
     rig.stop().await;
     assert_eq!(rig.pushes()[3].version, 2);

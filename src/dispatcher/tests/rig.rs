@@ -14,8 +14,8 @@ use crate::{
     notices::Notices,
     settings::{Delays, RetryPolicy, SubscriptionSettings, TopicSettings},
     store::{
-        Append, AttemptQuery, DeadLetter, NewEvent, NewSubscription, Options, Origin, StartFrom,
-        SubscriptionSteer, open,
+        Append, AttemptQuery, DeadLetter, DeadSelect, NewEvent, NewSubscription, Options, Origin,
+        StartFrom, SubscriptionSteer, open,
     },
 };
 
@@ -289,7 +289,7 @@ impl Rig {
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.store.dead_letters(&name(), 0, 100_000).await.unwrap()
+        self.store.dead_letters(&name(), &DeadSelect::All, 0, 100_000).await.unwrap()
     }
 
     /// Checks that everything up to the head is settled and saved.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
+use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
     Shared,
-    commit::signed,
+    bulk::Bound,
+    commit::{reason_word, signed},
     memory::{unsigned, version},
     positions::last_answer,
     read::{self, kept_event},
@@ -15,23 +16,43 @@ use super::{
 };
 use crate::{
     event::{Micros, Name, Version},
-    store::{DeadLetter, DeadReason, DeadSelect, Read, StoreError, TopicState},
+    settings::Rate,
+    store::{DeadFilter, DeadLetter, DeadReason, DeadSelect, Read, StoreError, TopicState},
 };
+
+/// A query whose first parameter is the subscription, behind which it selects among its letters,
+/// called `d`.
+macro_rules! choosing {
+    ($head:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " WHERE d.subscription = $1 AND ($2 IS NULL OR d.id IN (SELECT value FROM json_each($2))) \
+             AND ($3 IS NULL OR d.topic = $3) AND ($4 IS NULL OR d.reason = $4) \
+             AND ($5 IS NULL OR d.up_to >= $5) AND ($6 IS NULL OR d.version <= $6) \
+             AND ($7 IS NULL OR d.at >= $7) AND ($8 IS NULL OR d.status = $8)",
+            $tail
+        )
+    };
+}
 
 /// Dead letters of a subscription above the id `after`, oldest first.
 pub(super) async fn list(
     shared: &Shared,
     name: &Name,
+    select: &DeadSelect,
     after: i64,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StoreError> {
+    let chosen = Chosen::new(shared, select)?;
     let mut conn = shared.readers.acquire().await?;
     let subscription = subscriptions::one(&mut conn, name).await?.id;
-    let sql = "-- dead letters\nSELECT id, topic, version, up_to, count, reason, attempts, first, at, \
-        status, error, recorded, attributes, form, data FROM dead_letters \
-        WHERE subscription = $1 AND id > $2 ORDER BY id LIMIT $3";
-    let rows = sqlx::query(sql)
-        .bind(subscription)
+    let sql = choosing!(
+        "-- dead letters\nSELECT d.id, topic, version, up_to, count, reason, attempts, first, at, \
+         status, error, recorded, attributes, form, data FROM dead_letters d",
+        " AND d.id > $9 ORDER BY d.id LIMIT $10"
+    );
+    let rows = chosen
+        .bind(sqlx::query(sql), subscription)
         .bind(after)
         .bind(signed(limit as u64))
         .fetch_all(&mut *conn)
@@ -94,14 +115,42 @@ pub(super) fn reason(word: &str) -> Result<DeadReason, StoreError> {
     }
 }
 
-/// The condition that selects; ids are numbers, so they may stand in the text.
-fn chosen(select: &DeadSelect) -> String {
-    match select {
-        DeadSelect::All => String::new(),
-        DeadSelect::Ids(ids) => {
-            let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-            format!(" AND d.id IN ({})", ids.join(","))
-        }
+/// What of a selection is a number in the database.
+struct Chosen {
+    ids: Option<String>,
+    topic: Option<i64>,
+    filter: DeadFilter,
+}
+
+impl Chosen {
+    fn new(shared: &Shared, select: &DeadSelect) -> Result<Self, StoreError> {
+        let filter = match select {
+            DeadSelect::Where(filter) => filter.clone(),
+            _ => DeadFilter::default(),
+        };
+        let topic = filter.topic.as_ref().map(|topic| shared.published(topic));
+        Ok(Self {
+            ids: match select {
+                DeadSelect::Ids(ids) => Some(list_text(ids)),
+                _ => None,
+            },
+            topic: topic.transpose()?.map(|topic| topic.state.id),
+            filter,
+        })
+    }
+
+    /// Binds the parameters of [`choosing`].
+    fn bind<'q>(&self, query: Bound<'q>, subscription: i64) -> Bound<'q> {
+        let filter = &self.filter;
+        query
+            .bind(subscription)
+            .bind(self.ids.clone())
+            .bind(self.topic)
+            .bind(filter.reason.map(reason_word))
+            .bind(filter.from.map(|from| signed(from.0)))
+            .bind(filter.to.map(|to| signed(to.0)))
+            .bind(filter.since.map(|since| since.0))
+            .bind(filter.status.map(i64::from))
     }
 }
 
@@ -111,19 +160,20 @@ pub(super) async fn redrive(
     desk: &mut Desk,
     name: Name,
     select: DeadSelect,
+    rate: Option<Rate>,
     now: Micros,
 ) -> Result<u64, StoreError> {
+    let chosen = Chosen::new(&desk.shared, &select)?;
     let known = subscriptions::one(&mut desk.conn, &name).await?;
     let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
-    let sql = format!(
+    let sql = choosing!(
         "-- redriven\nSELECT d.id, x.kind IS NOT NULL FROM dead_letters d \
          JOIN positions p ON p.id = d.position AND d.version <= p.reach \
-         LEFT JOIN exceptions x ON x.position = d.position AND x.version = d.version \
-         WHERE d.subscription = $1 AND d.reason <> 'expired'{} ORDER BY d.id",
-        chosen(&select)
+         LEFT JOIN exceptions x ON x.position = d.position AND x.version = d.version",
+        " AND d.reason <> 'expired' ORDER BY d.id"
     );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(known.id).fetch_all(&mut desk.conn).await?;
+    let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;
     let mut room = usize::try_from(room).unwrap_or(usize::MAX);
     let fits = |row: &SqliteRow| {
         let free = row.get::<bool, _>(1) || room > 0;
@@ -131,24 +181,30 @@ pub(super) async fn redrive(
         free.then(|| row.get(0))
     };
     let ids: Vec<i64> = rows.iter().filter_map(fits).collect();
-    retry(desk, &ids, now).await?;
+    let apart_us = rate.map_or(0.0, |rate| 1e6 / rate.per_second());
+    retry(desk, &ids, apart_us, now).await?;
     touch(desk, known.id).await?;
     Ok(ids.len() as u64)
 }
 
-/// Makes retries of dead letters, each event with its bytes when the log has let go of it.
-async fn retry(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<(), StoreError> {
+/// Makes retries of dead letters, so many microseconds apart, each event with its bytes when the log has let go of it.
+async fn retry(desk: &mut Desk, ids: &[i64], apart_us: f64, now: Micros) -> Result<(), StoreError> {
     let sql = "-- retry\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
         successes, recorded, attributes, form, data) \
-        SELECT d.position, d.version, 'retry', 0, 0, $2, $2, 0, d.recorded, d.attributes, d.form, d.data \
-        FROM json_each($1) chosen JOIN dead_letters d ON d.id = chosen.value \
+        SELECT d.position, d.version, 'retry', 0, 0, $2 + CAST(chosen.key * $3 AS INTEGER), $2, 0, \
+        d.recorded, d.attributes, d.form, d.data FROM json_each($1) chosen JOIN dead_letters d ON d.id = chosen.value \
         WHERE d.attributes IS NOT NULL \
         OR EXISTS (SELECT 1 FROM events WHERE slot = d.topic << 40 | d.version) \
         ON CONFLICT DO UPDATE SET kind = 'retry', attempts = 0, tries = 0, due = excluded.due, \
         first = excluded.first, successes = 0, stands_out = 0, status = NULL, error = NULL, \
         recorded = excluded.recorded, attributes = excluded.attributes, form = excluded.form, \
         data = excluded.data WHERE kind = 'stopped'";
-    sqlx::query(sql).bind(list_text(ids)).bind(now.0).execute(&mut desk.conn).await?;
+    sqlx::query(sql)
+        .bind(list_text(ids))
+        .bind(now.0)
+        .bind(apart_us)
+        .execute(&mut desk.conn)
+        .await?;
     forget(desk, ids).await?;
     Ok(())
 }
@@ -174,11 +230,9 @@ pub(super) async fn delete(
     select: DeadSelect,
 ) -> Result<u64, StoreError> {
     let known = subscriptions::one(&mut desk.conn, &name).await?;
-    let sql = format!(
-        "-- letters to delete\nSELECT d.id FROM dead_letters d WHERE d.subscription = $1{}",
-        chosen(&select)
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(known.id).fetch_all(&mut desk.conn).await?;
+    let chosen = Chosen::new(&desk.shared, &select)?;
+    let sql = choosing!("-- letters to delete\nSELECT d.id FROM dead_letters d", "");
+    let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;
     let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
     if !forget(desk, &ids).await?.is_empty() {
         touch(desk, known.id).await?;

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},
-    settings::{SubscriptionSettings, TopicSettings},
+    settings::{Rate, SubscriptionSettings, TopicSettings},
 };
 
 mod bulk;
@@ -406,20 +406,22 @@ impl Store for SqliteStore {
     async fn dead_letters(
         &self,
         name: &Name,
+        select: &DeadSelect,
         after: i64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        dead::list(&self.shared, name, after, limit).await
+        dead::list(&self.shared, name, select, after, limit).await
     }
 
     async fn redrive(
         &self,
         name: &Name,
         select: DeadSelect,
+        rate: Option<Rate>,
         now: Micros,
     ) -> Result<u64, StoreError> {
         let name = name.clone();
-        self.cold(move |desk| Box::pin(dead::redrive(desk, name, select, now))).await
+        self.cold(move |desk| Box::pin(dead::redrive(desk, name, select, rate, now))).await
     }
 
     async fn delete_dead_letters(
