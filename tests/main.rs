@@ -6,9 +6,11 @@
 mod support;
 
 mod delivery;
+mod expr;
 mod flow;
 mod input;
 mod kinto;
 mod process;
+mod steering;
 mod store;
 mod structure;

@@ -33,7 +33,7 @@ pub struct AttemptView {
     /// The first KiB of the answer.
     answer: String,
     error: Option<String>,
-    /// `delivered`, `retry`, `dead` or `gone`.
+    /// `delivered`, `retry`, `dead`, `gone`; or what was not sent: `filtered`, `expired`.
     verdict: String,
 }
 
@@ -71,6 +71,16 @@ pub async fn of_subscription(
         ..AttemptQuery::default()
     };
     Ok(Json(find(&api, wanted, Some(&name)).await?))
+}
+
+/// How a settled event ended at a subscription, as far as the attempts at hand tell.
+pub(super) fn ended(attempts: &[AttemptView], subscription: &str) -> Option<String> {
+    let ends = ["delivered", "filtered", "expired"];
+    let of_it = |attempt: &&AttemptView| {
+        attempt.subscription.as_deref() == Some(subscription)
+            && ends.contains(&attempt.verdict.as_str())
+    };
+    attempts.iter().find(of_it).map(|attempt| attempt.verdict.clone())
 }
 
 /// Attempts, with names in the place of row numbers; `of` is the name where all are of one

@@ -26,7 +26,7 @@ use super::{
         events::read,
         publish::publish,
         events::one,
-        events::trace,
+        events::trace::trace,
         pending::list_pending,
         pending::show,
         pending::change,

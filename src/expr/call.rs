@@ -50,19 +50,19 @@ pub(super) fn filter(
 fn price(name: &str, given: &[Item], values: &[Value]) -> Result<usize, String> {
     let bytes = given.iter().map(|item| item.bytes).sum::<usize>();
     Ok(match (name, values) {
-        ("lower" | "upper", _) => bytes.saturating_mul(8),
-        ("split", _) => bytes.saturating_mul(32),
+        ("lower" | "upper", _) => bytes.saturating_mul(16),
+        ("split", _) => bytes.saturating_mul(48),
         ("replace", [text, from, to]) => {
             let (Some(text), Some(from), Some(to)) = (text.as_str(), from.as_str(), to.as_str())
             else {
                 return Err("`replace` wants texts".to_owned());
             };
             let times = text.matches(from).count();
-            text.len().saturating_mul(4).saturating_add(times.saturating_mul(to.len()))
+            text.len().saturating_mul(8).saturating_add(times.saturating_mul(to.len() + 24))
         }
         // Up to 1,074 digits are written to round a number.
         ("round", _) => 4_096,
-        _ => bytes.saturating_mul(2),
+        _ => bytes.saturating_mul(4),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, sync::LazyLock};
 
-use minijinja::{Environment, UndefinedBehavior, filters, tests};
+use minijinja::{Environment, UndefinedBehavior};
 
 use crate::nearest::nearest;
 
@@ -54,39 +54,39 @@ const TESTS: [Named; 17] = [
 pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut all = Environment::empty();
     all.set_undefined_behavior(UndefinedBehavior::Chainable);
-    all.add_filter("abs", filters::abs);
-    all.add_filter("bool", filters::bool);
-    all.add_filter("first", filters::first);
-    all.add_filter("float", filters::float);
-    all.add_filter("int", filters::int);
-    all.add_filter("join", filters::join);
-    all.add_filter("last", filters::last);
-    all.add_filter("length", filters::length);
-    all.add_filter("lower", filters::lower);
-    all.add_filter("replace", filters::replace);
-    all.add_filter("round", filters::round);
-    all.add_filter("split", filters::split);
-    all.add_filter("string", filters::string);
-    all.add_filter("tojson", filters::tojson);
-    all.add_filter("trim", filters::trim);
-    all.add_filter("upper", filters::upper);
-    all.add_test("boolean", tests::is_boolean);
-    all.add_test("defined", tests::is_defined);
-    all.add_test("endingwith", tests::is_endingwith);
-    all.add_test("even", tests::is_even);
-    all.add_test("false", tests::is_false);
-    all.add_test("float", tests::is_float);
-    all.add_test("in", tests::is_in);
-    all.add_test("integer", tests::is_integer);
-    all.add_test("mapping", tests::is_mapping);
-    all.add_test("none", tests::is_none);
-    all.add_test("number", tests::is_number);
-    all.add_test("odd", tests::is_odd);
-    all.add_test("sequence", tests::is_sequence);
-    all.add_test("startingwith", tests::is_startingwith);
-    all.add_test("string", tests::is_string);
-    all.add_test("true", tests::is_true);
-    all.add_test("undefined", tests::is_undefined);
+    all.add_filter("abs", minijinja::filters::abs);
+    all.add_filter("bool", minijinja::filters::bool);
+    all.add_filter("first", minijinja::filters::first);
+    all.add_filter("float", minijinja::filters::float);
+    all.add_filter("int", minijinja::filters::int);
+    all.add_filter("join", minijinja::filters::join);
+    all.add_filter("last", minijinja::filters::last);
+    all.add_filter("length", minijinja::filters::length);
+    all.add_filter("lower", minijinja::filters::lower);
+    all.add_filter("replace", minijinja::filters::replace);
+    all.add_filter("round", minijinja::filters::round);
+    all.add_filter("split", minijinja::filters::split);
+    all.add_filter("string", minijinja::filters::string);
+    all.add_filter("tojson", minijinja::filters::tojson);
+    all.add_filter("trim", minijinja::filters::trim);
+    all.add_filter("upper", minijinja::filters::upper);
+    all.add_test("boolean", minijinja::tests::is_boolean);
+    all.add_test("defined", minijinja::tests::is_defined);
+    all.add_test("endingwith", minijinja::tests::is_endingwith);
+    all.add_test("even", minijinja::tests::is_even);
+    all.add_test("false", minijinja::tests::is_false);
+    all.add_test("float", minijinja::tests::is_float);
+    all.add_test("in", minijinja::tests::is_in);
+    all.add_test("integer", minijinja::tests::is_integer);
+    all.add_test("mapping", minijinja::tests::is_mapping);
+    all.add_test("none", minijinja::tests::is_none);
+    all.add_test("number", minijinja::tests::is_number);
+    all.add_test("odd", minijinja::tests::is_odd);
+    all.add_test("sequence", minijinja::tests::is_sequence);
+    all.add_test("startingwith", minijinja::tests::is_startingwith);
+    all.add_test("string", minijinja::tests::is_string);
+    all.add_test("true", minijinja::tests::is_true);
+    all.add_test("undefined", minijinja::tests::is_undefined);
     all
 });
 
@@ -128,4 +128,14 @@ fn find(
     let (least, most) = (takes.start(), takes.end());
     let takes = if least == most { most.to_string() } else { format!("{least} to {most}") };
     Err(format!("`{name}` takes {takes} arguments, not {arguments}"))
+}
+
+#[cfg(test)]
+pub(super) fn filters() -> Vec<&'static str> {
+    FILTERS.iter().map(|(name, _)| *name).collect()
+}
+
+#[cfg(test)]
+pub(super) fn tests() -> Vec<&'static str> {
+    TESTS.iter().map(|(name, _)| *name).collect()
 }

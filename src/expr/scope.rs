@@ -18,7 +18,9 @@ use crate::{
 /// expression does is paid before it is done or right after, so time and memory are bounded by it.
 const WORK_MAX: usize = 4 << 20;
 /// The price of a look at one value of a list or object.
-const LOOK: usize = 8;
+const LOOK: usize = 12;
+/// The price of a look at a name with escapes.
+const READ: usize = 128;
 /// The price of a byte that becomes a tree of values: `{"":0}` takes a hundred times its text.
 const TREE: usize = 24;
 /// Smaller texts are copied again when they are asked for again.
@@ -144,8 +146,13 @@ impl<'a> Scope<'a> {
     }
 
     fn document(&self) -> Result<&Document<'a>, String> {
-        let read = || std::str::from_utf8(self.event.data.bytes()).ok().and_then(Document::new);
-        self.data.get_or_init(read).as_ref().ok_or_else(|| "has data that are not JSON".to_owned())
+        if self.data.get().is_none() {
+            let read = std::str::from_utf8(self.event.data.bytes()).ok().and_then(Document::new);
+            self.spend(read.as_ref().map_or(0, Document::work))?;
+            self.data.get_or_init(|| read);
+        }
+        let document = self.data.get().and_then(Option::as_ref);
+        document.ok_or_else(|| "has data that are not JSON".to_owned())
     }
 
     /// The value at a place of the data.
@@ -225,17 +232,12 @@ impl<'a> Scope<'a> {
     pub(super) fn field(&self, place: Place, name: &str) -> Result<Option<Place>, String> {
         let document = self.document()?;
         let mut found = None;
-        let mut work = 0_usize;
         for (key, value) in document.members(place) {
-            work += LOOK;
-            if document.kind(key) == Kind::Escaped {
-                work += document.raw(key).len();
-            }
+            self.spend(if document.kind(key) == Kind::Escaped { READ } else { LOOK })?;
             if document.says(key, name) {
                 found = Some(value);
             }
         }
-        self.spend(work)?;
         Ok(found)
     }
 

@@ -8,6 +8,7 @@ use super::{Filter, Transform};
 use crate::event::{Data, Epoch, Event, Micros, Topic, Version};
 
 mod depth;
+mod page;
 mod properties;
 
 /// Any JSON value, not too large.
@@ -56,9 +57,8 @@ pub(super) fn topic() -> Topic {
     "orders".parse().unwrap()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that `json!` is written in")]
-fn matches(filter: serde_json::Value) -> Result<bool, String> {
-    let filter = Filter::parse(&filter).map_err(|error| error.to_string())?;
+fn matches(filter: &serde_json::Value) -> Result<bool, String> {
+    let filter = Filter::parse(filter).map_err(|error| error.to_string())?;
     filter.matches(&order(), &topic()).map_err(|error| error.to_string())
 }
 
@@ -85,7 +85,7 @@ fn dialects_match_attributes() {
         (json!([{"prefix": {"type": "o"}}, {"suffix": {"type": "x"}}]), false),
         (json!("data.total > 100 and type == 'order.created'"), true),
     ] {
-        assert_eq!(matches(filter.clone()), Ok(expected), "{filter}");
+        assert_eq!(matches(&filter), Ok(expected), "{filter}");
     }
 }
 
@@ -114,7 +114,7 @@ fn wrong_filters_are_told_with_their_place() {
         (deep, "is more than 16 levels deep"),
         (wide, "has more than 100 parts"),
     ] {
-        let error = matches(filter.clone()).unwrap_err();
+        let error = matches(&filter).unwrap_err();
         assert!(error.contains(told), "{filter}: {error}");
     }
 }
@@ -150,7 +150,7 @@ fn expressions_see_the_event() {
         ("data.s|int > 1", Err("`int`: ")),
         ("1 / 0", Err("unable to calculate 1 / 0")),
     ] {
-        let result = matches(json!(expression));
+        let result = matches(&json!(expression));
         match expected {
             Ok(expected) => assert_eq!(result, Ok(expected), "{expression}"),
             Err(told) => {

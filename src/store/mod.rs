@@ -15,8 +15,8 @@ pub use self::{
     open::{Options, open},
     pending::{Pending, Released},
     position::{
-        DeadFilter, DeadLetter, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer,
-        NewDeadLetter, PositionState, Settlement,
+        DeadFilter, DeadLetter, DeadReason, DeadSelect, EventPlace, EventState, Exception,
+        ExceptionKind, LastAnswer, NewDeadLetter, PositionState, Settlement,
     },
     source::{NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus, Steer},
     subscription::{
@@ -206,6 +206,14 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Subscription, StoreError>;
     /// A position with its exceptions, to be held.
     async fn position(&self, position: i64) -> Result<PositionState, StoreError>;
+    /// Where a version stands at every subscription of its topic, replays that cover it included,
+    /// by name, as last saved (50 ms ago at most, one second for what a filter passes over). At
+    /// most [`EventState::MAX`].
+    async fn event_states(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Vec<EventState>, StoreError>;
     /// Saves what became of deliveries; dead letters of a replay job's position are those of the
     /// live one in the same topic, and a delivery by a job clears them. Each answer is
     /// that of the settlement at its index, and all that succeed are one transaction.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Fence, Job};
-use crate::event::{Event, Micros, Topic, Version};
+use crate::event::{Event, Micros, Name, Topic, Version};
 
 /// A position as its holder takes it up.
 #[derive(Debug, Clone)]
@@ -190,4 +190,51 @@ pub struct DeadFilter {
     pub since: Option<Micros>,
     /// Whose last attempt was answered with this status.
     pub status: Option<u16>,
+}
+
+/// Where an event stands at one subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventState {
+    /// Whose.
+    pub subscription: Name,
+    /// The replay job, when it is not live delivery.
+    pub replay: Option<i64>,
+    /// Where it stands.
+    pub place: EventPlace,
+}
+
+impl EventState {
+    /// So many are told of at once.
+    pub const MAX: usize = 10_000;
+}
+
+/// Where an event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventPlace {
+    /// It was not looked at yet.
+    Waiting,
+    /// It was in flight when last saved.
+    InFlight,
+    /// It stands out.
+    Excepted {
+        /// What it waits for.
+        kind: ExceptionKind,
+        /// Not to be tried before.
+        due: Micros,
+        /// Attempts made.
+        attempts: u32,
+        /// How the last one ended.
+        last: LastAnswer,
+    },
+    /// It was given up.
+    Dead {
+        /// Why.
+        reason: DeadReason,
+        /// Attempts made.
+        attempts: u32,
+        /// How the last one ended.
+        last: LastAnswer,
+    },
+    /// It is done: delivered, not wanted, or expired.
+    Settled,
 }

@@ -23,6 +23,7 @@ mod positions;
 mod replays;
 mod retention;
 mod sqlite;
+mod states;
 mod topics;
 
 /// A backend under test: opened, broken and opened again.
@@ -50,7 +51,9 @@ macro_rules! contract {
 }
 
 mod on_sqlite {
-    use super::{dead, fences, log, pending, positions, replays, retention, sqlite::bench, topics};
+    use super::{
+        dead, fences, log, pending, positions, replays, retention, sqlite::bench, states, topics,
+    };
 
     contract!(bench:
         log::versions_have_no_gap_however_many_write,
@@ -102,6 +105,7 @@ mod on_sqlite {
         dead::letters_are_chosen,
         dead::letters_are_redriven_one_after_the_other,
         replays::a_replay_is_one_more_position,
+        states::an_event_stands_somewhere_at_every_subscription,
         replays::a_replay_ends_once,
         replays::replays_are_bounded,
         replays::a_replay_out_of_range_is_refused,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse, Response},
     routing::{self, MethodRouter},
@@ -13,7 +12,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use self::{media::Media, selection::Selection};
 use super::{
     ApiState,
-    attempts::{self, AttemptList},
     body::Path,
     position,
     problem::Problem,
@@ -22,7 +20,7 @@ use super::{
 };
 use crate::{
     event::{Position, Topic, Version},
-    store::{AttemptQuery, Read},
+    store::Read,
     wire,
 };
 
@@ -30,6 +28,7 @@ mod media;
 mod page;
 mod selection;
 mod stream;
+pub(super) mod trace;
 
 /// The longest long poll.
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -38,7 +37,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     vec![
         ("/v1/topics/{topic}/events", routing::get(read).post(publish::publish)),
         ("/v1/topics/{topic}/events/{version}", routing::get(one)),
-        ("/v1/topics/{topic}/events/{version}/trace", routing::get(trace)),
+        ("/v1/topics/{topic}/events/{version}/trace", routing::get(trace::trace)),
     ]
 }
 
@@ -134,27 +133,6 @@ pub async fn one(
     };
     Ok(([(header::CONTENT_TYPE, media), (header::VARY, "Accept, Accept-Encoding")], out)
         .into_response())
-}
-
-/// Every attempt on one event for every subscription, newest first.
-#[utoipa::path(get, path = "/v1/topics/{topic}/events/{version}/trace", tag = "events",
-    params(("topic" = String, Path), ("version" = String, Path, description = "A version or a cursor"),
-        ("limit" = Option<usize>, Query)),
-    responses((status = 200, body = AttemptList)))]
-pub async fn trace(
-    State(api): State<ApiState>,
-    Path((topic, version)): Path<(Topic, String)>,
-    query: Query,
-) -> Result<Json<AttemptList>, Problem> {
-    query.allow(&["limit"])?;
-    let (id, version) = locate(&api, &topic, &version).await?;
-    let wanted = AttemptQuery {
-        topic: Some(id),
-        version: Some(version),
-        limit: query.limit()?,
-        ..AttemptQuery::default()
-    };
-    Ok(Json(attempts::find(&api, wanted, None).await?))
 }
 
 /// The row number of the topic, and a version that it has or had.

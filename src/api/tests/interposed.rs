@@ -291,6 +291,13 @@ impl Store for Interposed {
         self.inner.delete_dead_letters(name, select).await
     }
 
+    async fn event_states(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Vec<EventState>, StoreError> {
+        self.inner.event_states(topic, version).await
+    }
     fn trace(&self, attempts: Vec<Attempt>) {
         self.inner.trace(attempts);
     }

@@ -303,6 +303,7 @@ async fn attempts_carry_names() {
     }
     let trace = relay.get("/v1/topics/orders/events/1/trace").await.ok().json();
     assert_eq!(trace["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(trace["subscriptions"][0]["subscription"], "billing");
     let shown = relay.get("/v1/subscriptions/billing").await.ok().json();
     assert_eq!(shown["last_answers"].as_array().unwrap().len(), 2);
 }

@@ -100,7 +100,8 @@ async fn logged(
     Ok(page.events.into_iter().next())
 }
 
-fn reason(word: &str) -> Result<DeadReason, StoreError> {
+/// The reason that a word in a row stands for.
+pub(super) fn reason(word: &str) -> Result<DeadReason, StoreError> {
     match word {
         "attempts" => Ok(DeadReason::Attempts),
         "age" => Ok(DeadReason::Age),

@@ -28,10 +28,10 @@ use self::{
     writer::{Desk, Op},
 };
 use super::{
-    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, Fence, Gap, Job, NewEvent, NewJob,
-    NewSource, NewSubscription, Options, Page, Pending, Placed, PositionState, Read, Rejected,
-    Released, Settlement, SourceState, Steer, Store, StoreError, Subscription, SubscriptionSteer,
-    TopicState, tail::Tail,
+    Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, EventState, Fence, Gap, Job, NewEvent,
+    NewJob, NewSource, NewSubscription, Options, Page, Pending, Placed, PositionState, Read,
+    Rejected, Released, Settlement, SourceState, Steer, Store, StoreError, Subscription,
+    SubscriptionSteer, TopicState, tail::Tail,
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},
@@ -54,6 +54,7 @@ mod rewind;
 mod shared;
 mod slot;
 mod sources;
+mod states;
 mod subscriptions;
 mod topics;
 mod trace;
@@ -357,6 +358,14 @@ impl Store for SqliteStore {
 
     async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
         positions::load(&self.shared, position).await
+    }
+
+    async fn event_states(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Vec<EventState>, StoreError> {
+        states::of(&self.shared, topic, version).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {

@@ -63,13 +63,7 @@ fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreErro
     let number = version(row, 0);
     Ok(Exception {
         version: number,
-        kind: match row.get(1) {
-            "retry" => ExceptionKind::Retry,
-            "parked" => ExceptionKind::Parked,
-            "leased" => ExceptionKind::Leased,
-            "stopped" => ExceptionKind::Stopped,
-            other => return Err(unreadable(format!("kind {other}"))),
-        },
+        kind: kind(row.get(1))?,
         attempts: count(2)?,
         tries: count(3)?,
         due: Micros(row.get(4)),
@@ -80,6 +74,19 @@ fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreErro
         event: kept_event(row, 9, number, state, "exceptions")?,
         lane: row.get::<Option<i64>, _>(14).map(i64::cast_unsigned),
     })
+}
+
+/// The kind of exception that a word in a row stands for.
+pub(super) fn kind(word: &str) -> Result<ExceptionKind, StoreError> {
+    match word {
+        "retry" => Ok(ExceptionKind::Retry),
+        "parked" => Ok(ExceptionKind::Parked),
+        "leased" => Ok(ExceptionKind::Leased),
+        "stopped" => Ok(ExceptionKind::Stopped),
+        other => {
+            Err(StoreError::Unreadable { table: "exceptions", problem: format!("kind {other}") })
+        }
+    }
 }
 
 /// The columns `status` and `error` from `column` on.
