@@ -34,7 +34,8 @@ async fn a_replay_is_started_shown_and_cancelled() {
     let shown = relay.get("/v1/subscriptions/billing").await.ok().json();
     assert_eq!(shown["positions"].as_array().unwrap().len(), 1);
     assert_eq!(end(&relay, &place).await.ok().json()["status"], "cancelled");
-    assert_eq!(end(&relay, &place).await.status.as_u16(), 409);
+    // Safe to repeat.
+    assert_eq!(end(&relay, &place).await.ok().json()["status"], "cancelled");
     assert_eq!(relay.get(&format!("{REPLAYS}/999")).await.status.as_u16(), 404);
 }
 
@@ -44,7 +45,7 @@ async fn what_cannot_be_replayed_is_named() {
     relay.fill(1..=20).await;
     relay.post(PATH, billing()).await.ok();
     for (body, status, field) in [
-        (json!({}), 422, "from"),
+        (json!({}), 422, ""),
         (json!({"from": "latest"}), 422, "from"),
         (json!({"from": 9, "to": 3}), 422, "from"),
         (json!({"from": 1, "to": "earliest"}), 422, "to"),
