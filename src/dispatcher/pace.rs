@@ -18,6 +18,15 @@ const PIECE: Duration = Duration::from_millis(50);
 /// The first pause after a refusal; doubles with each refusal that no success comes between.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Fewer a second are too few to tell a rate from.
+const FEW: f64 = 20.0;
+/// Then so many refusals in a row tell that it is no chance.
+const IN_A_ROW: u32 = 3;
+/// A refusal so soon after the rate was lowered is not the rate's fault.
+const UNEXPLAINED_FOR: Duration = Duration::from_millis(3_500);
+/// After so many of those, refusals have nothing to do with the rate, for a while.
+const UNEXPLAINED_MAX: u32 = 3;
+const IMMUNE_FOR: Duration = Duration::from_mins(1);
 /// A found rate that was raised to so many times what was borne is forgotten.
 const FORGOTTEN_AT: f64 = 20.0;
 
@@ -32,6 +41,10 @@ pub struct Pace {
     meter: VecDeque<(Micros, u64)>,
     /// Refusals since the last success.
     refused: u32,
+    /// Refusals since the rate was lowered that it does not explain.
+    unexplained: u32,
+    /// Until then a refusal sets no rate.
+    immune: Micros,
 }
 
 /// A rate that was found out.
@@ -103,21 +116,51 @@ impl Pace {
     /// together.
     pub fn refuse(&mut self, now: Micros) {
         self.refused = self.refused.saturating_add(1);
-        let pause = PAUSE.saturating_mul(1 << (self.refused - 1).min(10)).min(PAUSE_MAX);
-        self.next = self.next.max(now.plus(pause + EARLY));
-        if self.refused > 1 {
-            // It rises again from where it was when the endpoint takes something.
-            self.found = self.found.map(|found| Found { since: now, ..found });
+        let borne = self.borne(now);
+        // A limiter refuses the next ones too; what failed by itself tells of nothing.
+        let alone = borne < FEW && self.refused < IN_A_ROW;
+        if now < self.immune || alone || (self.refused == 1 && !self.is_explained(now)) {
             return;
         }
-        let recent = self.meter.iter().filter(|(piece, _)| now.since(*piece) <= MEMORY);
-        #[expect(clippy::cast_precision_loss, reason = "no endpoint takes 2^52 events a second")]
-        let borne = recent.map(|(_, count)| *count).sum::<u64>() as f64 / MEMORY.as_secs_f64();
+        let pause = PAUSE.saturating_mul(1 << (self.refused - 1).min(10)).min(PAUSE_MAX);
+        self.next = self.next.max(now.plus(pause + EARLY));
+        if self.refused > 1
+            && let Some(found) = &mut self.found
+        {
+            // It rises again from where it was when the endpoint takes something.
+            found.since = now;
+            return;
+        }
         // What was measured just after a pause is too little to believe.
         let least = self.found.map_or(1.0, |found| found.rate(now) / 2.0);
         // An endpoint that took nothing is out of order, which tells of no rate.
-        let guessed = borne == 0.0 && self.found.is_none_or(|found| found.guessed);
-        self.found = Some(Found { borne: borne.max(least).max(1.0), since: now, guessed });
+        let guessed = borne == 0.0 && self.found.is_none();
+        self.found = Some(Found { borne: borne.max(least), since: now, guessed });
+    }
+
+    /// What the endpoint took in the last second.
+    fn borne(&self, now: Micros) -> f64 {
+        let recent = self.meter.iter().filter(|(piece, _)| now.since(*piece) <= MEMORY);
+        let count: u64 = recent.map(|(_, count)| *count).sum();
+        #[expect(clippy::cast_precision_loss, reason = "no endpoint takes 2^52 events a second")]
+        let borne = count as f64 / MEMORY.as_secs_f64();
+        borne
+    }
+
+    /// Whether a refusal may come from the rate. Below what was borne a limiter refuses nothing; an
+    /// endpoint that fails now and then with 503 does, and would be slowed to nothing.
+    fn is_explained(&mut self, now: Micros) -> bool {
+        let soon = |found: Found| !found.guessed && now.since(found.since) < UNEXPLAINED_FOR;
+        if !self.found.is_some_and(soon) {
+            self.unexplained = 0;
+            return true;
+        }
+        self.unexplained += 1;
+        if self.unexplained >= UNEXPLAINED_MAX {
+            self.found = None;
+            self.immune = now.plus(IMMUNE_FOR);
+        }
+        false
     }
 
     /// Forgets what was found out, as when an operator resumes.
@@ -207,6 +250,28 @@ mod tests {
         let (good, bad) = serve(0, 70, 1, 16);
         assert_eq!(good, 0);
         assert!(bad <= 60_000 / 4_900, "{bad}");
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_now_and_then_is_not_slowed_to_nothing() {
+        let mut pace = Pace::default();
+        let start = Micros(5_000_000_000);
+        let (mut now, mut started, mut chance) = (start, 0_u64, 1_u64);
+        while now.since(start) < Duration::from_mins(2) {
+            if pace.ready_at() <= now {
+                pace.spend(1, now);
+                started += 1;
+                // Every seventh or so, whatever the rate.
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                if (chance >> 33).is_multiple_of(7) {
+                    pace.refuse(now);
+                } else {
+                    pace.succeeded(1, now);
+                }
+            }
+            now = Micros(now.0 + MS);
+        }
+        assert!(started > 80_000, "{started} of 120000");
     }
 
     #[test]
