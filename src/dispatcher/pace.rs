@@ -41,7 +41,9 @@ pub struct Pace {
     meter: VecDeque<(Micros, u64)>,
     /// Refusals since the last success.
     refused: u32,
-    /// Refusals since the rate was lowered that it does not explain.
+    /// The last refusal is not explained by the rate; what comes next tells more.
+    doubted: bool,
+    /// Such refusals since the rate was lowered, each with a success right after it.
     unexplained: u32,
     /// Until then a refusal sets no rate.
     immune: Micros,
@@ -102,6 +104,12 @@ impl Pace {
     pub fn succeeded(&mut self, events: usize, now: Micros) {
         self.refused = 0;
         self.found = self.found.filter(|found| !found.guessed);
+        if std::mem::take(&mut self.doubted) {
+            self.unexplained += 1;
+            if self.unexplained >= UNEXPLAINED_MAX {
+                (self.found, self.immune) = (None, now.plus(IMMUNE_FOR));
+            }
+        }
         let events = events as u64;
         match self.meter.back_mut() {
             Some((piece, count)) if now.since(*piece) < PIECE => *count += events,
@@ -117,14 +125,21 @@ impl Pace {
     pub fn refuse(&mut self, now: Micros) {
         self.refused = self.refused.saturating_add(1);
         let borne = self.borne(now);
-        // A limiter refuses the next ones too; what failed by itself tells of nothing.
         let alone = borne < FEW && self.refused < IN_A_ROW;
-        if now < self.immune || alone || (self.refused == 1 && !self.is_explained(now)) {
+        if now < self.immune || alone {
+            return;
+        }
+        // A limiter refuses the next one too; what failed by itself tells of nothing.
+        if self.refused == 1 && self.is_soon(now) {
+            self.doubted = true;
             return;
         }
         let pause = PAUSE.saturating_mul(1 << (self.refused - 1).min(10)).min(PAUSE_MAX);
         self.next = self.next.max(now.plus(pause + EARLY));
+        self.unexplained = 0;
+        let doubted = std::mem::take(&mut self.doubted);
         if self.refused > 1
+            && !doubted
             && let Some(found) = &mut self.found
         {
             // It rises again from where it was when the endpoint takes something.
@@ -147,20 +162,11 @@ impl Pace {
         borne
     }
 
-    /// Whether a refusal may come from the rate. Below what was borne a limiter refuses nothing; an
+    /// Whether the rate was lowered just now. Below what was borne a limiter refuses nothing; an
     /// endpoint that fails now and then with 503 does, and would be slowed to nothing.
-    fn is_explained(&mut self, now: Micros) -> bool {
+    fn is_soon(&self, now: Micros) -> bool {
         let soon = |found: Found| !found.guessed && now.since(found.since) < UNEXPLAINED_FOR;
-        if !self.found.is_some_and(soon) {
-            self.unexplained = 0;
-            return true;
-        }
-        self.unexplained += 1;
-        if self.unexplained >= UNEXPLAINED_MAX {
-            self.found = None;
-            self.immune = now.plus(IMMUNE_FOR);
-        }
-        false
+        self.found.is_some_and(soon)
     }
 
     /// Forgets what was found out, as when an operator resumes.

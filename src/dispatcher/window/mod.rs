@@ -3,10 +3,10 @@
 //! Pure: no store, no clock, no network. A version is at any moment in one of these places: above
 //! the reach (perhaps in `ready`), open (in flight or `idle`), in `exceptions` (in flight or not),
 //! or settled. Which of those that are not in flight may be started is in `again`, `due`,
-//! `released` and `groups`; with an order the [`lanes`] decide it.
+//! `released` and `groups`; with an order the `lanes` decide it.
 //!
-//! Reading order: this file says what there is and takes in; [`start`] starts; [`settle`] settles
-//! and saves; [`arrange`] puts lanes in order.
+//! Reading order: this file says what there is and takes in; `start` starts; `settle` settles
+//! and saves; `arrange` puts lanes in order.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
