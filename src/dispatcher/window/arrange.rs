@@ -114,7 +114,9 @@ impl Window {
         if self.flying.contains(&version) || self.unknown.contains(&version) {
             return;
         }
-        let may_go = self.lanes.may_go(version, &[]);
+        // What overtook before there was an order waits for those that it overtook.
+        let in_reach = self.rules.order == Order::None || version <= self.reach;
+        let may_go = in_reach && self.lanes.may_go(version, &[]);
         match self.exceptions.get(&version) {
             Some(exception) => {
                 let due = (exception.due, version);

@@ -84,16 +84,10 @@ impl Lanes {
         lane.flying == 0 && lane.members.range(..version).all(|lower| others.contains(lower))
     }
 
-    /// Whether a version above all members of `lane` may go together with `others`, which have
-    /// begun.
-    pub(super) fn is_open(&self, lane: u64, others: &[Version]) -> bool {
-        let lane = self.lanes.get(&lane);
-        lane.is_none_or(|lane| lane.members.iter().all(|member| others.contains(member)))
-    }
-
-    /// Whether there is no member at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.of.is_empty()
+    /// Whether a version that is no member yet may go together with `others`, which have begun.
+    pub(super) fn is_open(&self, lane: u64, version: Version, others: &[Version]) -> bool {
+        let Some(lane) = self.lanes.get(&lane) else { return true };
+        lane.members.range(..version).all(|member| others.contains(member))
     }
 
     fn lane_mut(&mut self, version: Version) -> Option<&mut Lane> {

@@ -208,7 +208,9 @@ impl Window {
             return Some(Micros(0));
         }
         let front = self.ready.front()?;
-        if !self.has_room() || (self.rules.order == Order::Strict && !self.lanes.is_empty()) {
+        let lowest = self.lanes.lowest(lanes::STRICT);
+        let busy = lowest.is_some_and(|lowest| lowest <= self.reach);
+        if !self.has_room() || (self.rules.order == Order::Strict && busy) {
             return None;
         }
         match self.rules.batch {
@@ -291,6 +293,7 @@ impl Window {
                 Entry::Taken => {
                     self.ahead.remove(&slot.version);
                     self.unsaved.changed = true;
+                    self.place(slot.version);
                 }
                 Entry::Broken(reason) => {
                     self.unsaved.changed = true;

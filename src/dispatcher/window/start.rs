@@ -106,7 +106,7 @@ impl Window {
             let first = taken.first().and_then(|(_, event)| event.as_ref());
             // A batch is of one epoch.
             let fits = first.is_none_or(|first| first.epoch == front.event.epoch);
-            let open = self.lanes.is_open(lane, &going);
+            let open = self.lanes.is_open(lane, version, &going);
             if !fits || (!open && self.rules.order == Order::Strict) {
                 return;
             }

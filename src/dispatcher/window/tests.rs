@@ -344,6 +344,23 @@ fn a_changed_order_holds_for_what_is_there() {
 }
 
 #[test]
+fn what_overtook_before_there_was_an_order_waits_for_those_it_overtook() {
+    let exceptions = vec![exception(Version(3), 0)];
+    let state = PositionState { reach: Version(1), exceptions, ..saved() };
+    let mut window = Window::new(state, Rules { order: Order::Strict, ..rules() });
+    let strict = |_: &Event| Sifted::Wanted { lane: Window::strict_lane(), priority: 0 };
+    assert_eq!(window.start_due(NOW), None, "2 was not sent");
+    window.extend(events(2..=4), NOW, strict);
+    assert_eq!(first(window.start_new(1, NOW)), Some(2));
+    assert_eq!(window.start_due(NOW), None);
+    window.settle(Version(2), Settled::Delivered);
+    assert_eq!(window.start_new(1, NOW), None);
+    assert_eq!(first(window.start_due(NOW)), Some(3));
+    window.settle(Version(3), Settled::Delivered);
+    assert_eq!(first(window.start_new(1, NOW)), Some(4));
+}
+
+#[test]
 fn a_batch_waits_for_its_time_or_its_number() {
     let batch = Some(BatchPolicy { max_events: 3, max_wait: Duration::from_secs(2) });
     let mut window = Window::new(saved(), Rules { batch, ..rules() });
