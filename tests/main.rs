@@ -14,3 +14,4 @@ mod process;
 mod steering;
 mod store;
 mod structure;
+mod verify;

@@ -4,12 +4,15 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier.
+# Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier,
+# Node for the other verifier.
 install_debian() {
   local missing=()
   command -v cc >/dev/null || missing+=(build-essential)
   command -v python3 >/dev/null || missing+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv python3-pip)
+  command -v node >/dev/null || missing+=(nodejs)
+  command -v npm >/dev/null || missing+=(npm)
   [ "${#missing[@]}" -eq 0 ] && return 0
   if ! command -v apt-get >/dev/null; then
     printf 'missing, and there is no apt-get to install it with: %s\n' "${missing[*]}" >&2
@@ -38,10 +41,22 @@ install_python() {
     cp "$wanted" "$env/requirements.txt"
 }
 
+# Node packages, installed anew when the list changes.
+install_node() {
+  local wanted=tests/verify env=$PWD/target/node
+  export MILKRUN_TEST_NODE_MODULES=$env/node_modules
+  cmp -s "$wanted/package-lock.json" "$env/installed.json" && return 0
+  rm -rf "$env"
+  mkdir -p "$env" &&
+    cp "$wanted/package.json" "$wanted/package-lock.json" "$env/" &&
+    npm ci --prefix "$env" --silent --no-audit --no-fund &&
+    cp "$wanted/package-lock.json" "$env/installed.json"
+}
+
 install_missing() {
   local tool
   for tool in rustfmt clippy; do
     command -v "cargo-${tool/rustfmt/fmt}" >/dev/null || rustup component add "$tool" || return 1
   done
-  install_debian && install_nextest && install_python
+  install_debian && install_nextest && install_python && install_node
 }

@@ -1,7 +1,7 @@
 //! A real producer and a real verifier, neither written here: Kinto, and the official Python
 //! libraries of Standard Webhooks and CloudEvents.
 
-mod python;
+pub mod python;
 
 use std::collections::BTreeMap;
 

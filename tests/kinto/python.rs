@@ -21,7 +21,7 @@ pub const USER: &str = "relay";
 pub const PASSWORD: &str = "correct horse";
 
 /// A Python with the packages of `tests/kinto/requirements.txt`; made by `scripts/test`.
-fn python() -> Command {
+pub fn python() -> Command {
     let given = std::env::var_os("MILKRUN_TEST_PYTHON").map(PathBuf::from);
     let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
     let python = given.unwrap_or(usual);
