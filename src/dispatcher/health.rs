@@ -44,6 +44,12 @@ pub struct Health {
     round: usize,
     #[serde(skip)]
     halved: Micros,
+    /// A success since the last refusal.
+    #[serde(skip)]
+    served: bool,
+    /// What was begun before this was refused together with the first after a success.
+    #[serde(skip)]
+    excused: Micros,
     #[serde(skip)]
     in_flight: usize,
     #[serde(skip)]
@@ -275,8 +281,13 @@ impl Health {
             hold.next_trial = hold.next_trial.max(now.plus(asked));
             return Learnt { changed: true, refused, ..Learnt::default() };
         }
-        // Those that were refused together were refused once.
-        let tells = if throttled { refused } else { fault != Fault::Event || !ended.stands_out };
+        if refused && std::mem::take(&mut self.served) {
+            self.excused = now;
+        }
+        // Those that were refused together by an endpoint that takes something were refused once;
+        // one that takes nothing is as dead as any.
+        let together = throttled && !refused && ended.started < self.excused;
+        let tells = !together && (fault != Fault::Event || !ended.stands_out);
         let after = usize::try_from(policy.after).unwrap_or(FAILURES_MAX).clamp(1, FAILURES_MAX);
         if tells {
             self.failures.push_back((ended.delivery, fault != Fault::Event));
@@ -316,6 +327,7 @@ impl Health {
 
     fn succeed(&mut self, ceiling: usize, now: Micros) -> Learnt {
         self.successes += 1;
+        self.served = true;
         self.failures.clear();
         let recovered = self.hold.as_ref().map(|hold| hold.since);
         if let Some(hold) = self.hold.take() {

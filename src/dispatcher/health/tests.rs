@@ -259,15 +259,22 @@ fn those_that_were_refused_together_were_refused_once() {
         };
         health.learn(ended, &HoldPolicy::default(), CEILING, now)
     };
+    attempt(&mut health, 200, 0, None);
     for version in 0..100 {
         let learnt = refuse(&mut health, version, START, at(1));
         assert_eq!(learnt.refused, version == 0);
     }
     assert!(!health.is_holding());
-    for round in 2..=5 {
-        assert!(refuse(&mut health, round, at(round), at(round)).refused);
+    // The next ones, without a success between, are as telling as any.
+    for version in 0..4 {
+        refuse(&mut health, version, at(2), at(2));
     }
     assert!(health.is_holding());
+    let mut dead = Health::default();
+    for version in 0..5 {
+        refuse(&mut dead, version, START, at(1));
+    }
+    assert!(dead.is_holding(), "it never took anything");
 }
 
 #[test]
