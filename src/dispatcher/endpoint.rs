@@ -161,8 +161,8 @@ impl Endpoint {
     ) -> Learnt {
         let learnt = self.health().learn(ended, policy, ceiling, now);
         match ended.fault {
-            None => self.pace().succeeded(events, now),
-            Some(_) if learnt.refused => self.pace().refuse(now),
+            None => self.pace().succeeded(events, ended.started, now),
+            Some(_) if learnt.refused => self.pace().refuse(ended.started, now),
             Some(_) => {}
         }
         if learnt.changed {

@@ -2,19 +2,23 @@
 //! rate that an endpoint which answers 429 or 503 is found to bear. Pure.
 //!
 //! A limit on what is in flight cannot hold back a fast endpoint, for one request after another may
-//! be too much for it. So the first refusal of a round sets a rate: nine tenths of what the endpoint
-//! took in the last second. From there it rises quickly to just below what was borne, slowly beyond,
-//! and then faster and faster, until the next refusal or until it matters no more.
+//! be too much for it. So the first refusal of a round sets a rate: somewhat less than what the
+//! endpoint took in the second before. Counted is when requests were begun, not when their answers
+//! were read, for a process that stood still reads them late. From there it rises quickly to just
+//! below what was borne, slowly beyond, and then faster and faster, until the next refusal or until
+//! it matters no more.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use crate::event::Micros;
 
 /// Starts may be so much early, so that a timer of a millisecond does not halve a rate.
 const EARLY: Duration = Duration::from_millis(10);
-/// How long successes are remembered, in pieces of [`PIECE`].
-const MEMORY: Duration = Duration::from_secs(1);
-const PIECE: Duration = Duration::from_millis(50);
+/// Successes are counted in pieces of so many microseconds, of which a second has twenty.
+const PIECE_US: i64 = 50_000;
+const SECOND: i64 = 20;
+/// How far back they are remembered: answers that took longer tell of no rate.
+const PIECES_MAX: usize = 200;
 /// The first pause after a refusal; doubles with each refusal that no success comes between.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -38,7 +42,8 @@ pub struct Pace {
     found: Option<Found>,
     /// When the next start would be right on time.
     next: Micros,
-    meter: VecDeque<(Micros, u64)>,
+    /// What arrived of that which was begun in each piece, in order.
+    meter: VecDeque<(i64, u64)>,
     /// Refusals since the last success.
     refused: u32,
     /// The last refusal is not explained by the rate; what comes next tells more.
@@ -64,11 +69,11 @@ impl Found {
     fn rate(self, now: Micros) -> f64 {
         let seconds = now.since(self.since).as_secs_f64();
         let share = if seconds < 3.5 {
-            0.9 + 0.02 * seconds
+            0.88 + 0.02 * seconds
         } else if seconds < 13.5 {
-            0.97 + 0.003 * (seconds - 3.5)
+            0.95 + 0.004 * (seconds - 3.5)
         } else {
-            1.1_f64.powf(seconds - 13.5)
+            0.99 * 1.1_f64.powf(seconds - 13.5)
         };
         self.borne * share.min(FORGOTTEN_AT)
     }
@@ -100,8 +105,8 @@ impl Pace {
         self.next = from.plus(each.unwrap_or(PAUSE_MAX));
     }
 
-    /// Notes that `events` arrived.
-    pub fn succeeded(&mut self, events: usize, now: Micros) {
+    /// Notes that `events` arrived in a request begun at `started`.
+    pub fn succeeded(&mut self, events: usize, started: Micros, now: Micros) {
         self.refused = 0;
         self.found = self.found.filter(|found| !found.guessed);
         if std::mem::take(&mut self.doubted) {
@@ -110,21 +115,25 @@ impl Pace {
                 (self.found, self.immune) = (None, now.plus(IMMUNE_FOR));
             }
         }
-        let events = events as u64;
-        match self.meter.back_mut() {
-            Some((piece, count)) if now.since(*piece) < PIECE => *count += events,
-            _ => self.meter.push_back((now, events)),
+        self.count(started.0 / PIECE_US, events as u64);
+    }
+
+    fn count(&mut self, piece: i64, events: u64) {
+        let at = self.meter.partition_point(|(known, _)| *known < piece);
+        match self.meter.get_mut(at) {
+            Some((known, count)) if *known == piece => *count += events,
+            _ => self.meter.insert(at, (piece, events)),
         }
-        while self.meter.front().is_some_and(|(piece, _)| now.since(*piece) > MEMORY) {
+        while self.meter.len() > PIECES_MAX {
             self.meter.pop_front();
         }
     }
 
-    /// Notes that the endpoint refused because of too many, once for all that were in flight
-    /// together.
-    pub fn refuse(&mut self, now: Micros) {
+    /// Notes that the endpoint refused a request begun at `started` because of too many, once for
+    /// all that were in flight together.
+    pub fn refuse(&mut self, started: Micros, now: Micros) {
         self.refused = self.refused.saturating_add(1);
-        let borne = self.borne(now);
+        let borne = self.borne(started);
         let alone = borne < FEW && self.refused < IN_A_ROW;
         if now < self.immune || alone {
             return;
@@ -153,13 +162,18 @@ impl Pace {
         self.found = Some(Found { borne: borne.max(least), since: now, guessed });
     }
 
-    /// What the endpoint took in the last second.
-    fn borne(&self, now: Micros) -> f64 {
-        let recent = self.meter.iter().filter(|(piece, _)| now.since(*piece) <= MEMORY);
-        let count: u64 = recent.map(|(_, count)| *count).sum();
+    /// What the endpoint took of the second before `started`. What was begun earlier than a refused
+    /// request is mostly answered before it.
+    fn borne(&self, started: Micros) -> f64 {
+        let last = started.0 / PIECE_US;
         #[expect(clippy::cast_precision_loss, reason = "no endpoint takes 2^52 events a second")]
-        let borne = count as f64 / MEMORY.as_secs_f64();
-        borne
+        let taken = |pieces: RangeInclusive<i64>| {
+            let within = self.meter.iter().filter(|(piece, _)| pieces.contains(piece));
+            within.map(|(_, count)| *count).sum::<u64>() as f64
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a piece is short")]
+        let left = 1.0 - (started.0 % PIECE_US) as f64 / PIECE_US as f64;
+        taken(last - SECOND + 1..=last) + left * taken(last - SECOND..=last - SECOND)
     }
 
     /// Whether the rate was lowered just now. Below what was borne a limiter refuses nothing; an
@@ -214,13 +228,13 @@ mod tests {
                 let Some((_, started, arrived)) = flying.pop_front() else { break };
                 let settled = now.since(start).as_secs() >= 10;
                 if arrived {
-                    pace.succeeded(1, now);
+                    pace.succeeded(1, started, now);
                     good += u64::from(settled);
                 } else {
                     bad += u64::from(settled);
                     if started >= cut {
                         cut = now;
-                        pace.refuse(now);
+                        pace.refuse(started, now);
                     }
                 }
             }
@@ -270,9 +284,9 @@ mod tests {
                 // Every seventh or so, whatever the rate.
                 chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 if (chance >> 33).is_multiple_of(7) {
-                    pace.refuse(now);
+                    pace.refuse(now, now);
                 } else {
-                    pace.succeeded(1, now);
+                    pace.succeeded(1, now, now);
                 }
             }
             now = Micros(now.0 + MS);
@@ -285,12 +299,12 @@ mod tests {
         let mut pace = Pace::default();
         let mut now = Micros(1_000_000_000);
         for _ in 0..5 {
-            pace.refuse(now);
+            pace.refuse(now, now);
             now = now.plus(Duration::from_secs(10));
         }
         pace.spend(1, now);
-        pace.succeeded(1, now);
-        now = now.plus(Duration::from_secs(1));
+        pace.succeeded(1, now, now);
+        now = now.plus(Duration::from_secs(2));
         for _ in 0..1_000 {
             assert!(pace.ready_at() <= now);
             pace.spend(1, now);
@@ -298,11 +312,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_standstill_delayed_does_not_count_as_slow() {
+        let mut pace = Pace::default();
+        let start = Micros(5_000_000_000);
+        for n in 0..400 {
+            let begun = Micros(start.0 + n * MS / 2);
+            pace.succeeded(1, begun, begun);
+        }
+        let refused = Micros(start.0 + 200 * MS);
+        pace.refuse(refused, refused.plus(Duration::from_secs(3)));
+        let borne = pace.found.map(|found| found.borne);
+        assert!(borne.is_some_and(|borne| borne >= 400.0), "{borne:?}");
+    }
+
+    #[test]
     fn a_found_rate_is_forgotten_when_it_matters_no_more() {
         let mut pace = Pace::default();
         let now = Micros(1_000_000_000);
-        pace.succeeded(100, now);
-        pace.refuse(now);
+        pace.succeeded(100, now, now);
+        pace.refuse(now, now);
         let later = now.plus(Duration::from_mins(2));
         pace.spend(1, later);
         assert!(pace.found.is_none());

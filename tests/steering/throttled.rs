@@ -52,7 +52,7 @@ async fn throttle(retry_after: Option<u32>) {
     hooks.until(RUN, "the recovery", |counts| counts.accepted > 0).await;
 
     let recovered = Instant::now();
-    let watched = SETTLING + Duration::from_secs(scaled(20, 60) as u64);
+    let watched = SETTLING + Duration::from_secs(scaled(30, 60) as u64);
     let all = hooks.until(RUN, "the whole backlog", |counts| counts.accepted >= backlog);
     let ended = tokio::time::timeout(watched, all).await;
     assert!(ended.is_err(), "the backlog was too small to be watched");
