@@ -14,6 +14,8 @@ impl Expressions {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        // minijinja 3.0 panics in it on a divisor of zero.
+        environment.remove_test("divisibleby");
         Self(environment)
     }
 
