@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     event::{Micros, Topic},
-    notices::{Notice, Notices},
-    store::{Store, StoreError},
+    notices::{DeadLetters, Notice, Notices},
+    store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed},
 };
 
 /// The pause when there was nothing more to remove: so long a topic may be over its cap.
@@ -43,7 +43,10 @@ impl Janitor {
     /// As the store has them; the next step tries again.
     pub async fn step(&mut self) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let more = self.store.trim(now).await?;
+        let Trimmed { more, expired } = self.store.trim(now).await?;
+        for expired in expired {
+            self.tell_of(expired);
+        }
         if !more && self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY) {
             self.looked = Some(now);
             self.look_at_caps().await?;
@@ -64,6 +67,21 @@ impl Janitor {
             };
             stop.run_until_cancelled(self.clock.pause(pause)).await;
         }
+    }
+
+    /// A range of owed events that went is a dead letter of a kind.
+    fn tell_of(&self, expired: Expired) {
+        let Expired { subscription, topic, to, count } = expired;
+        let (reason, attempts, last) = (DeadReason::Expired, 0, LastAnswer::default());
+        self.notices.tell(Notice::DeadLetters(DeadLetters {
+            subscription,
+            count,
+            topic,
+            version: to,
+            reason,
+            attempts,
+            last,
+        }));
     }
 
     /// Tells once of each topic that is near its cap, until it is so again.
@@ -94,16 +112,34 @@ impl Janitor {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use serde_json::json;
 
     use super::*;
     use crate::{
         clock::ManualClock,
         event::{Data, Version},
         notices,
-        settings::TopicSettings,
-        store::{self, Append, NewEvent, Options, Read},
+        settings::{SubscriptionSettings, TopicSettings},
+        store::{self, Append, NewEvent, NewSubscription, Options, Origin, Read, StartFrom},
         telemetry::Metrics,
     };
+
+    async fn open(dir: &tempfile::TempDir) -> Arc<dyn Store> {
+        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
+        store::open(&url, &Options::default()).await.unwrap()
+    }
+
+    /// An event of 900 bytes and some.
+    fn letter(topic: &Topic, id: &str, now: Micros) -> Append {
+        let event = NewEvent {
+            source: "/s".into(),
+            id: id.into(),
+            attributes: "{}".into(),
+            data: Data::Json(Bytes::from(format!("\"{}\"", "x".repeat(900)))),
+            deliver_at: None,
+        };
+        Append { topic: topic.clone(), events: vec![event], progress: None, now }
+    }
 
     /// Steps for a minute, as the loop would; answers how many notices there are by then.
     async fn minute(
@@ -125,10 +161,47 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn owed_events_that_go_are_told_of_as_dead_letters() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir).await;
+        let clock = ManualClock::new(Micros(1_769_860_800_000_000));
+        let topic: Topic = "orders".parse().unwrap();
+        let capped = TopicSettings { max_bytes: Some(3_000), ..TopicSettings::default() };
+        store.put_topic(&Topic::notices(), &notices::settings(), clock.now()).await.unwrap();
+        store.put_topic(&topic, &capped, clock.now()).await.unwrap();
+        let billing = NewSubscription {
+            name: "billing".parse().unwrap(),
+            origin: Origin::Api,
+            topics: vec![topic.clone().into()],
+            from: StartFrom::Earliest,
+            settings: SubscriptionSettings::new("https://example.com/hook".into(), Vec::new()),
+        };
+        store.put_subscription(&billing, clock.now()).await.unwrap();
+        for id in 1..=6 {
+            store.append(letter(&topic, &id.to_string(), clock.now())).await.unwrap();
+        }
+        let manual = Clock::Manual(clock.clone());
+        let (notices, mut writer) = Notices::new(store.clone(), manual.clone(), Metrics::new());
+        let mut janitor = Janitor::new(store.clone(), manual, notices);
+        while janitor.step().await.unwrap() {}
+        writer.step().await.unwrap();
+        let told = store.read(&Topic::notices(), Read::after(Version::ZERO)).await.unwrap().events;
+        let dead = told.iter().find(|event| event.attributes.contains("dead_letter.added"));
+        let Some(Data::Json(data)) = dead.map(|event| &event.data) else { panic!("{told:?}") };
+        let data: serde_json::Value = serde_json::from_slice(data).unwrap();
+        let gone = store.topic(&topic).await.unwrap().oldest.0 - 1;
+        assert!(gone > 0);
+        assert_eq!(
+            (&data["subscription"], &data["reason"], &data["version"], &data["count"]),
+            (&json!("billing"), &json!("expired"), &json!(gone), &json!(gone)),
+            "{data}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_topic_near_its_cap_is_told_of_once_until_it_is_so_again() {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
-        let store = store::open(&url, &Options::default()).await.unwrap();
+        let store = open(&dir).await;
         let clock = ManualClock::new(Micros(1_769_860_800_000_000));
         let topic: Topic = "orders".parse().unwrap();
         let capped = |max_bytes| TopicSettings { max_bytes, ..TopicSettings::default() };
@@ -137,17 +210,7 @@ mod tests {
         };
         put(&Topic::notices(), notices::settings()).await;
         put(&topic, capped(Some(1_000))).await;
-        let data = Data::Json(Bytes::from(format!("\"{}\"", "x".repeat(900))));
-        let event = NewEvent {
-            source: "/s".into(),
-            id: "1".into(),
-            attributes: "{}".into(),
-            data,
-            deliver_at: None,
-        };
-        let append =
-            Append { topic: topic.clone(), events: vec![event], progress: None, now: clock.now() };
-        store.append(append).await.unwrap();
+        store.append(letter(&topic, "1", clock.now())).await.unwrap();
         let manual = Clock::Manual(clock.clone());
         let (notices, mut writer) = Notices::new(store.clone(), manual.clone(), Metrics::new());
         let mut janitor = Janitor::new(store.clone(), manual, notices);

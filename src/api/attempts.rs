@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use axum::{
-    Json,
     extract::State,
+    response::Response,
     routing::{self, MethodRouter},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ApiState, body::Path, problem::Problem, query::Query};
+use super::{ApiState, body::Path, list, problem::Problem, query::Query};
 use crate::{
     event::{Micros, Name},
     store::{Attempt, AttemptQuery},
@@ -19,6 +19,8 @@ use crate::{
 /// One attempt at one delivery.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttemptView {
+    /// Its number; a newer one has a higher one.
+    id: i64,
     /// Null when the subscription is gone.
     subscription: Option<String>,
     /// Null when the topic is gone.
@@ -41,6 +43,8 @@ pub struct AttemptView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttemptList {
     pub(super) attempts: Vec<AttemptView>,
+    /// To be passed as `after` for older ones; null at the end.
+    next: Option<i64>,
 }
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
@@ -52,14 +56,15 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     params(("name" = String, Path),
         ("failed" = Option<bool>, Query, description = "Those that did not deliver"),
         ("since" = Option<String>, Query, description = "Begun at or after this time"),
-        ("status" = Option<u16>, Query), ("limit" = Option<usize>, Query)),
+        ("status" = Option<u16>, Query), ("limit" = Option<usize>, Query),
+        ("after" = Option<i64>, Query, description = "An id: those behind it in the list, which are older")),
     responses((status = 200, body = AttemptList)))]
 pub async fn of_subscription(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
-) -> Result<Json<AttemptList>, Problem> {
-    query.allow(&["failed", "since", "status", "limit"])?;
+) -> Result<Response, Problem> {
+    query.allow(&["failed", "since", "status", "limit", "after"])?;
     let status = query.number("status", 100, 599)?;
     let subscription = api.store.subscription(&name).await?;
     let wanted = AttemptQuery {
@@ -67,10 +72,14 @@ pub async fn of_subscription(
         failed: query.flag("failed")?,
         since: query.read::<Micros>("since")?,
         status: status.and_then(|status| u16::try_from(status).ok()),
+        before: query.read::<i64>("after")?,
         limit: query.limit()?,
         ..AttemptQuery::default()
     };
-    Ok(Json(find(&api, wanted, Some(&name)).await?))
+    let list = find(&api, wanted, Some(&name)).await?;
+    let next = list.next.map(|next| next.to_string());
+    let path = format!("/v1/subscriptions/{name}/attempts");
+    Ok(list::answer(&path, &query, next.as_deref(), list))
 }
 
 /// How a settled event ended at a subscription, as far as the attempts at hand tell.
@@ -90,10 +99,13 @@ pub(super) async fn find(
     wanted: AttemptQuery,
     of: Option<&Name>,
 ) -> Result<AttemptList, Problem> {
+    let limit = wanted.limit;
     let found = api.store.attempts(wanted).await?;
     if found.is_empty() {
-        return Ok(AttemptList { attempts: Vec::new() });
+        return Ok(AttemptList { attempts: Vec::new(), next: None });
     }
+    // A full page may be the last; then the next one is empty.
+    let next = found.last().filter(|_| found.len() >= limit).map(|oldest| oldest.id);
     let topics: HashMap<i64, String> =
         api.store.topics().await?.iter().map(|state| (state.id, state.topic.to_string())).collect();
     let others = if of.is_none() { api.store.subscriptions(0).await? } else { Vec::new() };
@@ -102,6 +114,7 @@ pub(super) async fn find(
         .map(|subscription| (subscription.id, subscription.name.to_string()))
         .collect();
     let view = |attempt: Attempt| AttemptView {
+        id: attempt.id,
         subscription: of
             .map(ToString::to_string)
             .or_else(|| others.get(&attempt.subscription).cloned()),
@@ -115,5 +128,5 @@ pub(super) async fn find(
         error: attempt.error,
         verdict: attempt.verdict,
     };
-    Ok(AttemptList { attempts: found.into_iter().map(view).collect() })
+    Ok(AttemptList { attempts: found.into_iter().map(view).collect(), next })
 }

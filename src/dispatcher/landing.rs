@@ -229,6 +229,7 @@ impl Landing<'_> {
         };
         let duration = self.ended.since(self.started);
         Attempt {
+            id: 0,
             subscription: self.plan.subscription,
             topic: self.topic,
             version,

@@ -11,7 +11,7 @@ use super::{HoldPolicy, Rate, RetryPolicy};
 use crate::event::Micros;
 
 /// What a subscription asks for, besides its topics and its place in them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubscriptionSettings {
     /// Where to push.
     pub url: String,
@@ -135,8 +135,25 @@ impl SubscriptionSettings {
     }
 }
 
+impl fmt::Debug for SubscriptionSettings {
+    /// Without addresses, headers and secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionSettings")
+            .field("format", &self.format)
+            .field("order", &self.order)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Retiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Retiring(until {})", self.until)
+    }
+}
+
 /// A secret that was replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retiring {
     /// As in [`SubscriptionSettings::secrets`].
     pub secret: String,

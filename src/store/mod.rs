@@ -16,7 +16,7 @@ pub use self::{
     pending::{Pending, Released},
     position::{
         DeadFilter, DeadLetter, DeadReason, DeadSelect, EventPlace, EventState, Exception,
-        ExceptionKind, LastAnswer, NewDeadLetter, PositionState, Settlement,
+        ExceptionKind, Expired, LastAnswer, NewDeadLetter, PositionState, Settlement, Trimmed,
     },
     source::{NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus, Steer},
     subscription::{
@@ -176,12 +176,13 @@ pub trait Store: Send + Sync + 'static {
         new: &NewSubscription,
         now: Micros,
     ) -> Result<Subscription, StoreError>;
-    /// Replaces the settings; positions, fence and what is in flight stay.
+    /// Replaces the settings; positions, fence and what is in flight stay. With `edit`, the number
+    /// of the change that the settings were read after: `Stale` when it is not the last any more.
     async fn set_subscription(
         &self,
         name: &Name,
         settings: &SubscriptionSettings,
-        now: Micros,
+        edit: Option<u64>,
     ) -> Result<Subscription, StoreError>;
     /// One subscription, or `NotFound`.
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError>;
@@ -272,8 +273,8 @@ pub trait Store: Send + Sync + 'static {
     // ---- keeping ----
 
     /// Removes a bounded piece of what is past its time or limit (events, dedupe keys, dead
-    /// letters, attempts, removed sources and subscriptions); answers whether there is more.
-    async fn trim(&self, now: Micros) -> Result<bool, StoreError>;
+    /// letters, attempts, removed sources and subscriptions).
+    async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError>;
     /// Sizes for the gauges: name and value, names as in `telemetry`.
     async fn gauges(&self) -> Vec<(&'static str, f64)>;
     /// Finishes what was accepted, checkpoints and closes.

@@ -238,3 +238,26 @@ pub enum EventPlace {
     /// It is done: delivered, not wanted, or expired.
     Settled,
 }
+
+/// What a trim did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Whether there is more to remove.
+    pub more: bool,
+    /// What was owed and went.
+    pub expired: Vec<Expired>,
+}
+
+/// Events that retention removed although a subscription was owed them: a range among its dead
+/// letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// Whose.
+    pub subscription: Name,
+    /// The topic.
+    pub topic: Topic,
+    /// The last version of the range.
+    pub to: Version,
+    /// How many of it were owed.
+    pub count: u64,
+}

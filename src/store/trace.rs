@@ -7,6 +7,8 @@ use crate::event::{Micros, Version};
 /// One attempt at one delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
+    /// Its number once it is kept, rising; 0 before.
+    pub id: i64,
     /// The subscription's row number.
     pub subscription: i64,
     /// The topic's row number.
@@ -25,7 +27,7 @@ pub struct Attempt {
     pub answer: Vec<u8>,
     /// What went wrong.
     pub error: Option<String>,
-    /// `delivered`, `retry`, `dead`, `gone`.
+    /// `delivered`, `retry`, `dead`, `gone`; `filtered` or `expired` when nothing was sent.
     pub verdict: String,
 }
 
@@ -44,6 +46,8 @@ pub struct AttemptQuery {
     pub since: Option<Micros>,
     /// With this status.
     pub status: Option<u16>,
+    /// Older than the one of this number.
+    pub before: Option<i64>,
     /// At most 1,000.
     pub limit: usize,
 }

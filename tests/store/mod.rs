@@ -10,8 +10,8 @@ use milkrun::{
     event::{Data, Event, Micros, Name, Topic, Version},
     settings::{SubscriptionSettings, TopicSettings},
     store::{
-        Append, NewEvent, NewSource, NewSubscription, Origin, Placed, Read, StartFrom, Store,
-        StoreError, Subscription,
+        Append, Expired, NewEvent, NewSource, NewSubscription, Origin, Placed, Read, StartFrom,
+        Store, StoreError, Subscription,
     },
 };
 
@@ -97,6 +97,7 @@ mod on_sqlite {
         positions::names_are_taken_once,
         positions::a_subscription_of_the_file_keeps_its_place,
         positions::changes_are_listed_by_their_number,
+        positions::settings_read_before_another_change_are_not_written,
         positions::attempts_are_found,
         dead::a_key_stands_still_until_its_letter_is_redriven,
         dead::a_key_goes_on_when_its_letter_is_deleted,
@@ -222,11 +223,14 @@ pub fn later(seconds: u64) -> Micros {
     NOW.plus(Duration::from_secs(seconds))
 }
 
-/// Trims until there is nothing more; every step is one piece.
-pub async fn trim_all(store: &Arc<dyn Store>, now: Micros) {
+/// Trims until there is nothing more; every step is one piece. Answers what was owed and went.
+pub async fn trim_all(store: &Arc<dyn Store>, now: Micros) -> Vec<Expired> {
+    let mut expired = Vec::new();
     for _ in 0..1_000 {
-        if !store.trim(now).await.expect("a trim") {
-            return;
+        let trimmed = store.trim(now).await.expect("a trim");
+        expired.extend(trimmed.expired);
+        if !trimmed.more {
+            return expired;
         }
     }
     panic!("trimming does not end");

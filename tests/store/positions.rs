@@ -270,9 +270,23 @@ pub async fn changes_are_listed_by_their_number(bench: &dyn Bench) {
     assert_eq!(store.subscriptions(0).await.unwrap().len(), 2);
 }
 
+pub async fn settings_read_before_another_change_are_not_written(bench: &dyn Bench) {
+    let (store, ..) = with_position(bench).await;
+    let who = name("billing");
+    let read = store.subscription(&who).await.unwrap();
+    let of = |max_exceptions| SubscriptionSettings { max_exceptions, ..read.settings.clone() };
+    store.set_subscription(&who, &of(7), Some(read.edit)).await.unwrap();
+    let late = store.set_subscription(&who, &of(8), Some(read.edit)).await;
+    assert!(matches!(late, Err(StoreError::Stale)), "{late:?}");
+    let kept = store.subscription(&who).await.unwrap();
+    assert_eq!(kept.settings.max_exceptions, 7);
+    store.set_subscription(&who, &of(9), Some(kept.edit)).await.unwrap();
+}
+
 pub async fn attempts_are_found(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let attempt = |version: u64, verdict: &str| Attempt {
+        id: 0,
         subscription: position.subscription,
         topic: 1,
         version: Version(version),

@@ -87,7 +87,7 @@ pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
     let slow = subscribe(&store, "slow", &topic).await;
     let slow = store.position(slow.positions[0].id).await.unwrap();
     settle(&store, settlement(&slow, 10)).await.unwrap();
-    trim_all(&store, NOW).await;
+    let expired = trim_all(&store, NOW).await;
     let state = store.topic(&topic).await.unwrap();
     assert!(state.bytes <= 60_000 && state.bytes > 59_000, "{}", state.bytes);
     let cut = state.oldest.previous();
@@ -103,6 +103,12 @@ pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
     assert_eq!(ranges(letters), [(5, 1_000, 2)]);
     let letters = store.dead_letters(&name("slow"), &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!(ranges(letters), [(11, cut.0, cut.0 - 10)]);
+    let told = |who: &str| {
+        let of = expired.iter().filter(|expired| expired.subscription.as_str() == who);
+        (of.clone().map(|expired| expired.count).sum::<u64>(), of.last().map(|last| last.to))
+    };
+    assert_eq!(told("far"), (2, Some(Version(1_000))));
+    assert_eq!(told("slow"), (cut.0 - 10, Some(cut)));
     let found = store.position(far.id).await.unwrap();
     assert!(found.fence > far.fence, "the holder must look again");
     assert_eq!((found.reach, found.open.len()), (Version(4_500), 0));

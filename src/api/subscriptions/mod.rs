@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     event::{Name, Topic, TopicPattern},
+    settings::SubscriptionSettings,
     store::{
         NewSubscription, Origin, StartFrom, StoreError, Subscription, SubscriptionStatus,
         SubscriptionSteer,
@@ -153,11 +154,27 @@ pub async fn change(
     JsonBody(body): JsonBody<SubscriptionBody>,
 ) -> Result<Json<SubscriptionView>, Problem> {
     query.allow(&[])?;
-    let subscription = owned(&api, &name).await?;
-    let mut settings = subscription.settings;
-    body.change(&mut settings, &api.outgoing.vet_url)?;
-    let changed = api.store.set_subscription(&name, &settings, api.clock.now()).await?;
+    let change =
+        |settings: &mut SubscriptionSettings| body.clone().change(settings, &api.outgoing.vet_url);
+    let changed = update(&api, &name, change).await?;
     Ok(Json(view::whole(&api, changed).await?))
+}
+
+/// Reads the settings, changes them and puts them back; again when somebody else changed them in
+/// between.
+async fn update(
+    api: &ApiState,
+    name: &Name,
+    mut change: impl FnMut(&mut SubscriptionSettings) -> Result<(), Problem>,
+) -> Result<Subscription, Problem> {
+    loop {
+        let Subscription { mut settings, edit, .. } = owned(api, name).await?;
+        change(&mut settings)?;
+        match api.store.set_subscription(name, &settings, Some(edit)).await {
+            Err(StoreError::Stale) => {}
+            result => return Ok(result?),
+        }
+    }
 }
 
 /// Deletes a subscription with its positions and dead letters.

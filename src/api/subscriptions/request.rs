@@ -22,7 +22,7 @@ const TOPICS_MAX: usize = 100;
 
 /// A subscription to be made, or changes to one: what is left out stays, and null goes back to the
 /// default.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionBody {
     /// Its name; required when it is made, and cannot be changed.

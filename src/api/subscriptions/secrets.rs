@@ -9,7 +9,7 @@ use sinks::sign::Secret;
 use utoipa::ToSchema;
 
 use super::{
-    owned, request,
+    owned, request, update,
     view::{self, SubscriptionView},
     webhook::{SecretKind, new_secret},
 };
@@ -20,8 +20,8 @@ use crate::{
         problem::Problem,
         query::Query,
     },
-    event::Name,
-    settings::{Retiring, days},
+    event::{Micros, Name},
+    settings::{Retiring, SubscriptionSettings, days},
 };
 
 const OVERLAP: Period = Period(Duration::from_hours(24));
@@ -58,7 +58,7 @@ pub async fn rotate(
         let detail = format!("`overlap`: expected at most `{OVERLAP_MAX}`");
         return Err(Problem::field("overlap", detail));
     }
-    let mut settings = owned(&api, &name).await?.settings;
+    let settings = owned(&api, &name).await?.settings;
     let secret = match body.secret {
         Some(secret) => given(secret)?,
         None if settings
@@ -72,6 +72,16 @@ pub async fn rotate(
     };
     let now = api.clock.now();
     let until = now.plus(overlap.0);
+    let changed = update(&api, &name, |settings| {
+        retire(settings, &secret, until, now);
+        request::check(settings, &api.outgoing.vet_url)
+    });
+    let changed = changed.await?;
+    Ok(Json(view::whole(&api, changed).await?.with_secret(Some(secret))))
+}
+
+/// Puts `secret` in the place of all others, which sign until `until`.
+fn retire(settings: &mut SubscriptionSettings, secret: &str, until: Micros, now: Micros) {
     let replaced = settings.secrets.drain(..).map(|secret| Retiring { secret, until });
     let mut retiring: Vec<Retiring> = replaced.collect();
     // Those that retire already do not outlive the ones that followed them.
@@ -79,11 +89,8 @@ pub async fn rotate(
         settings.retiring.drain(..).map(|old| Retiring { until: old.until.min(until), ..old }),
     );
     retiring.retain(|old| old.until > now && old.secret != secret);
-    settings.secrets = vec![secret.clone()];
+    settings.secrets = vec![secret.to_owned()];
     settings.retiring = retiring;
-    request::check(&settings, &api.outgoing.vet_url)?;
-    let changed = api.store.set_subscription(&name, &settings, now).await?;
-    Ok(Json(view::whole(&api, changed).await?.with_secret(Some(secret))))
 }
 
 fn given(secret: String) -> Result<String, Problem> {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Where to push, and how.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookBody {
     /// The address; required for a new subscription.
@@ -61,7 +61,7 @@ pub enum SecretKind {
 }
 
 /// How the relay says who it is.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthBody {
     /// `Authorization: Bearer …`
@@ -74,7 +74,7 @@ pub enum AuthBody {
 }
 
 /// A user and a password.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicBody {
     /// Without a colon.
@@ -84,7 +84,7 @@ pub struct BasicBody {
 }
 
 /// A client of an authorization server.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OAuth2Body {
     /// Where tokens are got; guarded as the endpoint is.
@@ -98,7 +98,7 @@ pub struct OAuth2Body {
 }
 
 /// Certificates as PEM texts.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsBody {
     /// The client's certificate chain, the leaf first.

@@ -198,9 +198,9 @@ impl Store for Interposed {
         &self,
         name: &Name,
         settings: &SubscriptionSettings,
-        now: Micros,
+        edit: Option<u64>,
     ) -> Result<Subscription, StoreError> {
-        self.inner.set_subscription(name, settings, now).await
+        self.inner.set_subscription(name, settings, edit).await
     }
 
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
@@ -306,7 +306,7 @@ impl Store for Interposed {
         self.inner.attempts(query).await
     }
 
-    async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
+    async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError> {
         self.inner.trim(now).await
     }
 

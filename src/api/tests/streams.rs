@@ -50,7 +50,7 @@ async fn a_failure_is_told_before_the_end() {
     relay.fill(1..=3).await;
     let settings = TopicSettings { max_count: Some(1), ..TopicSettings::default() };
     relay.store.put_topic(&topic, &settings, NOW).await.unwrap();
-    while relay.store.trim(NOW).await.unwrap() {}
+    while relay.store.trim(NOW).await.unwrap().more {}
     let block = blocks.next().await.unwrap();
     let (head, data) = block.split_once('\n').unwrap();
     assert_eq!(head, "event: problem");

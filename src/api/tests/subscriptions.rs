@@ -269,6 +269,7 @@ async fn attempts_carry_names() {
     let subscription = relay.store.subscription(&"billing".parse().unwrap()).await.unwrap().id;
     let topic = relay.store.topic(&"orders".parse().unwrap()).await.unwrap().id;
     let attempt = |attempt, status, verdict: &str| Attempt {
+        id: 0,
         subscription,
         topic,
         version: Version(1),
@@ -302,6 +303,11 @@ async fn attempts_carry_names() {
         let some = relay.get(&format!("{path}?{query}")).await.ok().json();
         assert_eq!(some["attempts"].as_array().unwrap().len(), count, "{query}");
     }
+    let newest = relay.get(&format!("{path}?limit=1")).await.ok();
+    let next = newest.json()["next"].clone();
+    assert!(newest.header("link").contains(&format!("after={next}")), "{next}");
+    let older = relay.get(&format!("{path}?after={next}")).await.ok().json();
+    assert_eq!((&older["attempts"][0]["attempt"], &older["next"]), (&json!(1), &Value::Null));
     let trace = relay.get("/v1/topics/orders/events/1/trace").await.ok().json();
     assert_eq!(trace["attempts"].as_array().unwrap().len(), 2);
     assert_eq!(trace["subscriptions"][0]["subscription"], "billing");

@@ -221,6 +221,7 @@ impl Worker {
         };
         self.window.settle(version, settled);
         self.record(Attempt {
+            id: 0,
             subscription: self.order.plan.subscription,
             topic: self.topic.id,
             version,

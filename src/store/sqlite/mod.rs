@@ -31,7 +31,7 @@ use super::{
     Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, EventState, Fence, Gap, Job, NewEvent,
     NewJob, NewSource, NewSubscription, Options, Page, Pending, Placed, PositionState, Read,
     Rejected, Released, Settlement, SourceState, Steer, Store, StoreError, Subscription,
-    SubscriptionSteer, TopicState, tail::Tail,
+    SubscriptionSteer, TopicState, Trimmed, tail::Tail,
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},
@@ -321,10 +321,10 @@ impl Store for SqliteStore {
         &self,
         name: &Name,
         settings: &SubscriptionSettings,
-        _now: Micros,
+        edit: Option<u64>,
     ) -> Result<Subscription, StoreError> {
         let (name, settings) = (name.clone(), settings.clone());
-        self.cold(move |desk| Box::pin(subscriptions::set(desk, name, settings))).await
+        self.cold(move |desk| Box::pin(subscriptions::set(desk, name, settings, edit))).await
     }
 
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
@@ -441,15 +441,18 @@ impl Store for SqliteStore {
         self.trace.query(query).await
     }
 
-    async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
+    async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError> {
         let mut more = self.trace.trim(now).await?;
+        let mut expired = Vec::new();
         // Each topic is a step of its own, so that an append waits for one at most.
         for topic in self.topics().await?.iter().map(|topic| topic.id) {
-            more |= self.cold(move |desk| Box::pin(retention::step(desk, topic, now))).await?;
+            let step = self.cold(move |desk| Box::pin(retention::step(desk, topic, now))).await?;
+            more |= step.more;
+            expired.extend(step.expired);
             more |= self.cold(move |desk| Box::pin(trim::keys(desk, topic, now))).await?;
         }
         more |= self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
-        Ok(more)
+        Ok(Trimmed { more, expired })
     }
 
     async fn gauges(&self) -> Vec<(&'static str, f64)> {

@@ -17,22 +17,22 @@ use super::{
 use crate::{
     event::{Micros, Version},
     settings::TopicSettings,
-    store::{StoreError, TopicState},
+    store::{Expired, StoreError, TopicState, Trimmed},
 };
 
 /// Events removed in one step: an append waits for a step at most.
 const CHUNK: i64 = 1_000;
 
-/// One step over the events of a topic; answers whether there is more.
-pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<bool, StoreError> {
+/// One step over the events of a topic.
+pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<Trimmed, StoreError> {
     let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
-        return Ok(false);
+        return Ok(Trimmed::default());
     };
     let state = &*state;
     let soft = soft_cut(desk, state, now).await?;
     let cap = state.settings.max_bytes.unwrap_or(u64::MAX);
     if soft < state.oldest && state.bytes <= cap {
-        return Ok(false);
+        return Ok(Trimmed::default());
     }
     let sizes = oldest_sizes(desk, state).await?;
     let (mut bytes, mut cut) = (state.bytes, state.oldest.previous());
@@ -44,10 +44,10 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
         cut = version;
     }
     if cut < state.oldest {
-        return Ok(false);
+        return Ok(Trimmed::default());
     }
     keep_dead(desk, state, cut).await?;
-    expire_owed(desk, state, cut, now).await?;
+    let expired = expire_owed(desk, state, cut, now).await?;
     let sql = "-- trim\nDELETE FROM events WHERE slot BETWEEN $1 AND $2";
     sqlx::query(sql)
         .bind(slot::of(state.id, Version::ZERO))
@@ -69,7 +69,8 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
         .await?;
     desk.change(Change::Topic(TopicState { oldest: cut.next(), bytes, ..state.clone() }));
     desk.shared.tail.forget(state.id, cut);
-    Ok(i64::try_from(sizes.len()).is_ok_and(|count| count >= CHUNK))
+    let more = i64::try_from(sizes.len()).is_ok_and(|count| count >= CHUNK);
+    Ok(Trimmed { more, expired })
 }
 
 /// The oldest events and what they count for.
@@ -186,7 +187,8 @@ async fn expire_owed(
     state: &TopicState,
     cut: Version,
     now: Micros,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Expired>, StoreError> {
+    let mut all = Vec::new();
     for floor in floors(desk, state.id).await? {
         let cut = cut.min(floor.end);
         if floor.version >= cut {
@@ -205,6 +207,9 @@ async fn expire_owed(
         let count = unsigned(&excepted, 0) + open + ahead;
         let first = floor.version.next().max(state.oldest);
         announce_expired(desk, state, &floor, (first, cut, count), now).await?;
+        if let Ok(subscription) = floor.name.parse() {
+            all.push(Expired { subscription, topic: state.topic.clone(), to: cut, count });
+        }
         // A redriven event that travels with its bytes needs the log no more, nor does one that
         // is dead and holds its key back.
         let sql = "-- expired\nDELETE FROM exceptions WHERE position = $1 AND version <= $2 \
@@ -226,7 +231,7 @@ async fn expire_owed(
         positions::release(desk, floor.position, floor.reach.max(cut), now).await?;
         touch(desk, floor.subscription).await?;
     }
-    Ok(())
+    Ok(all)
 }
 
 async fn announce_expired(

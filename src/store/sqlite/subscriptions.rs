@@ -298,8 +298,12 @@ pub(super) async fn set(
     desk: &mut Desk,
     name: Name,
     settings: SubscriptionSettings,
+    read: Option<u64>,
 ) -> Result<Subscription, StoreError> {
     let known = one(&mut desk.conn, &name).await?;
+    if read.is_some_and(|read| read != known.edit) {
+        return Err(StoreError::Stale);
+    }
     let edit = desk.next_edit();
     sqlx::query("-- settings\nUPDATE subscriptions SET settings = $2, edit = $3 WHERE id = $1")
         .bind(known.id)

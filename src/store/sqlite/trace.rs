@@ -88,11 +88,11 @@ impl Trace {
 
     pub(super) async fn query(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
         let sql = "-- attempts\nSELECT subscription, topic, version, attempt, started, duration_ms, \
-            status, answer, error, verdict FROM attempts \
+            status, answer, error, verdict, id FROM attempts \
             WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
             AND ($3 IS NULL OR version = $3) AND (NOT $4 OR verdict <> 'delivered') \
             AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
-            ORDER BY id DESC LIMIT $7";
+            AND ($8 IS NULL OR id < $8) ORDER BY id DESC LIMIT $7";
         let rows = sqlx::query(sql)
             .bind(query.subscription)
             .bind(query.topic)
@@ -101,6 +101,7 @@ impl Trace {
             .bind(query.since.map(|since| since.0))
             .bind(query.status.map(i64::from))
             .bind(i64::try_from(query.limit.min(1_000)).unwrap_or(1_000))
+            .bind(query.before)
             .fetch_all(&self.readers)
             .await?;
         Ok(rows.iter().map(attempt).collect())
@@ -201,6 +202,7 @@ async fn write(conn: &mut SqliteConnection, batch: &[Attempt]) -> Result<(), sql
 
 fn attempt(row: &SqliteRow) -> Attempt {
     Attempt {
+        id: row.get(10),
         subscription: row.get(0),
         topic: row.get(1),
         version: version(row, 2),
