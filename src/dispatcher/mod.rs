@@ -99,6 +99,8 @@ impl Dispatcher {
 struct Served {
     name: Name,
     endpoint: Arc<Endpoint>,
+    /// Where the endpoint is.
+    url: String,
     orders: HashMap<i64, watch::Sender<Order>>,
     /// Since when it is not served.
     idle_since: Option<Micros>,
@@ -166,16 +168,9 @@ impl Supervisor {
             let saved = subscription.health.as_deref();
             let endpoint = Endpoint::new(subscription.id, saved, common.clone(), now);
             let name = subscription.name.clone();
-            Served { name, endpoint, orders: HashMap::new(), idle_since: None }
+            let url = subscription.settings.url.clone();
+            Served { name, endpoint, url, orders: HashMap::new(), idle_since: None }
         });
-        if !serve {
-            served.idle_since.get_or_insert(now);
-        } else if let Some(since) = served.idle_since.take() {
-            served.endpoint.resume(since, now);
-        } else if subscription.health.is_none() && served.endpoint.is_kept() {
-            // Resumed while it was served: the hold is forgotten.
-            served.endpoint.resume(now, now);
-        }
         served.orders.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
         let settings = &subscription.settings;
         served.endpoint.set(&host_of(&settings.url), settings.rate.map(Rate::per_second));
@@ -186,6 +181,22 @@ impl Supervisor {
             let (plan, sift, fence) = (plan.clone(), sift.clone(), position.fence);
             let order = Order { plan, sift, serve, fence, ceiling, edit: subscription.edit };
             self.give(subscription.id, position, order);
+        }
+        self.resume(subscription, now);
+    }
+
+    /// Forgets what was learnt of the endpoint when it was resumed or is at another address; after
+    /// the orders, which make what waits due at once.
+    fn resume(&mut self, subscription: &Subscription, now: Micros) {
+        let Some(served) = self.served.get_mut(&subscription.id) else { return };
+        let url = &subscription.settings.url;
+        let moved = std::mem::replace(&mut served.url, url.clone()) != *url;
+        if subscription.status != SubscriptionStatus::Active {
+            served.idle_since.get_or_insert(now);
+        } else if let Some(since) = served.idle_since.take() {
+            served.endpoint.resume(since, now);
+        } else if moved || (subscription.health.is_none() && served.endpoint.is_kept()) {
+            served.endpoint.resume(now, now);
         }
     }
 

@@ -178,11 +178,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Subscription, StoreError>;
     /// Replaces the settings; positions, fence and what is in flight stay. With `edit`, the number
     /// of the change that the settings were read after: `Stale` when it is not the last any more.
+    /// With another `url` the health is forgotten, and what failed is due at once.
     async fn set_subscription(
         &self,
         name: &Name,
         settings: &SubscriptionSettings,
         edit: Option<u64>,
+        now: Micros,
     ) -> Result<Subscription, StoreError>;
     /// One subscription, or `NotFound`.
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError>;

@@ -89,7 +89,7 @@ pub async fn what_stands_still_is_redriven_however_full_it_is(bench: &dyn Bench)
     let who = name("billing");
     let mut settings = store.subscription(&who).await.unwrap().settings;
     settings.max_exceptions = 3;
-    store.set_subscription(&who, &settings, None).await.unwrap();
+    store.set_subscription(&who, &settings, None, NOW).await.unwrap();
     let died = Settlement {
         put: vec![stopped(2), parked(4), parked(5)],
         dead: vec![dead(1), dead(2)],

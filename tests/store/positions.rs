@@ -275,12 +275,12 @@ pub async fn settings_read_before_another_change_are_not_written(bench: &dyn Ben
     let who = name("billing");
     let read = store.subscription(&who).await.unwrap();
     let of = |max_exceptions| SubscriptionSettings { max_exceptions, ..read.settings.clone() };
-    store.set_subscription(&who, &of(7), Some(read.edit)).await.unwrap();
-    let late = store.set_subscription(&who, &of(8), Some(read.edit)).await;
+    store.set_subscription(&who, &of(7), Some(read.edit), NOW).await.unwrap();
+    let late = store.set_subscription(&who, &of(8), Some(read.edit), NOW).await;
     assert!(matches!(late, Err(StoreError::Stale)), "{late:?}");
     let kept = store.subscription(&who).await.unwrap();
     assert_eq!(kept.settings.max_exceptions, 7);
-    store.set_subscription(&who, &of(9), Some(kept.edit)).await.unwrap();
+    store.set_subscription(&who, &of(9), Some(kept.edit), NOW).await.unwrap();
 }
 
 pub async fn attempts_are_found(bench: &dyn Bench) {

@@ -170,7 +170,8 @@ async fn update(
     loop {
         let Subscription { mut settings, edit, .. } = owned(api, name).await?;
         change(&mut settings)?;
-        match api.store.set_subscription(name, &settings, Some(edit)).await {
+        let now = api.clock.now();
+        match api.store.set_subscription(name, &settings, Some(edit), now).await {
             Err(StoreError::Stale) => {}
             result => return Ok(result?),
         }

@@ -199,8 +199,9 @@ impl Store for Interposed {
         name: &Name,
         settings: &SubscriptionSettings,
         edit: Option<u64>,
+        now: Micros,
     ) -> Result<Subscription, StoreError> {
-        self.inner.set_subscription(name, settings, edit).await
+        self.inner.set_subscription(name, settings, edit, now).await
     }
 
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {

@@ -96,7 +96,9 @@ impl Worker {
             || !self.claims.is_empty()
             || self.tools.soft.is_cancelled()
             || now >= since.plus(self.save_every());
-        if self.busy.saving || !time || now < self.store_pause {
+        // What the store made due earlier is read before it could be overwritten.
+        let merges = self.merge_wanted || self.busy.merging;
+        if self.busy.saving || merges || !time || now < self.store_pause {
             return;
         }
         self.unsaved_since = None;

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::rig::*;
-use crate::{event::Micros, store::SubscriptionStatus};
+use crate::{
+    event::Micros,
+    settings::SubscriptionSettings,
+    store::{SubscriptionStatus, SubscriptionSteer},
+};
 
 fn is_holding(subscription: &crate::store::Subscription) -> bool {
     subscription.health.as_ref().is_some_and(|health| health.contains(r#""state":"holding""#))
@@ -162,4 +166,51 @@ async fn an_age_stands_still_while_the_endpoint_is_on_hold() {
     assert!(rig.pushes().iter().all(|push| push.at > Micros(0)));
     assert_eq!(rig.count("dead"), 0, "{:?}", rig.pushes());
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_tried_at_once_when_it_is_resumed_or_sent_elsewhere() {
+    for moves in [false, true] {
+        for held in [false, true] {
+            let mut rig = Rig::new(settings()).await;
+            rig.publish(1).await;
+            rig.answer(move |_| if held { busy(3_600) } else { status(500) });
+            rig.start();
+            rig.judged(1).await;
+            rig.saved(|saved| saved.positions[0].exceptions == 1).await;
+            rig.answer(|_| status(200));
+            if moves {
+                let mut elsewhere = settings();
+                elsewhere.url = "http://h/y".into();
+                let now = rig.clock.now();
+                rig.store.set_subscription(&name(), &elsewhere, None, now).await.unwrap();
+            } else {
+                rig.steer(SubscriptionSteer::Resume).await;
+            }
+            rig.until(|| rig.count("delivered") == 1).await;
+            rig.stop().await;
+            rig.all_settled(1).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_failed_after_a_pause_waits_for_its_turn() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(1).await;
+    rig.answer(|_| status(500));
+    rig.start();
+    rig.judged(1).await;
+    rig.saved(|saved| saved.positions[0].exceptions == 1).await;
+    rig.steer(SubscriptionSteer::Resume).await;
+    rig.judged(2).await;
+    for max_exceptions in [100, 200, 300] {
+        let changed = SubscriptionSettings { max_exceptions, ..settings() };
+        let now = rig.clock.now();
+        rig.store.set_subscription(&name(), &changed, None, now).await.unwrap();
+    }
+    rig.publish(1).await;
+    rig.judged(3).await;
+    rig.stop().await;
+    assert_eq!(rig.versions(), [1, 1, 2], "changes of other kinds hasten nothing");
 }

@@ -96,7 +96,7 @@ async fn only_what_is_wanted_is_sent_and_each_names_the_one_before() {
     assert_eq!(seen, expected.collect::<Vec<_>>());
     // What is not wanted any more is settled, its retry too.
     filtered.filter = Some(serde_json::json!({ "exact": { "subject": "b" } }));
-    rig.store.set_subscription(&name(), &filtered, None).await.unwrap();
+    rig.store.set_subscription(&name(), &filtered, None, rig.clock.now()).await.unwrap();
     rig.publish_with(5, subject).await;
     rig.judged(14).await;
     rig.turn(10);

@@ -68,7 +68,7 @@ async fn a_redrive_is_taken_up_while_the_position_is_served() {
     rig.answer(|push| status(if push.version == 2 { 422 } else { 200 }));
     let mut refusing = settings();
     refusing.retry.never_retry = vec![422];
-    rig.store.set_subscription(&name(), &refusing, None).await.unwrap();
+    rig.store.set_subscription(&name(), &refusing, None, rig.clock.now()).await.unwrap();
     rig.start();
     rig.judged(3).await;
     rig.saved(|saved| saved.positions[0].dead_letters == 1).await;

@@ -150,7 +150,7 @@ async fn changed_settings_hold_for_the_next_attempt() {
     rig.judged(1).await;
     let mut strict = settings();
     strict.retry.max_attempts = Some(2);
-    rig.store.set_subscription(&name(), &strict, None).await.unwrap();
+    rig.store.set_subscription(&name(), &strict, None, rig.clock.now()).await.unwrap();
     // The dispatcher hears of it between two of these at the latest.
     for attempt in 2..100 {
         rig.turn(10);

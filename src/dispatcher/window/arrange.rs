@@ -155,8 +155,8 @@ impl Window {
         self.settled_meanwhile = Some(self.unsaved.clear.iter().copied().chain(dead).collect());
     }
 
-    /// Takes up the exceptions that are new here, read after [`Window::begin_merge`], and lets go
-    /// of keys whose dead letter was redriven or deleted.
+    /// Takes up the exceptions that are new here, read after [`Window::begin_merge`], lets go of keys
+    /// whose dead letter was redriven or deleted, and hastens what was made due earlier.
     pub fn merge(&mut self, state: PositionState) {
         let settled = self.settled_meanwhile.take().unwrap_or_default();
         self.dead_up_to = self.dead_up_to.max(state.dead_up_to);
@@ -178,6 +178,20 @@ impl Window {
             let redriven = stopped.contains(&version) && exception.kind == ExceptionKind::Retry;
             if redriven || (!known && version <= self.reach) {
                 self.admit(exception);
+            } else {
+                self.hasten(&exception);
+            }
+        }
+    }
+
+    /// Takes over an earlier time for the next attempt, unless there was one since.
+    fn hasten(&mut self, read: &Exception) {
+        let Some(known) = self.exceptions.get_mut(&read.version) else { return };
+        let is_same = known.kind == read.kind && known.tries == read.tries;
+        if is_same && read.due < known.due {
+            let before = std::mem::replace(&mut known.due, read.due);
+            if self.due.remove(&(before, read.version)) {
+                self.due.insert((read.due, read.version));
             }
         }
     }

@@ -322,9 +322,10 @@ impl Store for SqliteStore {
         name: &Name,
         settings: &SubscriptionSettings,
         edit: Option<u64>,
+        now: Micros,
     ) -> Result<Subscription, StoreError> {
         let (name, settings) = (name.clone(), settings.clone());
-        self.cold(move |desk| Box::pin(subscriptions::set(desk, name, settings, edit))).await
+        self.cold(move |desk| Box::pin(subscriptions::set(desk, name, settings, edit, now))).await
     }
 
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {

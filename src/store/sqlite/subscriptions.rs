@@ -274,6 +274,9 @@ async fn renew(
     {
         return Ok(known.id);
     }
+    if known.settings.url != new.settings.url {
+        forget_endpoint(desk, known.id, now).await?;
+    }
     let edit = desk.next_edit();
     let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \
         topics = $4, removed_at = NULL WHERE id = $1";
@@ -293,16 +296,37 @@ async fn renew(
     Ok(known.id)
 }
 
+/// Forgets what was learnt of an endpoint: its health, and when its failed events are due. What was
+/// redriven at a rate and not tried yet keeps its time.
+async fn forget_endpoint(
+    desk: &mut Desk,
+    subscription: i64,
+    now: Micros,
+) -> Result<(), StoreError> {
+    sqlx::query("-- forget health\nUPDATE subscriptions SET health = NULL WHERE id = $1")
+        .bind(subscription)
+        .execute(&mut desk.conn)
+        .await?;
+    let sql = "-- due now\nUPDATE exceptions SET due = $2 WHERE due > $2 AND kind = 'retry' \
+        AND tries > 0 AND position IN (SELECT id FROM positions WHERE subscription = $1)";
+    sqlx::query(sql).bind(subscription).bind(now.0).execute(&mut desk.conn).await?;
+    Ok(())
+}
+
 /// Replaces the settings.
 pub(super) async fn set(
     desk: &mut Desk,
     name: Name,
     settings: SubscriptionSettings,
     read: Option<u64>,
+    now: Micros,
 ) -> Result<Subscription, StoreError> {
     let known = one(&mut desk.conn, &name).await?;
     if read.is_some_and(|read| read != known.edit) {
         return Err(StoreError::Stale);
+    }
+    if known.settings.url != settings.url {
+        forget_endpoint(desk, known.id, now).await?;
     }
     let edit = desk.next_edit();
     sqlx::query("-- settings\nUPDATE subscriptions SET settings = $2, edit = $3 WHERE id = $1")
@@ -333,10 +357,11 @@ pub(super) async fn steer(
         SubscriptionSteer::Pause => {
             ("UPDATE subscriptions SET edit = $2, status = 'paused' WHERE id = $1", None)
         }
-        SubscriptionSteer::Resume => (
-            "UPDATE subscriptions SET edit = $2, status = 'active', reason = NULL, health = NULL WHERE id = $1",
-            None,
-        ),
+        SubscriptionSteer::Resume => {
+            forget_endpoint(desk, known.id, now).await?;
+            let sql = "UPDATE subscriptions SET edit = $2, status = 'active', reason = NULL WHERE id = $1";
+            (sql, None)
+        }
         SubscriptionSteer::Disable(reason) => (
             "UPDATE subscriptions SET edit = $2, status = 'disabled', reason = $4 WHERE id = $1",
             Some(reason),
