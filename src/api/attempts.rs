@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{ApiState, body::Path, list, problem::Problem, query::Query};
 use crate::{
-    event::{Micros, Name},
+    event::Name,
     store::{Attempt, AttemptQuery},
 };
 
@@ -22,7 +22,7 @@ pub struct AttemptView {
     /// Its number; a newer one has a higher one.
     id: i64,
     /// Null when the subscription is gone.
-    subscription: Option<String>,
+    pub(super) subscription: Option<String>,
     /// Null when the topic is gone.
     topic: Option<String>,
     version: u64,
@@ -70,9 +70,9 @@ pub async fn of_subscription(
     let wanted = AttemptQuery {
         subscription: Some(subscription.id),
         failed: query.flag("failed")?,
-        since: query.read::<Micros>("since")?,
+        since: query.moment("since")?,
         status: status.and_then(|status| u16::try_from(status).ok()),
-        before: query.read::<i64>("after")?,
+        before: query.id("after")?,
         limit: query.limit()?,
         ..AttemptQuery::default()
     };

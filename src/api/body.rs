@@ -91,12 +91,22 @@ pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> 
 /// Reads JSON into a request type; the error names the field and the nearest valid name.
 pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        refusal(if path == "." { "" } else { &path }, error.inner())
-    })?;
+    let value = match serde_path_to_error::deserialize(&mut reader) {
+        Err(error) if !error.inner().is_data() => {
+            // The reader takes another type than an enum's for broken JSON; a value does not.
+            let value: serde_json::Value =
+                serde_json::from_slice(text).map_err(|error| refusal("", &error))?;
+            return serde_path_to_error::deserialize(value).map_err(|error| misfit(&error));
+        }
+        read => read.map_err(|error| misfit(&error))?,
+    };
     reader.end().map_err(|error| refusal("", &error))?;
     Ok(value)
+}
+
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = error.path().to_string();
+    refusal(if path == "." { "" } else { &path }, error.inner())
 }
 
 fn refusal(path: &str, error: &serde_json::Error) -> Problem {
@@ -111,9 +121,13 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
         // serde names the known fields between back quotes after the unknown one.
         let known: Vec<&str> = rest.split('`').skip(2).step_by(2).collect();
         let hint = suggestion(given, &known);
-        return Problem::field(path, format!("unknown field `{given}`{hint}"));
+        let within = path.strip_suffix(given).and_then(|path| path.strip_suffix('.'));
+        let within = within.map(|path| format!("`{path}`: ")).unwrap_or_default();
+        return Problem::field(path, format!("{within}unknown field `{given}`{hint}"));
     }
-    if ["secret", "header", "auth", "tls"].iter().any(|word| path.contains(word)) {
+    if reason.starts_with("missing field") {
+        // Names a field and quotes nothing.
+    } else if ["secret", "header", "auth", "tls"].iter().any(|word| path.contains(word)) {
         // The message quotes what was given, which may be a secret.
         let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, what)| what);
         let is_text = expected == "a string";
@@ -123,8 +137,22 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
             reason.push_str(REFERENCES);
         }
     }
+    let reason = plainly(reason);
     let prefix = if path.is_empty() { String::new() } else { format!("`{path}`: ") };
     Problem::field(path, format!("{prefix}{reason}"))
+}
+
+/// Types are told by what they are in JSON.
+fn plainly(reason: String) -> String {
+    let Some((before, expected)) = reason.rsplit_once("expected ") else { return reason };
+    let word = match expected {
+        "usize" | "u64" | "u32" | "u16" | "u8" | "i64" => "a whole number",
+        "f64" => "a number",
+        _ if expected.starts_with("struct ") || expected == "a map" => "an object",
+        "map with a single key" => "an object with one of the possible keys",
+        _ => return reason,
+    };
+    format!("{before}expected {word}")
 }
 
 /// The variable segments of a path.
@@ -150,6 +178,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::settings::Order;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -165,6 +194,8 @@ mod tests {
         url: String,
         secret: Option<String>,
         secrets: Option<Vec<String>>,
+        order: Option<Order>,
+        most: Option<u32>,
     }
 
     fn problem(text: &str) -> Problem {
@@ -175,11 +206,21 @@ mod tests {
     fn what_is_wrong_is_named() {
         let misspelt = problem(r#"{"webhook": {"ulr": "x"}}"#);
         assert_eq!(misspelt.status, 422);
-        assert_eq!(misspelt.detail, "unknown field `ulr`; did you mean `url`?");
+        assert_eq!(misspelt.detail, "`webhook`: unknown field `ulr`; did you mean `url`?");
         assert!(misspelt.to_json().contains(r#""field":"webhook.ulr""#), "{}", misspelt.to_json());
         assert_eq!(problem("{").status, 400);
         assert_eq!(problem("{} x").status, 422);
         assert!(problem(r#"{"webhook": {"url": 3}}"#).detail.starts_with("`webhook.url`"));
+        for (given, expected) in [
+            (r#""order": 5"#, "`webhook.order`: invalid type: integer `5`, expected string or map"),
+            (r#""order": "up""#, "`webhook.order`: unknown variant `up`"),
+            (r#""most": "x""#, "expected a whole number"),
+            (r#""most": -1"#, "expected a whole number"),
+        ] {
+            let refused = problem(&format!(r#"{{"webhook": {{"url": "x", {given}}}}}"#));
+            assert_eq!(refused.status, 422, "{given}");
+            assert!(refused.detail.contains(expected), "{}", refused.detail);
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     query::{Query, cut},
 };
 use crate::{
-    event::{Micros, Name, Topic, Version},
+    event::{Name, Topic, Version},
     settings::{OnDead, Order, Rate},
     store::{DeadFilter, DeadLetter, DeadReason, DeadSelect, LastAnswer},
     wire,
@@ -159,7 +159,7 @@ impl SelectBody {
             reason: reason.transpose()?,
             from: version("from")?,
             to: version("to")?,
-            since: query.read::<Micros>("since")?.map(|since| since.to_string()),
+            since: query.moment("since")?.map(|since| since.to_string()),
             status: status.and_then(|status| u16::try_from(status).ok()),
         })
     }
@@ -222,7 +222,7 @@ pub async fn list_dead(
     query.allow(&["limit", "after", "topic", "reason", "from", "to", "since", "status"])?;
     let select = DeadSelect::Where(SelectBody::of(&query)?.filter()?);
     let limit = query.limit()?;
-    let mut after = query.read::<i64>("after")?.unwrap_or(0);
+    let mut after = query.id("after")?.unwrap_or(0);
     let mut dead_letters = Vec::new();
     let mut bytes = 0;
     // A chunk at a time, for each may carry a megabyte.
@@ -313,6 +313,7 @@ fn view(letter: DeadLetter) -> DeadLetterView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Micros;
 
     #[test]
     fn a_range_counts_what_was_owed_of_it() {

@@ -81,7 +81,7 @@ pub async fn list_pending(
 ) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
     let limit = query.limit()?;
-    let mut after = query.read::<i64>("after")?.unwrap_or(0);
+    let mut after = query.id("after")?.unwrap_or(0);
     let (mut pending, mut bytes) = (Vec::new(), 0);
     // The store's pages are bounded in bytes too, so a short one is not the last one.
     let next = loop {

@@ -8,6 +8,7 @@ use http::request::Parts;
 use probes::period::Period;
 
 use super::problem::Problem;
+use crate::{event::Micros, nearest::nearest};
 
 /// The entries of a list when none are asked for.
 pub const LIMIT_DEFAULT: usize = 100;
@@ -76,15 +77,25 @@ impl Query {
             .transpose()
     }
 
+    /// The id in `name`.
+    pub fn id(&self, name: &str) -> Result<Option<i64>, Problem> {
+        self.get(name)
+            .map(|text| text.parse().map_err(|_| expected(name, text, "an id")))
+            .transpose()
+    }
+
+    /// The moment in `name`.
+    pub fn moment(&self, name: &str) -> Result<Option<Micros>, Problem> {
+        let what = "RFC 3339, as 2026-01-31T12:00:00Z";
+        self.get(name).map(|text| text.parse().map_err(|_| expected(name, text, what))).transpose()
+    }
+
     /// The number in `name`, from `least` to `most`.
     pub fn number(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<usize>() {
             Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            _ => Err(Problem::parameter(
-                name,
-                format!("`{name}={}`: expected a number from {least} to {most}", cut(text)),
-            )),
+            _ => Err(expected(name, text, &format!("a number from {least} to {most}"))),
         }
     }
 
@@ -108,10 +119,7 @@ impl Query {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(other) => Err(Problem::parameter(
-                name,
-                format!("`{name}={}`: expected `true` or `false`", cut(other)),
-            )),
+            Some(other) => Err(expected(name, other, "`true` or `false`")),
         }
     }
 
@@ -129,16 +137,15 @@ impl Query {
     }
 }
 
+fn expected(name: &str, given: &str, what: &str) -> Problem {
+    Problem::parameter(name, format!("`{name}={}`: expected {what}", cut(given)))
+}
+
 /// `; did you mean …?`, or the list of what is known.
 #[must_use]
 pub fn suggestion(given: &str, known: &[&str]) -> String {
-    let near = known
-        .iter()
-        .map(|name| (strsim::osa_distance(&cut(given), name), *name))
-        .min()
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
-    match near {
-        Some((_, name)) => format!("; did you mean `{name}`?"),
+    match nearest(&cut(given), known.iter().copied()) {
+        Some(name) => format!("; did you mean `{name}`?"),
         None if known.is_empty() => "; none are known here".to_owned(),
         None => format!("; known are `{}`", known.join("`, `")),
     }

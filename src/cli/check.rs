@@ -26,6 +26,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let bound = api::check_bind(config.listen, config.insecure);
     bound.map_err(|message| Failure { message, code: 78 })?;
     stored(&config).await?;
+    config.warn();
     print(&format!(
         "{}: good ({} topics, {} sources, {} subscriptions)",
         file.display(),

@@ -38,13 +38,15 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(skip)]
+#[group(
+    id = "which",
+    required = true,
+    multiple = true,
+    args = ["ids", "all", "topic", "reason", "from", "to", "since", "status"]
+)]
 struct Which {
     /// Their ids.
-    #[arg(
-        conflicts_with = "filter",
-        required_unless_present_any = ["all", "topic", "reason", "from", "to", "since", "status"]
-    )]
+    #[arg(conflicts_with = "filter")]
     ids: Vec<i64>,
     /// All of the subscription.
     #[arg(long, conflicts_with_all = ["ids", "filter"])]

@@ -80,6 +80,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 ("RATE", "/rate"),
                 ("STATUS", "/status"),
                 ("DONE %", "/done_percent"),
+                ("UNSETTLED", "/unsettled"),
                 ("DELIVERED", "/delivered"),
                 ("STARTED", "/started"),
             ],
@@ -109,7 +110,8 @@ async fn follow(client: &Client, name: &str, mut job: Value) -> Result<Value, Fa
     };
     let id = job["id"].to_string();
     while job["status"] == "running" {
-        bar.set_position((number(&job, "reach") + 1).saturating_sub(first));
+        let looked = (number(&job, "reach") + 1).saturating_sub(first);
+        bar.set_position(looked.saturating_sub(number(&job, "unsettled")));
         tokio::time::sleep(LOOK_EVERY).await;
         job = client.get(&["v1", "subscriptions", name, "replays", &id], &[]).await?;
     }

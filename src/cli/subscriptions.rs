@@ -1,10 +1,11 @@
 //! `milkrun subscriptions`: where they stand, and how to steer them.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Failure, Options};
 
 mod create;
+mod set;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -20,6 +21,14 @@ enum Action {
     Show { name: String },
     /// Make one; its signing secret is shown once.
     Create(Box<create::Create>),
+    /// Change settings; its place and what is in flight stay.
+    Update {
+        name: String,
+        /// A setting and what it becomes, as in the file: `order=key`, `retry.max_attempts=3`,
+        /// `webhook.url=https://…`, `batch=null`, or several as JSON: `hold={"after":3}`.
+        #[arg(required = true, value_name = "SETTING=VALUE", value_parser = set::Setting::parse)]
+        settings: Vec<set::Setting>,
+    },
     /// Push nothing; its place stays.
     Pause { name: String },
     /// Push again, from where it stands or from another event on.
@@ -85,10 +94,11 @@ enum Action {
     Delete { name: String },
 }
 
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 7] = [
     ("SUBSCRIPTION", "/name"),
     ("TOPICS", "/topics"),
     ("STATUS", "/status"),
+    ("ENDPOINT", "/health/state"),
     ("LAG", "/lag"),
     ("ORIGIN", "/origin"),
     ("URL", "/webhook/url"),
@@ -108,7 +118,14 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             output.one(&client.get(&["v1", "subscriptions", &name], &[]).await?)?;
         }
         Action::Create(create) => {
-            output.one(&client.post(&["v1", "subscriptions"], create.body()).await?)?;
+            let body = create.body().map_err(Failure::usage)?;
+            output.one(&client.post(&["v1", "subscriptions"], body).await?)?;
+        }
+        Action::Update { name, settings } => {
+            let mut body = Map::new();
+            set::all(&mut body, settings).map_err(Failure::usage)?;
+            let path = ["v1", "subscriptions", &name];
+            output.one(&client.patch(&path, body.into()).await?)?;
         }
         Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
         Action::Resume { name, from, topic } => {

@@ -55,6 +55,19 @@ pub struct Config {
     pub insecure: bool,
 }
 
+impl Config {
+    /// Logs what is allowed and was perhaps not meant.
+    pub fn warn(&self) {
+        let unsigned = |new: &&NewSubscription| new.settings.secrets.is_empty();
+        for NewSubscription { name, .. } in self.subscriptions.iter().filter(unsigned) {
+            tracing::warn!(
+                subscription = %name,
+                "`webhook.secret` is not set: its requests are not signed"
+            );
+        }
+    }
+}
+
 /// What requests to producers and consumers may reach.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Outbound {

@@ -85,8 +85,10 @@ pub struct Endpoint {
     common: Arc<Common>,
     share: Arc<Share>,
     host: Mutex<(String, Arc<Share>)>,
-    /// What was asked for and allowed, and in whose name.
-    agreed: tokio::sync::Mutex<Option<String>>,
+    /// Held while consent is asked for, so that it is asked for once.
+    greeting: tokio::sync::Mutex<()>,
+    /// What consent was given to.
+    agreed: Mutex<Option<String>>,
     asked_rate: Mutex<(Option<f64>, Option<f64>)>,
 }
 
@@ -111,7 +113,8 @@ impl Endpoint {
             share: Share::of(common.places.clone()),
             host: Mutex::new(host),
             common,
-            agreed: tokio::sync::Mutex::default(),
+            greeting: tokio::sync::Mutex::default(),
+            agreed: Mutex::default(),
             asked_rate: Mutex::default(),
         })
     }
@@ -243,14 +246,21 @@ impl Endpoint {
         contract: &str,
         greet: impl Future<Output = Result<Option<f64>, E>>,
     ) -> Result<(), E> {
-        let mut agreed = self.agreed.lock().await;
-        if agreed.as_deref() == Some(contract) {
+        let _greeting = self.greeting.lock().await;
+        if self.has_agreed(contract) {
             return Ok(());
         }
         let rate = greet.await?;
         self.set_rate(|rates| rates.1 = rate);
-        *agreed = Some(contract.to_owned());
+        *lock(&self.agreed) = Some(contract.to_owned());
         Ok(())
+    }
+
+    /// Whether the endpoint gave its consent to this `contract`; before, one request is enough to
+    /// ask for it, and the rate that it allows is not known.
+    #[must_use]
+    pub fn has_agreed(&self, contract: &str) -> bool {
+        lock(&self.agreed).as_deref() == Some(contract)
     }
 
     /// Saves the health if it has changed, and again if it changes meanwhile.

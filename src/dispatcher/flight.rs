@@ -172,7 +172,11 @@ impl Flight {
                 Greeting::Failed(outcome) => Err(outcome),
             }
         };
-        self.place.endpoint().agree(&settings.url, greet).await
+        let endpoint = self.place.endpoint();
+        if endpoint.has_agreed(&settings.url) {
+            return Ok(());
+        }
+        endpoint.agree(&settings.url, greet).await
     }
 }
 

@@ -90,6 +90,19 @@ impl Hold {
     }
 }
 
+/// How an endpoint is doing, for a person.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct HealthView {
+    #[schema(value_type = String)]
+    state: State,
+    /// Since when it is on hold; null: it is not.
+    since: Option<String>,
+    /// When it is tried next.
+    next_trial: Option<String>,
+    /// The most that may be in flight; null: what the settings say.
+    in_flight_max: Option<usize>,
+}
+
 /// What a trial is to be made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,10 +148,19 @@ pub struct Learnt {
     pub changed: bool,
     /// Too many at once, told for the first time of all that were in flight together.
     pub refused: bool,
-    /// A hold began.
-    pub held: bool,
+    /// The hold that began.
+    pub held: Option<Held>,
     /// When the hold had begun that ended.
     pub recovered: Option<Micros>,
+}
+
+/// A hold that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// When.
+    pub since: Micros,
+    /// How long the endpoint asked to be left alone; zero: it failed too often.
+    pub asked: Duration,
 }
 
 impl Health {
@@ -152,6 +174,18 @@ impl Health {
             hold.counted = now;
         }
         health
+    }
+
+    /// The health as it is shown.
+    #[must_use]
+    pub fn view(&self) -> HealthView {
+        let hold = self.hold.as_ref();
+        HealthView {
+            state: self.state,
+            since: hold.map(|hold| hold.since.to_string()),
+            next_trial: hold.map(|hold| hold.next_trial.to_string()),
+            in_flight_max: self.permitted,
+        }
     }
 
     /// Whether the endpoint is on hold.
@@ -295,11 +329,12 @@ impl Health {
         while self.failures.len() > after {
             self.failures.pop_front();
         }
-        let held = !asked.is_zero() || (self.failures.len() >= after && self.tell_of_endpoint());
-        if held {
+        let holds = !asked.is_zero() || (self.failures.len() >= after && self.tell_of_endpoint());
+        if holds {
             self.hold(ended.delivery.0, policy, asked, now);
         }
-        Learnt { changed: held || halved, refused, held, recovered: None }
+        let held = holds.then_some(Held { since: now, asked });
+        Learnt { changed: holds || halved, refused, held, recovered: None }
     }
 
     /// Begins a hold. An endpoint that says how long is taken at its word first.

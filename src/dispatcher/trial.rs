@@ -42,14 +42,17 @@ impl Trial {
         state: &TopicState,
         now: Micros,
     ) -> Self {
-        let wanted = Sift::new(&subscription.settings).wants(event, &state.topic);
+        let sift = Sift::new(&subscription.settings);
+        let wanted = sift.wants(event, &state.topic);
+        // With a filter the one before is not known without looking for it.
+        let previous = Some(event.version.previous()).filter(|_| sift.wants_all());
         let delivery = Delivery {
             events: std::slice::from_ref(event),
-            previous: None,
+            previous: previous.filter(|previous| *previous >= state.oldest),
             replay: None,
             topic: &state.topic,
             topic_uid: &state.uid,
-            attempt: 0,
+            attempt: 1,
             now,
         };
         Self { wanted, drawn: Drawn::new(webhook, &Plan::new(subscription), &delivery) }

@@ -21,6 +21,7 @@ pub(super) async fn apply(
     clock: &Clock,
 ) -> Result<(), NodeError> {
     check(store, config).await?;
+    config.warn();
     let now = clock.now();
     store.put_topic(&Topic::notices(), &notices::settings(), now).await?;
     // A subscription may name the relay's own topics, which are set by the relay.

@@ -50,6 +50,9 @@ impl SubscriptionSettings {
     }
 
     fn check_webhook(&self, found: &mut Found) {
+        if self.url.len() > Self::URL_BYTES_MAX {
+            found.add("webhook.url", format!("expected at most {} bytes", Self::URL_BYTES_MAX));
+        }
         let field = if self.secrets.len() > 1 { "webhook.secrets" } else { "webhook.secret" };
         if self.secrets.len() + self.retiring.len() > Self::SECRETS_MAX {
             let most = Self::SECRETS_MAX;

@@ -74,6 +74,8 @@ pub struct SubscriptionSettings {
 impl SubscriptionSettings {
     /// The most secrets that sign at once, those that retire included.
     pub const SECRETS_MAX: usize = 10;
+    /// The longest address of a webhook.
+    pub const URL_BYTES_MAX: usize = 2_048;
     /// The most extra headers.
     pub const HEADERS_MAX: usize = 50;
     /// What `timeout` may be at most; it is more than zero.
@@ -327,6 +329,9 @@ impl Default for PriorityPolicy {
     }
 }
 
+/// The longest value of an extra header: what most servers take of all headers together.
+const HEADER_BYTES_MAX: usize = 8_192;
+
 /// Whether a subscription may ask for this extra header; what is wrong with it.
 ///
 /// # Errors
@@ -354,5 +359,8 @@ pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
         return Err("is set by the relay itself");
     }
     http::HeaderValue::try_from(value).map_err(|_| "has a character that no header may have")?;
+    if value.len() > HEADER_BYTES_MAX {
+        return Err("expected at most 8,192 bytes");
+    }
     Ok(())
 }

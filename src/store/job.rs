@@ -37,6 +37,8 @@ pub struct Job {
     pub status: JobStatus,
     /// How far it is: every version up to it has been looked at.
     pub reach: Version,
+    /// Versions up to the reach that are not settled: in flight, or waiting for another attempt.
+    pub unsettled: u64,
     /// Deliveries that succeeded.
     pub delivered: u64,
     /// When it was started.

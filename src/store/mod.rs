@@ -23,7 +23,7 @@ pub use self::{
         NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
         SubscriptionSteer,
     },
-    trace::{Attempt, AttemptQuery},
+    trace::{ATTEMPTS_KEPT, Attempt, AttemptQuery},
 };
 use crate::{
     event::{Cursor, Micros, Name, Topic, Version},

@@ -114,6 +114,8 @@ pub struct PositionSummary {
     pub floor: Version,
     /// Exceptions kept.
     pub exceptions: u64,
+    /// Keys that stand still until somebody redrives or deletes their dead letter.
+    pub stopped_keys: u64,
     /// Dead letters kept; a replay job's are those of the live position.
     pub dead_letters: u64,
     /// Deliveries that succeeded, ever.

@@ -1,8 +1,16 @@
 //! The records of attempts.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Micros, Version};
+use crate::{
+    event::{Micros, Version},
+    settings::days,
+};
+
+/// How long attempts are kept at most; fewer days when there are very many.
+pub const ATTEMPTS_KEPT: Duration = days(7);
 
 /// One attempt at one delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,6 +42,8 @@ pub async fn a_key_stands_still_until_its_letter_is_redriven(bench: &dyn Bench) 
     let store = bench.open().await;
     let found = store.position(position.id).await.unwrap();
     assert_eq!(found.exceptions, [stopped(2), parked(4)]);
+    let shown = store.subscription(&name("billing")).await.unwrap();
+    assert_eq!(shown.positions[0].stopped_keys, 1);
     let who = name("billing");
     assert_eq!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().len(), 2);
     assert_eq!(store.redrive(&who, DeadSelect::All, None, later(60)).await.unwrap(), 2);

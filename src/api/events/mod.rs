@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod media;
+mod outcome;
 mod page;
 mod selection;
 mod stream;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     api::{ApiState, position, problem::Problem, query::Query},
-    event::{Event, Micros, Position, Topic, Version},
+    event::{Event, Position, Topic, Version},
     store::{Read, TopicState},
 };
 
@@ -82,7 +82,7 @@ impl Selection {
         let filter = Filter::from_query(query)?;
         let after = query.read::<Position>("after")?;
         let at = query.read::<Position>("at")?;
-        let since = query.read::<Micros>("since")?;
+        let since = query.moment("since")?;
         let up_to = query.read::<Position>("up_to")?;
         let given = [after.map(|_| "after"), at.map(|_| "at"), since.map(|_| "since")];
         let mut given = given.iter().flatten();

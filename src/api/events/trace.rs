@@ -5,7 +5,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::locate;
+use super::{locate, outcome};
 use crate::{
     api::{
         ApiState,
@@ -53,16 +53,16 @@ pub struct WaitView {
 /// Where an event stands at one subscription.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StateView {
-    subscription: String,
+    pub(super) subscription: String,
     /// The replay job, when it is not live delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<i64>,
     /// `waiting`, `in_flight`, `retry`, `parked`, `leased`, `stopped`, `dead` or `settled`.
-    state: &'static str,
-    /// Of one that is settled: `delivered`, `filtered` or `expired`, as far as the attempts kept
-    /// tell.
+    pub(super) state: &'static str,
+    /// Of one that is settled: `delivered`, `filtered` or `expired`; or `unknown`, when it was sent
+    /// at most once and no answer is known. Absent when neither attempts nor settings tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<String>,
+    pub(super) outcome: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +101,10 @@ pub async fn trace(
     let pending = api.store.was_pending(&topic, version).await?;
     let states = api.store.event_states(&topic, version).await?;
     let attempts = attempts::find(&api, wanted, None).await?.attempts;
+    let mut states: Vec<_> = states.into_iter().map(|state| state_view(state, &attempts)).collect();
+    if let Some(event) = &event {
+        outcome::fill_in(&api, &topic, event, &mut states, &attempts).await?;
+    }
     Ok(Json(EventTrace {
         topic: topic.to_string(),
         version: version.0,
@@ -109,7 +113,7 @@ pub async fn trace(
         source: event.as_ref().and_then(|event| event.attribute("source")),
         recorded: event.as_ref().map(|event| event.recorded.to_string()),
         pending: pending.map(WaitView::from),
-        subscriptions: states.into_iter().map(|state| state_view(state, &attempts)).collect(),
+        subscriptions: states,
         attempts,
     }))
 }

@@ -107,6 +107,11 @@ async fn start(api: &ApiState, topics: &[TopicPattern], from: Place) -> Result<S
         let detail = "`from`: a version or cursor is of one topic; expected a word or a time";
         return Err(Problem::field("from", detail));
     }
+    if let Place::Since(moment) = from
+        && moment > api.clock.now()
+    {
+        return Err(Problem::field("from", "`from`: expected a time that has passed, or `latest`"));
+    }
     let mut begin = None;
     for topic in &plain {
         let state = match api.store.topic(topic).await {

@@ -58,7 +58,9 @@ pub struct ReplayView {
     status: JobStatus,
     /// Every version up to it has been looked at.
     reach: u64,
-    /// How much of it has been looked at, 0 to 100.
+    /// Versions up to the reach that are not settled: in flight, or waiting for another attempt.
+    unsettled: u64,
+    /// How much of it is settled, 0 to 100.
     done_percent: u64,
     /// Deliveries that succeeded.
     delivered: u64,
@@ -76,6 +78,7 @@ impl From<Job> for ReplayView {
     fn from(job: Job) -> Self {
         let all = job.to.next().0.saturating_sub(job.from.0).max(1);
         let looked = job.reach.next().0.saturating_sub(job.from.0).min(all);
+        let settled = looked.saturating_sub(job.unsettled);
         Self {
             id: job.id,
             topic: job.topic.to_string(),
@@ -84,7 +87,8 @@ impl From<Job> for ReplayView {
             rate: job.rate,
             status: job.status,
             reach: job.reach.0,
-            done_percent: if job.status == JobStatus::Done { 100 } else { looked * 100 / all },
+            done_percent: if job.status == JobStatus::Done { 100 } else { settled * 100 / all },
+            unsettled: job.unsettled,
             delivered: job.delivered,
             started: job.started.to_string(),
             ended: job.ended.map(|ended| ended.to_string()),

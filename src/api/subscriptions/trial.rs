@@ -59,7 +59,7 @@ pub struct TrialView {
 pub struct RequestView {
     method: String,
     url: String,
-    /// Values that are secret are shown as `…`.
+    /// Values that are secret are shown as `***`.
     headers: BTreeMap<String, String>,
     /// Before compression, as it is signed; null when it is no text.
     body: Option<String>,
@@ -183,7 +183,7 @@ impl RequestView {
 fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
     let text = |value: &HeaderValue| {
         if value.is_sensitive() {
-            "…".to_owned()
+            "***".to_owned()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         }

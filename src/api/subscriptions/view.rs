@@ -14,7 +14,8 @@ use crate::{
         attempts::{self, AttemptView},
         problem::Problem,
     },
-    event::Topic,
+    dispatcher::health::{Health, HealthView},
+    event::{Micros, Topic},
     settings::{Auth, Format, OnDead, Order, Rate, SubscriptionSettings, written},
     store::{
         AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
@@ -43,8 +44,10 @@ pub struct SubscriptionView {
     lag: u64,
     /// Whether a position has as many exceptions as it may, and so waits for them.
     exceptions_full: bool,
-    /// The endpoint's health; null while nothing was saved.
-    health: Value,
+    /// Keys that stand still, over all topics.
+    stopped_keys: u64,
+    /// How the endpoint is doing: `open`, `holding` or `reopening`; null while nothing is known.
+    health: Option<HealthView>,
     webhook: WebhookView,
     /// Which events are sent; null: all.
     filter: Option<Value>,
@@ -93,6 +96,8 @@ pub struct PositionView {
     exceptions: u64,
     /// Whether these are as many as may be: nothing new is tried before some are settled.
     exceptions_full: bool,
+    /// Keys that stand still until somebody redrives or deletes their dead letter.
+    stopped_keys: u64,
     dead_letters: u64,
     /// Deliveries that succeeded, ever.
     delivered: u64,
@@ -150,8 +155,8 @@ impl SubscriptionView {
             .live()
             .map(|position| view(position, settings.max_exceptions, heads))
             .collect();
-        let health =
-            subscription.health.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let health = subscription.health.as_deref();
+        let health = health.map(|text| Health::load(Some(text), Micros(0)).view());
         Self {
             name: subscription.name.to_string(),
             origin: subscription.origin,
@@ -160,8 +165,9 @@ impl SubscriptionView {
             topics: subscription.topics.iter().map(ToString::to_string).collect(),
             lag: positions.iter().map(|position| position.lag).sum(),
             exceptions_full: positions.iter().any(|position| position.exceptions_full),
+            stopped_keys: positions.iter().map(|position| position.stopped_keys).sum(),
             positions,
-            health: health.unwrap_or(Value::Null),
+            health,
             webhook: WebhookView::new(settings),
             filter: settings.filter.clone(),
             transform: settings.transform.clone(),
@@ -245,6 +251,7 @@ fn view(position: &PositionSummary, max_exceptions: usize, heads: &Heads) -> Pos
         lag: head.0.saturating_sub(position.floor.0),
         exceptions: position.exceptions,
         exceptions_full: position.exceptions >= max_exceptions as u64,
+        stopped_keys: position.stopped_keys,
         dead_letters: position.dead_letters,
         delivered: position.delivered,
     }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::set;
+
 /// What a new subscription is asked for; the API says what is wrong with it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -55,6 +57,10 @@ pub(super) struct Create {
     /// Make a private key (ed25519) that signs, in the place of a shared secret.
     #[arg(long, conflicts_with = "secret")]
     generate_ed25519: bool,
+    /// Any other setting, as in the file: `gzip=true`, `hold.after=3`, `webhook.auth={"bearer":"…"}`;
+    /// may be given several times.
+    #[arg(long = "set", value_name = "SETTING=VALUE", value_parser = set::Setting::parse)]
+    settings: Vec<set::Setting>,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -70,7 +76,7 @@ fn json_object(text: &str) -> Result<Value, String> {
 
 impl Create {
     /// The request's body: only what was said.
-    pub(super) fn body(self) -> Value {
+    pub(super) fn body(self) -> Result<Value, String> {
         let mut webhook = Map::from_iter([("url".to_owned(), json!(self.url))]);
         put(&mut webhook, "timeout", self.timeout);
         put(&mut webhook, "secret", self.secret);
@@ -94,7 +100,8 @@ impl Create {
         put(&mut body, "rate", self.rate);
         put(&mut body, "concurrency", self.concurrency);
         put(&mut body, "retry", self.max_attempts.map(|most| json!({ "max_attempts": most })));
-        body.into()
+        set::all(&mut body, self.settings)?;
+        Ok(body.into())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     dispatcher::{
         endpoint::Place,
         flight::{Landed, Unsent},
-        health::Learnt,
+        health::{Held, Learnt},
         landing::{self, Judged, Landing},
         window::{Settled, Take},
     },
@@ -267,9 +267,11 @@ impl Worker {
 
     fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
         let subscription = self.order.plan.name.clone();
-        if learnt.held {
-            let since = self.tools.clock.now();
-            let reason = "attempts failed in a row, or the endpoint asked for a pause".to_owned();
+        if let Some(Held { since, asked }) = learnt.held {
+            let reason = match asked.as_secs() {
+                0 => "attempts failed in a row".to_owned(),
+                seconds => format!("the endpoint asked for a pause of {seconds} s"),
+            };
             tracing::warn!(%subscription, status = last.status, error = last.error, "on hold");
             self.tools.notices.tell(Notice::Failing { subscription, reason, since, last });
         } else if let Some(since) = learnt.recovered {

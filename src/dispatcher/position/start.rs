@@ -37,7 +37,9 @@ impl Worker {
     pub(super) fn start_one(&mut self, now: Micros) -> bool {
         let may_new = self.window.next_new().is_some_and(|new| new <= now);
         let may_retry = self.is_due(now);
-        let full = self.requests >= self.concurrency();
+        let settings = &self.order.plan.settings;
+        let asks = settings.handshake && !self.endpoint.has_agreed(&settings.url);
+        let full = self.requests >= if asks { 1 } else { self.concurrency() };
         if !(may_new || may_retry) || full || self.paced() > now {
             return false;
         }

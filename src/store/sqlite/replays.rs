@@ -24,7 +24,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "-- jobs\nSELECT j.id, t.name, j.first, j.last, j.rate, j.status, \
-             coalesce(p.reach, j.reach), coalesce(p.delivered, j.delivered), j.started, j.ended, p.id \
+             coalesce(p.reach, j.reach), coalesce(p.delivered, j.delivered), j.started, j.ended, p.id, \
+             p.open, (SELECT count(*) FROM exceptions x WHERE x.position = p.id) \
              FROM jobs j JOIN topics t ON t.id = j.topic LEFT JOIN positions p ON p.job = j.id \
              AND p.subscription = j.subscription ",
             $rest
@@ -35,6 +36,7 @@ macro_rules! select {
 fn job(row: &SqliteRow) -> Result<Job, StoreError> {
     let unreadable = |problem: String| StoreError::Unreadable { table: "jobs", problem };
     let rate = row.get::<Option<&str>, _>(4).map(str::parse).transpose();
+    let open = row.get::<Option<&[u8]>, _>(11).map(positions::versions).unwrap_or_default();
     Ok(Job {
         id: row.get(0),
         topic: name(row, 1, "topics")?,
@@ -48,6 +50,7 @@ fn job(row: &SqliteRow) -> Result<Job, StoreError> {
             other => return Err(unreadable(format!("status {other}"))),
         },
         reach: version(row, 6),
+        unsettled: unsigned(row, 12) + open.len() as u64,
         delivered: unsigned(row, 7),
         started: Micros(row.get(8)),
         ended: row.get::<Option<i64>, _>(9).map(Micros),

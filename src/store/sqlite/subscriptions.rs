@@ -128,7 +128,8 @@ async fn summaries(
         (SELECT count(*) FROM exceptions x WHERE x.position = p.id), \
         (SELECT min(version) FROM exceptions x WHERE x.position = p.id), \
         CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
-        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END, p.job \
+        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END, p.job, \
+        (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
         FROM positions p JOIN topics t ON t.id = p.topic \
         WHERE $1 IS NULL OR p.subscription = $1 \
         ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
@@ -144,6 +145,7 @@ async fn summaries(
                 reach,
                 floor,
                 exceptions: unsigned(row, 7),
+                stopped_keys: unsigned(row, 11),
                 dead_letters: unsigned(row, 9),
                 delivered: unsigned(row, 6),
                 job: row.get(10),

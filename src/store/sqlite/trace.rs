@@ -27,8 +27,7 @@ use super::{
 };
 use crate::{
     event::Micros,
-    settings::days,
-    store::{Attempt, AttemptQuery, StoreError},
+    store::{ATTEMPTS_KEPT, Attempt, AttemptQuery, StoreError},
 };
 
 /// Records that may wait.
@@ -113,7 +112,7 @@ impl Trace {
             WHERE started < $1 OR id <= (SELECT max(id) FROM attempts) - $2 ORDER BY id LIMIT $3)";
         let mut conn = self.conn.lock().await;
         let done = sqlx::query(sql)
-            .bind(now.minus(days(7)).0)
+            .bind(now.minus(ATTEMPTS_KEPT).0)
             .bind(ROWS_MAX)
             .bind(CHUNK)
             .execute(&mut *conn)

@@ -1,0 +1,100 @@
+//! How a settled event ended at a subscription, where no attempt tells it: by the settings of now.
+
+use std::collections::HashMap;
+
+use super::trace::StateView;
+use crate::{
+    api::{ApiState, attempts::AttemptView},
+    dispatcher::sift::{self, Sift},
+    event::{Event, Micros, Topic},
+    settings::SubscriptionSettings,
+    store::{ATTEMPTS_KEPT, StoreError},
+};
+
+/// Fills in the outcomes that the attempts at hand do not tell.
+///
+/// # Errors
+/// As the store has them.
+pub(super) async fn fill_in(
+    api: &ApiState,
+    topic: &Topic,
+    event: &Event,
+    states: &mut [StateView],
+    attempts: &[AttemptView],
+) -> Result<(), StoreError> {
+    let untold = |view: &StateView| {
+        let name = Some(view.subscription.as_str());
+        view.state == "settled"
+            && view.outcome.is_none()
+            && !attempts.iter().any(|attempt| attempt.subscription.as_deref() == name)
+    };
+    if !states.iter().any(untold) {
+        return Ok(());
+    }
+    let all = api.store.subscriptions(0).await?;
+    let settings: HashMap<&str, &SubscriptionSettings> =
+        all.iter().map(|one| (one.name.as_str(), &one.settings)).collect();
+    let now = api.clock.now();
+    for view in states.iter_mut().filter(|view| untold(view)) {
+        let known = settings.get(view.subscription.as_str());
+        view.outcome = known.and_then(|settings| outcome(settings, event, topic, now));
+    }
+    Ok(())
+}
+
+/// How an event without an attempt ended.
+fn outcome(
+    settings: &SubscriptionSettings,
+    event: &Event,
+    topic: &Topic,
+    now: Micros,
+) -> Option<String> {
+    if Sift::new(settings).wants(event, topic) == Ok(false) {
+        return Some("filtered".to_owned());
+    }
+    // Attempts that are too old are forgotten: that there is none tells nothing then.
+    if event.recorded < now.minus(ATTEMPTS_KEPT) {
+        return None;
+    }
+    if sift::is_expired(event, now) {
+        return Some("expired".to_owned());
+    }
+    settings.is_at_most_once().then(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::{Data, Epoch, Version};
+
+    #[test]
+    fn what_no_attempt_tells_is_told_by_the_settings() {
+        let now: Micros = "2026-01-31T12:00:00Z".parse().unwrap();
+        let topic: Topic = "orders".parse().unwrap();
+        let event = |recorded: &str, more: &str| Event {
+            version: Version(1),
+            epoch: Epoch(1),
+            recorded: recorded.parse().unwrap(),
+            attributes: format!(r#"{{"id":"1","source":"/s","type":"t"{more}}}"#).into(),
+            data: Data::None,
+        };
+        let (fresh, old) = ("2026-01-31T11:00:00Z", "2026-01-01T11:00:00Z");
+        let past = r#","expirytime":"2026-01-31T11:30:00Z""#;
+        let plain = SubscriptionSettings::new("https://example.com".into(), vec![]);
+        let filter = Some(json!({ "exact": { "type": "other" } }));
+        let picky = SubscriptionSettings { filter, ..plain.clone() };
+        let mut once = plain.clone();
+        once.retry.max_attempts = Some(1);
+        let told = |settings: &SubscriptionSettings, event: &Event| {
+            outcome(settings, event, &topic, now).unwrap_or_default()
+        };
+        assert_eq!(told(&picky, &event(old, "")), "filtered");
+        assert_eq!(told(&plain, &event(fresh, past)), "expired");
+        assert_eq!(told(&plain, &event(old, past)), "");
+        assert_eq!(told(&once, &event(fresh, "")), "unknown");
+        assert_eq!(told(&once, &event(old, "")), "");
+        assert_eq!(told(&plain, &event(fresh, "")), "");
+    }
+}
