@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -78,15 +78,18 @@ pub struct Endpoint {
     /// Wakes the positions when what they may do has changed.
     changed: Notify,
     unsaved: AtomicBool,
-    /// The store has a health, as far as is known here.
-    kept: AtomicBool,
+    /// How often what is known was forgotten, as the store counts it.
+    resets: AtomicU64,
+    /// It was told that the endpoint is gone or given up.
+    gone: AtomicBool,
     /// Held while health is saved, so that an older one never lands on a newer one.
     saving: tokio::sync::Mutex<()>,
     common: Arc<Common>,
     share: Arc<Share>,
     host: Mutex<(String, Arc<Share>)>,
-    /// Held while consent is asked for, so that it is asked for once.
+    /// Held while consent is asked for, so that it is asked for once; how often it was not given.
     greeting: tokio::sync::Mutex<()>,
+    refusals: AtomicU64,
     /// What consent was given to.
     agreed: Mutex<Option<String>>,
     asked_rate: Mutex<(Option<f64>, Option<f64>)>,
@@ -97,7 +100,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(
         subscription: i64,
-        saved: Option<&str>,
+        (resets, saved): (u64, Option<&str>),
         common: Arc<Common>,
         now: Micros,
     ) -> Arc<Self> {
@@ -106,7 +109,8 @@ impl Endpoint {
             subscription,
             health: Mutex::new(Health::load(saved, now)),
             pace: Mutex::default(),
-            kept: AtomicBool::new(saved.is_some()),
+            resets: AtomicU64::new(resets),
+            gone: AtomicBool::new(false),
             changed: Notify::new(),
             unsaved: AtomicBool::new(false),
             saving: tokio::sync::Mutex::default(),
@@ -114,19 +118,25 @@ impl Endpoint {
             host: Mutex::new(host),
             common,
             greeting: tokio::sync::Mutex::default(),
+            refusals: AtomicU64::new(0),
             agreed: Mutex::default(),
             asked_rate: Mutex::default(),
         })
     }
 
-    /// Takes over where it is and how many events a second are asked for.
-    pub fn set(&self, host: &str, rate: Option<f64>) {
+    /// Takes over where it is, how many events a second are asked for, and the `contract` that it is
+    /// to consent to, if any.
+    pub fn set(&self, host: &str, rate: Option<f64>, contract: Option<&str>) {
         let mut known = lock(&self.host);
         if known.0 != host {
             *known = (host.to_owned(), Share::of(self.common.host(host)));
         }
         drop(known);
-        self.set_rate(|rates| rates.0 = rate);
+        let mut agreed = lock(&self.agreed);
+        let holds = agreed.is_some() && agreed.as_deref() == contract;
+        *agreed = agreed.take().filter(|_| holds);
+        drop(agreed);
+        self.set_rate(|rates| *rates = (rate, rates.1.filter(|_| holds)));
     }
 
     fn set_rate(&self, change: impl FnOnce(&mut (Option<f64>, Option<f64>))) {
@@ -204,20 +214,27 @@ impl Endpoint {
         }
     }
 
-    /// Forgets a hold, as when an operator resumes; it stood still since `idle_since`.
-    pub fn resume(&self, idle_since: Micros, now: Micros) {
+    /// Forgets a hold, as when an operator resumes, for the time that makes `resets`; it stood still
+    /// since `idle_since`.
+    pub fn resume(&self, resets: u64, idle_since: Micros, now: Micros) {
         self.health().resume(idle_since, now);
         self.pace().forget();
-        self.kept.store(false, SeqCst);
-        // A save under way may land after the store forgot: what is known now follows it.
+        self.resets.store(resets, SeqCst);
+        self.gone.store(false, SeqCst);
         self.unsaved.store(true, SeqCst);
         self.changed.notify_waiters();
     }
 
-    /// Whether the store was given a health, so that one without was reset by somebody else.
+    /// How often what was known was forgotten.
     #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.kept.load(SeqCst)
+    pub fn resets(&self) -> u64 {
+        self.resets.load(SeqCst)
+    }
+
+    /// Notes that the endpoint is gone or given up, or that this could not be saved; answers
+    /// whether that was noted already.
+    pub fn set_gone(&self, gone: bool) -> bool {
+        self.gone.swap(gone, SeqCst)
     }
 
     /// What a position may start now; see [`Health::leave`].
@@ -240,17 +257,25 @@ impl Endpoint {
     /// `greet` answers the rate that is allowed, in events a second.
     ///
     /// # Errors
-    /// As `greet`; the next attempt asks again.
+    /// As `greet`, or `waited` when another had asked meanwhile, in vain: one attempt waits for one
+    /// answer. The next attempt asks again.
     pub async fn agree<E>(
         &self,
         contract: &str,
         greet: impl Future<Output = Result<Option<f64>, E>>,
+        waited: impl FnOnce() -> E,
     ) -> Result<(), E> {
+        let refusals = self.refusals.load(SeqCst);
         let _greeting = self.greeting.lock().await;
         if self.has_agreed(contract) {
             return Ok(());
         }
-        let rate = greet.await?;
+        if self.refusals.load(SeqCst) != refusals {
+            return Err(waited());
+        }
+        let greeted = greet.await;
+        self.refusals.fetch_add(u64::from(greeted.is_err()), SeqCst);
+        let rate = greeted?;
         self.set_rate(|rates| rates.1 = rate);
         *lock(&self.agreed) = Some(contract.to_owned());
         Ok(())
@@ -268,10 +293,10 @@ impl Endpoint {
     /// # Errors
     /// As the store has them; the health stays unsaved then.
     pub async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.save_by(|health| store.save_health(self.subscription, health)).await
+        self.save_by(|resets, health| store.save_health(self.subscription, resets, health)).await
     }
 
-    async fn save_by<F>(&self, put: impl Fn(String) -> F) -> Result<(), StoreError>
+    async fn save_by<F>(&self, put: impl Fn(u64, String) -> F) -> Result<(), StoreError>
     where
         F: Future<Output = Result<(), StoreError>>,
     {
@@ -280,13 +305,14 @@ impl Endpoint {
         }
         let _saving = self.saving.lock().await;
         while self.unsaved.swap(false, SeqCst) {
+            // Read first: what is learnt before a reset is not saved as learnt after it.
+            let resets = self.resets();
             // Plain data, which JSON always takes.
             let health = serde_json::to_string(&*self.health()).unwrap_or_default();
-            if let Err(error) = put(health).await {
+            if let Err(error) = put(resets, health).await {
                 self.unsaved.store(true, SeqCst);
                 return Err(error);
             }
-            self.kept.store(true, SeqCst);
         }
         Ok(())
     }
@@ -310,6 +336,12 @@ impl Place {
     #[must_use]
     pub const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// The position that has it.
+    #[must_use]
+    pub const fn position(&self) -> i64 {
+        self.position
     }
 
     /// Notes what it is used for.
@@ -344,34 +376,57 @@ mod tests {
     async fn a_health_that_is_reset_during_a_save_is_saved_after_it() {
         let held = r#"{"state":"holding","hold":{"since_us":1,"interval_ms":5000,
             "next_trial_us":9,"turn":"new","last_position":1}}"#;
-        let endpoint = Endpoint::new(1, Some(held), Common::new(1, 1), Micros(1));
+        let endpoint = Endpoint::new(1, (0, Some(held)), Common::new(1, 1), Micros(1));
         endpoint.unsaved.store(true, SeqCst);
         let written = RefCell::new(Vec::new());
-        let put = |health: String| {
+        let put = |resets: u64, health: String| {
             let is_first = written.borrow().is_empty();
-            written.borrow_mut().push(Health::load(Some(&health), Micros(2)).is_holding());
+            let is_holding = Health::load(Some(&health), Micros(2)).is_holding();
+            written.borrow_mut().push((resets, is_holding));
             let endpoint = &endpoint;
             async move {
                 if is_first {
-                    endpoint.resume(Micros(2), Micros(2));
+                    endpoint.resume(1, Micros(2), Micros(2));
                 }
                 Ok(())
             }
         };
         endpoint.save_by(put).await.unwrap();
-        assert_eq!(*written.borrow(), [true, false]);
+        assert_eq!(*written.borrow(), [(0, true), (1, false)]);
     }
 
     #[tokio::test]
     async fn consent_is_asked_for_once_and_brings_a_rate() {
-        let endpoint = Endpoint::new(1, None, Common::new(9, 9), Micros(0));
-        endpoint.set("h", Some(100.0));
-        let refused: Result<(), _> = endpoint.agree("a", async { Err("no") }).await;
+        let endpoint = Endpoint::new(1, (0, None), Common::new(9, 9), Micros(0));
+        endpoint.set("h", Some(100.0), Some("a"));
+        let refused: Result<(), _> = endpoint.agree("a", async { Err("no") }, || "waited").await;
         assert_eq!(refused, Err("no"));
-        endpoint.agree::<()>("a", async { Ok(Some(1.0)) }).await.unwrap();
-        endpoint.agree::<()>("a", async { panic!("asked again") }).await.unwrap();
+        endpoint.agree("a", async { Ok(Some(1.0)) }, || ()).await.unwrap();
+        endpoint.agree("a", async { panic!("asked again") }, || ()).await.unwrap();
         endpoint.pace().spend(1, Micros(1_000_000));
         assert!(endpoint.pace().ready_at() > Micros(1_900_000));
-        assert!(endpoint.agree("b", async { Err("another") }).await.is_err());
+        assert!(endpoint.agree("b", async { Err("another") }, || "waited").await.is_err());
+        endpoint.set("h", Some(100.0), None);
+        assert!(!endpoint.has_agreed("a"));
+        endpoint.pace().spend(1, Micros(9_000_000));
+        assert!(endpoint.pace().ready_at() < Micros(9_100_000), "the rate went with the consent");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_consent_takes_the_answer_that_it_waited_for() {
+        let endpoint = Endpoint::new(1, (0, None), Common::new(9, 9), Micros(0));
+        let (answer, answered) = tokio::sync::oneshot::channel::<()>();
+        let first = endpoint.agree(
+            "a",
+            async {
+                answered.await.unwrap();
+                Err("no")
+            },
+            || "waited",
+        );
+        let second = endpoint.agree("a", async { panic!("asked twice") }, || "waited");
+        let release = async { answer.send(()).unwrap() };
+        let (first, second, ()) = tokio::join!(first, second, release);
+        assert_eq!((first, second), (Err("no"), Err("waited")));
     }
 }

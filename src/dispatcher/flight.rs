@@ -40,6 +40,8 @@ pub(super) struct Flight {
 pub(super) struct Landed {
     pub(super) attempt: u32,
     pub(super) is_retry: bool,
+    /// As it was asked for when the request was begun.
+    pub(super) plan: Arc<Plan>,
     pub(super) started: Micros,
     pub(super) ended: Micros,
     /// What was sent, and what came of it.
@@ -97,6 +99,7 @@ impl Flight {
         Landed {
             attempt: self.attempt,
             is_retry: self.is_retry,
+            plan: self.plan,
             started,
             ended: self.clock.now(),
             sent: events.iter().map(|event| event.version).collect(),
@@ -115,7 +118,7 @@ impl Flight {
         let is_fresh = at_hand.is_some();
         let event = match at_hand {
             Some(event) => event,
-            None => read(&*self.store, &self.topic, version)
+            None => read(&*self.store, &self.topic, self.place.position(), version)
                 .await
                 .map_err(Unsent::Unread)?
                 .ok_or(Unsent::Missing)?,
@@ -176,7 +179,11 @@ impl Flight {
         if endpoint.has_agreed(&settings.url) {
             return Ok(());
         }
-        endpoint.agree(&settings.url, greet).await
+        let waited = || Outcome::Silent {
+            kind: SilentKind::Other,
+            message: "the handshake failed that another attempt had begun".into(),
+        };
+        endpoint.agree(&settings.url, greet, waited).await
     }
 }
 
@@ -191,13 +198,17 @@ fn per_minute(per_second: f64) -> u32 {
     rate
 }
 
-/// One event of the log, if it is still there.
+/// One event of the log, or, when that has let go of it, of the exception that keeps it.
 pub(super) async fn read(
     store: &dyn Store,
     topic: &TopicState,
+    position: i64,
     version: Version,
 ) -> Result<Option<Arc<Event>>, StoreError> {
     let one = Read { up_to: version, max_events: 1, ..Read::after(version.previous()) };
     let page = store.read(&topic.topic, one).await?;
-    Ok(page.events.into_iter().find(|event| event.version == version))
+    match page.events.into_iter().find(|event| event.version == version) {
+        None => store.kept_event(position, version).await,
+        event => Ok(event),
+    }
 }

@@ -18,6 +18,8 @@ use crate::{
 /// A request that ended with an outcome.
 pub(super) struct Landing<'a> {
     pub(super) plan: &'a Plan,
+    /// It went to an address that is no longer the endpoint's, of which it tells nothing.
+    pub(super) is_moved: bool,
     pub(super) position: i64,
     pub(super) topic: i64,
     /// In rising order; not empty.
@@ -67,9 +69,13 @@ pub(super) fn land(
         Known { holding: health.is_holding(), successes: health.successes() }
     };
     let verdicts = landing.verdicts(window, known);
-    let learnt = landing.teach(&verdicts, ceiling, window, endpoint, known);
-    let hold = &landing.plan.settings.hold;
-    let given_up = landing.fault().is_some() && endpoint.health().is_given_up(hold, landing.ended);
+    let mut learnt = Learnt::default();
+    let mut given_up = false;
+    if !landing.is_moved {
+        learnt = landing.teach(&verdicts, ceiling, window, endpoint, known);
+        let hold = &landing.plan.settings.hold;
+        given_up = landing.fault().is_some() && endpoint.health().is_given_up(hold, landing.ended);
+    }
     if verdicts.contains(&Verdict::Halve) {
         window.split(landing.versions);
     } else {
@@ -81,7 +87,8 @@ pub(super) fn land(
     let records = landing.versions.iter().zip(&verdicts);
     let records = records.map(|(version, verdict)| landing.record(*version, *verdict)).collect();
     let last = last_answer(landing.outcome);
-    Judged { verdicts, records, learnt, last, gone: settle::is_gone(landing.outcome), given_up }
+    let gone = settle::is_gone(landing.outcome) && !landing.is_moved;
+    Judged { verdicts, records, learnt, last, gone, given_up }
 }
 
 impl Landing<'_> {
@@ -96,9 +103,7 @@ impl Landing<'_> {
     /// The last version that a success stands for.
     fn accepted_up_to(&self) -> Version {
         match self.outcome {
-            Outcome::Answered(Answer { accepted_up_to: Some(up_to), .. }) if !self.is_alone() => {
-                Version(*up_to)
-            }
+            Outcome::Answered(Answer { accepted_up_to: Some(up_to), .. }) => Version(*up_to),
             _ => Version::MAX,
         }
     }
@@ -214,7 +219,6 @@ impl Landing<'_> {
                     successes: known.successes,
                     stands_out: stands_out(prior, known.successes),
                     last: last_answer(self.outcome),
-                    event: window.exception(version).and_then(|known| known.event.clone()),
                     lane: None,
                 })
             }

@@ -99,8 +99,6 @@ impl Dispatcher {
 struct Served {
     name: Name,
     endpoint: Arc<Endpoint>,
-    /// Where the endpoint is.
-    url: String,
     orders: HashMap<i64, watch::Sender<Order>>,
     /// Since when it is not served.
     idle_since: Option<Micros>,
@@ -165,15 +163,16 @@ impl Supervisor {
         let serve = subscription.status == SubscriptionStatus::Active;
         let common = &self.common;
         let served = self.served.entry(subscription.id).or_insert_with(|| {
-            let saved = subscription.health.as_deref();
+            let saved = (subscription.resets, subscription.health.as_deref());
             let endpoint = Endpoint::new(subscription.id, saved, common.clone(), now);
             let name = subscription.name.clone();
-            let url = subscription.settings.url.clone();
-            Served { name, endpoint, url, orders: HashMap::new(), idle_since: None }
+            Served { name, endpoint, orders: HashMap::new(), idle_since: None }
         });
         served.orders.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
         let settings = &subscription.settings;
-        served.endpoint.set(&host_of(&settings.url), settings.rate.map(Rate::per_second));
+        let contract = settings.handshake.then_some(&*settings.url);
+        let rate = settings.rate.map(Rate::per_second);
+        served.endpoint.set(&host_of(&settings.url), rate, contract);
         let (plan, sift) = (Arc::new(Plan::new(subscription)), Arc::new(Sift::new(settings)));
         let live = subscription.positions.iter().filter(|position| position.job.is_none()).count();
         let ceiling = settings.concurrency.max(1) * live.max(1);
@@ -189,14 +188,13 @@ impl Supervisor {
     /// the orders, which make what waits due at once.
     fn resume(&mut self, subscription: &Subscription, now: Micros) {
         let Some(served) = self.served.get_mut(&subscription.id) else { return };
-        let url = &subscription.settings.url;
-        let moved = std::mem::replace(&mut served.url, url.clone()) != *url;
+        let resets = subscription.resets;
         if subscription.status != SubscriptionStatus::Active {
             served.idle_since.get_or_insert(now);
         } else if let Some(since) = served.idle_since.take() {
-            served.endpoint.resume(since, now);
-        } else if moved || (subscription.health.is_none() && served.endpoint.is_kept()) {
-            served.endpoint.resume(now, now);
+            served.endpoint.resume(resets, since, now);
+        } else if served.endpoint.resets() != resets {
+            served.endpoint.resume(resets, now, now);
         }
     }
 

@@ -2,7 +2,8 @@
 //! host.
 //!
 //! Everyone may use an equal share. More than that only while more places are free than there are
-//! subscriptions at work, so that whoever comes next finds one, however slow the others are.
+//! subscriptions at work, so that whoever comes next finds one, however slow the others are. A
+//! host's places have a bound, so an eighth of them is kept for those that have none.
 
 use std::sync::{
     Arc,
@@ -49,7 +50,13 @@ impl Pool {
         if own == 0 {
             return self.first_is_free || taken < self.max;
         }
-        taken < self.max && (own < self.share(active) || taken + active < self.max)
+        taken + self.reserve(active) < self.max
+            && (own < self.share(active) || taken + active < self.max)
+    }
+
+    /// Places that are left for those that have none yet, where a first place is not free.
+    fn reserve(&self, active: usize) -> usize {
+        if self.first_is_free || active < 2 { 0 } else { self.max / 8 }
     }
 
     fn share(&self, active: usize) -> usize {
@@ -170,6 +177,16 @@ mod tests {
 
     fn take_all(share: &Arc<Share>, most: usize) -> Vec<Held> {
         (0..most).map_while(|_| share.place().ok()).collect()
+    }
+
+    #[test]
+    fn a_host_that_many_slow_ones_use_has_a_place_for_the_next() {
+        let pool = Pool::new(1_024, false);
+        let slow: Vec<_> = (0..150).map(|_| Share::of(pool.clone())).collect();
+        let held: Vec<_> = slow.iter().map(|share| take_all(share, 16)).collect();
+        assert!(held.iter().all(|held| !held.is_empty()), "everyone has one");
+        assert!(held.iter().map(Vec::len).sum::<usize>() >= 900, "and few are left unused");
+        assert!(Share::of(pool).place().is_ok());
     }
 
     #[test]

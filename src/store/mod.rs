@@ -26,7 +26,7 @@ pub use self::{
     trace::{ATTEMPTS_KEPT, Attempt, AttemptQuery},
 };
 use crate::{
-    event::{Cursor, Micros, Name, Topic, Version},
+    event::{Cursor, Event, Micros, Name, Topic, Version},
     settings::{Rate, SubscriptionSettings, TopicSettings},
 };
 
@@ -209,6 +209,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Subscription, StoreError>;
     /// A position with its exceptions, to be held.
     async fn position(&self, position: i64) -> Result<PositionState, StoreError>;
+    /// The event of an exception that was redriven after the log had let go of it.
+    async fn kept_event(
+        &self,
+        position: i64,
+        version: Version,
+    ) -> Result<Option<Arc<Event>>, StoreError>;
     /// Where a version stands at every subscription of its topic, replays that cover it included,
     /// by name, as last saved (50 ms ago at most, one second for what a filter passes over). At
     /// most [`EventState::MAX`].
@@ -221,8 +227,14 @@ pub trait Store: Send + Sync + 'static {
     /// live one in the same topic, and a delivery by a job clears them. Each answer is
     /// that of the settlement at its index, and all that succeed are one transaction.
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>>;
-    /// Saves the health of a subscription's endpoint (JSON, opaque here).
-    async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError>;
+    /// Saves the health of a subscription's endpoint (JSON, opaque here), as it was learnt after so
+    /// many `resets`; when there were more since, it is outdated and nothing changes.
+    async fn save_health(
+        &self,
+        subscription: i64,
+        resets: u64,
+        health: String,
+    ) -> Result<(), StoreError>;
 
     // ---- replay jobs ----
 

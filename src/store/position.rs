@@ -52,8 +52,6 @@ pub struct Exception {
     pub stands_out: bool,
     /// How the last attempt ended.
     pub last: LastAnswer,
-    /// The event itself, when it was redriven after the log had let go of it.
-    pub event: Option<Arc<Event>>,
     /// What it is ordered with: a hash of its key; `None`: nothing, or not known yet.
     pub lane: Option<u64>,
 }

@@ -84,6 +84,8 @@ pub struct Subscription {
     pub positions: Vec<PositionSummary>,
     /// The endpoint's health: JSON, opaque here.
     pub health: Option<String>,
+    /// How often the health was forgotten.
+    pub resets: u64,
     /// The number of its last change.
     pub edit: u64,
     /// When it was made.
@@ -131,8 +133,14 @@ pub enum SubscriptionSteer {
     Pause,
     /// Serve again (from paused or disabled), and forget the health.
     Resume,
-    /// Stop serving because of this.
-    Disable(String),
+    /// Stop serving the subscription of this row number because of this; nothing when another has
+    /// the name by now, or when it is not active any more.
+    Disable {
+        /// Its row number.
+        id: i64,
+        /// For a person.
+        reason: String,
+    },
     /// It left the configuration.
     Remove,
     /// Delete with everything it has.

@@ -44,7 +44,6 @@ pub fn retry(version: u64) -> Exception {
         successes: 7,
         stands_out: true,
         last: LastAnswer { status: Some(500), error: Some("no".into()) },
-        event: None,
         lane: None,
     }
 }
@@ -250,13 +249,13 @@ pub async fn changes_are_listed_by_their_number(bench: &dyn Bench) {
     let second = subscribe(&store, "second", &topic).await;
     assert!(second.edit > first.edit);
     assert!(store.subscriptions(second.edit).await.unwrap().is_empty());
-    let disable = SubscriptionSteer::Disable("410".into());
+    let disable = SubscriptionSteer::Disable { id: first.id, reason: "410".into() };
     let disabled = store.steer_subscription(&first.name, disable, NOW).await.unwrap();
     let changed = store.subscriptions(second.edit).await.unwrap();
     assert_eq!(changed.len(), 1);
     assert_eq!((changed[0].id, changed[0].status), (first.id, SubscriptionStatus::Disabled));
     assert_eq!(disabled.reason.as_deref(), Some("410"));
-    store.save_health(first.id, "{\"on\":1}".into()).await.unwrap();
+    store.save_health(first.id, 0, "{\"on\":1}".into()).await.unwrap();
     assert_eq!(
         store.subscription(&first.name).await.unwrap().health.as_deref(),
         Some("{\"on\":1}")
@@ -267,6 +266,17 @@ pub async fn changes_are_listed_by_their_number(bench: &dyn Bench) {
         (resumed.status, resumed.reason, resumed.health),
         (SubscriptionStatus::Active, None, None)
     );
+    assert_eq!(resumed.resets, 1);
+    store.save_health(first.id, 0, "{\"late\":1}".into()).await.unwrap();
+    assert_eq!(store.subscription(&first.name).await.unwrap().health, None, "it was forgotten");
+    let reason = "410".to_owned();
+    let other = SubscriptionSteer::Disable { id: second.id, reason: reason.clone() };
+    let kept = store.steer_subscription(&first.name, other, NOW).await.unwrap();
+    assert_eq!(kept.status, SubscriptionStatus::Active, "it was meant for another");
+    store.steer_subscription(&first.name, SubscriptionSteer::Pause, NOW).await.unwrap();
+    let late = SubscriptionSteer::Disable { id: first.id, reason };
+    let kept = store.steer_subscription(&first.name, late, NOW).await.unwrap();
+    assert_eq!(kept.status, SubscriptionStatus::Paused);
     assert_eq!(store.subscriptions(0).await.unwrap().len(), 2);
 }
 

@@ -221,6 +221,7 @@ fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
         settings,
         positions: vec![],
         health: None,
+        resets: 0,
         edit: 1,
         created: Micros(0),
         removed_at: None,

@@ -109,7 +109,8 @@ pub struct WebhookView {
     url: String,
     /// How many secrets sign.
     secrets: usize,
-    /// What verifies the signatures of private keys, as `whpk_…`, newest first.
+    /// What verifies the signatures of private keys, as `whpk_…`, newest first, those that
+    /// retire last.
     public_keys: Vec<String>,
     /// Until when each secret that was replaced still signs.
     retiring: Vec<String>,
@@ -205,6 +206,7 @@ impl WebhookView {
             public_keys: settings
                 .secrets
                 .iter()
+                .chain(settings.retiring.iter().map(|retiring| &retiring.secret))
                 .filter_map(|secret| secret.parse::<Secret>().ok()?.public())
                 .collect(),
             retiring: settings.retiring.iter().map(|one| one.until.to_string()).collect(),

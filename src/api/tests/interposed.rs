@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    event::{Cursor, Name, Version},
+    event::{Cursor, Event, Name, Version},
     settings::{Rate, SubscriptionSettings},
     store::*,
 };
@@ -235,12 +235,25 @@ impl Store for Interposed {
         self.inner.position(position).await
     }
 
+    async fn kept_event(
+        &self,
+        position: i64,
+        version: Version,
+    ) -> Result<Option<Arc<Event>>, StoreError> {
+        self.inner.kept_event(position, version).await
+    }
+
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
         self.inner.settle(settlements).await
     }
 
-    async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
-        self.inner.save_health(subscription, health).await
+    async fn save_health(
+        &self,
+        subscription: i64,
+        resets: u64,
+        health: String,
+    ) -> Result<(), StoreError> {
+        self.inner.save_health(subscription, resets, health).await
     }
 
     async fn start_replay(

@@ -335,7 +335,6 @@ async fn a_full_position_says_so() {
             successes: 0,
             stands_out: false,
             last: LastAnswer::default(),
-            event: None,
             lane: None,
         };
         let settlement = Settlement {

@@ -20,20 +20,13 @@ impl Worker {
             return;
         }
         self.busy.learning = true;
-        let at_hand = unknown.into_iter().map(|version| {
-            let kept = self.window.exception(version).and_then(|known| known.event.clone());
-            (version, kept)
-        });
-        let at_hand: Vec<_> = at_hand.collect();
-        let (store, topic) = (self.tools.store.clone(), self.topic.clone());
+        let (store, topic, position) =
+            (self.tools.store.clone(), self.topic.clone(), self.position);
         let sift = self.order.sift.clone();
         self.begin(async move {
-            let mut learnt = Vec::with_capacity(at_hand.len());
-            for (version, kept) in at_hand {
-                let event = match kept {
-                    Some(event) => Ok(Some(event)),
-                    None => flight::read(&*store, &topic, version).await,
-                };
+            let mut learnt = Vec::with_capacity(unknown.len());
+            for version in unknown {
+                let event = flight::read(&*store, &topic, position, version).await;
                 // An event that is gone holds nobody back.
                 let lane = event.map(|event| event.map_or(0, |event| sift.lane(&event)));
                 learnt.push((version, lane));

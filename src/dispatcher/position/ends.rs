@@ -88,6 +88,7 @@ impl Worker {
             Done::Disabled(Ok(())) => {}
             Done::Disabled(Err(error)) => {
                 self.disabled = false;
+                self.endpoint.set_gone(false);
                 return self.failed("disable", &error);
             }
             Done::Ended(Ok(())) => return Step::Done,
@@ -161,7 +162,8 @@ impl Worker {
     }
 
     fn land(&mut self, landed: Landed) {
-        let Landed { attempt, is_retry, started, ended, sent, outcome, unsent, place } = landed;
+        let Landed { attempt, is_retry, plan, started, ended, sent, outcome, unsent, place } =
+            landed;
         self.tools.metrics.in_flight.dec();
         self.requests -= 1;
         self.retries -= usize::from(is_retry);
@@ -171,6 +173,7 @@ impl Worker {
         if let Some(outcome) = outcome {
             let landing = Landing {
                 plan: &self.order.plan,
+                is_moved: plan.settings.url != self.order.plan.settings.url,
                 position: self.position,
                 topic: self.topic.id,
                 versions: &sent,
@@ -295,16 +298,15 @@ impl Worker {
     }
 
     fn disable(&mut self, reason: &str, last: LastAnswer) {
-        if self.disabled {
+        if std::mem::replace(&mut self.disabled, true) || self.endpoint.set_gone(true) {
             return;
         }
-        self.disabled = true;
         let subscription = self.order.plan.name.clone();
         tracing::warn!(%subscription, reason, "subscription disabled");
         self.tools.notices.tell(Notice::Disabled { subscription, reason: reason.to_owned(), last });
         let (store, now) = (self.tools.store.clone(), self.tools.clock.now());
-        let (name, steer) =
-            (self.order.plan.name.clone(), SubscriptionSteer::Disable(reason.to_owned()));
+        let (name, id) = (self.order.plan.name.clone(), self.order.plan.subscription);
+        let steer = SubscriptionSteer::Disable { id, reason: reason.to_owned() };
         self.begin(async move {
             Done::Disabled(store.steer_subscription(&name, steer, now).await.map(drop))
         });

@@ -169,6 +169,25 @@ async fn a_batch_may_be_accepted_in_part() {
 }
 
 #[tokio::test]
+async fn what_is_never_accepted_dies_and_is_not_taken_for_delivered() {
+    let mut rig = Rig::new(batched(3)).await;
+    rig.publish(3).await;
+    rig.answer(|_| accepted_up_to(1));
+    rig.start();
+    // Behind the first not accepted the last goes alone at once, and both twice more.
+    for pushed in [2, 4, 6] {
+        rig.pushed(pushed).await;
+        rig.until(|| rig.all_judged()).await;
+        rig.turn(10);
+    }
+    rig.until(|| rig.count("dead") == 2).await;
+    rig.stop().await;
+    assert_eq!(rig.count("delivered"), 1);
+    let dead: Vec<u64> = rig.dead_letters().await.iter().map(|letter| letter.from.0).collect();
+    assert_eq!(dead, [2, 3]);
+}
+
+#[tokio::test]
 async fn higher_priorities_go_first() {
     let mut one = settings();
     one.concurrency = 1;

@@ -1,6 +1,9 @@
 //! Endpoints that fail: held, tried now and then, and nothing dies of it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use super::rig::*;
 use crate::{
@@ -213,4 +216,26 @@ async fn what_failed_after_a_pause_waits_for_its_turn() {
     rig.judged(3).await;
     rig.stop().await;
     assert_eq!(rig.versions(), [1, 1, 2], "changes of other kinds hasten nothing");
+}
+
+#[tokio::test]
+async fn what_the_old_address_says_tells_nothing_of_the_new_one() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(1).await;
+    rig.stick(true);
+    rig.start();
+    rig.pushed(1).await;
+    let mut elsewhere = settings();
+    elsewhere.url = "http://h/y".into();
+    rig.store.set_subscription(&name(), &elsewhere, None, rig.clock.now()).await.unwrap();
+    rig.publish(1).await;
+    rig.pushed(2).await;
+    let first = AtomicBool::new(true);
+    let late = move |push: Push| push.version == 1 && first.swap(false, SeqCst);
+    rig.answer(move |push| status(if late(push) { 410 } else { 200 }));
+    rig.stick(false);
+    rig.until(|| rig.count("delivered") == 2).await;
+    rig.stop().await;
+    assert_eq!(rig.subscription().await.status, SubscriptionStatus::Active);
+    rig.all_settled(2).await;
 }

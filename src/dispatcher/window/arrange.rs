@@ -176,12 +176,24 @@ impl Window {
                 || self.idle.contains(&version)
                 || settled.contains(&version);
             let redriven = stopped.contains(&version) && exception.kind == ExceptionKind::Retry;
+            let open = self.flying.contains(&version) || self.idle.contains(&version);
             if redriven || (!known && version <= self.reach) {
                 self.admit(exception);
+            } else if open && !self.exceptions.contains_key(&version) {
+                self.take_over(exception);
             } else {
                 self.hasten(&exception);
             }
         }
+    }
+
+    /// A version that is open was redriven: its row goes when it is settled.
+    fn take_over(&mut self, exception: Exception) {
+        let version = exception.version;
+        self.idle.remove(&version);
+        self.again.remove(&version);
+        self.exceptions.insert(version, exception);
+        self.place(version);
     }
 
     /// Takes over an earlier time for the next attempt, unless there was one since.

@@ -119,7 +119,6 @@ impl Window {
             successes: 0,
             stands_out: false,
             last: last.clone(),
-            event: None,
             lane: self.kept_lane(version),
         };
         self.put(exception);

@@ -41,8 +41,7 @@ impl Window {
             && let Some(version) = self.next_open()
         {
             self.begin(version);
-            let event = self.exceptions.get(&version).and_then(|known| known.event.clone());
-            taken.push((version, event));
+            taken.push((version, None));
         }
         if taken.is_empty() {
             self.take_ready(most, now, &mut taken);
@@ -167,7 +166,6 @@ impl Window {
             successes: 0,
             stands_out: false,
             last: LastAnswer::default(),
-            event: None,
             lane: (self.rules.order == Order::Key).then_some(waiting.lane),
         };
         self.exceptions.insert(version, exception);
@@ -195,8 +193,7 @@ impl Window {
 
     fn start_one(&mut self, version: Version) -> Take {
         self.begin(version);
-        let event = self.exceptions.get(&version).and_then(|known| known.event.clone());
-        self.took(vec![(version, event)])
+        self.took(vec![(version, None)])
     }
 
     /// Notes that a version is in flight, wherever it was.

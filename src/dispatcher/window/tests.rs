@@ -37,7 +37,6 @@ fn exception(version: Version, due: i64) -> Exception {
         successes: 0,
         stands_out: false,
         last: LastAnswer::default(),
-        event: None,
         lane: None,
     }
 }

@@ -108,9 +108,11 @@ pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<()
         write_progress(conn, plan, &progressed).await?;
     }
     write_settlements(conn, plan).await?;
-    for (subscription, health) in plan.healths() {
-        sqlx::query("-- health\nUPDATE subscriptions SET health = $2 WHERE id = $1")
+    for (subscription, resets, health) in plan.healths() {
+        let sql = "-- health\nUPDATE subscriptions SET health = $3 WHERE id = $1 AND resets = $2";
+        sqlx::query(sql)
             .bind(subscription)
+            .bind(signed(resets))
             .bind(health)
             .execute(&mut *conn)
             .await?;

@@ -26,6 +26,7 @@ pub(super) type Migrations = &'static [&'static str];
 pub(super) const LOG: Migrations = &[
     include_str!("../../../migrations/sqlite/0001_log.sql"),
     include_str!("../../../migrations/sqlite/0002_delivery.sql"),
+    include_str!("../../../migrations/sqlite/0003_resets.sql"),
 ];
 /// The schema of the trace's file.
 pub(super) const TRACE: Migrations =

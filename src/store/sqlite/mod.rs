@@ -34,7 +34,7 @@ use super::{
     SubscriptionSteer, TopicState, Trimmed, tail::Tail,
 };
 use crate::{
-    event::{Cursor, Micros, Name, Topic, Version},
+    event::{Cursor, Event, Micros, Name, Topic, Version},
     settings::{Rate, SubscriptionSettings, TopicSettings},
 };
 
@@ -361,6 +361,14 @@ impl Store for SqliteStore {
         positions::load(&self.shared, position).await
     }
 
+    async fn kept_event(
+        &self,
+        position: i64,
+        version: Version,
+    ) -> Result<Option<Arc<Event>>, StoreError> {
+        positions::kept(&self.shared, position, version).await
+    }
+
     async fn event_states(
         &self,
         topic: &Topic,
@@ -377,8 +385,13 @@ impl Store for SqliteStore {
         futures_util::future::join_all(answers).await
     }
 
-    async fn save_health(&self, subscription: i64, health: String) -> Result<(), StoreError> {
-        self.hot(|reply| Hot::Health { subscription, health, reply }).await
+    async fn save_health(
+        &self,
+        subscription: i64,
+        resets: u64,
+        health: String,
+    ) -> Result<(), StoreError> {
+        self.hot(|reply| Hot::Health { subscription, resets, health, reply }).await
     }
 
     async fn start_replay(

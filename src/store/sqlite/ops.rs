@@ -15,7 +15,7 @@ pub(super) enum Hot {
     Append { append: Append, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
     Release { due: Vec<Waited>, now: Micros, reply: Reply<Vec<Released>> },
     Settle { settlement: Settlement, reply: Reply<()> },
-    Health { subscription: i64, health: String, reply: Reply<()> },
+    Health { subscription: i64, resets: u64, health: String, reply: Reply<()> },
 }
 
 impl Hot {

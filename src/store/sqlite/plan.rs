@@ -166,9 +166,11 @@ impl Plan {
     }
 
     /// The healths in it.
-    pub(super) fn healths(&self) -> impl Iterator<Item = (i64, &str)> {
+    pub(super) fn healths(&self) -> impl Iterator<Item = (i64, u64, &str)> {
         self.decided.iter().filter_map(|(op, _)| match op {
-            Hot::Health { subscription, health, .. } => Some((*subscription, health.as_str())),
+            Hot::Health { subscription, resets, health, .. } => {
+                Some((*subscription, *resets, health.as_str()))
+            }
             _ => None,
         })
     }

@@ -1,5 +1,7 @@
 //! Positions: taken up by a holder, and taken from it.
 
+use std::sync::Arc;
+
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
@@ -11,10 +13,8 @@ use super::{
     writer::Desk,
 };
 use crate::{
-    event::{Micros, Version},
-    store::{
-        Exception, ExceptionKind, LastAnswer, PositionState, StartFrom, StoreError, TopicState,
-    },
+    event::{Event, Micros, Version},
+    store::{Exception, ExceptionKind, LastAnswer, PositionState, StartFrom, StoreError},
 };
 
 /// A position with its exceptions.
@@ -33,13 +33,12 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
         .await?
         .ok_or_else(gone)?;
     let topic = shared.name_of(row.get(1)).ok_or_else(gone)?;
-    let state = shared.published(&topic)?.state;
     let job = match row.get::<Option<i64>, _>(6) {
         Some(job) => Some(replays::one(&mut transaction, row.get(0), job).await?.0),
         None => None,
     };
     let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
-        error, recorded, attributes, form, data, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
+        error, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
     let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(PositionState {
@@ -49,30 +48,48 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
         fence: unsigned(&row, 2),
         reach: version(&row, 3),
         open: versions(row.get(4)),
-        exceptions: rows.iter().map(|row| exception(row, &state)).collect::<Result<_, _>>()?,
+        exceptions: rows.iter().map(exception).collect::<Result<_, _>>()?,
         dead_up_to: version(&row, 5),
         job,
     })
 }
 
-fn exception(row: &SqliteRow, state: &TopicState) -> Result<Exception, StoreError> {
+/// The event of an exception that travels with its bytes.
+pub(super) async fn kept(
+    shared: &Shared,
+    position: i64,
+    version: Version,
+) -> Result<Option<Arc<Event>>, StoreError> {
+    let sql = "-- kept\nSELECT p.topic, x.recorded, x.attributes, x.form, x.data \
+        FROM exceptions x JOIN positions p ON p.id = x.position \
+        WHERE x.position = $1 AND x.version = $2";
+    let row = sqlx::query(sql)
+        .bind(position)
+        .bind(signed(version.0))
+        .fetch_optional(&shared.readers)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let Some(topic) = shared.name_of(row.get(0)) else { return Ok(None) };
+    let state = shared.published(&topic)?.state;
+    kept_event(&row, 1, version, &state, "exceptions")
+}
+
+fn exception(row: &SqliteRow) -> Result<Exception, StoreError> {
     let unreadable = |problem: String| StoreError::Unreadable { table: "exceptions", problem };
     let count = |column| {
         u32::try_from(unsigned(row, column)).map_err(|error| unreadable(error.to_string()))
     };
-    let number = version(row, 0);
     Ok(Exception {
-        version: number,
+        version: version(row, 0),
         kind: kind(row.get(1))?,
         attempts: count(2)?,
         tries: count(3)?,
         due: Micros(row.get(4)),
         first: Micros(row.get(5)),
         successes: unsigned(row, 6),
-        stands_out: row.get(13),
+        stands_out: row.get(9),
         last: last_answer(row, 7),
-        event: kept_event(row, 9, number, state, "exceptions")?,
-        lane: row.get::<Option<i64>, _>(14).map(i64::cast_unsigned),
+        lane: row.get::<Option<i64>, _>(10).map(i64::cast_unsigned),
     })
 }
 

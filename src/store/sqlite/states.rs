@@ -54,12 +54,13 @@ fn event_state(row: &SqliteRow, at: Version) -> Result<EventState, StoreError> {
             last: last_answer(row, 7),
         },
         (None, _) if open => EventPlace::InFlight,
+        // A letter from before a rewind tells of the past.
+        (None, _) if at > version(row, 2) => EventPlace::Waiting,
         (None, Some(reason)) => EventPlace::Dead {
             reason,
             attempts: tries(10).unwrap_or(0),
             last: last_answer(row, 11),
         },
-        (None, None) if at > version(row, 2) => EventPlace::Waiting,
         (None, None) => EventPlace::Settled,
     };
     Ok(EventState {

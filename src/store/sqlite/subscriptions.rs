@@ -29,7 +29,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "-- subscriptions\nSELECT id, name, origin, status, reason, settings, health, edit, \
-             created, removed_at, topics FROM subscriptions ",
+             created, removed_at, topics, resets FROM subscriptions ",
             $rest
         )
     };
@@ -61,6 +61,7 @@ fn subscription(
             .map_err(|error| unreadable(error.to_string()))?,
         positions,
         health: row.get(6),
+        resets: unsigned(row, 11),
         edit: unsigned(row, 7),
         created: Micros(row.get(8)),
         removed_at: row.get::<Option<i64>, _>(9).map(Micros),
@@ -305,10 +306,9 @@ async fn forget_endpoint(
     subscription: i64,
     now: Micros,
 ) -> Result<(), StoreError> {
-    sqlx::query("-- forget health\nUPDATE subscriptions SET health = NULL WHERE id = $1")
-        .bind(subscription)
-        .execute(&mut desk.conn)
-        .await?;
+    let sql = "-- forget health\nUPDATE subscriptions SET health = NULL, resets = resets + 1 \
+        WHERE id = $1";
+    sqlx::query(sql).bind(subscription).execute(&mut desk.conn).await?;
     let sql = "-- due now\nUPDATE exceptions SET due = $2 WHERE due > $2 AND kind = 'retry' \
         AND tries > 0 AND position IN (SELECT id FROM positions WHERE subscription = $1)";
     sqlx::query(sql).bind(subscription).bind(now.0).execute(&mut desk.conn).await?;
@@ -354,6 +354,11 @@ pub(super) async fn steer(
             "subscription `{name}` has left the configuration; it finds its place again when it is back"
         )));
     }
+    if let SubscriptionSteer::Disable { id, .. } = &steer
+        && (*id != known.id || known.status != SubscriptionStatus::Active)
+    {
+        return Ok(known);
+    }
     let edit = desk.next_edit();
     let (sql, reason) = match steer {
         SubscriptionSteer::Pause => {
@@ -364,7 +369,7 @@ pub(super) async fn steer(
             let sql = "UPDATE subscriptions SET edit = $2, status = 'active', reason = NULL WHERE id = $1";
             (sql, None)
         }
-        SubscriptionSteer::Disable(reason) => (
+        SubscriptionSteer::Disable { reason, .. } => (
             "UPDATE subscriptions SET edit = $2, status = 'disabled', reason = $4 WHERE id = $1",
             Some(reason),
         ),
