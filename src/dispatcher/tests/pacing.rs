@@ -97,12 +97,16 @@ async fn only_what_is_wanted_is_sent_and_each_names_the_one_before() {
     // What is not wanted any more is settled, its retry too.
     filtered.filter = Some(serde_json::json!({ "exact": { "subject": "b" } }));
     rig.store.set_subscription(&name(), &filtered, None, rig.clock.now()).await.unwrap();
-    rig.publish_with(5, subject).await;
-    rig.judged(14).await;
+    // The dispatcher hears of it between two of these at the latest.
+    let mut head = 50;
+    while rig.pushes().len() == 10 {
+        rig.publish_with(1, |_| r#","subject":"b""#.into()).await;
+        head += 1;
+    }
     rig.turn(10);
-    rig.saved(|saved| saved.positions[0].floor == Version(55)).await;
+    rig.saved(|saved| saved.positions[0].floor == Version(head)).await;
     rig.stop().await;
-    assert_eq!(rig.pushes().len(), 14);
+    assert!(rig.versions()[10..].iter().all(|version| *version > 50), "{:?}", rig.versions());
     let query = AttemptQuery { version: Some(Version(50)), limit: 9, ..AttemptQuery::default() };
     rig.traced(query, 2).await;
 }
