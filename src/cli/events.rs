@@ -25,6 +25,10 @@ pub(crate) struct Args {
     /// Only of this type.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
+    /// Only those that a subscription with this filter would get: a CloudEvents filter in JSON, as
+    /// `{"prefix":{"type":"Push"}}`, or an expression.
+    #[arg(long)]
+    filter: Option<String>,
     /// Go on with what comes.
     #[arg(short, long)]
     follow: bool,
@@ -36,6 +40,14 @@ struct Page {
     /// Only on a page that is not full.
     head: Option<u64>,
     events: Vec<Box<RawValue>>,
+}
+
+impl Page {
+    /// A short page may lie before the head, for one request looks at so many events only.
+    fn is_last(&self) -> bool {
+        let next = self.next.rsplit('-').next().and_then(|version| version.parse::<u64>().ok());
+        self.head.is_some_and(|head| next.is_none_or(|next| next >= head))
+    }
 }
 
 /// How long the relay is asked to wait for more.
@@ -56,7 +68,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             show(event, options.output)?;
         }
         left = left.saturating_sub(page.events.len());
-        if page.head.is_some() && !args.follow {
+        if page.is_last() && !args.follow {
             break;
         }
         after = Some(page.next);
@@ -73,6 +85,7 @@ async fn page(
     let mut query = vec![("limit", limit.to_string())];
     query.extend(after.map(|after| ("after", after.to_owned())));
     query.extend(args.kind.clone().map(|kind| ("type", kind)));
+    query.extend(args.filter.clone().map(|filter| ("filter", filter)));
     if after.is_none() {
         query.extend(args.since.clone().map(|since| ("since", since)));
     }

@@ -54,6 +54,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("limit" = Option<usize>, Query, description = "Of a page 1 to 1,000, default 100; a stream has no limit without it, and may have any"),
         ("wait" = Option<String>, Query, description = "How long to wait at the head, as `30s`; at most `5m`"),
         ("type" = Option<String>, Query), ("key" = Option<String>, Query),
+        ("filter" = Option<String>, Query, description = "As of a subscription: a CloudEvents filter in JSON, or an expression"),
         ("id" = Option<String>, Query, description = "With `source`"), ("source" = Option<String>, Query),
         ("Last-Event-ID" = Option<String>, Header, description = "A cursor; goes before `after`"),
     ),
@@ -73,7 +74,7 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query.allow(&[
-        "after", "at", "since", "up_to", "limit", "wait", "type", "key", "id", "source",
+        "after", "at", "since", "up_to", "limit", "wait", "type", "key", "id", "source", "filter",
     ])?;
     let media = Media::negotiate(&headers)?;
     let most = if media.is_page() { LIMIT_MAX } else { usize::MAX };

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::{
     api::{ApiState, position, problem::Problem, query::Query},
     event::{Event, Position, Topic, Version},
+    expr::Filter,
     store::{Read, TopicState},
 };
+
+/// The most events that are looked at in one go with a filter.
+const FILTERED_MAX: usize = 100;
 
 /// Where a reader is, and what it wants.
 #[derive(Debug, Clone)]
@@ -17,7 +23,7 @@ pub struct Selection {
     pub after: Version,
     /// The last version wanted.
     pub up_to: Version,
-    filter: Filter,
+    wanted: Wanted,
 }
 
 /// What one look at the log found.
@@ -31,15 +37,16 @@ pub struct Found {
     pub state: Arc<TopicState>,
 }
 
-/// Equality with attributes; what is `None` matches all.
+/// Equality with attributes, and a filter as subscriptions have them; what is `None` matches all.
 #[derive(Debug, Clone, Default)]
-struct Filter {
+struct Wanted {
     kind: Option<String>,
     key: Option<String>,
     id: Option<(String, String)>,
+    filter: Option<Filter>,
 }
 
-impl Filter {
+impl Wanted {
     fn from_query(query: &Query) -> Result<Self, Problem> {
         let text = |name: &str| query.get(name).map(str::to_owned);
         let id = match (text("id"), text("source")) {
@@ -55,19 +62,42 @@ impl Filter {
                 return Err(Problem::parameter("id", "`source` goes with `id` only"));
             }
         };
-        Ok(Self { kind: text("type"), key: text("key"), id })
+        let filter = query.get("filter").map(filter).transpose()?;
+        Ok(Self { kind: text("type"), key: text("key"), id, filter })
     }
 
-    fn is_empty(&self) -> bool {
-        self.kind.is_none() && self.key.is_none() && self.id.is_none()
+    fn is_all(&self) -> bool {
+        self.kind.is_none() && self.key.is_none() && self.id.is_none() && self.filter.is_none()
     }
 
-    fn matches(&self, event: &Event) -> bool {
+    fn has(&self, event: &Event, topic: &Topic) -> Result<bool, Problem> {
+        if !self.equals(event) {
+            return Ok(false);
+        }
+        self.filter.as_ref().map_or(Ok(true), |filter| filter.matches(event, topic)).map_err(
+            |error| {
+                let detail = format!("`filter`: on version {}: {error}", event.version);
+                Problem::parameter("filter", detail)
+            },
+        )
+    }
+
+    fn equals(&self, event: &Event) -> bool {
         let is = |name: &str, wanted: &str| event.attribute(name).as_deref() == Some(wanted);
         self.kind.as_deref().is_none_or(|kind| is("type", kind))
             && self.key.as_ref().is_none_or(|key| event.key().as_ref() == Some(key))
             && self.id.as_ref().is_none_or(|(id, source)| is("id", id) && is("source", source))
     }
+}
+
+/// JSON that is a filter, or else an expression.
+fn filter(text: &str) -> Result<Filter, Problem> {
+    let value = match serde_json::from_str(text) {
+        Ok(dialect @ (Value::Object(_) | Value::Array(_))) => dialect,
+        _ => text.into(),
+    };
+    Filter::parse(&value)
+        .map_err(|error| Problem::parameter("filter", format!("`filter`: {error}")))
 }
 
 impl Selection {
@@ -79,7 +109,7 @@ impl Selection {
         query: &Query,
         resume: Option<Position>,
     ) -> Result<Self, Problem> {
-        let filter = Filter::from_query(query)?;
+        let wanted = Wanted::from_query(query)?;
         let after = query.read::<Position>("after")?;
         let at = query.read::<Position>("at")?;
         let since = query.moment("since")?;
@@ -104,7 +134,7 @@ impl Selection {
             Some(cursor) => position::check(&state, cursor)?,
             None => Version::MAX,
         };
-        Ok(Self { topic, after, up_to, filter })
+        Ok(Self { topic, after, up_to, wanted })
     }
 
     /// Whether all that was asked for has been looked at.
@@ -122,7 +152,12 @@ impl Selection {
         wanted: usize,
         bytes_max: usize,
     ) -> Result<Found, Problem> {
-        let most = if self.filter.is_empty() { look.min(wanted) } else { look };
+        let most = match &self.wanted {
+            all if all.is_all() => look.min(wanted),
+            // An expression takes time, in which nobody else is served here.
+            Wanted { filter: Some(_), .. } => look.min(FILTERED_MAX),
+            _ => look,
+        };
         let read = Read {
             after: self.after,
             up_to: self.up_to,
@@ -139,7 +174,7 @@ impl Selection {
         for event in page.events {
             looked += 1;
             self.after = event.version;
-            if self.filter.matches(&event) {
+            if self.wanted.has(&event, &self.topic)? {
                 events.push(event);
                 if events.len() == wanted {
                     break;

@@ -24,6 +24,9 @@ async fn a_page_says_where_it_ends() {
         ("at=2&up_to=3", &[2, 3]),
         ("type=even", &[2, 4]),
         ("key=k1", &[1, 4]),
+        ("filter=%7B%22exact%22:%7B%22type%22:%22even%22%7D%7D", &[2, 4]),
+        ("filter=version%20%3E%203", &[4, 5]),
+        ("filter=version%20%3E%201&type=odd", &[3, 5]),
         ("id=3&source=/shop", &[3]),
         ("id=3&source=/other", &[]),
         ("since=2026-01-31T12:00:00Z", &[1, 2, 3, 4, 5]),
@@ -32,6 +35,15 @@ async fn a_page_says_where_it_ends() {
     ] {
         let page = relay.get(&format!("/v1/topics/orders/events?{query}")).await.ok().json();
         assert_eq!(versions(&page), expected, "{query}");
+    }
+    for (query, expected) in [
+        ("filter=version%20%3E", "`filter`"),
+        ("filter=%7B%22exat%22:%7B%7D%7D", "`filter`"),
+        ("filter=1//(version-3)%20%3E%200", "on version 3"),
+    ] {
+        let refused = relay.get(&format!("/v1/topics/orders/events?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(refused.text().contains(expected), "{}", refused.text());
     }
     let filtered = relay.get("/v1/topics/orders/events?type=odd&after=5").await.ok().json();
     assert_eq!(filtered["next"], format!("{epoch}-5"));
