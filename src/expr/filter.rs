@@ -49,6 +49,16 @@ impl Filter {
         node(value, "", 1, &mut Bounds::new()).map(|node| Self(Arc::new(node)))
     }
 
+    /// What a text stands for where only a text can be given, as on a command line: JSON that is a
+    /// filter, or else an expression.
+    #[must_use]
+    pub fn of_text(text: String) -> Value {
+        match serde_json::from_str(&text) {
+            Ok(dialect @ (Value::Object(_) | Value::Array(_))) => dialect,
+            _ => text.into(),
+        }
+    }
+
     /// Whether the event is sent.
     ///
     /// # Errors

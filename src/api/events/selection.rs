@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::{
     api::{ApiState, position, problem::Problem, query::Query},
     event::{Event, Position, Topic, Version},
@@ -90,13 +88,8 @@ impl Wanted {
     }
 }
 
-/// JSON that is a filter, or else an expression.
 fn filter(text: &str) -> Result<Filter, Problem> {
-    let value = match serde_json::from_str(text) {
-        Ok(dialect @ (Value::Object(_) | Value::Array(_))) => dialect,
-        _ => text.into(),
-    };
-    Filter::parse(&value)
+    Filter::parse(&Filter::of_text(text.to_owned()))
         .map_err(|error| Problem::parameter("filter", format!("`filter`: {error}")))
 }
 

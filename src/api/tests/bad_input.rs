@@ -8,7 +8,8 @@ async fn query_parameters_are_refused_by_name() {
     relay.fill(1..=1).await;
     for (path, parameter, part) in [
         ("/v1/topics/orders/events?aftr=1", "aftr", "did you mean `after`?"),
-        ("/v1/topics/orders/events?filter=x", "filter", "unknown query parameter"),
+        ("/v1/topics/orders/events?subject=x", "subject", "unknown query parameter"),
+        ("/v1/topics/orders/events?filter=(", "filter", "`filter`"),
         ("/v1/topics/orders/events?after=one", "after", "neither a version"),
         ("/v1/topics/orders/events?after=-1", "after", "neither a version"),
         ("/v1/topics/orders/events?after=1&at=1", "at", "cannot both"),

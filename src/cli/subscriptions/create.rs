@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::set;
+use crate::expr::Filter;
 
 /// What a new subscription is asked for; the API says what is wrong with it.
 #[derive(Debug, clap::Args)]
@@ -92,7 +93,7 @@ impl Create {
         put(&mut body, "topics", Some(self.topics));
         put(&mut body, "from", Some(self.from));
         put(&mut body, "webhook", Some(webhook));
-        put(&mut body, "filter", self.filter.map(filter));
+        put(&mut body, "filter", self.filter.map(Filter::of_text));
         put(&mut body, "transform", self.transform);
         put(&mut body, "format", self.format);
         put(&mut body, "batch", (!batch.is_empty()).then_some(batch));
@@ -102,14 +103,6 @@ impl Create {
         put(&mut body, "retry", self.max_attempts.map(|most| json!({ "max_attempts": most })));
         set::all(&mut body, self.settings)?;
         Ok(body.into())
-    }
-}
-
-/// JSON that is a filter, or else an expression.
-fn filter(text: String) -> Value {
-    match serde_json::from_str(&text) {
-        Ok(dialect @ (Value::Object(_) | Value::Array(_))) => dialect,
-        _ => text.into(),
     }
 }
 
