@@ -45,6 +45,8 @@ const AHEAD_BYTES: usize = 16 << 20;
 const AHEAD_BYTES_ALL: usize = 64 << 20;
 /// Versions looked at ahead of the reach.
 const LOOKED_MAX: usize = 100_000;
+/// Dead letters that wait for a save; with so many nothing more is read.
+const UNSAVED_DEAD_MAX: usize = 1_000;
 /// What one read asks for.
 const PAGE_BYTES: usize = 1 << 20;
 /// Versions whose lane is learnt at once.
@@ -124,6 +126,7 @@ enum Done {
     Landed(Landed),
     /// A page above the version that was then the last read.
     Page(Version, Result<Page, StoreError>),
+    Fetched(Take, Place),
     Learnt(Vec<(Version, Result<u64, StoreError>)>),
     Saved(Option<Settlement>, Vec<(Take, Place)>, Result<(), StoreError>),
     Merged(Result<PositionState, StoreError>),
@@ -167,6 +170,8 @@ pub struct Worker {
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     /// What may be sent once the store knows that it is settled.
     claims: Vec<(Take, Place)>,
+    /// What is read before it is claimed; nothing is saved meanwhile.
+    fetching: usize,
     records: Vec<Attempt>,
     /// Requests that were begun and have not ended, and the retries among them.
     requests: usize,
@@ -231,6 +236,7 @@ impl Worker {
             replay,
             under_way: FuturesUnordered::new(),
             claims: Vec::new(),
+            fetching: 0,
             records: Vec::new(),
             requests: 0,
             retries: 0,

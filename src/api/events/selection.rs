@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The most events that are looked at in one go with a filter.
-const FILTERED_MAX: usize = 100;
+const FILTERED_MAX: usize = 20;
 
 /// Where a reader is, and what it wants.
 #[derive(Debug, Clone)]
@@ -157,6 +157,9 @@ impl Selection {
             max_events: most.clamp(1, 1_000),
             max_bytes: bytes_max,
         };
+        if self.wanted.filter.is_some() {
+            tokio::task::yield_now().await;
+        }
         let page = api.store.read(&self.topic, read).await?;
         let first = page.events.first().map_or(page.state.oldest, |event| event.version);
         if first > self.after.next() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     AHEAD_BYTES, AHEAD_BYTES_ALL, Done, LEARN_MAX, LOOKED_MAX, LOW_BYTES, LOW_EVENTS, Ordering,
-    PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, Worker,
+    PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, UNSAVED_DEAD_MAX, Worker,
 };
 use crate::{
     dispatcher::flight,
@@ -41,8 +41,10 @@ impl Worker {
         let after = self.window.end();
         let up_to = self.replay.as_ref().map_or(head, |(job, _)| head.min(job.to));
         let enough = events >= low_events || bytes >= low_bytes;
-        if self.busy.reading || up_to <= after || enough || self.window.looked_ahead() > LOOKED_MAX
-        {
+        // A filter that fails makes letters as fast as it is read.
+        let full = self.window.looked_ahead() > LOOKED_MAX
+            || self.window.unsaved_dead() >= UNSAVED_DEAD_MAX;
+        if self.busy.reading || up_to <= after || enough || full {
             return;
         }
         self.busy.reading = true;
@@ -91,7 +93,8 @@ impl Worker {
             || now >= since.plus(self.save_every());
         // What the store made due earlier is read before it could be overwritten.
         let merges = self.merge_wanted || self.busy.merging;
-        if self.busy.saving || merges || !time || now < self.store_pause {
+        let waits = merges || self.fetching > 0;
+        if self.busy.saving || waits || !time || now < self.store_pause {
             return;
         }
         self.unsaved_since = None;

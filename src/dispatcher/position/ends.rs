@@ -61,6 +61,10 @@ impl Worker {
                     Err(error) => return self.failed("read", &error),
                 }
             }
+            Done::Fetched(take, place) => {
+                self.fetching -= 1;
+                self.claims.push((take, place));
+            }
             Done::Learnt(learnt) => {
                 self.busy.learning = false;
                 for (version, lane) in learnt {

@@ -4,7 +4,7 @@ use super::{Done, Worker};
 use crate::{
     dispatcher::{
         endpoint::Place,
-        flight::Flight,
+        flight::{self, Flight},
         health::{Leave, Turn},
         window::{Take, Window},
     },
@@ -67,7 +67,7 @@ impl Worker {
 
     /// Requests that were sent and have not ended.
     pub(super) fn launched(&self) -> usize {
-        self.requests - self.claims.len()
+        self.requests - self.claims.len() - self.fetching
     }
 
     fn pick(
@@ -102,11 +102,29 @@ impl Worker {
         self.retries += usize::from(take.is_retry);
         self.requests += 1;
         self.last.was_retry = take.is_retry;
-        if self.order.plan.settings.is_at_most_once() {
+        if !self.order.plan.settings.is_at_most_once() {
+            self.launch(take, place);
+        } else if take.versions.iter().all(|(_, event)| event.is_some()) {
             self.claims.push((take, place));
         } else {
-            self.launch(take, place);
+            self.fetch(take, place);
         }
+    }
+
+    /// Reads the events of what is to be claimed: the claim removes the only copy of one that the
+    /// log has let go of.
+    fn fetch(&mut self, mut take: Take, place: Place) {
+        self.fetching += 1;
+        let (store, topic, position) =
+            (self.tools.store.clone(), self.topic.clone(), self.position);
+        self.begin(async move {
+            for (version, event) in take.versions.iter_mut().filter(|(_, event)| event.is_none()) {
+                // What cannot be read now is read, or missed, when it is sent.
+                let read = flight::read(&*store, &topic, position, *version).await;
+                *event = read.unwrap_or_default();
+            }
+            Done::Fetched(take, place)
+        });
     }
 
     pub(super) fn launch(&mut self, take: Take, place: Place) {

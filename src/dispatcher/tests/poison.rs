@@ -3,6 +3,7 @@
 use super::rig::*;
 use crate::{
     event::Version,
+    settings::TopicSettings,
     store::{AttemptQuery, DeadReason, DeadSelect},
 };
 
@@ -231,4 +232,30 @@ async fn full_exceptions_stop_new_events_and_are_told_once() {
     assert!(rig.pushes().iter().all(|push| push.version <= 2), "{:?}", rig.pushes());
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.matches("exceptions_full").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn what_is_sent_at_most_once_travels_with_its_bytes() {
+    let mut once = settings();
+    once.retry.max_attempts = Some(1);
+    let mut rig = Rig::new(once).await;
+    rig.publish(1).await;
+    rig.answer(|_| status(500));
+    rig.start();
+    rig.until(|| rig.count("dead") == 1).await;
+    rig.answer(|_| status(200));
+    rig.publish(1).await;
+    rig.until(|| rig.count("delivered") == 1).await;
+    rig.stop().await;
+    let short = TopicSettings { max_count: Some(1), ..TopicSettings::default() };
+    let now = rig.clock.now();
+    rig.store.put_topic(&topic(), &short, now).await.unwrap();
+    while rig.store.trim(now).await.unwrap().more {}
+    assert_eq!(rig.store.topic(&topic()).await.unwrap().oldest, Version(2));
+    assert_eq!(rig.store.redrive(&name(), DeadSelect::All, None, now).await.unwrap(), 1);
+    rig.start();
+    rig.until(|| rig.count("delivered") == 2).await;
+    rig.stop().await;
+    assert_eq!(rig.versions(), [1, 2, 1]);
+    rig.all_settled(2).await;
 }

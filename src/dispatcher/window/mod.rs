@@ -177,6 +177,12 @@ impl Window {
         self.ready.len()
     }
 
+    /// How many dead letters wait for the next save.
+    #[must_use]
+    pub const fn unsaved_dead(&self) -> usize {
+        self.unsaved.dead.len()
+    }
+
     /// How many are in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
