@@ -199,7 +199,8 @@ pub trait Store: Send + Sync + 'static {
         now: Micros,
     ) -> Result<Subscription, StoreError>;
     /// Moves the positions of the subscription (in `topic`, or in all) so that the next event is
-    /// the one after `to`: drops open and exceptions, raises the fence; dead letters stay.
+    /// the one after `to`: drops open and exceptions, raises the fence;
+    /// dead letters stay, and so do redriven events that only an exception still has.
     async fn rewind(
         &self,
         name: &Name,
