@@ -125,10 +125,9 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
         let within = within.map(|path| format!("`{path}`: ")).unwrap_or_default();
         return Problem::field(path, format!("{within}unknown field `{given}`{hint}"));
     }
-    if reason.starts_with("missing field") {
-        // Names a field and quotes nothing.
-    } else if ["secret", "header", "auth", "tls"].iter().any(|word| path.contains(word)) {
-        // The message quotes what was given, which may be a secret.
+    // The message quotes what was given, which may be a secret; of what is missing nothing was.
+    let is_secret = ["secret", "header", "auth", "tls"].iter().any(|word| path.contains(word));
+    if is_secret && !reason.starts_with("missing field") {
         let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, what)| what);
         let is_text = expected == "a string";
         reason = format!("expected {expected}");

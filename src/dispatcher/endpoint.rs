@@ -265,6 +265,9 @@ impl Endpoint {
         greet: impl Future<Output = Result<Option<f64>, E>>,
         waited: impl FnOnce() -> E,
     ) -> Result<(), E> {
+        if self.has_agreed(contract) {
+            return Ok(());
+        }
         let refusals = self.refusals.load(SeqCst);
         let _greeting = self.greeting.lock().await;
         if self.has_agreed(contract) {

@@ -175,15 +175,11 @@ impl Flight {
                 Greeting::Failed(outcome) => Err(outcome),
             }
         };
-        let endpoint = self.place.endpoint();
-        if endpoint.has_agreed(&settings.url) {
-            return Ok(());
-        }
         let waited = || Outcome::Silent {
             kind: SilentKind::Other,
             message: "the handshake failed that another attempt had begun".into(),
         };
-        endpoint.agree(&settings.url, greet, waited).await
+        self.place.endpoint().agree(&settings.url, greet, waited).await
     }
 }
 
@@ -205,8 +201,7 @@ pub(super) async fn read(
     position: i64,
     version: Version,
 ) -> Result<Option<Arc<Event>>, StoreError> {
-    let one = Read { up_to: version, max_events: 1, ..Read::after(version.previous()) };
-    let page = store.read(&topic.topic, one).await?;
+    let page = store.read(&topic.topic, Read::one(version)).await?;
     match page.events.into_iter().find(|event| event.version == version) {
         None => store.kept_event(position, version).await,
         event => Ok(event),

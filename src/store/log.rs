@@ -137,6 +137,12 @@ impl Read {
     pub const fn after(after: Version) -> Self {
         Self { after, up_to: Version::MAX, max_events: 1_000, max_bytes: 4 << 20 }
     }
+
+    /// One version.
+    #[must_use]
+    pub fn one(version: Version) -> Self {
+        Self { up_to: version, max_events: 1, ..Self::after(version.previous()) }
+    }
 }
 
 /// One read's worth of a topic. `after` below the oldest version kept is answered from the oldest

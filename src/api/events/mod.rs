@@ -115,13 +115,7 @@ pub async fn one(
 ) -> Result<Response, Problem> {
     query.allow(&[])?;
     let (_, version) = locate(&api, &topic, &version).await?;
-    let read = Read {
-        after: version.previous(),
-        up_to: version,
-        max_events: 1,
-        max_bytes: Read::after(version).max_bytes,
-    };
-    let page = api.store.read(&topic, read).await?;
+    let page = api.store.read(&topic, Read::one(version)).await?;
     let event = page.events.iter().find(|event| event.version == version);
     let event = event.ok_or_else(|| Problem::gone(page.state.oldest))?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());

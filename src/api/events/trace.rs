@@ -95,8 +95,7 @@ pub async fn trace(
         limit: query.limit()?,
         ..AttemptQuery::default()
     };
-    let one = Read { up_to: version, max_events: 1, ..Read::after(version.previous()) };
-    let page = api.store.read(&topic, one).await?;
+    let page = api.store.read(&topic, Read::one(version)).await?;
     let event = page.events.into_iter().find(|event| event.version == version);
     let pending = api.store.was_pending(&topic, version).await?;
     let states = api.store.event_states(&topic, version).await?;

@@ -160,8 +160,7 @@ async fn event(
             return Err(Problem::field("version", detail));
         }
     };
-    let one = Read { up_to: version, max_events: 1, ..Read::after(version.previous()) };
-    let page = api.store.read(&state.topic, one).await?;
+    let page = api.store.read(&state.topic, Read::one(version)).await?;
     let event = page.events.iter().find(|event| event.version == version);
     event.cloned().ok_or_else(|| Problem::gone(page.state.oldest))
 }

@@ -95,8 +95,7 @@ async fn logged(
     state: &TopicState,
     version: Version,
 ) -> Result<Option<std::sync::Arc<crate::event::Event>>, StoreError> {
-    let one = Read { up_to: version, max_events: 1, ..Read::after(version.previous()) };
-    let page = read::page(shared, &state.topic, one).await?;
+    let page = read::page(shared, &state.topic, Read::one(version)).await?;
     Ok(page.events.into_iter().next())
 }
 
