@@ -1,0 +1,96 @@
+//! Servers that do the least: a route that stores nothing, and pages straight from the file.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::{Context as _, Result};
+use axum::{Router, routing::post};
+use bytes::Bytes;
+use sqlx::{
+    ConnectOptions as _, Row as _, SqliteConnection,
+    sqlite::SqliteConnectOptions,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use super::tell;
+
+/// Events of a page.
+const PAGE: i64 = 1_000;
+const TOPIC_BITS: u32 = 40;
+/// As a publish of one event is answered.
+const PLACED: &str =
+    r#"{"events":[{"version":1234567,"epoch":"0123abcd","duplicate":false}],"durability":"disk"}"#;
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+async fn listen() -> Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address: SocketAddr = listener.local_addr()?;
+    tell(&address)?;
+    Ok(listener)
+}
+
+/// Reads a body, stores nothing.
+pub(super) fn route() -> Result<()> {
+    runtime()?.block_on(async {
+        let placed = async |body: Bytes| {
+            let head = [("content-type", "application/json")];
+            (head, if body.is_empty() { "" } else { PLACED })
+        };
+        let router = Router::new().route("/v1/topics/{topic}/events", post(placed));
+        axum::serve(listen().await?, router).await?;
+        Ok(())
+    })
+}
+
+/// Answers `GET …?after=VERSION…` with a page of rows, their columns one after the other.
+pub(super) fn pages(path: &Path) -> Result<()> {
+    runtime()?.block_on(async {
+        let listener = listen().await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let options = SqliteConnectOptions::new().filename(path).read_only(true);
+            let conn = options.disable_statement_logging().connect().await?;
+            // A client that breaks off is no concern of the server.
+            tokio::spawn(async move { serve(stream, conn).await.ok() });
+        }
+    })
+}
+
+async fn serve(mut stream: TcpStream, mut conn: SqliteConnection) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let row = sqlx::query("SELECT max(slot) FROM events").fetch_one(&mut conn).await?;
+    let topic = row.get::<i64, _>(0) >> TOPIC_BITS;
+    let slot = |version: i64| (topic << TOPIC_BITS) | version;
+    let (mut read, mut filled) = (vec![0; 8 << 10], 0);
+    loop {
+        while memchr::memmem::find(&read[..filled], b"\r\n\r\n").is_none() {
+            let count = stream.read(&mut read[filled..]).await?;
+            anyhow::ensure!(count > 0, "the end");
+            filled += count;
+        }
+        let head = std::str::from_utf8(&read[..filled])?;
+        let after = head.split("after=").nth(1).context("after")?;
+        let after: i64 = after.split(['&', ' ']).next().unwrap_or_default().parse()?;
+        filled = 0;
+        let rows = sqlx::query(
+            "SELECT slot, recorded, attributes, form, data FROM events \
+             WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3",
+        );
+        let rows = rows.bind(slot(after + 1)).bind(slot((1 << TOPIC_BITS) - 1)).bind(PAGE);
+        let rows = rows.fetch_all(&mut conn).await?;
+        let mut body: Vec<u8> = Vec::with_capacity(rows.len() * 1_200);
+        for row in &rows {
+            body.extend_from_slice(row.get::<&str, _>(2).as_bytes());
+            body.extend_from_slice(row.get::<&[u8], _>(4));
+            body.push(b'\n');
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+    }
+}

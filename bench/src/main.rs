@@ -1,0 +1,166 @@
+//! Measures Milkrun beside the limit of the machine it runs on, in the same run.
+//!
+//!     cargo run --release -p bench -- push
+//!     cargo run --release -p bench -- all --quick
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, Subcommand, ValueEnum as _};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use tokio::{runtime::Builder, task::LocalSet};
+
+use self::{
+    limits::Limit,
+    machine::Machine,
+    measure::Report,
+    scenarios::{Bench, Scenario},
+};
+
+mod client;
+mod event;
+mod limits;
+mod machine;
+mod measure;
+mod picture;
+mod producer;
+mod receiver;
+mod relay;
+mod scenarios;
+mod server;
+mod table;
+
+/// Measures Milkrun beside the limit of the machine it runs on, in the same run.
+#[derive(Debug, Parser)]
+#[command(name = "bench", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Other>,
+    /// What to measure; everything if nothing is named
+    scenarios: Vec<Scenario>,
+    /// A few seconds each: enough to see a regression, not to quote
+    #[arg(long)]
+    quick: bool,
+    /// 100,000,000 events in `backlog`
+    #[arg(long)]
+    large: bool,
+    /// Prints JSON, one line, in the place of tables
+    #[arg(long)]
+    json: bool,
+    /// Runs of each thing; at least 5, or 3 with --quick, unless set
+    #[arg(long, value_name = "N")]
+    repeats: Option<usize>,
+    /// Fails when a ratio is worse than its target by more than this factor
+    #[arg(long, value_name = "FACTOR")]
+    slack: Option<f64>,
+    /// Measures this binary in the place of the one that is built here
+    #[arg(long, value_name = "PATH")]
+    milkrun: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Draws results that --json printed as an SVG picture
+    Draw {
+        /// Files with results
+        files: Vec<PathBuf>,
+    },
+    /// One of the limits, in this process
+    #[command(subcommand, hide = true)]
+    Limit(Limit),
+}
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Other::Limit(limit)) => limit.run()?,
+        Some(Other::Draw { files }) => print!("{}", picture::draw(&results(&files)?)),
+        None => return measure(cli),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn results(files: &[PathBuf]) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let results: Results =
+            serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+        reports.extend(results.reports);
+    }
+    Ok(reports)
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize, Deserialize)]
+struct Results {
+    machine: Machine,
+    quick: bool,
+    repeats: usize,
+    reports: Vec<Report>,
+}
+
+/// Measures what was asked for; a scenario that does not work is told, and the others go on.
+fn measure(cli: Cli) -> Result<ExitCode> {
+    raise_open_files();
+    let binary = cli.milkrun.map_or_else(build, Ok)?.canonicalize()?;
+    let repeats = cli.repeats.unwrap_or(if cli.quick { 3 } else { 5 }).max(1);
+    let bench = Bench { binary, quick: cli.quick, large: cli.large, repeats };
+    let mut results = Results {
+        machine: Machine::here(&bench.binary)?,
+        quick: cli.quick,
+        repeats,
+        reports: Vec::new(),
+    };
+    if !cli.json {
+        println!("{}\n{repeats} runs of each\n", results.machine);
+    }
+    let scenarios = match &cli.scenarios[..] {
+        [] => Scenario::value_variants(),
+        named => named,
+    };
+    let mut worse = false;
+    for scenario in scenarios {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let report = LocalSet::new().block_on(&runtime, bench.run(*scenario));
+        let report = report.with_context(|| format!("{scenario:?}"))?;
+        if !cli.json {
+            println!("{}", table::text(&report));
+        }
+        for claim in report.claims.iter().filter(|claim| claim.is_ratio) {
+            if cli.slack.is_some_and(|slack| !claim.holds(slack)) {
+                eprintln!("{}: a regression: {}: {:.2}", report.scenario, claim.what, claim.is.median);
+                worse = true;
+            }
+        }
+        results.reports.push(report);
+    }
+    if cli.json {
+        println!("{}", serde_json::to_string(&results)?);
+    }
+    Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Builds the relay as this program was built.
+fn build() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&root).args(["build", "--quiet", "--bin", "milkrun"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.status()?.success(), "the relay does not build");
+    let own = std::env::current_exe()?;
+    Ok(own.parent().context("a program lies in a directory")?.join("milkrun"))
+}
+
+/// Every subscription has a connection, and this process has its other end.
+fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where that is not permitted, what needs it fails with a clear message.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}

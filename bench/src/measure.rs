@@ -1,0 +1,244 @@
+//! What is measured, and what is claimed of it.
+
+use std::{fs, time::Instant};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+/// One run of one thing.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Run {
+    /// What was done so many times.
+    pub events: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// CPU of the process that did it, over all its threads.
+    pub cpu_seconds: f64,
+}
+
+impl Run {
+    /// Events a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        real(self.events) / self.seconds
+    }
+
+    /// Microseconds of CPU an event.
+    #[must_use]
+    pub fn cpu_us(&self) -> f64 {
+        self.cpu_seconds * 1e6 / real(self.events)
+    }
+}
+
+/// The runs of one thing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Series {
+    /// What it is.
+    pub name: String,
+    /// Each of them.
+    pub runs: Vec<Run>,
+}
+
+impl Series {
+    /// Without a run yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), runs: Vec::new() }
+    }
+
+    /// Median, least and most of the rates.
+    #[must_use]
+    pub fn rates(&self) -> Spread {
+        Spread::of(self.runs.iter().map(Run::rate))
+    }
+
+    /// Median, least and most of the CPU an event.
+    #[must_use]
+    pub fn cpu_us(&self) -> Spread {
+        Spread::of(self.runs.iter().map(Run::cpu_us))
+    }
+
+    /// Its rates as shares of another's, run by run.
+    #[must_use]
+    pub fn share_of(&self, other: &Self) -> Spread {
+        Spread::of(self.runs.iter().zip(&other.runs).map(|(one, two)| one.rate() / two.rate()))
+    }
+}
+
+/// Several measurements of one quantity.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Spread {
+    /// The middle one.
+    pub median: f64,
+    /// The least.
+    pub least: f64,
+    /// The most.
+    pub most: f64,
+}
+
+impl Spread {
+    /// Zero of none.
+    #[must_use]
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let (Some(&least), Some(&most)) = (values.first(), values.last()) else {
+            return Self::default();
+        };
+        Self { median: values[values.len() / 2], least, most }
+    }
+
+    /// Of a single one.
+    #[must_use]
+    pub const fn one(value: f64) -> Self {
+        Self { median: value, least: value, most: value }
+    }
+}
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Or more.
+    AtLeast(f64),
+    /// Or less.
+    AtMost(f64),
+    /// Only told.
+    Told,
+}
+
+/// One figure, and what it should be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claim {
+    /// What it is, with its unit.
+    pub what: String,
+    /// What it is here.
+    pub is: Spread,
+    /// What it should be.
+    pub target: Target,
+    /// Whether it compares two things of the same run; only such figures tell of a regression on
+    /// whatever machine.
+    pub is_ratio: bool,
+}
+
+impl Claim {
+    /// A share of a limit that was measured in the same run.
+    #[must_use]
+    pub fn ratio(what: &str, is: Spread, target: Target) -> Self {
+        Self { what: what.to_owned(), is, target, is_ratio: true }
+    }
+
+    /// A figure of this machine.
+    #[must_use]
+    pub fn figure(what: &str, is: Spread, target: Target) -> Self {
+        Self { what: what.to_owned(), is, target, is_ratio: false }
+    }
+
+    /// Whether the median is within the target, made `slack` times easier.
+    #[must_use]
+    pub fn holds(&self, slack: f64) -> bool {
+        match self.target {
+            Target::AtLeast(least) => self.is.median >= least / slack,
+            Target::AtMost(most) => self.is.median <= most * slack,
+            Target::Told => true,
+        }
+    }
+}
+
+/// What a scenario came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// Its name.
+    pub scenario: String,
+    /// What was done, with which parameters.
+    pub parameters: String,
+    /// What was measured.
+    pub series: Vec<Series>,
+    /// What follows.
+    pub claims: Vec<Claim>,
+}
+
+/// Time, and the CPU of one process.
+#[derive(Debug)]
+pub struct Watch {
+    pid: u32,
+    began: Instant,
+    cpu_before: f64,
+}
+
+impl Watch {
+    /// Begins.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn start(pid: u32) -> Result<Self> {
+        Ok(Self { pid, cpu_before: cpu_seconds(pid)?, began: Instant::now() })
+    }
+
+    /// Ends; so many events were done.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn stop(self, events: u64) -> Result<Run> {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let cpu_seconds = cpu_seconds(self.pid)? - self.cpu_before;
+        Ok(Run { events, seconds, cpu_seconds })
+    }
+}
+
+/// CPU that a process has used, user and system, all threads (proc(5), `/proc/pid/stat`).
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("no such process")?;
+    // The name of the program is in brackets and may hold anything.
+    let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc/pid/stat")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(real(ticks) / real(rustix::param::clock_ticks_per_second()))
+}
+
+/// Memory that a process has resident.
+///
+/// # Errors
+/// There is no such process.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("no such process")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+    Ok(kib << 10)
+}
+
+/// A count as a number to divide by.
+#[expect(clippy::cast_precision_loss, reason = "nothing is counted to 2^52")]
+#[must_use]
+pub fn real(count: impl TryInto<u64>) -> f64 {
+    count.try_into().unwrap_or(u64::MAX) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_has_its_middle() {
+        let spread = Spread::of([3.0, 1.0, 2.0].into_iter());
+        assert_eq!((spread.least, spread.median, spread.most), (1.0, 2.0, 3.0));
+    }
+
+    #[test]
+    fn slack_makes_a_target_easier_in_both_directions() {
+        let least = Claim::ratio("x", Spread::one(0.4), Target::AtLeast(0.6));
+        assert!(!least.holds(1.0) && least.holds(2.0));
+        let most = Claim::ratio("x", Spread::one(1.4), Target::AtMost(1.0));
+        assert!(!most.holds(1.0) && most.holds(2.0));
+    }
+
+    #[test]
+    fn this_process_uses_time_and_memory() {
+        let own = std::process::id();
+        assert!(cpu_seconds(own).unwrap() >= 0.0);
+        assert!(resident_bytes(own).unwrap() > 1 << 20);
+    }
+}

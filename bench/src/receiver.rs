@@ -1,0 +1,138 @@
+//! A consumer that counts, and answers 204.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+
+use crate::server::{self, Answer, Request};
+
+/// A consumer, as long as the process lives.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    events: AtomicU64,
+    /// Whether a request can hold several events.
+    batches: bool,
+    /// The bodies' last eight digits of ids, and when each came; kept only where that is measured.
+    arrivals: Option<Mutex<Vec<(u64, Instant)>>>,
+}
+
+impl Receiver {
+    /// One that takes single events.
+    ///
+    /// # Errors
+    /// No port is to be had.
+    pub fn single() -> Result<Self> {
+        Self::start(Shared::default())
+    }
+
+    /// One that takes batches.
+    ///
+    /// # Errors
+    /// No port is to be had.
+    pub fn batches() -> Result<Self> {
+        Self::start(Shared { batches: true, ..Shared::default() })
+    }
+
+    /// One that takes single events and notes when each came.
+    ///
+    /// # Errors
+    /// No port is to be had.
+    pub fn timing() -> Result<Self> {
+        Self::start(Shared { arrivals: Some(Mutex::default()), ..Shared::default() })
+    }
+
+    fn start(shared: Shared) -> Result<Self> {
+        let shared = Arc::new(shared);
+        let address = server::start(Count(shared.clone()))?;
+        Ok(Self { address, shared })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where to push.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    /// Events so far.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.shared.events.load(Relaxed)
+    }
+
+    /// Counts from zero.
+    pub fn reset(&self) {
+        self.shared.events.store(0, Relaxed);
+    }
+
+    /// When each event came, by the number in its id.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<(u64, Instant)> {
+        let arrivals = self.shared.arrivals.as_ref();
+        arrivals.map_or_else(Vec::new, |all| {
+            std::mem::take(&mut *all.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+
+    /// Waits for so many events.
+    ///
+    /// # Errors
+    /// Nothing came for 30 seconds, or more than that came.
+    pub async fn until(&self, events: u64) -> Result<()> {
+        let (mut before, mut since) = (0, Instant::now());
+        loop {
+            let now = self.events();
+            ensure!(now <= events, "{now} events came in the place of {events}");
+            if now == events {
+                return Ok(());
+            }
+            if now > before {
+                (before, since) = (now, Instant::now());
+            }
+            ensure!(since.elapsed() < Duration::from_secs(30), "after {now} of {events} none came");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+struct Count(Arc<Shared>);
+
+impl Answer for Count {
+    async fn answer(&self, request: Request<'_>, out: &mut Vec<u8>) {
+        let shared = &self.0;
+        let count = if shared.batches { request.header("milkrun-count") } else { None };
+        shared.events.fetch_add(count.and_then(|count| count.parse().ok()).unwrap_or(1), Relaxed);
+        if let Some(arrivals) = &shared.arrivals
+            && let Some(number) = number(request.body)
+        {
+            let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+            arrivals.push((number, Instant::now()));
+        }
+        out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n\r\n");
+    }
+}
+
+/// The number at the end of the first id in a body.
+fn number(body: &[u8]) -> Option<u64> {
+    let at = memchr::memmem::find(body, br#""id":""#)? + 6;
+    let digits = body.get(at + 24..at + 32)?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}

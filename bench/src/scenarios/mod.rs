@@ -1,0 +1,91 @@
+//! What is measured: one file per scenario, each run beside its limit in the same run.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::measure::Report;
+
+mod append;
+mod backlog;
+mod both;
+mod fan_out;
+mod growth;
+mod idle;
+mod latency;
+mod probe;
+mod push;
+mod replay;
+mod single;
+
+/// A scenario's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Publishing in batches of 1,000.
+    Append,
+    /// 64 clients, one event a request.
+    AppendSingle,
+    /// A producer with 1,000 events a page.
+    Probe,
+    /// Reading from the first event on.
+    Replay,
+    /// A backlog to one consumer, one POST an event.
+    Push,
+    /// A backlog to one consumer, 50 events a POST.
+    PushBatch,
+    /// Probing and pushing at once.
+    Both,
+    /// One topic, 100 subscriptions.
+    FanOut,
+    /// From the producer's commit to the POST.
+    Latency,
+    /// Very many subscriptions and sources with nothing to do.
+    Idle,
+    /// Ten million events stored.
+    Backlog,
+    /// Whether the cost of an event grows with what is stored.
+    Growth,
+}
+
+/// How it is measured.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The relay.
+    pub binary: PathBuf,
+    /// In a few seconds each.
+    pub quick: bool,
+    /// As large as one has the patience for.
+    pub large: bool,
+    /// Runs of each thing.
+    pub repeats: usize,
+}
+
+impl Bench {
+    /// `full`, or the second of the two in the quick form.
+    #[must_use]
+    pub const fn size(&self, full: u64, quick: u64) -> u64 {
+        if self.quick { quick } else { full }
+    }
+
+    /// Measures one scenario.
+    ///
+    /// # Errors
+    /// Something did not work; nothing was measured then.
+    pub async fn run(&self, scenario: Scenario) -> Result<Report> {
+        match scenario {
+            Scenario::Append => append::run(self).await,
+            Scenario::AppendSingle => single::run(self).await,
+            Scenario::Probe => probe::run(self).await,
+            Scenario::Replay => replay::run(self).await,
+            Scenario::Push => push::run(self, 1).await,
+            Scenario::PushBatch => push::run(self, push::BATCH).await,
+            Scenario::Both => both::run(self).await,
+            Scenario::FanOut => fan_out::run(self).await,
+            Scenario::Latency => latency::run(self).await,
+            Scenario::Idle => idle::run(self).await,
+            Scenario::Backlog => backlog::run(self).await,
+            Scenario::Growth => growth::run(self).await,
+        }
+    }
+}
