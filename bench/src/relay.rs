@@ -20,6 +20,8 @@ use crate::{
 
 /// The signing secret of every subscription.
 pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+/// Where the configuration finds it.
+pub const SECRET_ENV: &str = "HOOK_SECRET";
 /// The topic that is measured.
 pub const TOPIC: &str = "bench";
 /// Events in one publish.
@@ -236,6 +238,6 @@ fn spawn(binary: &Path, dir: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("relay.log"))?;
     let mut command = Command::new(binary);
     command.args(["run", "-c", "milkrun.yaml"]).current_dir(dir).env_remove("RUST_LOG");
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.env(SECRET_ENV, SECRET).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().with_context(|| format!("{} does not start", binary.display()))
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
             let own = some.min(*size);
             replay.runs.push(read(relay.client().await?, relay.pid(), own, JSON).await?);
             // The newest, of which the rest is not owed.
-            let from = (relay.head().await? - own).to_string();
+            let from = (relay.head().await? - own + 1).to_string();
             receiver.reset();
             let watch = Watch::start(relay.pid())?;
             let settings = json!({ "concurrency": CONCURRENCY, "from": from });

@@ -9,7 +9,7 @@ use crate::{
     measure::{Claim, Report, Run, Spread, Target, Watch, real, resident_bytes},
     producer::Producer,
     receiver::Receiver,
-    relay::{Relay, SECRET, TOPIC},
+    relay::{Relay, SECRET_ENV, TOPIC},
 };
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
@@ -26,7 +26,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let url = receiver.url();
         writeln!(
             yaml,
-            "  - {{ name: hook-{number}, topic: {TOPIC}, webhook: {{ url: \"{url}\", secret: {SECRET} }} }}"
+            "  - {{ name: hook-{number}, topic: {TOPIC}, webhook: {{ url: \"{url}\", secret: {{ env: {SECRET_ENV} }} }} }}"
         )?;
     }
     let (mut busy, mut memory, mut requests) = (Vec::new(), Vec::new(), Vec::new());
