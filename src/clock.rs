@@ -1,6 +1,7 @@
 //! Time and chance, handed in: the real ones, and ones that a test turns by hand.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -99,11 +100,11 @@ impl ManualClock {
     }
 }
 
-/// A number in `[0, 1)` from the system's randomness; callers hand it to arithmetic that needs
-/// chance.
+/// A number in `[0, 1)` that nobody could have told; callers hand it to arithmetic that needs
+/// chance. Not for secrets: the system is asked once per thread, for each delivery wants one.
 #[must_use]
 pub fn chance() -> f64 {
-    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let bits = RandomState::new().hash_one(());
     #[expect(clippy::cast_precision_loss, reason = "48 random bits fit a double exactly")]
     let fraction = (bits >> 16) as f64 / (1u64 << 48) as f64;
     fraction

@@ -119,7 +119,7 @@ impl Node {
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
-        let webhook = webhook(network, guard.clone());
+        let webhook = webhook(guard.webhooks()?, guard.clone());
         if roles.contains(&Role::Dispatch) {
             node.start_dispatcher(webhook.clone(), notices.clone());
         }
@@ -224,6 +224,8 @@ impl Node {
             dispatcher::Limits {
                 in_flight_max: self.config.limits.in_flight_max,
                 host_in_flight_max: self.config.limits.host_in_flight_max,
+                // The other half is for everything else.
+                threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1),
             },
         );
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));

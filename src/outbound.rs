@@ -8,7 +8,6 @@
 //! the literal, or the name as this machine knows it.
 
 use std::{
-    error::Error as _,
     io::{Error, ErrorKind},
     net::IpAddr,
     sync::Arc,
@@ -18,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use ipnet::IpNet;
-use tower::{service_fn, util::BoxCloneSyncService};
+use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use url::{Host, Url};
 
 pub use self::{
@@ -27,8 +26,9 @@ pub use self::{
     tls::{check_tls, identity},
 };
 
-use self::{names::Names, proxy::Through};
+use self::{direct::Direct, names::Names, proxy::Through};
 
+mod direct;
 mod forbidden;
 mod names;
 mod proxy;
@@ -105,27 +105,35 @@ impl Guard {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::UserInfo);
         }
-        self.check_host(&url)?;
+        self.check_url_host(&url)?;
         Ok(url)
     }
 
-    /// Vets a host that is an address. The URL type has normalised every spelling of one, and the
-    /// client connects to what this URL says.
-    fn check_host(&self, url: &Url) -> Result<(), Refused> {
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(name)) if is_localhost(name) => {
+    fn check_url_host(&self, url: &Url) -> Result<(), Refused> {
+        let host = url.host().ok_or(Refused::Malformed(url::ParseError::EmptyHost))?;
+        self.check_host(&host)
+    }
+
+    /// Vets a host that is an address. The type has normalised every spelling of one, and what is
+    /// connected to is what it says.
+    fn check_host(&self, host: &Host<impl AsRef<str>>) -> Result<(), Refused> {
+        let address = match host {
+            Host::Ipv4(address) => IpAddr::V4(*address),
+            Host::Ipv6(address) => IpAddr::V6(*address),
+            Host::Domain(name) if is_localhost(name.as_ref()) => {
                 IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
             }
-            Some(Host::Domain(_)) => return Ok(()),
-            None => return Err(Refused::Malformed(url::ParseError::EmptyHost)),
+            Host::Domain(_) => return Ok(()),
         };
         if self.permits(address) {
-            Ok(())
-        } else {
-            Err(Refused::Address { host: url.host_str().unwrap_or_default().to_owned(), address })
+            return Ok(());
         }
+        let host = match host {
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => format!("[{address}]"),
+            Host::Domain(name) => name.as_ref().to_owned(),
+        };
+        Err(Refused::Address { host, address })
     }
 
     /// The network behind this guard. It is cheap to clone; clones share connections.
@@ -134,6 +142,30 @@ impl Guard {
     /// When the client cannot be built, for want of the system's certificates for instance.
     pub fn network(&self) -> Result<sinks::Network, reqwest::Error> {
         self.network_of(reqwest::Client::builder())
+    }
+
+    /// The network of webhooks: as [`Guard::network`], but what goes to `http` addresses without a
+    /// proxy goes there directly.
+    ///
+    /// # Errors
+    /// As [`Guard::network`].
+    pub fn webhooks(&self) -> Result<sinks::Network, reqwest::Error> {
+        let network = self.network()?;
+        if self.proxy.is_some() {
+            return Ok(network);
+        }
+        let both = Arc::new((Direct::new(self.clone()), network));
+        Ok(BoxCloneSyncService::new(service_fn(move |request: http::Request<Bytes>| {
+            let both = both.clone();
+            async move {
+                let (direct, network) = &*both;
+                match request.uri().scheme_str() {
+                    Some("http") => direct.exchange(request).await,
+                    // Apart, for it is large, and every request makes room for its way.
+                    _ => Box::pin(network.clone().oneshot(request)).await,
+                }
+            }
+        })))
     }
 
     /// A network of its own for somebody with certificates of their own.
@@ -179,8 +211,8 @@ async fn exchange(
     client: reqwest::Client,
     request: http::Request<Bytes>,
 ) -> Result<http::Response<Body>, Error> {
-    let request = reqwest::Request::try_from(request).map_err(translate)?;
-    guard.check_host(request.url()).map_err(forbidden)?;
+    let request = reqwest::Request::try_from(request).map_err(|error| translate(&error))?;
+    guard.check_url_host(request.url()).map_err(forbidden)?;
     let mut through = Through::Nothing;
     if guard.proxy.is_some() {
         if let Some(Host::Domain(name)) = request.url().host() {
@@ -191,7 +223,7 @@ async fn exchange(
     let response = client.execute(request).await.map_err(|error| through.blame(error))?;
     through.check(response.status())?;
     let response = http::Response::<reqwest::Body>::from(response);
-    Ok(response.map(|body| body.map_err(translate).boxed_unsync()))
+    Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))
 }
 
 fn forbidden(refused: Refused) -> Error {
@@ -199,11 +231,12 @@ fn forbidden(refused: Refused) -> Error {
 }
 
 /// One of the documented kinds, and the innermost cause as text: outer layers name the URL.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
-fn translate(error: reqwest::Error) -> Error {
-    let mut kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Other };
+fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
+    let timed_out = error.downcast_ref().is_some_and(reqwest::Error::is_timeout);
+    let mut kind = if timed_out { ErrorKind::TimedOut } else { ErrorKind::Other };
     let mut text = "the request cannot be sent".to_owned();
-    let mut cause = error.source();
+    // What reqwest says itself is the URL.
+    let mut cause = if error.is::<reqwest::Error>() { error.source() } else { Some(error) };
     while let Some(error) = cause {
         text = error.to_string();
         if let Some(error) = error.downcast_ref::<Error>() {

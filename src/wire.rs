@@ -181,7 +181,9 @@ pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
         ("sequence", has(&event.attributes, "sequence"), version.as_str()),
     ] {
         if !own {
-            out.extend_from_slice(format!(",\"{name}\":\"{value}\"").as_bytes());
+            for part in [",\"", name, "\":\"", value, "\""] {
+                out.extend_from_slice(part.as_bytes());
+            }
         }
     }
     write_data(out, &event.data);
@@ -260,10 +262,11 @@ fn without_version(attributes: &str) -> String {
 /// Whether an encoded attributes object has a field. A quote inside a JSON string follows a
 /// backslash, so a quote behind `{` or `,` begins a name.
 fn has(attributes: &str, name: &str) -> bool {
-    let quoted = format!("\"{name}\":");
-    attributes
-        .match_indices(&quoted)
-        .any(|(at, _)| at > 0 && matches!(attributes.as_bytes()[at - 1], b'{' | b','))
+    let bytes = attributes.as_bytes();
+    attributes.match_indices(name).any(|(at, _)| {
+        bytes[at + name.len()..].starts_with(b"\":")
+            && (bytes[..at].ends_with(b"{\"") || bytes[..at].ends_with(b",\""))
+    })
 }
 
 /// A version in 20 digits, so that texts sort as numbers do.
@@ -278,9 +281,14 @@ pub fn padded(version: Version) -> String {
 pub fn webhook_id(topic_uid: &str, events: &[Arc<Event>]) -> String {
     match events {
         [] => topic_uid.to_owned(),
-        [event] => format!("{topic_uid}-{}-{}", event.epoch, event.version),
-        [first, .., last] => {
-            format!("{topic_uid}-{}-{}-{}", first.epoch, first.version, last.version)
+        [first, rest @ ..] => {
+            let mut id = String::with_capacity(topic_uid.len() + 52);
+            // Writing into memory cannot fail.
+            let _ = write!(id, "{topic_uid}-{}-{}", first.epoch, first.version);
+            if let Some(last) = rest.last() {
+                let _ = write!(id, "-{}", last.version);
+            }
+            id
         }
     }
 }

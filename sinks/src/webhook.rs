@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{
-    HeaderValue, Method, Request, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
     header::{self, InvalidHeaderValue},
     response::Parts,
 };
@@ -25,6 +25,12 @@ mod greet;
 const GZIP_MIN_BYTES: usize = 1 << 10;
 /// Who asks for an endpoint's consent, unless somebody else is named.
 const ORIGIN: &str = "milkrun";
+/// Headers that the sink itself sets, the most of them, and the host.
+const SET_HERE: usize = 8;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Pushes parcels as Standard Webhooks.
 #[derive(Debug, Clone)]
@@ -77,35 +83,48 @@ impl Webhook {
     ///
     /// # Errors
     /// Something fits into no header.
-    pub fn draw(&self, parcel: &Parcel) -> Result<Request<Bytes>, InvalidHeaderValue> {
-        let Parcel { target, id, timestamp, secrets, body, .. } = parcel;
-        let mut request = self.blank(Method::POST, target)?;
+    pub fn draw(&self, parcel: Parcel) -> Result<Request<Bytes>, InvalidHeaderValue> {
+        let Parcel { target, id, timestamp, secrets, headers, body, gzip, .. } = parcel;
+        let mut request = self.blank(Method::POST, &target, headers)?;
         let all = request.headers_mut();
-        all.extend(parcel.headers.clone());
         if target.greeted {
             all.insert(greet::REQUEST_ORIGIN, self.origin.clone());
         }
-        all.insert("webhook-id", id.try_into()?);
-        all.insert("webhook-timestamp", (*timestamp).into());
-        let signature = sign::signature(secrets, id, *timestamp, body);
+        let signature = sign::signature(&secrets, &id, timestamp, &body);
+        all.insert(ID, id.try_into()?);
+        all.insert(TIMESTAMP, timestamp.into());
         if !signature.is_empty() {
-            all.insert("webhook-signature", signature.try_into()?);
+            all.insert(SIGNATURE, signature.try_into()?);
         }
-        let small = if parcel.gzip { gzip(body) } else { None };
+        let small = if gzip { compressed(&body) } else { None };
         if small.is_some() {
             all.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        *request.body_mut() = small.unwrap_or_else(|| body.clone());
+        *request.body_mut() = small.unwrap_or(body);
         Ok(request)
     }
 
-    /// What all requests to a target have in common.
-    fn blank(&self, method: Method, target: &Target) -> Result<Request<Bytes>, InvalidHeaderValue> {
+    /// What all requests to a target have in common, and `own` headers, which win.
+    fn blank(
+        &self,
+        method: Method,
+        target: &Target,
+        own: HeaderMap,
+    ) -> Result<Request<Bytes>, InvalidHeaderValue> {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = method;
         *request.uri_mut() = target.uri.clone();
+        *request.headers_mut() = own;
         let all = request.headers_mut();
-        *all = target.headers.clone();
+        // One map, made large enough at once, for every request has it made anew.
+        all.reserve(target.headers.len() + SET_HERE);
+        for name in target.headers.keys() {
+            if !all.contains_key(name) {
+                for value in target.headers.get_all(name) {
+                    all.append(name, value.clone());
+                }
+            }
+        }
         all.insert(header::USER_AGENT, self.user_agent.clone());
         if let Some(auth) = &target.auth
             && let Some(value) = auth.header()?
@@ -132,7 +151,8 @@ impl Webhook {
             match &target.auth {
                 Some(Auth::OAuth2(client)) => {
                     let bearer = Bearer { client, identity: target.identity.as_ref(), now };
-                    self.send_with_token(&network, &bearer, request).await
+                    // Apart, for it is large, and every request makes room for its way.
+                    Box::pin(self.send_with_token(&network, &bearer, request)).await
                 }
                 _ => ask(&network, request).await,
             }
@@ -165,8 +185,9 @@ impl Webhook {
 #[async_trait]
 impl Sink for Webhook {
     async fn push(&self, parcel: Parcel) -> Outcome {
-        match self.send(&parcel.target, parcel.timestamp, self.draw(&parcel)).await {
-            Ok((head, body)) => Outcome::Answered(answer::read(&head, body, parcel.is_batch)),
+        let (target, now, is_batch) = (parcel.target.clone(), parcel.timestamp, parcel.is_batch);
+        match self.send(&target, now, self.draw(parcel)).await {
+            Ok((head, body)) => Outcome::Answered(answer::read(&head, body, is_batch)),
             Err(outcome) => outcome,
         }
     }
@@ -191,7 +212,7 @@ fn silent(kind: SilentKind, message: String) -> Outcome {
 }
 
 /// The body compressed, if that is worth it.
-fn gzip(body: &Bytes) -> Option<Bytes> {
+fn compressed(body: &Bytes) -> Option<Bytes> {
     if body.len() < GZIP_MIN_BYTES {
         return None;
     }

@@ -18,6 +18,7 @@ use self::{
     parcel::Plan,
     position::{Order, Step, Tools, Worker},
     sift::Sift,
+    threads::Threads,
 };
 use crate::{
     clock::Clock,
@@ -37,6 +38,7 @@ pub mod parcel;
 pub mod pool;
 pub mod position;
 pub mod sift;
+mod threads;
 pub mod trial;
 pub mod window;
 
@@ -50,11 +52,13 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// The most requests under way to one host, whoever subscribed there.
     pub host_in_flight_max: usize,
+    /// Threads of their own for the workers; none: they run where the dispatcher does.
+    pub threads: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight_max: 4_096, host_in_flight_max: 1_024 }
+        Self { in_flight_max: 4_096, host_in_flight_max: 1_024, threads: 0 }
     }
 }
 
@@ -90,8 +94,9 @@ impl Dispatcher {
         let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
         let tools = Tools { store, clock, sink, metrics, notices, soft, hard };
         let served = HashMap::new();
-        let workers = JoinSet::new();
-        Supervisor { tools, common, served, workers, running: HashMap::new(), edit: 0 }.run().await
+        let threads = Threads::start(limits.threads);
+        let (workers, running) = (JoinSet::new(), HashMap::new());
+        Supervisor { tools, common, served, threads, workers, running, edit: 0 }.run().await
     }
 }
 
@@ -108,6 +113,7 @@ struct Supervisor {
     tools: Tools,
     common: Arc<Common>,
     served: HashMap<i64, Served>,
+    threads: Threads,
     workers: JoinSet<bool>,
     /// Which subscription and position a worker's task has.
     running: HashMap<Id, (i64, i64)>,
@@ -208,9 +214,21 @@ impl Supervisor {
             served.orders.insert(position.id, sender);
             let endpoint = served.endpoint.clone();
             let worker = hold(self.tools.clone(), position.id, endpoint, orders);
-            let task = self.workers.spawn(worker).id();
-            self.running.insert(task, (subscription, position.id));
+            self.start(worker, subscription, position.id);
         }
+    }
+
+    fn start(
+        &mut self,
+        worker: impl Future<Output = bool> + Send + 'static,
+        subscription: i64,
+        position: i64,
+    ) {
+        let task = match self.threads.of(subscription) {
+            Some(thread) => self.workers.spawn_on(worker, thread),
+            None => self.workers.spawn(worker),
+        };
+        self.running.insert(task.id(), (subscription, position));
     }
 
     /// Notes that a worker ended; one that broke down is replaced.
@@ -230,8 +248,7 @@ impl Supervisor {
                 tools.clock.pause(PAUSE).await;
                 hold(tools, position, endpoint, orders).await
             };
-            let task = self.workers.spawn(worker).id();
-            self.running.insert(task, (subscription, position));
+            self.start(worker, subscription, position);
         }
         cut
     }

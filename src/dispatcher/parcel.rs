@@ -1,6 +1,6 @@
 //! From a delivery to a parcel: the one place that knows both.
 
-use std::{hash::Hasher as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, hash::Hasher as _, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sinks::{
@@ -18,6 +18,16 @@ use crate::{
     store::Subscription,
     wire::{self, Message},
 };
+
+const TOPIC: HeaderName = HeaderName::from_static("milkrun-topic");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const VERSION: HeaderName = HeaderName::from_static("milkrun-version");
+const ATTEMPT: HeaderName = HeaderName::from_static("milkrun-attempt");
+const PREVIOUS: HeaderName = HeaderName::from_static("milkrun-previous");
+const REPLAY: HeaderName = HeaderName::from_static("milkrun-replay");
+const COUNT: HeaderName = HeaderName::from_static("milkrun-count");
+/// The most headers that describe a delivery, and as many again for what the sink adds.
+const DESCRIBED: usize = 16;
 
 /// A subscription as its deliveries need it, made once for each change of its settings.
 #[derive(Debug)]
@@ -107,7 +117,7 @@ impl Plan {
         let mut headers = message.headers;
         self.describe(&mut headers, delivery);
         if message.is_batch {
-            headers.insert("milkrun-count", delivery.events.len().into());
+            headers.insert(COUNT, delivery.events.len().into());
         }
         Ok(Parcel {
             target: ready.target.clone(),
@@ -152,23 +162,23 @@ impl Plan {
     /// The headers that say which delivery this is.
     fn describe(&self, headers: &mut HeaderMap, delivery: &Delivery<'_>) {
         let Delivery { events, previous, replay, topic, attempt, .. } = *delivery;
-        let mut text = |name: &'static str, value: &str| {
-            // Names of topics and made-up texts have no byte that a header cannot carry.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(name, value);
-            }
-        };
-        text("milkrun-topic", topic.as_str());
-        text("traceparent", &traceparent(delivery, self.subscription));
-        if let Some(last) = events.last() {
-            headers.insert("milkrun-version", last.version.0.into());
+        headers.reserve(DESCRIBED);
+        // Names of topics and made-up texts have no byte that a header cannot carry.
+        if let Ok(value) = HeaderValue::from_str(topic.as_str()) {
+            headers.insert(TOPIC, value);
         }
-        headers.insert("milkrun-attempt", attempt.into());
+        if let Ok(value) = HeaderValue::try_from(traceparent(delivery, self.subscription)) {
+            headers.insert(TRACE_PARENT, value);
+        }
+        if let Some(last) = events.last() {
+            headers.insert(VERSION, last.version.0.into());
+        }
+        headers.insert(ATTEMPT, attempt.into());
         if let Some(previous) = previous.filter(|previous| *previous > Version::ZERO) {
-            headers.insert("milkrun-previous", previous.0.into());
+            headers.insert(PREVIOUS, previous.0.into());
         }
         if let Some(job) = replay {
-            headers.insert("milkrun-replay", job.into());
+            headers.insert(REPLAY, job.into());
         }
     }
 }
@@ -245,7 +255,11 @@ fn traceparent(delivery: &Delivery<'_>, subscription: i64) -> String {
     what.extend([subscription.cast_unsigned(), attempt.into()]);
     let span = hash(&what[1..], topic_uid);
     // An id of zeros is invalid.
-    format!("00-{:016x}{trace:016x}-{:016x}-00", hash(&[trace], topic_uid).max(1), span.max(1))
+    let mut text = String::with_capacity(55);
+    let upper = hash(&[trace], topic_uid).max(1);
+    // Writing into memory cannot fail.
+    let _ = write!(text, "00-{upper:016x}{trace:016x}-{:016x}-00", span.max(1));
+    text
 }
 
 fn hash(numbers: &[u64], text: &str) -> u64 {

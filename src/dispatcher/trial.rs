@@ -62,7 +62,7 @@ impl Trial {
 impl Drawn {
     fn new(webhook: &Webhook, plan: &Plan, delivery: &Delivery<'_>) -> Result<Self, String> {
         let parcel = plan.parcel(delivery).map_err(|error| error.to_string())?;
-        let mut request = webhook.draw(&parcel).map_err(|error| error.to_string())?;
+        let mut request = webhook.draw(parcel.clone()).map_err(|error| error.to_string())?;
         if let Some(Auth::OAuth2(_)) = &parcel.target.auth {
             let mut token = HeaderValue::from_static("Bearer");
             token.set_sensitive(true);

@@ -49,7 +49,7 @@ impl Through {
             Self::Relay => error.is_connect(),
             Self::Tunnel => is_tunnels(&error),
         };
-        let error = translate(error);
+        let error = translate(&error);
         if is_proxys {
             Error::new(ErrorKind::NetworkDown, format!("the proxy: {error}"))
         } else {

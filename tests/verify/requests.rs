@@ -202,7 +202,7 @@ impl Maker {
             now: Clock::System.now(),
         });
         let nowhere = BoxCloneSyncService::new(service_fn(|_| std::future::pending()));
-        Webhook::new(nowhere, "test").draw(&parcel.unwrap()).unwrap()
+        Webhook::new(nowhere, "test").draw(parcel.unwrap()).unwrap()
     }
 }
 

@@ -22,7 +22,7 @@ impl Webhook {
         target: &Target,
         per_minute: Option<u32>,
     ) -> Result<Request<Bytes>, InvalidHeaderValue> {
-        let mut request = self.blank(Method::OPTIONS, target)?;
+        let mut request = self.blank(Method::OPTIONS, target, HeaderMap::new())?;
         request.headers_mut().insert(REQUEST_ORIGIN, self.origin.clone());
         if let Some(rate) = per_minute {
             request.headers_mut().insert(REQUEST_RATE, rate.max(1).into());

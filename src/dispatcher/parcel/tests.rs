@@ -68,7 +68,7 @@ fn parcel(plan: &Plan, event: &Event, attempt: u32) -> Result<Parcel, NotSent> {
 /// What goes over the wire.
 fn drawn(parcel: &Parcel) -> HeaderMap {
     let nowhere = BoxCloneSyncService::new(service_fn(|_| std::future::pending()));
-    Webhook::new(nowhere, "9.9").draw(parcel).unwrap().headers().clone()
+    Webhook::new(nowhere, "9.9").draw(parcel.clone()).unwrap().headers().clone()
 }
 
 #[test]

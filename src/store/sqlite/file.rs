@@ -99,7 +99,9 @@ pub(super) async fn open_writer(
         .pragma("synchronous", synchronous)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", (128 << 20).to_string())
-        .pragma("cache_size", "-32768");
+        .pragma("cache_size", "-32768")
+        // What a statement may have to undo: else a file is made and removed for each large one.
+        .pragma("temp_store", "MEMORY");
     let mut conn = SqliteConnection::connect_with(&options).await?;
     check_version(&mut conn).await?;
     migrate(&mut conn, path, migrations).await?;

@@ -20,14 +20,14 @@ fn bearer_and_basic_are_sent_and_marked_as_secret() {
     ] {
         assert!(!format!("{auth:?}").contains("t0k"));
         let target = Arc::new(Target { auth: Some(auth), ..target() });
-        let drawn = nowhere().draw(&Parcel { target, ..parcel() }).unwrap();
+        let drawn = nowhere().draw(Parcel { target, ..parcel() }).unwrap();
         let value = &drawn.headers()["authorization"];
         assert_eq!(value, expected);
         assert!(value.is_sensitive());
         assert!(!format!("{drawn:?}").contains(expected));
     }
     let target = Arc::new(Target { auth: Some(Auth::Bearer("a\r\nb: c".into())), ..target() });
-    assert!(nowhere().draw(&Parcel { target, ..parcel() }).is_err());
+    assert!(nowhere().draw(Parcel { target, ..parcel() }).is_err());
 }
 
 /// An authorization server and an endpoint behind one network.

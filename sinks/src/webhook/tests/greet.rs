@@ -101,8 +101,8 @@ async fn not_now_is_not_a_no() {
 fn who_gave_consent_is_reminded_of_it() {
     let target = Arc::new(Target { greeted: true, ..target() });
     let webhook = nowhere().with_origin("relay.example.com").unwrap();
-    let drawn = webhook.draw(&Parcel { target, ..parcel() }).unwrap();
+    let drawn = webhook.draw(Parcel { target, ..parcel() }).unwrap();
     assert_eq!(drawn.headers()["webhook-request-origin"], "relay.example.com");
-    assert!(!nowhere().draw(&parcel()).unwrap().headers().contains_key("webhook-request-origin"));
+    assert!(!nowhere().draw(parcel()).unwrap().headers().contains_key("webhook-request-origin"));
     assert!(nowhere().with_origin("a\r\nb").is_err());
 }

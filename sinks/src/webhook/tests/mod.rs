@@ -80,7 +80,7 @@ async fn a_parcel_becomes_one_signed_post() {
         let expected =
             sign::signature(&parcel().secrets, "t-0a1b2c3d-5", 1_700_000_000, request.body());
         assert_eq!(header("webhook-signature"), expected);
-        let drawn = nowhere().draw(&parcel()).unwrap();
+        let drawn = nowhere().draw(parcel()).unwrap();
         assert_eq!((drawn.uri(), drawn.headers()), (request.uri(), request.headers()));
         Ok(reply(204, "thanks"))
     })
@@ -97,7 +97,7 @@ fn what_the_sink_sets_wins_over_headers_of_the_target() {
         own.headers.insert(name, HeaderValue::from_static("mine"));
     }
     own.auth = Some(Auth::Bearer("t0k".into()));
-    let drawn = nowhere().draw(&Parcel { target: Arc::new(own), ..parcel() }).unwrap();
+    let drawn = nowhere().draw(Parcel { target: Arc::new(own), ..parcel() }).unwrap();
     for (name, value) in [
         ("webhook-id", "t-0a1b2c3d-5"),
         ("user-agent", "milkrun/9.9"),
@@ -113,7 +113,7 @@ fn what_the_sink_sets_wins_over_headers_of_the_target() {
 fn only_large_bodies_are_compressed_and_the_signature_is_over_what_they_were() {
     let drawn = |gzip, body: &[u8]| {
         let body = Bytes::copy_from_slice(body);
-        nowhere().draw(&Parcel { body, gzip, ..parcel() }).unwrap()
+        nowhere().draw(Parcel { body, gzip, ..parcel() }).unwrap()
     };
     let large = "{\"a\": 1}".repeat(500).into_bytes();
     let noise: Vec<u8> = (0_u32..64).flat_map(|n| Sha256::digest(n.to_be_bytes())).collect();

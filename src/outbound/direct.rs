@@ -1,0 +1,270 @@
+//! HTTP/1.1 over connections that are driven by whoever uses them.
+//!
+//! Between a general client and the socket lie a task for each connection and two channels for each
+//! request. A webhook is one small request and one small answer, so whoever waits for the answer
+//! moves the connection himself, and an idle one needs nobody.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    io::{Error, ErrorKind},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll, Waker},
+    thread::{self, ThreadId},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, Uri, header,
+    uri::{Authority, PathAndQuery},
+};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::{
+    client::legacy::connect::{HttpConnector, dns::Name},
+    rt::TokioIo,
+};
+use tokio::net::TcpStream;
+use tower::{ServiceExt as _, service_fn};
+use url::Host;
+
+use super::{Body, Guard, IDLE_FOR, IDLE_PER_HOST, forbidden, translate};
+
+/// Who is connected to, and the thread whose reactor knows the socket: on another one each answer
+/// would have to be handed over.
+type Peer = (Authority, ThreadId);
+
+/// The connections of one network.
+#[derive(Clone)]
+pub(super) struct Direct {
+    guard: Guard,
+    idle: Arc<Idle>,
+}
+
+/// Connections that wait for a request, the freshest last.
+#[derive(Default)]
+struct Idle(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
+
+/// One connection. It moves only while it is polled.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    socket: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+}
+
+impl Direct {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { guard, idle: Arc::default() }
+    }
+
+    /// Sends a request with a URL of the scheme `http`, and gives what was said first.
+    pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
+        let (peer, mut request) = prepare(request)?;
+        // An idle connection may have ended unnoticed: what was not sent over it is sent anew.
+        while let Some(connection) = self.idle.take(&peer) {
+            match connection.send(request).await {
+                Ok((response, connection)) => return Ok(self.answer(response, connection, peer)),
+                Err(Unsent { request: Some(unsent), .. }) => request = unsent,
+                Err(Unsent { error, .. }) => return Err(error),
+            }
+        }
+        // Apart, for it is large and rare.
+        let connection = Box::pin(self.connect(&peer.0)).await?;
+        match connection.send(request).await {
+            Ok((response, connection)) => Ok(self.answer(response, connection, peer)),
+            Err(Unsent { error, .. }) => Err(error),
+        }
+    }
+
+    /// Connects to addresses that were vetted.
+    async fn connect(&self, peer: &Authority) -> Result<Connection, Error> {
+        let guard = self.guard.clone();
+        let resolver = service_fn(move |name: Name| {
+            let guard = guard.clone();
+            async move {
+                let found = guard.vetted(name.as_str()).await?;
+                Ok::<_, Error>(found.into_iter().map(|address| SocketAddr::new(address, 0)))
+            }
+        });
+        let mut connector = HttpConnector::new_with_resolver(resolver);
+        connector.set_nodelay(true);
+        // In the spelling that was vetted: there is more than one for an address.
+        let host = Host::parse(peer.host()).map_err(Error::other)?;
+        self.guard.check_host(&host).map_err(forbidden)?;
+        let port = peer.port_u16().unwrap_or(80);
+        let target = format!("http://{host}:{port}/").parse::<Uri>().map_err(Error::other)?;
+        let stream = connector.oneshot(target).await.map_err(|error| translate(&error))?;
+        let (sender, socket) = http1::handshake(stream).await.map_err(|error| translate(&error))?;
+        Ok(Connection { sender, socket })
+    }
+
+    fn answer(&self, response: Response<Incoming>, connection: Connection, peer: Peer) -> Response<Body> {
+        response.map(|incoming| {
+            let mut body = Driven { incoming, rest: Some((connection, peer, self.idle.clone())) };
+            body.give_back();
+            body.boxed_unsync()
+        })
+    }
+}
+
+/// A request as the first line wants it, and whom it goes to.
+fn prepare(request: Request<Bytes>) -> Result<(Peer, Request<Full<Bytes>>), Error> {
+    let mut request = request.map(Full::new);
+    let uri = std::mem::take(request.uri_mut()).into_parts();
+    let authority = uri.authority.ok_or_else(|| Error::other("the URL has no host"))?;
+    let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = path.into();
+    let host = HeaderValue::from_str(authority.as_str()).map_err(Error::other)?;
+    request.headers_mut().insert(header::HOST, host);
+    Ok(((authority, thread::current().id()), request))
+}
+
+/// A request that got no answer.
+struct Unsent {
+    error: Error,
+    /// The request, when nothing of it went out.
+    request: Option<Request<Full<Bytes>>>,
+}
+
+impl Connection {
+    /// Moves the connection; whether it has ended.
+    fn drive(&mut self, context: &mut Context<'_>) -> bool {
+        // How it ended is told to the request.
+        Pin::new(&mut self.socket).poll(context).is_ready()
+    }
+
+    async fn send(
+        mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Self), Unsent> {
+        let ready = poll_fn(|context| {
+            let ended = self.drive(context);
+            match self.sender.poll_ready(context) {
+                Poll::Pending if ended => Poll::Ready(false),
+                ready => ready.map(|ready| ready.is_ok()),
+            }
+        });
+        if !ready.await {
+            let error = Error::from(ErrorKind::ConnectionReset);
+            return Err(Unsent { error, request: Some(request) });
+        }
+        let answer = {
+            let mut answer = pin!(self.sender.try_send_request(request));
+            let socket = &mut self.socket;
+            poll_fn(|context| {
+                // What the connection ends with is in the answer by then.
+                let _ = Pin::new(&mut *socket).poll(context);
+                answer.as_mut().poll(context)
+            })
+            .await
+        };
+        match answer {
+            Ok(response) => Ok((response, self)),
+            Err(mut refused) => {
+                let request = refused.take_message();
+                Err(Unsent { error: translate(&refused.into_error()), request })
+            }
+        }
+    }
+}
+
+impl Idle {
+    /// The connection that was used last.
+    fn take(&self, peer: &Peer) -> Option<Connection> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = idle.get_mut(peer)?;
+        while let Some((mut connection, since)) = of_peer.pop() {
+            // The other side may have closed it.
+            let ended = connection.drive(&mut Context::from_waker(Waker::noop()));
+            if !ended && since.elapsed() < IDLE_FOR {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn put(self: &Arc<Self>, peer: Peer, connection: Connection) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.is_empty() {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+        let of_peer = idle.entry(peer).or_default();
+        if of_peer.len() < IDLE_PER_HOST {
+            of_peer.push((connection, Instant::now()));
+        }
+    }
+
+    /// Closes what has waited for too long; whether some wait still.
+    fn expire(&self) -> bool {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|_, of_peer| {
+            of_peer.retain(|(_, since)| since.elapsed() < IDLE_FOR);
+            !of_peer.is_empty()
+        });
+        !idle.is_empty()
+    }
+}
+
+/// Closes idle connections as long as there are some.
+async fn sweep(idle: Weak<Idle>) {
+    loop {
+        tokio::time::sleep(IDLE_FOR / 4).await;
+        if !idle.upgrade().is_some_and(|idle| idle.expire()) {
+            return;
+        }
+    }
+}
+
+/// An answer's body, and the connection it comes over.
+struct Driven {
+    incoming: Incoming,
+    rest: Option<(Connection, Peer, Arc<Idle>)>,
+}
+
+impl Driven {
+    /// Keeps the connection for the next request, if there was nothing more to come.
+    fn give_back(&mut self) {
+        if !self.incoming.is_end_stream() {
+            return;
+        }
+        if let Some((mut connection, peer, idle)) = self.rest.take()
+            // It takes note of the end.
+            && !connection.drive(&mut Context::from_waker(Waker::noop()))
+        {
+            idle.put(peer, connection);
+        }
+    }
+}
+
+impl http_body::Body for Driven {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some((connection, ..)) = &mut self.rest {
+            connection.drive(context);
+        }
+        let frame = Pin::new(&mut self.incoming).poll_frame(context);
+        if matches!(frame, Poll::Ready(_)) {
+            self.give_back();
+        }
+        frame.map_err(|error| translate(&error))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
