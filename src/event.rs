@@ -4,8 +4,11 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+mod data;
+
+pub use self::data::Data;
 
 /// The name of a topic, source or subscription: `[a-z0-9][a-z0-9._-]{0,99}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -350,31 +353,6 @@ impl FromStr for Micros {
     }
 }
 
-/// What an event carries: the producer's own bytes, never serialised again.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Data {
-    /// No data at all.
-    #[default]
-    None,
-    /// Valid JSON text; goes into a CloudEvent as it is.
-    Json(Bytes),
-    /// UTF-8 text that is not JSON; becomes a JSON string.
-    Text(Bytes),
-    /// Anything else; becomes `data_base64`.
-    Binary(Bytes),
-}
-
-impl Data {
-    /// The bytes, empty for [`Data::None`].
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::None => &[],
-            Self::Json(bytes) | Self::Text(bytes) | Self::Binary(bytes) => bytes,
-        }
-    }
-}
-
 /// A draft that the log accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -386,7 +364,7 @@ pub struct Event {
     pub recorded: Micros,
     /// Its CloudEvents attributes but `specversion` and those the relay adds: the text of one
     /// JSON object without white space, written once at admission and kept byte for byte.
-    pub attributes: Box<str>,
+    pub attributes: Arc<str>,
     /// The producer's bytes.
     pub data: Data,
 }

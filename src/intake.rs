@@ -1,5 +1,7 @@
 //! Drafts become events that the log takes, or rejected items: the only file that names both.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use probes::Draft;
 
@@ -53,7 +55,7 @@ fn event(draft: Draft) -> Result<NewEvent, String> {
     if let Some(key) = key {
         attributes.extensions.insert("partitionkey".into(), key.into());
     }
-    let attributes = attributes.encode().map_err(|error| error.to_string())?;
+    let attributes: Arc<str> = attributes.encode().map_err(|error| error.to_string())?.into();
     let size = attributes.len() + data.len();
     if size > EVENT_BYTES_MAX {
         return Err(format!("the event has {size} bytes: expected at most {EVENT_BYTES_MAX}"));
@@ -103,7 +105,7 @@ mod tests {
         let event = &admitted.events[0];
         assert_eq!(event.data, Data::Json(Bytes::from_static(b"{ }")));
         assert_eq!(
-            event.attributes,
+            &*event.attributes,
             r#"{"id":"1","source":"/s","type":"t","datacontenttype":"application/json","partitionkey":"k"}"#
         );
     }

@@ -225,7 +225,9 @@ impl Node {
                 in_flight_max: self.config.limits.in_flight_max,
                 host_in_flight_max: self.config.limits.host_in_flight_max,
                 // The other half is for everything else.
-                threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1),
+                threads: std::thread::available_parallelism()
+                    .map_or(1, |cores| cores.get() / 2)
+                    .max(1),
             },
         );
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));

@@ -90,7 +90,7 @@ mod tests {
         let event = NewEvent {
             source: "/s".into(),
             id: id.to_string(),
-            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
+            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#).into(),
             data: Data::None,
             deliver_at: Some(due),
         };

@@ -149,18 +149,31 @@ fn push_extension(text: &mut String, name: &str, value: &Value) -> Result<(), At
 }
 
 fn push_field(text: &mut String, name: &str, value: &str) -> Result<(), AttributeError> {
-    if value.chars().any(char::is_control) {
+    if has_control(value) {
         return Err(AttributeError::new(name, "has a control character"));
     }
     text.push(if text.is_empty() { '{' } else { ',' });
-    let _ = write!(text, "\"{name}\":");
+    text.push('"');
+    text.push_str(name);
+    text.push_str("\":");
     push_string(text, value);
     Ok(())
 }
 
+fn has_control(value: &str) -> bool {
+    let in_ascii = |byte: u8| byte < 0x20 || byte == 0x7f;
+    value.bytes().any(in_ascii) || (!value.is_ascii() && value.chars().any(char::is_control))
+}
+
 fn push_string(text: &mut String, value: &str) {
-    // Writing a string into memory cannot fail.
-    text.push_str(&serde_json::to_string(value).unwrap_or_default());
+    if value.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        // Writing a string into memory cannot fail.
+        text.push_str(&serde_json::to_string(value).unwrap_or_default());
+    } else {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    }
 }
 
 fn cut(text: &str) -> String {

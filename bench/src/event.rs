@@ -171,7 +171,8 @@ mod tests {
         let mut ids = Ids::fresh();
         let mut seen = HashSet::new();
         for _ in 0..2 {
-            let events: Vec<serde_json::Value> = serde_json::from_slice(sheet.fill(&mut ids)).unwrap();
+            let events: Vec<serde_json::Value> =
+                serde_json::from_slice(sheet.fill(&mut ids)).unwrap();
             for event in events {
                 assert!(seen.insert(event["id"].as_str().unwrap().to_owned()));
                 assert_eq!(event.to_string().len(), EVENT_BYTES);
@@ -179,7 +180,10 @@ mod tests {
         }
         assert_eq!(seen.len(), 100);
         assert!(serde_json::from_slice::<serde_json::Value>(Sheet::page(3).fill(&mut ids)).is_ok());
-        assert!(serde_json::from_slice::<serde_json::Value>(Sheet::publish_one().fill(&mut ids)).is_ok());
+        assert!(
+            serde_json::from_slice::<serde_json::Value>(Sheet::publish_one().fill(&mut ids))
+                .is_ok()
+        );
         let row = Row::new();
         assert_eq!(row.data.len(), published().split_once(r#""data":"#).unwrap().1.len() - 1);
     }

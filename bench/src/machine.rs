@@ -49,7 +49,8 @@ impl Machine {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kib = field(&memory, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0_u64);
-        let settings: Vec<_> = SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let settings: Vec<_> =
+            SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Ok(Self {
             processor: field(&cpus, "model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),

@@ -133,7 +133,10 @@ fn measure(cli: Cli) -> Result<ExitCode> {
         }
         for claim in report.claims.iter().filter(|claim| claim.is_ratio) {
             if cli.slack.is_some_and(|slack| !claim.holds(slack)) {
-                eprintln!("{}: a regression: {}: {:.2}", report.scenario, claim.what, claim.is.median);
+                eprintln!(
+                    "{}: a regression: {}: {:.2}",
+                    report.scenario, claim.what, claim.is.median
+                );
                 worse = true;
             }
         }

@@ -147,7 +147,9 @@ impl Relay {
     /// The API does not tell.
     pub async fn head(&self) -> Result<u64> {
         let (mut client, path) = (self.client().await?, format!("/v1/topics/{TOPIC}"));
-        client.json("GET", &path, &Value::Null).await?["head"].as_u64().context("a topic has a head")
+        client.json("GET", &path, &Value::Null).await?["head"]
+            .as_u64()
+            .context("a topic has a head")
     }
 
     /// Publishes so many events over `connections` connections, in batches of [`BATCH`].

@@ -14,11 +14,7 @@ use tokio::{
 /// What answers requests.
 pub trait Answer: Send + Sync + 'static {
     /// Appends a whole response to `out`.
-    fn answer(
-        &self,
-        request: Request<'_>,
-        out: &mut Vec<u8>,
-    ) -> impl Future<Output = ()> + Send;
+    fn answer(&self, request: Request<'_>, out: &mut Vec<u8>) -> impl Future<Output = ()> + Send;
 }
 
 /// One request.

@@ -133,7 +133,7 @@ fn event(notice: &Notice, at: Micros) -> Option<NewEvent> {
         content_type: Some("application/json".into()),
         ..Attributes::default()
     };
-    let attributes = attributes.encode().ok()?;
+    let attributes = attributes.encode().ok()?.into();
     let data = Data::Json(Bytes::from(notice.data(at).to_string()));
     Some(NewEvent { source: "milkrun".into(), id, attributes, data, deliver_at: None })
 }

@@ -104,7 +104,12 @@ impl Direct {
         Ok(Connection { sender, socket })
     }
 
-    fn answer(&self, response: Response<Incoming>, connection: Connection, peer: Peer) -> Response<Body> {
+    fn answer(
+        &self,
+        response: Response<Incoming>,
+        connection: Connection,
+        peer: Peer,
+    ) -> Response<Body> {
         response.map(|incoming| {
             let mut body = Driven { incoming, rest: Some((connection, peer, self.idle.clone())) };
             body.give_back();

@@ -76,7 +76,7 @@ pub struct NewEvent {
     /// CloudEvents `id`.
     pub id: String,
     /// See [`Event::attributes`]; holds `source` and `id` too.
-    pub attributes: String,
+    pub attributes: Arc<str>,
     /// The producer's bytes.
     pub data: Data,
     /// When it goes into the log; until then it is pending. `None`: now.

@@ -143,7 +143,7 @@ pub fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
     let event = |id: u64| NewEvent {
         source: "/test".into(),
         id: id.to_string(),
-        attributes: format!(r#"{{"id":"{id}","source":"/test","type":"t"}}"#),
+        attributes: format!(r#"{{"id":"{id}","source":"/test","type":"t"}}"#).into(),
         data: Data::Json(Bytes::from(format!("{{\"n\": {id}}}"))),
         deliver_at: None,
     };

@@ -49,8 +49,8 @@ impl Log {
         self.hashes.clear();
         let transaction = self.conn.transaction()?;
         {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?;
             for (attributes, data) in events {
                 self.head += 1;
                 let slot = i64::try_from(1 << TOPIC_BITS | self.head)?;

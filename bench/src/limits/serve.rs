@@ -5,10 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::{Context as _, Result};
 use axum::{Router, routing::post};
 use bytes::Bytes;
-use sqlx::{
-    ConnectOptions as _, Row as _, SqliteConnection,
-    sqlite::SqliteConnectOptions,
-};
+use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},

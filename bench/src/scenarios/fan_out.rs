@@ -47,7 +47,9 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
     ];
     Ok(Report {
         scenario: "fan-out".into(),
-        parameters: format!("{events} events to each of {SUBSCRIPTIONS} subscriptions, 16 in flight each"),
+        parameters: format!(
+            "{events} events to each of {SUBSCRIPTIONS} subscriptions, 16 in flight each"
+        ),
         series: vec![many, one],
         claims,
     })

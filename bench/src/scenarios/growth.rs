@@ -15,11 +15,8 @@ use crate::{
 };
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
-    let sizes: &[u64] = if bench.quick {
-        &[10_000, 100_000]
-    } else {
-        &[10_000, 100_000, 1_000_000, 10_000_000]
-    };
+    let sizes: &[u64] =
+        if bench.quick { &[10_000, 100_000] } else { &[10_000, 100_000, 1_000_000, 10_000_000] };
     let some = bench.size(100_000, 10_000);
     let receiver = Receiver::single()?;
     let relay = Relay::with_topic(&bench.binary).await?;

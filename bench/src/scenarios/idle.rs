@@ -45,13 +45,19 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
     }
     let of = |values: Vec<f64>| Spread::of(values.into_iter());
     let claims = vec![
-        Claim::figure("% of one core, the sources' own requests among it", of(busy), Target::AtMost(5.0)),
+        Claim::figure(
+            "% of one core, the sources' own requests among it",
+            of(busy),
+            Target::AtMost(5.0),
+        ),
         Claim::figure("MiB resident", of(memory), Target::AtMost(300.0)),
         Claim::figure("requests/s of the sources", of(requests), Target::Told),
     ];
     Ok(Report {
         scenario: "idle".into(),
-        parameters: format!("{subscriptions} subscriptions, {sources} sources every 60 s, {seconds} s"),
+        parameters: format!(
+            "{subscriptions} subscriptions, {sources} sources every 60 s, {seconds} s"
+        ),
         series: Vec::new(),
         claims,
     })

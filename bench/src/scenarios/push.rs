@@ -22,7 +22,8 @@ const TRACED_RATE: u64 = 10_000;
 
 pub(super) async fn run(bench: &Bench, batch: u64) -> Result<Report> {
     let is_single = batch == 1;
-    let events = if is_single { bench.size(1_000_000, 60_000) } else { bench.size(1_000_000, 150_000) };
+    let events =
+        if is_single { bench.size(1_000_000, 60_000) } else { bench.size(1_000_000, 150_000) };
     let receiver = if is_single { Receiver::single()? } else { Receiver::batches()? };
     let (mut milkrun, mut bare) = (Series::new("milkrun"), Series::new("bare hyper connections"));
     let relay = Relay::with_topic(&bench.binary).await?;
@@ -46,7 +47,11 @@ pub(super) async fn run(bench: &Bench, batch: u64) -> Result<Report> {
             milkrun.rates(),
             Target::AtLeast(if is_single { 50_000.0 } else { 120_000.0 }),
         ),
-        Claim::figure("share of attempts not in the trace at full speed", Spread::one(share), Target::Told),
+        Claim::figure(
+            "share of attempts not in the trace at full speed",
+            Spread::one(share),
+            Target::Told,
+        ),
     ];
     if is_single {
         claims.push(Claim::figure("µs of CPU a delivery", milkrun.cpu_us(), Target::AtMost(20.0)));

@@ -25,7 +25,8 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let mut sqlx = Series::new("sqlx to a socket");
     let mut cursor = Series::new("raw SQLite cursor");
     for _ in 0..bench.repeats {
-        sqlx.runs.push(read(Client::connect(served.address).await?, served.pid(), events, "").await?);
+        sqlx.runs
+            .push(read(Client::connect(served.address).await?, served.pid(), events, "").await?);
         json.runs.push(read(relay.client().await?, relay.pid(), events, JSON).await?);
         ndjson.runs.push(read(relay.client().await?, relay.pid(), events, NDJSON).await?);
         cursor.runs.push(Limit::Cursor { path: relay.store() }.once().await?);
@@ -46,12 +47,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
 }
 
 /// Reads the whole log, page by page.
-pub(super) async fn read(
-    mut client: Client,
-    pid: u32,
-    events: u64,
-    accept: &str,
-) -> Result<Run> {
+pub(super) async fn read(mut client: Client, pid: u32, events: u64, accept: &str) -> Result<Run> {
     let watch = Watch::start(pid)?;
     for after in (0..events).step_by(1_000) {
         let head = format!(

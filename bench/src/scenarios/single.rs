@@ -18,7 +18,8 @@ const CLIENTS: u64 = 64;
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let events = bench.size(200_000, 20_000);
-    let (mut milkrun, mut route) = (Series::new("milkrun"), Series::new("a route that stores nothing"));
+    let (mut milkrun, mut route) =
+        (Series::new("milkrun"), Series::new("a route that stores nothing"));
     for _ in 0..bench.repeats {
         let served = Limit::Route.serve()?;
         route.runs.push(publish(served.address, served.pid(), events).await?);
@@ -29,7 +30,11 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         milkrun.runs.push(run);
     }
     let claims = vec![
-        Claim::ratio("of a route that stores nothing", milkrun.share_of(&route), Target::AtLeast(0.5)),
+        Claim::ratio(
+            "of a route that stores nothing",
+            milkrun.share_of(&route),
+            Target::AtLeast(0.5),
+        ),
         Claim::figure("events/s", milkrun.rates(), Target::Told),
     ];
     Ok(Report {

@@ -1,6 +1,6 @@
 //! The members of one event's JSON object, as they were written.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{
@@ -13,7 +13,7 @@ use super::Refused;
 use crate::event::Data;
 
 /// Name and text of each member; a name that comes twice is an error.
-pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
+pub(super) struct Fields<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -27,13 +27,14 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields: Vec<(String, &RawValue)> = Vec::with_capacity(12);
-                let mut seen = std::collections::HashSet::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    if !seen.insert(name.clone()) {
-                        return Err(A::Error::custom(format!("`{name}` is given twice")));
-                    }
+                let mut fields = Vec::with_capacity(8);
+                while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &RawValue>()? {
                     fields.push((name, value));
+                }
+                let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+                names.sort_unstable();
+                if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                    return Err(A::Error::custom(format!("`{}` is given twice", twice[0])));
                 }
                 Ok(Fields(fields))
             }
@@ -43,8 +44,13 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-pub(super) fn text(name: &str, raw: &RawValue) -> Result<String, Refused> {
-    serde_json::from_str(raw.get()).map_err(|_| Refused::new(name, "expected a text"))
+/// A text, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+pub(super) fn text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refused> {
+    let text = serde_json::from_str(raw.get());
+    text.map(|Text(text)| text).map_err(|_| Refused::new(name, "expected a text"))
 }
 
 pub(super) fn value(name: &str, raw: &RawValue) -> Result<Value, Refused> {
@@ -57,7 +63,7 @@ pub(super) fn value(name: &str, raw: &RawValue) -> Result<Value, Refused> {
 
 pub(super) fn base64(raw: &RawValue) -> Result<Data, Refused> {
     let bytes = BASE64_STANDARD
-        .decode(text("data_base64", raw)?)
+        .decode(&*text("data_base64", raw)?)
         .map_err(|error| Refused::new("data_base64", format!("expected base64: {error}")))?;
     Ok(Data::Binary(bytes.into()))
 }

@@ -70,22 +70,39 @@ pub fn events(headers: &HeaderMap, body: &Bytes) -> Result<Vec<NewEvent>, Proble
 }
 
 fn batch(body: &Bytes) -> Result<Vec<NewEvent>, Problem> {
-    let items: Vec<&RawValue> = json(body)?;
-    if items.is_empty() || items.len() > EVENTS_MAX {
-        let detail = format!("expected 1 to {EVENTS_MAX} events, not {}", items.len());
-        return Err(Problem::field("", detail));
+    // In one go; what is wrong is found out, with its place, by looking again.
+    let text = utf8(body)?;
+    if let Ok(items) = serde_json::from_str::<Vec<Fields<'_>>>(text) {
+        check_count(items.len())?;
+        let event = |(index, Fields(fields))| {
+            assemble(body, fields).map_err(|refused: Refused| refused.at(index))
+        };
+        return items.into_iter().enumerate().map(event).collect();
     }
+    let items: Vec<&RawValue> = json(body)?;
+    check_count(items.len())?;
     let event =
         |(index, item)| structured(body, item).map_err(|refused: Refused| refused.at(index));
     items.into_iter().enumerate().map(event).collect()
 }
 
-fn json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    if let Err(error) = std::str::from_utf8(body) {
-        let detail = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
-        return Err(Problem::malformed(detail));
+fn check_count(count: usize) -> Result<(), Problem> {
+    if (1..=EVENTS_MAX).contains(&count) {
+        return Ok(());
     }
-    serde_json::from_slice(body).map_err(|error| {
+    let detail = format!("expected 1 to {EVENTS_MAX} events, not {count}");
+    Err(Problem::field("", detail))
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body).map_err(|error| {
+        let detail = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
+        Problem::malformed(detail)
+    })
+}
+
+fn json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_str(utf8(body)?).map_err(|error| {
         let detail = if error.is_data() {
             "a batch is a JSON array of events"
         } else {
@@ -99,6 +116,10 @@ fn json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
 fn structured(body: &Bytes, text: &RawValue) -> Result<NewEvent, Refused> {
     let Fields(fields) = serde_json::from_str(text.get())
         .map_err(|error| Refused::new("event", format!("expected a JSON object: {error}")))?;
+    assemble(body, fields)
+}
+
+fn assemble(body: &Bytes, fields: Vec<(Cow<'_, str>, &RawValue)>) -> Result<NewEvent, Refused> {
     let mut attributes = Attributes::default();
     let mut specversion = None;
     let mut data = Data::None;
@@ -107,7 +128,7 @@ fn structured(body: &Bytes, text: &RawValue) -> Result<NewEvent, Refused> {
         if raw.get() == "null" && name != "data" {
             continue;
         }
-        match name.as_str() {
+        match &*name {
             "data" | "data_base64" if data != Data::None => {
                 return Err(Refused::new(&name, "`data` and `data_base64` cannot both be given"));
             }
@@ -117,6 +138,9 @@ fn structured(body: &Bytes, text: &RawValue) -> Result<NewEvent, Refused> {
             }
             "data_base64" => data = fields::base64(raw)?,
             "specversion" => specversion = Some(fields::text(&name, raw)?),
+            "id" => attributes.id = fields::text(&name, raw)?,
+            "source" => attributes.source = fields::text(&name, raw)?,
+            "type" => attributes.kind = fields::text(&name, raw)?,
             _ => put(&mut attributes, &name, fields::value(&name, raw)?)?,
         }
     }
@@ -187,7 +211,7 @@ fn finish(
     Ok(NewEvent {
         source: attributes.source.clone().into_owned(),
         id: attributes.id.clone().into_owned(),
-        attributes: encoded,
+        attributes: encoded.into(),
         data,
         deliver_at: attributes
             .extensions
@@ -198,6 +222,10 @@ fn finish(
 
 /// Refuses JSON that is nested too deep; `text` is valid JSON.
 fn check_depth(text: &[u8]) -> Result<(), Refused> {
+    // Most data has fewer brackets than may be nested.
+    if text.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= DEPTH_MAX {
+        return Ok(());
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text {
         match byte {

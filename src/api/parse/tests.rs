@@ -111,7 +111,7 @@ fn binary_mode_reads_headers() {
     let event = event.unwrap();
     assert_eq!(event.data, Data::Json(Bytes::from_static(b" {}\n")));
     assert_eq!(
-        event.attributes,
+        &*event.attributes,
         r#"{"id":"1","source":"/s","type":"t","subject":"a b","datacontenttype":"application/json","tenant":"7"}"#
     );
     let data = |media, body| binary(&[kind(media)], body).unwrap().data;

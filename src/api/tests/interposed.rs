@@ -32,7 +32,7 @@ impl Interposed {
         let event = NewEvent {
             source: "/s".to_owned(),
             id: id.to_owned(),
-            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#),
+            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"}}"#).into(),
             data: crate::event::Data::None,
             deliver_at: None,
         };

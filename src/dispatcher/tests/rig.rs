@@ -160,7 +160,7 @@ impl Rig {
         let event = |id: u64| NewEvent {
             source: "/s".into(),
             id: id.to_string(),
-            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"{}}}"#, more(id)),
+            attributes: format!(r#"{{"id":"{id}","source":"/s","type":"t"{}}}"#, more(id)).into(),
             data: Data::Json(Bytes::from_static(b"{}")),
             deliver_at: None,
         };

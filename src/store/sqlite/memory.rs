@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, Hasher},
     sync::Arc,
 };
 
@@ -16,6 +17,31 @@ use crate::{
 
 /// A 128-bit keyed hash of an event's `source` and `id`.
 pub(super) type Key = u128;
+
+/// What is found by a key.
+pub(super) type ByKey<T> = HashMap<Key, T, BuildHasherDefault<OfKey>>;
+
+/// A key is a hash already, and a keyed one: nobody outside can make two of them alike.
+#[derive(Debug, Default)]
+pub(super) struct OfKey(u64);
+
+impl Hasher for OfKey {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            self.0 = part.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+        let half = key as u64;
+        self.0 = half;
+    }
+}
 
 /// The whole of it.
 #[derive(Debug, Default)]
@@ -46,7 +72,7 @@ pub(super) struct Memory {
 #[derive(Debug)]
 pub(super) struct TopicMemory {
     pub(super) state: Arc<TopicState>,
-    pub(super) keys: HashMap<Key, Version>,
+    pub(super) keys: ByKey<Version>,
     /// The numbers of pending events.
     pub(super) pending: HashMap<Key, i64>,
 }
@@ -245,7 +271,7 @@ impl Memory {
                     .and_modify(|topic| topic.state = state.clone())
                     .or_insert_with(|| TopicMemory {
                         state,
-                        keys: HashMap::new(),
+                        keys: ByKey::default(),
                         pending: HashMap::new(),
                     });
             }

@@ -201,7 +201,7 @@ impl Store for SqliteStore {
         read::gaps(&self.shared, topic, limit).await
     }
 
-    async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError> {
+    async fn append(&self, mut append: Append) -> Result<Vec<Placed>, StoreError> {
         if append.events.len() > APPEND_MAX {
             return Err(StoreError::Full(format!("an append takes at most {APPEND_MAX} events")));
         }
@@ -210,6 +210,8 @@ impl Store for SqliteStore {
         let permits = u32::try_from(size_kib.clamp(1, QUEUE_BYTES >> 10)).unwrap_or(1);
         let _room = self.room.acquire_many(permits).await.map_err(|_| StoreError::Closed)?;
         let keys = append.events.iter().map(|event| self.key(event)).collect();
+        // A slice would keep the producer's whole page in memory.
+        append.events.iter_mut().for_each(|event| event.data = event.data.copied());
         self.hot(|reply| Hot::Append { append, keys, reply }).await
     }
 

@@ -36,7 +36,7 @@ fn event(row: &SqliteRow, deliver_at: Micros) -> Result<NewEvent, StoreError> {
     Ok(NewEvent {
         source: row.get(3),
         id: row.get(4),
-        attributes: row.get(5),
+        attributes: row.get::<&str, _>(5).into(),
         data: read::data(row, 6, "pending")?,
         deliver_at: Some(deliver_at),
     })

@@ -5,15 +5,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
-
 use super::{
-    memory::{Key, Memory, PendingMemory, SourceMemory, TopicMemory},
+    memory::{ByKey, Key, Memory, PendingMemory, SourceMemory, TopicMemory},
     ops::Hot,
     pending::Waited,
 };
 use crate::{
-    event::{Data, Event, Micros, Version},
+    event::{Event, Micros, Version},
     store::{
         Append, NewEvent, Placed, Released, Settlement, SourceProgress, StoreError, TopicState,
     },
@@ -37,7 +35,7 @@ pub(super) struct TopicPlan {
     pub(super) events: Vec<Arc<Event>>,
     /// In version order, as `events`.
     pub(super) hashes: Vec<Key>,
-    keys: HashMap<Key, Version>,
+    keys: ByKey<Version>,
     /// The numbers of events that begin to wait.
     pending: HashMap<Key, i64>,
 }
@@ -276,7 +274,7 @@ impl TopicPlan {
             state: (*topic.state).clone(),
             events: Vec::new(),
             hashes: Vec::new(),
-            keys: HashMap::new(),
+            keys: ByKey::default(),
             pending: HashMap::new(),
         }
     }
@@ -319,8 +317,8 @@ impl TopicPlan {
             version,
             epoch,
             recorded: now.max(self.state.recorded),
-            attributes: event.attributes.as_str().into(),
-            data: owned(&event.data),
+            attributes: event.attributes.clone(),
+            data: event.data.clone(),
         };
         self.state.head = version;
         self.state.recorded = event.recorded;
@@ -334,16 +332,6 @@ impl TopicPlan {
 
 fn is_later(event: &NewEvent, now: Micros) -> bool {
     event.deliver_at.is_some_and(|due| due > now)
-}
-
-/// A copy of its own: a slice would keep the producer's whole page in memory.
-fn owned(data: &Data) -> Data {
-    match data {
-        Data::None => Data::None,
-        Data::Json(bytes) => Data::Json(Bytes::copy_from_slice(bytes)),
-        Data::Text(bytes) => Data::Text(Bytes::copy_from_slice(bytes)),
-        Data::Binary(bytes) => Data::Binary(Bytes::copy_from_slice(bytes)),
-    }
 }
 
 fn settle(memory: &Memory, settlement: &Settlement) -> Result<(), StoreError> {

@@ -251,7 +251,7 @@ pub(super) async fn journal(
         let event = NewEvent {
             source: row.get(0),
             id: row.get(1),
-            attributes: row.get(2),
+            attributes: row.get::<&str, _>(2).into(),
             data: read::data(&row, 3, "journal")?,
             deliver_at: None,
         };
