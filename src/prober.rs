@@ -17,6 +17,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+mod ahead;
 mod dry_run;
 mod number;
 mod pace;

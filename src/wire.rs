@@ -4,7 +4,7 @@
 //! on its form is put together by copying, so that a repeated delivery has the same bytes.
 //! CloudEvents 1.0.2, JSON Event Format.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
@@ -250,7 +250,8 @@ pub fn write_numbered(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
         write_structured(out, event, topic);
     }
     out.pop();
-    out.extend_from_slice(format!(",\"version\":{}}}", event.version).as_bytes());
+    // Writing into memory cannot fail.
+    let _ = write!(out, ",\"version\":{}}}", event.version);
 }
 
 /// Appends the numbered form on one line, without an end of line: CR and LF, which valid JSON has
@@ -259,9 +260,7 @@ pub fn write_line(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
     let start = out.len();
     write_numbered(out, event, topic);
     for byte in &mut out[start..] {
-        if matches!(byte, b'\r' | b'\n') {
-            *byte = b' ';
-        }
+        *byte = if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
     }
 }
 

@@ -142,6 +142,11 @@ impl ApiState {
         })
     }
 
+    /// Long polls and streams at present.
+    fn waiting(&self) -> usize {
+        self.limits.waiting_max.saturating_sub(self.waiting.available_permits())
+    }
+
     /// Room for the body of a publish; refused, not waited for, so that the publisher may go to
     /// another node.
     fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {

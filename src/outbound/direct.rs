@@ -66,6 +66,9 @@ impl Direct {
     /// Sends a request with a URL of the scheme `http`, and gives what was said first.
     pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let (peer, mut request) = prepare(request)?;
+        // What else is being made ready goes out right behind this: a receiver that falls asleep
+        // between two requests is dear to wake.
+        tokio::task::yield_now().await;
         // An idle connection may have ended unnoticed: what was not sent over it is sent anew.
         while let Some(connection) = self.idle.take(&peer) {
             match connection.send(request).await {

@@ -14,6 +14,9 @@ use tower::ServiceExt as _;
 use super::spec::Limits;
 use crate::{Budget, FailureKind, Held, Network};
 
+/// So much room is made on the word of an answer's head; the rest when it comes.
+const EXPECTED_BYTES_MAX: usize = 4 << 20;
+
 /// What came back, decoded.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -55,6 +58,8 @@ async fn exchange(
         return Ok(Answer { status, headers, body: Bytes::new(), held });
     }
     let mut decoder = Decoder::new(&parts.headers, limits.decoded_bytes_max)?;
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    decoder.expect(length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0));
     let mut wire_bytes = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken_off(&error))?;
@@ -105,6 +110,13 @@ impl Decoder {
                     String::from_utf8_lossy(&other[..other.len().min(40)])
                 ),
             )),
+        }
+    }
+
+    /// Makes room for a body of so many bytes, so that it is not moved again and again.
+    fn expect(&mut self, bytes: usize) {
+        if let Self::Identity(out) = self {
+            out.bytes.reserve_exact(bytes.min(out.max).min(EXPECTED_BYTES_MAX));
         }
     }
 

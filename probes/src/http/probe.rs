@@ -11,7 +11,7 @@ use super::{
     rules::{CursorRule, FieldKind, Lost, Pages, Start},
     sheet::{Sheet, content_type, pace},
     spec::{Spec, SpecError},
-    walk::{Mark, Place, Step, Validators, hash},
+    walk::{Mark, Place, Step, Validators, hash, hash_all},
 };
 use crate::{
     Budget, Cursor, Exchange, Failure, FailureKind, Gap, Listed, Mark as MarkText, Network, Next,
@@ -273,8 +273,7 @@ impl HttpProbe {
         if items.is_empty() {
             return Ok(());
         }
-        let joined: String = items.iter().map(|item| item.get()).collect();
-        let print = format!("{:016x}", hash(joined.as_bytes()) >> 64);
+        let print = format!("{:016x}", hash_all(items.iter().map(|item| item.get())) >> 64);
         if mark.seen.contains(&print) {
             let problem = format!(
                 "page {} of the walk has the items of an earlier one: expected other items, or `stop`",

@@ -1,10 +1,10 @@
 //! What is remembered between two walks ([`Place`], the cursor) and between two pages ([`Mark`]).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, hash::Hasher as _};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::rules::Lost;
 
@@ -188,6 +188,13 @@ impl Edge {
 /// 128 bits of some bytes.
 pub(super) fn hash(bytes: &[u8]) -> u128 {
     SipHasher13::new().hash(bytes).as_u128()
+}
+
+/// The hash of texts as of one behind the other.
+pub(super) fn hash_all<'a>(texts: impl Iterator<Item = &'a str>) -> u128 {
+    let mut hasher = SipHasher13::new();
+    texts.for_each(|text| hasher.write(text.as_bytes()));
+    hasher.finish128().as_u128()
 }
 
 #[cfg(test)]

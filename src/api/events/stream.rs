@@ -3,7 +3,7 @@
 //! A stream reads a small page, hands it to the connection, and reads the next one when that has
 //! been taken; between pages it holds nothing but its position.
 
-use std::{io, time::Duration};
+use std::{io, ops::RangeInclusive, time::Duration};
 
 use axum::{
     body::Body,
@@ -24,8 +24,10 @@ use crate::{
 
 /// How long an event stream is silent at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// What one stream holds in memory, but for a single larger event.
-const CHUNK_BYTES: usize = 64 << 10;
+/// What one stream holds in memory, but for a single larger event: the more streams, the less.
+const CHUNK_BYTES: RangeInclusive<usize> = 64 << 10..=1 << 20;
+/// What all of them together hold, while they are few.
+const CHUNKS_BYTES: usize = 128 << 20;
 const CHUNK_EVENTS: usize = 1_000;
 
 struct Follow {
@@ -90,7 +92,9 @@ impl Follow {
         while !self.done && !self.api.stopping.is_cancelled() {
             self.head.borrow_and_update();
             let wanted = self.left.unwrap_or(CHUNK_EVENTS).min(CHUNK_EVENTS);
-            let look = self.selection.look(&self.api, CHUNK_EVENTS, wanted, CHUNK_BYTES).await;
+            let bytes = CHUNKS_BYTES / self.api.waiting().max(1);
+            let bytes = bytes.clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
+            let look = self.selection.look(&self.api, CHUNK_EVENTS, wanted, bytes).await;
             let found = match look {
                 Ok(found) => found,
                 Err(problem) => return Some(self.fail(&problem)),
@@ -99,7 +103,8 @@ impl Follow {
             self.done = self.selection.is_done() || self.left == Some(0);
             if !found.events.is_empty() {
                 self.told = true;
-                let mut out = Vec::new();
+                let bytes = found.events.iter().map(|event| event.size_bytes() + 260).sum();
+                let mut out = Vec::with_capacity(bytes);
                 for event in &found.events {
                     self.write(&mut out, event, &found.state);
                 }

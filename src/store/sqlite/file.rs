@@ -29,8 +29,10 @@ pub(super) const LOG: Migrations = &[
     include_str!("../../../migrations/sqlite/0003_resets.sql"),
 ];
 /// The schema of the trace's file.
-pub(super) const TRACE: Migrations =
-    &[include_str!("../../../migrations/sqlite/trace_0001_attempts.sql")];
+pub(super) const TRACE: Migrations = &[
+    include_str!("../../../migrations/sqlite/trace_0001_attempts.sql"),
+    include_str!("../../../migrations/sqlite/trace_0002_deliveries.sql"),
+];
 
 /// Takes `FILE.lock` for this process; held until the returned file is closed.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {

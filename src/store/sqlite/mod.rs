@@ -52,6 +52,7 @@ mod replays;
 mod retention;
 mod rewind;
 mod shared;
+mod sheet;
 mod slot;
 mod sources;
 mod states;

@@ -1,9 +1,10 @@
-//! Reading the log: the tail first, else one statement on a connection of the readers'.
+//! Reading the log: the tail first, else one row on a connection of the readers'.
+//!
+//! A row that is handed on by itself costs several times what it costs to read it, so SQLite puts
+//! all rows of a read into one ([`sheet`]).
 
 use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     commit::signed,
     file::sibling,
     memory::{unsigned, version},
-    slot,
+    sheet, slot,
 };
 use crate::{
     event::{Data, Event, Micros, Topic, Version},
@@ -47,35 +48,41 @@ async fn from_file(
 ) -> Result<Vec<Arc<Event>>, StoreError> {
     let _gate = shared.gate.read().await;
     let mut conn = shared.readers.acquire().await?;
-    let sql = "-- page\nSELECT slot, recorded, attributes, form, data FROM events \
-        WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
-    let mut rows = sqlx::query(sql)
-        .bind(slot::of(state.id, read.after.next()))
-        .bind(slot::of(state.id, read.up_to))
-        .bind(i64::try_from(read.max_events).unwrap_or(i64::MAX))
-        .fetch(&mut *conn);
-    let mut bytes = 0;
-    let mut events = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        let event = event(&row, state)?;
-        bytes += event.size_bytes();
-        if bytes > read.max_bytes && !events.is_empty() {
-            break;
-        }
-        events.push(Arc::new(event));
+    let first = slot::of(state.id, read.after.next());
+    let Some(last) = last_slot(&mut conn, first, state, read).await? else {
+        return Ok(Vec::new());
+    };
+    let sql = "-- page\nSELECT group_concat(slot || ',' || recorded || ',' || form || ',' || \
+        octet_length(attributes) || ',' || coalesce(octet_length(data), 0), ';'), \
+        group_concat(attributes, ''), coalesce(group_concat(data, ''), x'') \
+        FROM (SELECT * FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot)";
+    let row = sqlx::query(sql).bind(first).bind(last).fetch_one(&mut *conn).await?;
+    match row.get::<Option<&str>, _>(0) {
+        Some(heads) => sheet::events(heads, row.get(1), row.get(2), state),
+        None => Ok(Vec::new()),
     }
-    Ok(events)
 }
 
-fn event(row: &SqliteRow, state: &TopicState) -> Result<Event, StoreError> {
-    let version = Version(slot::split(row.get(0)).1);
-    Ok(Event {
-        version,
-        epoch: state.epoch_of(version),
-        recorded: Micros(row.get(1)),
-        attributes: row.get::<&str, _>(2).into(),
-        data: data(row, 3, "events")?,
-    })
+/// The last row that goes into a read of its size.
+async fn last_slot(
+    conn: &mut SqliteConnection,
+    first: i64,
+    state: &TopicState,
+    read: &Read,
+) -> Result<Option<i64>, StoreError> {
+    if read.max_events == 1 && read.up_to == read.after.next() {
+        return Ok(Some(first));
+    }
+    let sql = "-- page sizes\nSELECT group_concat(slot || ',' || \
+        (octet_length(attributes) + coalesce(octet_length(data), 0)), ';') \
+        FROM (SELECT * FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3)";
+    let row = sqlx::query(sql)
+        .bind(first)
+        .bind(slot::of(state.id, read.up_to))
+        .bind(i64::try_from(read.max_events).unwrap_or(i64::MAX))
+        .fetch_one(conn)
+        .await?;
+    row.get::<Option<&str>, _>(0).map_or(Ok(None), |sizes| sheet::end(sizes, read.max_bytes))
 }
 
 /// An event kept beside an exception or a dead letter, in the columns `recorded`, `attributes`,
@@ -103,14 +110,8 @@ pub(super) fn data(
     column: usize,
     table: &'static str,
 ) -> Result<Data, StoreError> {
-    let bytes = || Bytes::copy_from_slice(row.get::<Option<&[u8]>, _>(column + 1).unwrap_or(&[]));
-    match row.get::<i64, _>(column) {
-        0 => Ok(Data::None),
-        1 => Ok(Data::Json(bytes())),
-        2 => Ok(Data::Text(bytes())),
-        3 => Ok(Data::Binary(bytes())),
-        form => Err(StoreError::Unreadable { table, problem: format!("form {form}") }),
-    }
+    let bytes = row.get::<Option<&[u8]>, _>(column + 1).unwrap_or(&[]);
+    sheet::formed(row.get(column), bytes, table)
 }
 
 /// The last version recorded before `moment`: versions and `recorded` rise together.

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::TryStreamExt as _;
 use sqlx::{
     Connection as _, Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
@@ -33,18 +34,32 @@ use crate::{
 /// Records that may wait.
 const QUEUE: usize = 20_000;
 /// Records of one transaction.
-const BATCH: usize = 2_000;
+const BATCH: usize = 10_000;
+/// How long records are gathered: one batch costs as much as one record.
+const GATHERED: Duration = Duration::from_millis(20);
 /// Records kept.
 const ROWS_MAX: i64 = 1_000_000;
+/// The most that one query gives.
+const QUERY_MAX: usize = 1_000;
 /// Rows removed in one step.
 const CHUNK: i64 = 5_000;
 
 const INSERT: (&str, &str, &str) = (
-    "-- attempts\nINSERT INTO attempts (subscription, topic, version, attempt, started, \
+    "-- attempts\nINSERT INTO attempts (id, subscription, topic, version, attempt, started, \
      duration_ms, status, answer, error, verdict) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?)",
+    "",
+);
+const INSERT_PACKED: (&str, &str, &str) = (
+    "-- deliveries\nINSERT INTO deliveries (id, subscription, topic, attempt, status, answer, \
+     first, last, started, records) VALUES ",
     "(?,?,?,?,?,?,?,?,?,?)",
     "",
 );
+const LAST_ID: &str = "-- last record\nSELECT max((SELECT coalesce(max(id), 0) FROM attempts), \
+    coalesce((SELECT id + octet_length(records) / 20 - 1 FROM deliveries ORDER BY id DESC LIMIT 1), 0))";
+
+mod packed;
 
 /// The trace's queue, task and readers.
 pub(super) struct Trace {
@@ -64,10 +79,11 @@ struct Queue {
 
 impl Trace {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        let conn = file::open_writer(path, "NORMAL", file::TRACE).await?;
+        let mut conn = file::open_writer(path, "NORMAL", file::TRACE).await?;
+        let last: i64 = sqlx::query(LAST_ID).fetch_one(&mut conn).await?.get(0);
         let conn = Arc::new(tokio::sync::Mutex::new(conn));
         let queue = Arc::new(Queue::default());
-        let task = tokio::spawn(run(queue.clone(), conn.clone()));
+        let task = tokio::spawn(run(queue.clone(), conn.clone(), last + 1));
         let readers = file::open_readers(path, 2).await?;
         Ok(Self { queue, conn, readers, task: tokio::sync::Mutex::new(Some(task)) })
     }
@@ -92,6 +108,7 @@ impl Trace {
             AND ($3 IS NULL OR version = $3) AND (NOT $4 OR verdict <> 'delivered') \
             AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
             AND ($8 IS NULL OR id < $8) ORDER BY id DESC LIMIT $7";
+        let limit = query.limit.min(QUERY_MAX);
         let rows = sqlx::query(sql)
             .bind(query.subscription)
             .bind(query.topic)
@@ -99,25 +116,70 @@ impl Trace {
             .bind(query.failed)
             .bind(query.since.map(|since| since.0))
             .bind(query.status.map(i64::from))
-            .bind(i64::try_from(query.limit.min(1_000)).unwrap_or(1_000))
+            .bind(signed(limit as u64))
             .bind(query.before)
             .fetch_all(&self.readers)
             .await?;
-        Ok(rows.iter().map(attempt).collect())
+        let mut found: Vec<Attempt> = rows.iter().map(attempt).collect();
+        if !query.failed {
+            found.extend(self.packed(&query, limit).await?);
+            found.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.id));
+            found.truncate(limit);
+        }
+        Ok(found)
+    }
+
+    /// Those that are kept many in one row, newest rows first.
+    async fn packed(&self, query: &AttemptQuery, limit: usize) -> Result<Vec<Attempt>, StoreError> {
+        let sql = "-- deliveries\nSELECT id, subscription, topic, attempt, status, answer, records \
+            FROM deliveries WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
+            AND ($3 IS NULL OR (first <= $3 AND last BETWEEN $3 AND $3 + $4)) \
+            AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
+            AND ($7 IS NULL OR id < $7) ORDER BY id DESC";
+        let mut rows = sqlx::query(sql)
+            .bind(query.subscription)
+            .bind(query.topic)
+            .bind(query.version.map(|version| signed(version.0)))
+            .bind(signed(packed::SPAN_MAX))
+            .bind(query.since.map(|since| since.0))
+            .bind(query.status.map(i64::from))
+            .bind(query.before)
+            .fetch(&self.readers);
+        let wanted = |attempt: &Attempt| {
+            query.version.is_none_or(|version| attempt.version == version)
+                && query.since.is_none_or(|since| attempt.started >= since)
+                && query.before.is_none_or(|before| attempt.id < before)
+        };
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(row) = rows.try_next().await?
+        {
+            found.extend(packed::attempts(&row).filter(wanted));
+        }
+        Ok(found)
     }
 
     /// Removes a piece of what is too old or too much.
     pub(super) async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
-        let sql = "-- old attempts\nDELETE FROM attempts WHERE id IN (SELECT id FROM attempts \
-            WHERE started < $1 OR id <= (SELECT max(id) FROM attempts) - $2 ORDER BY id LIMIT $3)";
+        let old = [
+            "-- old attempts\nDELETE FROM attempts WHERE id IN (SELECT id FROM attempts \
+                WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)",
+            "-- old deliveries\nDELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries \
+                WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)",
+        ];
         let mut conn = self.conn.lock().await;
-        let done = sqlx::query(sql)
-            .bind(now.minus(ATTEMPTS_KEPT).0)
-            .bind(ROWS_MAX)
-            .bind(CHUNK)
-            .execute(&mut *conn)
-            .await?;
-        Ok(done.rows_affected() >= CHUNK.cast_unsigned())
+        let last: i64 = sqlx::query(LAST_ID).fetch_one(&mut *conn).await?.get(0);
+        let mut more = false;
+        for sql in old {
+            let done = sqlx::query(sql)
+                .bind(now.minus(ATTEMPTS_KEPT).0)
+                .bind(last - ROWS_MAX)
+                .bind(CHUNK)
+                .execute(&mut *conn)
+                .await?;
+            more |= done.rows_affected() >= CHUNK.cast_unsigned();
+        }
+        Ok(more)
     }
 
     pub(super) fn gauges(&self) -> [(&'static str, f64); 2] {
@@ -153,7 +215,7 @@ fn shed(waiting: &mut VecDeque<Attempt>, mut excess: usize) {
     waiting.drain(..excess);
 }
 
-async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>) {
+async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>, mut next: i64) {
     loop {
         let arrived = queue.arrived.notified();
         let batch: Vec<Attempt> = {
@@ -166,24 +228,45 @@ async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>)
                 return;
             }
             arrived.await;
-            // Attempts come in bursts; one batch costs as much as one record.
-            if !queue.closed.load(Ordering::Acquire) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        } else {
+            let records = batch.len();
+            if let Err(error) = write(&mut *conn.lock().await, batch, &mut next).await {
+                queue.dropped.fetch_add(records as u64, Ordering::Relaxed);
+                tracing::error!(%error, records, "attempts were not recorded");
             }
-            continue;
         }
-        let mut conn = conn.lock().await;
-        if let Err(error) = write(&mut conn, &batch).await {
-            queue.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            tracing::error!(%error, records = batch.len(), "attempts were not recorded");
+        let waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if waiting < BATCH / 2 && !queue.closed.load(Ordering::Acquire) {
+            tokio::time::sleep(GATHERED).await;
         }
     }
 }
 
-async fn write(conn: &mut SqliteConnection, batch: &[Attempt]) -> Result<(), sqlx::Error> {
+/// Keeps a batch under the numbers from `next` on.
+async fn write(
+    conn: &mut SqliteConnection,
+    batch: Vec<Attempt>,
+    next: &mut i64,
+) -> Result<(), sqlx::Error> {
+    let (alone, packed) = packed::pack(batch, next);
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    bulk::rows(&mut transaction, INSERT, batch, |query, attempt| {
+    bulk::rows(&mut transaction, INSERT_PACKED, &packed, |query, row| {
         query
+            .bind(row.like.id)
+            .bind(row.like.subscription)
+            .bind(row.like.topic)
+            .bind(i64::from(row.like.attempt))
+            .bind(row.like.status.map(i64::from))
+            .bind(row.like.answer.as_slice())
+            .bind(signed(row.first.0))
+            .bind(signed(row.last.0))
+            .bind(row.started.0)
+            .bind(row.records.as_slice())
+    })
+    .await?;
+    bulk::rows(&mut transaction, INSERT, &alone, |query, attempt| {
+        query
+            .bind(attempt.id)
             .bind(attempt.subscription)
             .bind(attempt.topic)
             .bind(signed(attempt.version.0))
