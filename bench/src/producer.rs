@@ -57,7 +57,7 @@ impl Producer {
             requests: AtomicU64::new(0),
             page: Mutex::new(Sheet::page(1_000)),
         });
-        let address = server::start(List(shared.clone()))?;
+        let address = server::start(List(shared.clone()), 1)?[0];
         Ok(Self { address, shared })
     }
 

@@ -16,7 +16,7 @@ use crate::server::{self, Answer, Request};
 /// A consumer, as long as the process lives.
 #[derive(Debug, Clone)]
 pub struct Receiver {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
 
@@ -35,7 +35,15 @@ impl Receiver {
     /// # Errors
     /// No port is to be had.
     pub fn single() -> Result<Self> {
-        Self::start(Shared::default())
+        Self::start(Shared::default(), 1)
+    }
+
+    /// One that takes single events, at so many ports: each is a host to the relay.
+    ///
+    /// # Errors
+    /// No ports are to be had.
+    pub fn many(ports: usize) -> Result<Self> {
+        Self::start(Shared::default(), ports)
     }
 
     /// One that takes batches.
@@ -43,7 +51,7 @@ impl Receiver {
     /// # Errors
     /// No port is to be had.
     pub fn batches() -> Result<Self> {
-        Self::start(Shared { batches: true, ..Shared::default() })
+        Self::start(Shared { batches: true, ..Shared::default() }, 1)
     }
 
     /// One that takes single events and notes when each came.
@@ -51,25 +59,31 @@ impl Receiver {
     /// # Errors
     /// No port is to be had.
     pub fn timing() -> Result<Self> {
-        Self::start(Shared { arrivals: Some(Mutex::default()), ..Shared::default() })
+        Self::start(Shared { arrivals: Some(Mutex::default()), ..Shared::default() }, 1)
     }
 
-    fn start(shared: Shared) -> Result<Self> {
+    fn start(shared: Shared, ports: usize) -> Result<Self> {
         let shared = Arc::new(shared);
-        let address = server::start(Count(shared.clone()))?;
-        Ok(Self { address, shared })
+        let addresses = server::start(Count(shared.clone()), ports)?;
+        Ok(Self { addresses, shared })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
     }
 
     /// Where to push.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        self.url_of(0)
+    }
+
+    /// Where to push, at one of its ports.
+    #[must_use]
+    pub fn url_of(&self, port: usize) -> String {
+        format!("http://{}/hook", self.addresses[port % self.addresses.len()])
     }
 
     /// Events so far.

@@ -48,27 +48,33 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Serves on a port of its own and a thread of its own, as long as the process lives.
+/// Serves on ports of its own and a thread of its own, as long as the process lives.
 ///
 /// # Errors
 /// No port or no thread is to be had.
-pub fn start(service: impl Answer) -> Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
+pub fn start(service: impl Answer, ports: usize) -> Result<Vec<SocketAddr>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let service = Arc::new(service);
-    thread::Builder::new().name("server".into()).spawn(move || {
-        runtime.block_on(async move {
-            let Ok(listener) = TcpListener::from_std(listener) else { return };
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
-                // A client that breaks off is no concern of the server.
-                tokio::spawn(async move { serve(stream, &*service).await.ok() });
-            }
-        });
-    })?;
-    Ok(address)
+    let mut addresses = Vec::new();
+    for _ in 0..ports {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        addresses.push(listener.local_addr()?);
+        runtime.spawn(accept(listener, service.clone()));
+    }
+    thread::Builder::new()
+        .name("server".into())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(addresses)
+}
+
+async fn accept(listener: std::net::TcpListener, service: Arc<impl Answer>) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    while let Ok((stream, _)) = listener.accept().await {
+        let service = service.clone();
+        // A client that breaks off is no concern of the server.
+        tokio::spawn(async move { serve(stream, &*service).await.ok() });
+    }
 }
 
 async fn serve(mut stream: TcpStream, service: &impl Answer) -> Result<()> {

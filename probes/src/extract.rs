@@ -41,6 +41,19 @@ impl Path {
         }
     }
 
+    /// The elements of the array at this path, at most `max`, found and read in one go; `None`
+    /// where that cannot be done, or something is wrong.
+    pub(crate) fn elements<'a>(&self, json: &'a str, max: usize) -> Option<Vec<&'a RawValue>> {
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let elements = match &self.segments[..] {
+            [] => reader.deserialize_seq(Elements { max }).ok(),
+            [name] => reader.deserialize_map(ArrayField { name, max }).ok()?,
+            _ => None,
+        };
+        reader.end().ok()?;
+        elements
+    }
+
     /// The value at this path of an item whose fields were read already.
     pub(crate) fn of<'a>(&self, item: &Fields<'a>) -> Option<&'a RawValue> {
         let Some((first, rest)) = self.segments.split_first() else { return Some(item.whole) };
@@ -231,6 +244,32 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 }
 
+/// The elements of one field of an object.
+struct ArrayField<'s> {
+    name: &'s str,
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for ArrayField<'_> {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key_seed(Key)? {
+            if name == self.name {
+                found = Some(map.next_value_seed(Elements { max: self.max })?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// One element of an array.
 struct Element(usize);
 
@@ -255,6 +294,14 @@ impl<'de> Visitor<'de> for Element {
 
 struct Elements {
     max: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Elements {
+    type Value = Vec<&'de RawValue>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_seq(self)
+    }
 }
 
 impl<'de> Visitor<'de> for Elements {
@@ -303,6 +350,28 @@ mod tests {
         }
         assert!(Path::new("a").find("<html>").is_err());
         assert!(Path::new("a").find(r#"{"a":1} x"#).is_err());
+    }
+
+    #[test]
+    fn elements_are_those_of_the_array_that_is_found() {
+        let json = r#" {"a": 1, "list": [0], "list": [{"x": "]"}, 2 ]} "#;
+        let texts = |path: &str, json, max| {
+            let elements = Path::new(path).elements(json, max)?;
+            Some(elements.into_iter().map(RawValue::get).collect::<Vec<_>>())
+        };
+        assert_eq!(texts("list", json, 2), Some(vec![r#"{"x": "]"}"#, "2"]));
+        assert_eq!(texts("", "[1, [2]]", 2), Some(vec!["1", "[2]"]));
+        for (path, json, max) in [
+            ("list", json, 1),
+            ("a", json, 9),
+            ("b", json, 9),
+            ("a.b", json, 9),
+            ("", json, 9),
+            ("list", r#"{"list": [1]} x"#, 9),
+            ("list", r#"{"list": [1}"#, 9),
+        ] {
+            assert_eq!(texts(path, json, max), None, "{path} {json} {max}");
+        }
     }
 
     #[test]

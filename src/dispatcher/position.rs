@@ -43,12 +43,14 @@ const LOW_BYTES: usize = 256 << 10;
 /// What is read ahead for the sake of priorities, by one position and by all of them.
 const AHEAD_BYTES: usize = 16 << 20;
 const AHEAD_BYTES_ALL: usize = 64 << 20;
+/// What is read ahead for the sake of batches, as long as all positions together have less.
+const AHEAD_BATCHES_BYTES: usize = 4 << 20;
 /// Versions looked at ahead of the reach.
 const LOOKED_MAX: usize = 100_000;
 /// Dead letters that wait for a save; with so many nothing more is read.
 const UNSAVED_DEAD_MAX: usize = 1_000;
 /// What one read asks for.
-const PAGE_BYTES: usize = 1 << 20;
+const PAGE_BYTES: usize = 2 << 20;
 /// Versions whose lane is learnt at once.
 const LEARN_MAX: usize = 64;
 /// Records of attempts that wait for the next save.
@@ -368,7 +370,7 @@ impl Worker {
             return Some(self.store_pause);
         }
         let save = self.unsaved_since.filter(|_| !self.busy.saving);
-        let save = save.map(|since| since.plus(self.save_every()));
+        let save = save.map(|since| self.save_at(since));
         let serves = self.serves(now);
         let start = serves.then(|| self.next_start()).flatten();
         // What could start now and did not waits for something else than time.

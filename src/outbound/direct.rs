@@ -37,6 +37,10 @@ use url::Host;
 
 use super::{Body, Guard, IDLE_FOR, IDLE_PER_HOST, forbidden, translate};
 
+/// What is read at once: an answer to a webhook is small, and thousands of connections share the
+/// processor's cache.
+const READ_BYTES: usize = 2 << 10;
+
 /// Who is connected to, and the thread whose reactor knows the socket: on another one each answer
 /// would have to be handed over.
 type Peer = (Authority, ThreadId);
@@ -103,7 +107,11 @@ impl Direct {
         let port = peer.port_u16().unwrap_or(80);
         let target = format!("http://{host}:{port}/").parse::<Uri>().map_err(Error::other)?;
         let stream = connector.oneshot(target).await.map_err(|error| translate(&error))?;
-        let (sender, socket) = http1::handshake(stream).await.map_err(|error| translate(&error))?;
+        let (sender, socket) = http1::Builder::new()
+            .read_buf_exact_size(Some(READ_BYTES))
+            .handshake(stream)
+            .await
+            .map_err(|error| translate(&error))?;
         Ok(Connection { sender, socket })
     }
 

@@ -31,8 +31,8 @@ impl Message {
 
     /// An array of events in JSON.
     #[must_use]
-    pub fn batch<'a>(events: impl Iterator<Item = &'a Event>, topic: &Topic) -> Self {
-        let mut out = Vec::new();
+    pub fn batch<'a>(events: impl Iterator<Item = &'a Event> + Clone, topic: &Topic) -> Self {
+        let mut out = Vec::with_capacity(2 + events.clone().map(super::bytes_of).sum::<usize>());
         out.push(b'[');
         for event in events {
             if out.len() > 1 {

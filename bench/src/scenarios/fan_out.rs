@@ -13,12 +13,12 @@ use crate::{
     relay::Relay,
 };
 
-const SUBSCRIPTIONS: u64 = 100;
+const SUBSCRIPTIONS: usize = 100;
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let deliveries = bench.size(1_000_000, 100_000);
-    let events = deliveries / SUBSCRIPTIONS;
-    let receiver = Receiver::single()?;
+    let events = deliveries / SUBSCRIPTIONS as u64;
+    let receiver = Receiver::many(SUBSCRIPTIONS)?;
     let (mut many, mut one) = (Series::new("100 subscriptions"), Series::new("one subscription"));
     let full = Relay::with_topic(&bench.binary).await?;
     full.publish(deliveries, 4).await?;
@@ -32,7 +32,9 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         receiver.reset();
         let watch = Watch::start(short.pid())?;
         for number in 0..SUBSCRIPTIONS {
-            short.subscribe(&format!("bench-{number}"), &receiver.url(), &settings).await?;
+            short
+                .subscribe(&format!("bench-{number}"), &receiver.url_of(number), &settings)
+                .await?;
         }
         receiver.until(deliveries).await?;
         many.runs.push(watch.stop(deliveries)?);
@@ -48,7 +50,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
     Ok(Report {
         scenario: "fan-out".into(),
         parameters: format!(
-            "{events} events to each of {SUBSCRIPTIONS} subscriptions, 16 in flight each"
+            "{events} events to each of {SUBSCRIPTIONS} subscriptions, each a host of its own, 16 in flight each"
         ),
         series: vec![many, one],
         claims,

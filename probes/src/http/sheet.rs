@@ -47,6 +47,10 @@ impl<'a> Sheet<'a> {
 
     /// The items at `path`; null is none, and so is a body without content, as a 204 has it.
     pub(super) fn items(&self, path: &Path, max: usize) -> Result<Vec<&'a RawValue>, Fault> {
+        // What is wrong is found out by looking again.
+        if let Some(elements) = path.elements(self.text, max) {
+            return Ok(elements);
+        }
         if self.text.is_empty() {
             return Ok(Vec::new());
         }

@@ -141,7 +141,7 @@ async fn gather_or_wait(
 
 fn encode(page: &Page, next: &str, media: Media) -> Vec<u8> {
     let topic = &page.state.topic;
-    let bytes: usize = page.events.iter().map(|event| event.size_bytes() + 200).sum();
+    let bytes: usize = page.events.iter().map(|event| wire::bytes_of(event)).sum();
     let mut out = Vec::with_capacity(bytes + 200);
     if media == Media::Json {
         let epoch = page.state.epoch_of(page.next);

@@ -103,7 +103,7 @@ impl Follow {
             self.done = self.selection.is_done() || self.left == Some(0);
             if !found.events.is_empty() {
                 self.told = true;
-                let bytes = found.events.iter().map(|event| event.size_bytes() + 260).sum();
+                let bytes = found.events.iter().map(|event| wire::bytes_of(event)).sum();
                 let mut out = Vec::with_capacity(bytes);
                 for event in &found.events {
                     self.write(&mut out, event, &found.state);

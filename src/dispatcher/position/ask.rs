@@ -1,10 +1,8 @@
 //! Asking the store: events read ahead, lanes learnt, exceptions read anew, settlements saved.
 
-use std::time::Duration;
-
 use super::{
-    AHEAD_BYTES, AHEAD_BYTES_ALL, Done, LEARN_MAX, LOOKED_MAX, LOW_BYTES, LOW_EVENTS, Ordering,
-    PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, UNSAVED_DEAD_MAX, Worker,
+    AHEAD_BATCHES_BYTES, AHEAD_BYTES, AHEAD_BYTES_ALL, Done, LEARN_MAX, LOOKED_MAX, LOW_BYTES,
+    LOW_EVENTS, Ordering, PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, UNSAVED_DEAD_MAX, Worker,
 };
 use crate::{
     dispatcher::flight,
@@ -63,9 +61,12 @@ impl Worker {
         let batch = settings.batch.map_or(1, |batch| batch.max_events);
         let low = (settings.concurrency * batch).clamp(LOW_EVENTS, 1_000).max(batch);
         let in_turn = settings.order != Ordering::None || settings.batch.is_some();
-        if in_turn || self.replay.is_some() {
+        let roomy = self.endpoint.common().ahead_bytes() < AHEAD_BYTES_ALL;
+        if roomy && settings.batch.is_some() {
+            (low, AHEAD_BATCHES_BYTES)
+        } else if in_turn || self.replay.is_some() {
             (low, LOW_BYTES.max(batch * 1_024))
-        } else if self.endpoint.common().ahead_bytes() < AHEAD_BYTES_ALL {
+        } else if roomy {
             (low.max(settings.priority.read_ahead), AHEAD_BYTES)
         } else {
             (low, LOW_BYTES)
@@ -90,7 +91,7 @@ impl Worker {
         let time = at_once
             || !self.claims.is_empty()
             || self.tools.soft.is_cancelled()
-            || now >= since.plus(self.save_every());
+            || now >= self.save_at(since);
         // What the store made due earlier is read before it could be overwritten.
         let merges = self.merge_wanted || self.busy.merging;
         let waits = merges || self.fetching > 0;
@@ -118,8 +119,12 @@ impl Worker {
         });
     }
 
-    pub(super) fn save_every(&self) -> Duration {
-        if self.window.is_unsaved() { SAVE_EVERY } else { SAVE_SKIPPED_EVERY }
+    /// When what is unsaved since then is saved: all positions at the same moments, so that they
+    /// share a commit.
+    pub(super) fn save_at(&self, since: Micros) -> Micros {
+        let every = if self.window.is_unsaved() { SAVE_EVERY } else { SAVE_SKIPPED_EVERY };
+        let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
+        Micros(since.0 - since.0.rem_euclid(every) + every)
     }
 
     /// A replay that has nothing left is done.

@@ -35,8 +35,9 @@ use crate::{
 const QUEUE: usize = 20_000;
 /// Records of one transaction.
 const BATCH: usize = 10_000;
-/// How long records are gathered: one batch costs as much as one record.
-const GATHERED: Duration = Duration::from_millis(20);
+/// How long records are gathered: one batch costs as much as one record, and the more of a kind
+/// there are, the less room they take.
+const GATHERED: Duration = Duration::from_millis(100);
 /// Records kept.
 const ROWS_MAX: i64 = 1_000_000;
 /// The most that one query gives.
@@ -75,6 +76,20 @@ struct Queue {
     arrived: Notify,
     dropped: AtomicU64,
     closed: std::sync::atomic::AtomicBool,
+}
+
+impl Queue {
+    /// Until there is enough for a batch, or nothing more will come.
+    async fn crowded(&self) {
+        loop {
+            let arrived = self.arrived.notified();
+            let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+            if waiting >= BATCH / 2 || self.closed.load(Ordering::Acquire) {
+                return;
+            }
+            arrived.await;
+        }
+    }
 }
 
 impl Trace {
@@ -235,9 +250,9 @@ async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>,
                 tracing::error!(%error, records, "attempts were not recorded");
             }
         }
-        let waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        if waiting < BATCH / 2 && !queue.closed.load(Ordering::Acquire) {
-            tokio::time::sleep(GATHERED).await;
+        tokio::select! {
+            () = tokio::time::sleep(GATHERED) => {}
+            () = queue.crowded() => {}
         }
     }
 }

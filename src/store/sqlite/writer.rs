@@ -271,13 +271,31 @@ enum Failed {
     Commit,
 }
 
+/// Takes in what is asked for by those that can run already, as long as there are more of them: one
+/// commit costs about as much for all of them.
+async fn gather(queue: &mut mpsc::Receiver<Op>, ops: &mut Vec<Op>) {
+    loop {
+        let before = ops.len();
+        tokio::task::yield_now().await;
+        while ops.len() < GROUP
+            && let Ok(op) = queue.try_recv()
+        {
+            ops.push(op);
+        }
+        if ops.len() == before || ops.len() >= GROUP {
+            return;
+        }
+    }
+}
+
 /// Runs until closed.
 pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
     let mut ops = Vec::with_capacity(GROUP);
     let mut groups = 0_u32;
     let mut closing = None;
     while closing.is_none() && queue.recv_many(&mut ops, GROUP).await > 0 {
-        let mut hot = Vec::new();
+        gather(&mut queue, &mut ops).await;
+        let mut hot = Vec::with_capacity(ops.len());
         for op in ops.drain(..) {
             match op {
                 Op::Hot(op) => hot.push(op),
