@@ -116,31 +116,42 @@ pub struct Claim {
     pub is: Spread,
     /// What it should be.
     pub target: Target,
-    /// Whether it compares two things of the same run; only such figures tell of a regression on
-    /// whatever machine.
-    pub is_ratio: bool,
+    /// Beyond this it is a regression. Only what compares two things of the same run can tell of
+    /// one on whatever machine.
+    pub bound: Option<f64>,
 }
 
 impl Claim {
     /// A share of a limit that was measured in the same run.
     #[must_use]
-    pub fn ratio(what: &str, is: Spread, target: Target) -> Self {
-        Self { what: what.to_owned(), is, target, is_ratio: true }
+    pub fn ratio(what: &str, is: Spread, target: Target, bound: f64) -> Self {
+        Self { what: what.to_owned(), is, target, bound: Some(bound) }
     }
 
     /// A figure of this machine.
     #[must_use]
     pub fn figure(what: &str, is: Spread, target: Target) -> Self {
-        Self { what: what.to_owned(), is, target, is_ratio: false }
+        Self { what: what.to_owned(), is, target, bound: None }
     }
 
-    /// Whether the median is within the target, made `slack` times easier.
+    /// Whether the median is within the target.
     #[must_use]
-    pub fn holds(&self, slack: f64) -> bool {
+    pub fn holds(&self) -> bool {
         match self.target {
-            Target::AtLeast(least) => self.is.median >= least / slack,
-            Target::AtMost(most) => self.is.median <= most * slack,
+            Target::AtLeast(least) => self.is.median >= least,
+            Target::AtMost(most) => self.is.median <= most,
             Target::Told => true,
+        }
+    }
+
+    /// Whether the median is so far from the target that something must have been broken.
+    #[must_use]
+    pub fn is_regression(&self) -> bool {
+        let Some(bound) = self.bound else { return false };
+        match self.target {
+            Target::AtLeast(_) => self.is.median < bound,
+            Target::AtMost(_) => self.is.median > bound,
+            Target::Told => false,
         }
     }
 }
@@ -228,11 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn slack_makes_a_target_easier_in_both_directions() {
-        let least = Claim::ratio("x", Spread::one(0.4), Target::AtLeast(0.6));
-        assert!(!least.holds(1.0) && least.holds(2.0));
-        let most = Claim::ratio("x", Spread::one(1.4), Target::AtMost(1.0));
-        assert!(!most.holds(1.0) && most.holds(2.0));
+    fn a_regression_is_worse_than_a_miss() {
+        let least = |is| Claim::ratio("x", Spread::one(is), Target::AtLeast(0.6), 0.3);
+        assert!(!least(0.4).holds() && !least(0.4).is_regression() && least(0.2).is_regression());
+        let most = |is| Claim::ratio("x", Spread::one(is), Target::AtMost(1.5), 3.0);
+        assert!(!most(2.0).holds() && !most(2.0).is_regression() && most(4.0).is_regression());
     }
 
     #[test]

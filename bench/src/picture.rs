@@ -17,7 +17,8 @@ const SHOWN_MAX: f64 = 1.15;
 /// An SVG picture of the ratios that have a target to be at least.
 #[must_use]
 pub fn draw(reports: &[Report]) -> String {
-    let ratio = |claim: &&Claim| claim.is_ratio && matches!(claim.target, Target::AtLeast(_));
+    let ratio =
+        |claim: &&Claim| claim.bound.is_some() && matches!(claim.target, Target::AtLeast(_));
     let bars: Vec<(&Report, &Claim)> = reports
         .iter()
         .flat_map(|report| report.claims.iter().filter(ratio).map(move |claim| (report, claim)))
@@ -47,7 +48,7 @@ fn bar(out: &mut String, y: f64, report: &Report, claim: &Claim) {
     let at = |share: f64| LEFT + FULL * share.min(SHOWN_MAX);
     let middle = y + BAR / 2.0;
     let (least, most) = (at(claim.is.least), at(claim.is.most));
-    let colour = if claim.holds(1.0) { "#2f855a" } else { "#c05621" };
+    let colour = if claim.holds() { "#2f855a" } else { "#c05621" };
     let text = y + BAR - 4.0;
     let what = claim.what.replace('&', "&amp;").replace('<', "&lt;");
     // Writing to a text cannot fail.
@@ -85,7 +86,7 @@ mod tests {
     #[test]
     fn a_picture_has_a_bar_for_each_ratio() {
         let claims = vec![
-            Claim::ratio("of the limit", Spread::one(0.7), Target::AtLeast(0.6)),
+            Claim::ratio("of the limit", Spread::one(0.7), Target::AtLeast(0.6), 0.3),
             Claim::figure("events/s", Spread::one(1.0), Target::AtLeast(2.0)),
         ];
         let report = Report {

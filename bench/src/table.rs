@@ -33,7 +33,7 @@ pub fn text(report: &Report) -> String {
         };
         let met = match claim.target {
             Target::Told => "",
-            _ if claim.holds(1.0) => "met",
+            _ if claim.holds() => "met",
             _ => "MISSED",
         };
         let cells = [number(median), number(least), number(most), target, met.to_owned()];

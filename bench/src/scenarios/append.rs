@@ -25,7 +25,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         anyhow::ensure!(relay.head().await? == events + 20_000, "not every event was kept");
     }
     let claims = vec![
-        Claim::ratio("of raw SQLite", milkrun.share_of(&raw), Target::AtLeast(0.6)),
+        Claim::ratio("of raw SQLite", milkrun.share_of(&raw), Target::AtLeast(0.6), 0.25),
         Claim::figure("events/s", milkrun.rates(), Target::AtLeast(100_000.0)),
     ];
     Ok(Report {

@@ -43,7 +43,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         }
     }
     let claims = vec![
-        Claim::ratio("of one subscription", many.share_of(&one), Target::AtLeast(0.9)),
+        Claim::ratio("of one subscription", many.share_of(&one), Target::AtLeast(0.9), 0.25),
         Claim::figure("deliveries/s", many.rates(), Target::Told),
         Claim::figure("µs of CPU a delivery", many.cpu_us(), Target::Told),
     ];

@@ -50,7 +50,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let first = series[index].cpu_us().median;
         let most = costs.map(|cost| cost / first).fold(0.0, f64::max);
         let what = format!("{what}: the dearest of the cheapest store's CPU an event");
-        claims.push(Claim::ratio(&what, Spread::one(most), Target::AtMost(1.5)));
+        claims.push(Claim::ratio(&what, Spread::one(most), Target::AtMost(1.5), 4.0));
     }
     Ok(Report {
         scenario: "growth".into(),

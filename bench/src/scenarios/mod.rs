@@ -14,6 +14,7 @@ mod fan_out;
 mod growth;
 mod idle;
 mod latency;
+mod memory;
 mod probe;
 mod push;
 mod replay;
@@ -46,6 +47,8 @@ pub enum Scenario {
     Backlog,
     /// Whether the cost of an event grows with what is stored.
     Growth,
+    /// What one of each kind takes in memory.
+    Memory,
 }
 
 /// How it is measured.
@@ -86,6 +89,7 @@ impl Bench {
             Scenario::Idle => idle::run(self).await,
             Scenario::Backlog => backlog::run(self).await,
             Scenario::Growth => growth::run(self).await,
+            Scenario::Memory => memory::run(self).await,
         }
     }
 }

@@ -32,7 +32,12 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         milkrun.runs.push(watch.stop(events)?);
     }
     let claims = vec![
-        Claim::ratio("of reqwest and raw SQLite", milkrun.share_of(&fetch), Target::AtLeast(0.5)),
+        Claim::ratio(
+            "of reqwest and raw SQLite",
+            milkrun.share_of(&fetch),
+            Target::AtLeast(0.5),
+            0.25,
+        ),
         Claim::figure("events/s", milkrun.rates(), Target::AtLeast(100_000.0)),
     ];
     Ok(Report {

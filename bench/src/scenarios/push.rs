@@ -41,6 +41,7 @@ pub(super) async fn run(bench: &Bench, batch: u64) -> Result<Report> {
             "of bare hyper connections",
             milkrun.share_of(&bare),
             Target::AtLeast(if is_single { 0.7 } else { 0.5 }),
+            if is_single { 0.3 } else { 0.08 },
         ),
         Claim::figure(
             "events/s",

@@ -34,6 +34,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
             "of a route that stores nothing",
             milkrun.share_of(&route),
             Target::AtLeast(0.5),
+            0.1,
         ),
         Claim::figure("events/s", milkrun.rates(), Target::Told),
     ];

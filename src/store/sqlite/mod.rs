@@ -213,7 +213,7 @@ impl Store for SqliteStore {
         let keys = append.events.iter().map(|event| self.key(event)).collect();
         // A slice would keep the producer's whole page in memory.
         append.events.iter_mut().for_each(|event| event.data = event.data.copied());
-        self.hot(|reply| Hot::Append { append, keys, reply }).await
+        self.hot(|reply| Hot::Append { append: Box::new(append), keys, reply }).await
     }
 
     async fn read(&self, topic: &Topic, read: Read) -> Result<Page, StoreError> {
@@ -381,9 +381,9 @@ impl Store for SqliteStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
-        let answers = settlements
-            .into_iter()
-            .map(|settlement| self.hot(|reply| Hot::Settle { settlement, reply }));
+        let answers = settlements.into_iter().map(|settlement| {
+            self.hot(|reply| Hot::Settle { settlement: Box::new(settlement), reply })
+        });
         // All are queued before the first is awaited, so they share a commit.
         futures_util::future::join_all(answers).await
     }

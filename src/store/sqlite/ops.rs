@@ -10,11 +10,11 @@ use crate::{
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// The operations of every second.
+/// The operations of every second; small, for a thousand of them are moved about at once.
 pub(super) enum Hot {
-    Append { append: Append, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
+    Append { append: Box<Append>, keys: Vec<Key>, reply: Reply<Vec<Placed>> },
     Release { due: Vec<Waited>, now: Micros, reply: Reply<Vec<Released>> },
-    Settle { settlement: Settlement, reply: Reply<()> },
+    Settle { settlement: Box<Settlement>, reply: Reply<()> },
     Health { subscription: i64, resets: u64, health: String, reply: Reply<()> },
 }
 

@@ -65,7 +65,7 @@ pub(super) struct Progressed<'a> {
 impl Plan {
     /// Decides `ops` in order; those that are refused are answered at once and are not in it.
     pub(super) fn of(memory: &Memory, ops: Vec<Hot>) -> Self {
-        let mut plan = Self::default();
+        let mut plan = Self { decided: Vec::with_capacity(ops.len()), ..Self::default() };
         for op in ops {
             let decided = match &op {
                 Hot::Append { append, keys, .. } => {
@@ -158,7 +158,7 @@ impl Plan {
     /// The settlements in it.
     pub(super) fn settlements(&self) -> impl Iterator<Item = &Settlement> {
         self.decided.iter().filter_map(|(op, _)| match op {
-            Hot::Settle { settlement, .. } => Some(settlement),
+            Hot::Settle { settlement, .. } => Some(&**settlement),
             _ => None,
         })
     }

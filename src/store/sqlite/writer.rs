@@ -28,7 +28,6 @@ const WAL_MAX_BYTES: u64 = 128 << 20;
 pub(super) type Work = Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>;
 
 /// What is asked of the writer.
-#[expect(clippy::large_enum_variant, reason = "nearly every operation is of the large kind")]
 pub(super) enum Op {
     /// Decided in memory and committed with others.
     Hot(Hot),
