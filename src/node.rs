@@ -119,7 +119,8 @@ impl Node {
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
-        let webhook = webhook(guard.webhooks()?, guard.clone());
+        let everybody = guard.webhooks(None).map_err(NodeError::Config)?;
+        let webhook = webhook(everybody, guard.clone());
         if roles.contains(&Role::Dispatch) {
             node.start_dispatcher(webhook.clone(), notices.clone());
         }
@@ -275,7 +276,7 @@ impl Node {
 /// Pushes through the guard's networks.
 fn webhook(network: sinks::Network, guard: Guard) -> Webhook {
     Webhook::new(network, env!("CARGO_PKG_VERSION"))
-        .with_identities(move |identity| guard.network_for(identity))
+        .with_identities(move |identity| guard.webhooks(Some(identity)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {

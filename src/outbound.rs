@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use ipnet::IpNet;
-use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
+use tower::{service_fn, util::BoxCloneSyncService};
 use url::{Host, Url};
 
 pub use self::{
@@ -144,37 +144,25 @@ impl Guard {
         self.network_of(reqwest::Client::builder())
     }
 
-    /// The network of webhooks: as [`Guard::network`], but what goes to `http` addresses without a
-    /// proxy goes there directly.
-    ///
-    /// # Errors
-    /// As [`Guard::network`].
-    pub fn webhooks(&self) -> Result<sinks::Network, reqwest::Error> {
-        let network = self.network()?;
-        if self.proxy.is_some() {
-            return Ok(network);
-        }
-        let both = Arc::new((Direct::new(self.clone()), network));
-        Ok(BoxCloneSyncService::new(service_fn(move |request: http::Request<Bytes>| {
-            let both = both.clone();
-            async move {
-                let (direct, network) = &*both;
-                match request.uri().scheme_str() {
-                    Some("http") => direct.exchange(request).await,
-                    // Apart, for it is large, and every request makes room for its way.
-                    _ => Box::pin(network.clone().oneshot(request)).await,
-                }
-            }
-        })))
-    }
-
-    /// A network of its own for somebody with certificates of their own.
+    /// The network of webhooks, for somebody with certificates of their own or for all others: HTTP/1.1
+    /// over connections that their users drive, or [`Guard::network`] where there is a proxy.
     ///
     /// # Errors
     /// Names the field that cannot be used.
-    pub fn network_for(&self, identity: &sinks::Identity) -> Result<sinks::Network, String> {
-        let client = tls::prepare(reqwest::Client::builder(), identity)?;
-        self.network_of(client).map_err(|error| format!("`tls`: {error}"))
+    pub fn webhooks(&self, identity: Option<&sinks::Identity>) -> Result<sinks::Network, String> {
+        let config = tls::config(identity)?;
+        if self.proxy.is_some() {
+            let client = match identity {
+                Some(_) => reqwest::Client::builder().tls_backend_preconfigured(config),
+                None => reqwest::Client::builder(),
+            };
+            return self.network_of(client).map_err(|error| format!("`tls`: {error}"));
+        }
+        let direct = Arc::new(Direct::new(self.clone(), config));
+        Ok(BoxCloneSyncService::new(service_fn(move |request| {
+            let direct = direct.clone();
+            async move { direct.exchange(request).await }
+        })))
     }
 
     fn network_of(&self, client: reqwest::ClientBuilder) -> Result<sinks::Network, reqwest::Error> {
@@ -220,7 +208,7 @@ async fn exchange(
         }
         through = Through::of(request.url());
     }
-    let response = client.execute(request).await.map_err(|error| through.blame(error))?;
+    let response = client.execute(request).await.map_err(|error| through.blame(&error))?;
     through.check(response.status())?;
     let response = http::Response::<reqwest::Body>::from(response);
     Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))

@@ -1,5 +1,7 @@
 //! Events of 1 KB with random producer ids.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 /// What one event has in bytes when it is published, as a CloudEvent in JSON.
@@ -52,7 +54,8 @@ pub fn data(bytes: usize) -> String {
     let mut line = 0;
     while data.len() + 60 < bytes {
         let comma = if line == 0 { "" } else { "," };
-        data.push_str(&format!(r#"{comma}{{"sku":"part-{line:04}","count":{line},"price":9.75}}"#));
+        // Writing into memory cannot fail.
+        let _ = write!(data, r#"{comma}{{"sku":"part-{line:04}","count":{line},"price":9.75}}"#);
         line += 1;
     }
     data.push_str(r#"],"note":""#);

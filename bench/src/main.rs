@@ -37,6 +37,7 @@ mod table;
 /// Measures Milkrun beside the limit of the machine it runs on, in the same run.
 #[derive(Debug, Parser)]
 #[command(name = "bench", args_conflicts_with_subcommands = true)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Other>,

@@ -78,7 +78,7 @@ impl Relay {
 
     async fn ready(&mut self) -> Result<Duration> {
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(120) {
+        while began.elapsed() < Duration::from_mins(2) {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the relay ended with {status}:\n{}", self.printed());
             }

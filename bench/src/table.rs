@@ -1,5 +1,7 @@
 //! Results for a person.
 
+use std::fmt::Write as _;
+
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::measure::{Report, Spread, Target};
@@ -21,7 +23,8 @@ pub fn text(report: &Report) -> String {
             ]);
         }
         align(&mut table, 1..=4);
-        text.push_str(&format!("{table}\n"));
+        // Writing into memory cannot fail.
+        let _ = writeln!(text, "{table}");
     }
     let mut table = table(&["", "median", "least", "most", "target", ""]);
     for claim in &report.claims {
@@ -40,7 +43,7 @@ pub fn text(report: &Report) -> String {
         table.add_row([claim.what.clone()].into_iter().chain(cells));
     }
     align(&mut table, 1..=4);
-    text.push_str(&format!("{table}\n"));
+    let _ = writeln!(text, "{table}");
     text
 }
 

@@ -8,7 +8,6 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     io::{Error, ErrorKind},
-    net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll, Waker},
@@ -18,8 +17,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, Uri, header,
-    uri::{Authority, PathAndQuery},
+    HeaderValue, Request, Response, header,
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
@@ -27,15 +26,13 @@ use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
 };
-use hyper_util::{
-    client::legacy::connect::{HttpConnector, dns::Name},
-    rt::TokioIo,
-};
-use tokio::net::TcpStream;
-use tower::{ServiceExt as _, service_fn};
-use url::Host;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 
-use super::{Body, Guard, IDLE_FOR, IDLE_PER_HOST, forbidden, translate};
+use self::stream::Stream;
+use super::{Body, Guard, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden, translate};
+
+mod stream;
 
 /// What is read at once: an answer to a webhook is small, and thousands of connections share the
 /// processor's cache.
@@ -43,12 +40,18 @@ const READ_BYTES: usize = 2 << 10;
 
 /// Who is connected to, and the thread whose reactor knows the socket: on another one each answer
 /// would have to be handed over.
-type Peer = (Authority, ThreadId);
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Peer {
+    scheme: Scheme,
+    authority: Authority,
+    thread: ThreadId,
+}
 
 /// The connections of one network.
 #[derive(Clone)]
 pub(super) struct Direct {
     guard: Guard,
+    tls: Arc<ClientConfig>,
     idle: Arc<Idle>,
 }
 
@@ -59,15 +62,16 @@ struct Idle(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
 /// One connection. It moves only while it is polled.
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    socket: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+    socket: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
 }
 
 impl Direct {
-    pub(super) fn new(guard: Guard) -> Self {
-        Self { guard, idle: Arc::default() }
+    /// Vets by `guard`, and trusts by `tls`.
+    pub(super) fn new(guard: Guard, tls: ClientConfig) -> Self {
+        Self { guard, tls: Arc::new(tls), idle: Arc::default() }
     }
 
-    /// Sends a request with a URL of the scheme `http`, and gives what was said first.
+    /// Sends a request, and gives what was said first.
     pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         let (peer, mut request) = prepare(request)?;
         // What else is being made ready goes out right behind this: a receiver that falls asleep
@@ -82,34 +86,19 @@ impl Direct {
             }
         }
         // Apart, for it is large and rare.
-        let connection = Box::pin(self.connect(&peer.0)).await?;
+        let connection = Box::pin(self.connect(&peer)).await?;
         match connection.send(request).await {
             Ok((response, connection)) => Ok(self.answer(response, connection, peer)),
             Err(Unsent { error, .. }) => Err(error),
         }
     }
 
-    /// Connects to addresses that were vetted.
-    async fn connect(&self, peer: &Authority) -> Result<Connection, Error> {
-        let guard = self.guard.clone();
-        let resolver = service_fn(move |name: Name| {
-            let guard = guard.clone();
-            async move {
-                let found = guard.vetted(name.as_str()).await?;
-                Ok::<_, Error>(found.into_iter().map(|address| SocketAddr::new(address, 0)))
-            }
-        });
-        let mut connector = HttpConnector::new_with_resolver(resolver);
-        connector.set_nodelay(true);
-        // In the spelling that was vetted: there is more than one for an address.
-        let host = Host::parse(peer.host()).map_err(Error::other)?;
-        self.guard.check_host(&host).map_err(forbidden)?;
-        let port = peer.port_u16().unwrap_or(80);
-        let target = format!("http://{host}:{port}/").parse::<Uri>().map_err(Error::other)?;
-        let stream = connector.oneshot(target).await.map_err(|error| translate(&error))?;
+    async fn connect(&self, peer: &Peer) -> Result<Connection, Error> {
+        let tls = (peer.scheme == Scheme::HTTPS).then(|| self.tls.clone());
+        let stream = Stream::open(&self.guard, &peer.authority, tls).await?;
         let (sender, socket) = http1::Builder::new()
             .read_buf_exact_size(Some(READ_BYTES))
-            .handshake(stream)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| translate(&error))?;
         Ok(Connection { sender, socket })
@@ -123,7 +112,9 @@ impl Direct {
     ) -> Response<Body> {
         response.map(|incoming| {
             let mut body = Driven { incoming, rest: Some((connection, peer, self.idle.clone())) };
-            body.give_back();
+            if body.is_end_stream() {
+                body.give_back();
+            }
             body.boxed_unsync()
         })
     }
@@ -133,12 +124,17 @@ impl Direct {
 fn prepare(request: Request<Bytes>) -> Result<(Peer, Request<Full<Bytes>>), Error> {
     let mut request = request.map(Full::new);
     let uri = std::mem::take(request.uri_mut()).into_parts();
-    let authority = uri.authority.ok_or_else(|| Error::other("the URL has no host"))?;
+    let (Some(scheme), Some(authority)) = (uri.scheme, uri.authority) else {
+        return Err(Error::other("expected an absolute URL"));
+    };
+    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+        return Err(forbidden(Refused::Scheme(scheme.to_string())));
+    }
     let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = path.into();
     let host = HeaderValue::from_str(authority.as_str()).map_err(Error::other)?;
     request.headers_mut().insert(header::HOST, host);
-    Ok(((authority, thread::current().id()), request))
+    Ok((Peer { scheme, authority, thread: thread::current().id() }, request))
 }
 
 /// A request that got no answer.
@@ -244,11 +240,8 @@ struct Driven {
 }
 
 impl Driven {
-    /// Keeps the connection for the next request, if there was nothing more to come.
+    /// Keeps the connection for the next request; there is nothing more to come.
     fn give_back(&mut self) {
-        if !self.incoming.is_end_stream() {
-            return;
-        }
         if let Some((mut connection, peer, idle)) = self.rest.take()
             // It takes note of the end.
             && !connection.drive(&mut Context::from_waker(Waker::noop()))
@@ -270,7 +263,8 @@ impl http_body::Body for Driven {
             connection.drive(context);
         }
         let frame = Pin::new(&mut self.incoming).poll_frame(context);
-        if matches!(frame, Poll::Ready(_)) {
+        // A body without a length only ends when it says so.
+        if matches!(frame, Poll::Ready(None)) || self.incoming.is_end_stream() {
             self.give_back();
         }
         frame.map_err(|error| translate(&error))

@@ -42,14 +42,14 @@ impl Through {
     }
 
     /// An error, told of the proxy if it is the proxy's.
-    pub(super) fn blame(self, error: reqwest::Error) -> Error {
+    pub(super) fn blame(self, error: &reqwest::Error) -> Error {
         let is_proxys = match self {
             Self::Nothing => false,
             // The proxy is all that is connected to.
             Self::Relay => error.is_connect(),
-            Self::Tunnel => is_tunnels(&error),
+            Self::Tunnel => is_tunnels(error),
         };
-        let error = translate(&error);
+        let error = translate(error);
         if is_proxys {
             Error::new(ErrorKind::NetworkDown, format!("the proxy: {error}"))
         } else {

@@ -1,12 +1,12 @@
 //! Certificates of one subscription: checked when they are set, used when a network is made.
 
-use reqwest::{Certificate, ClientBuilder};
 use rustls::{
-    RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     sign::CertifiedKey,
 };
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use sinks::Identity;
 
 use crate::settings::Tls;
@@ -17,7 +17,7 @@ use crate::settings::Tls;
 /// Names the field and what was expected; never shows a key.
 pub fn check_tls(tls: &Tls) -> Result<(), String> {
     match identity(tls) {
-        Some(identity) => prepare(ClientBuilder::new(), &identity).map(drop),
+        Some(identity) => config(Some(&identity)).map(drop),
         None => Ok(()),
     }
 }
@@ -29,49 +29,49 @@ pub fn identity(tls: &Tls) -> Option<Identity> {
     (!tls.is_default()).then_some(Identity { certificate, key, ca })
 }
 
-/// A client that shows and trusts what the identity says.
-pub(super) fn prepare(
-    mut client: ClientBuilder,
-    identity: &Identity,
-) -> Result<ClientBuilder, String> {
+/// Shows and trusts what the identity says; without one, trusts whom the system trusts.
+pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, String> {
+    // An error means that a provider is there already, which serves as well.
+    let _ = ring::default_provider().install_default();
+    let trusting = match identity.and_then(|identity| identity.ca.as_deref()) {
+        Some(ca) => ClientConfig::builder().with_root_certificates(roots(ca)?),
+        None => ClientConfig::builder()
+            .with_platform_verifier()
+            .map_err(|error| format!("the system's certificates cannot be used: {error}"))?,
+    };
+    let Some(identity) = identity else { return Ok(trusting.with_no_client_auth()) };
     match (&identity.certificate, &identity.key) {
         (Some(certificate), Some(key)) => {
-            check_pair(certificate, key)?;
-            let both = format!("{certificate}\n{key}");
-            let shown = reqwest::Identity::from_pem(both.as_bytes());
-            client = client.identity(shown.map_err(|_| {
-                "`tls.certificate`: expected certificates only, and `tls.key` a key only".to_owned()
-            })?);
+            let (chain, key) = check_pair(certificate, key)?;
+            let shown = trusting.with_client_auth_cert(chain, key);
+            shown.map_err(|error| format!("`tls.certificate`: cannot be used: {error}"))
         }
-        (Some(_), None) => return Err("`tls.key`: expected the key of `tls.certificate`".into()),
-        (None, Some(_)) => {
-            return Err("`tls.certificate`: expected the certificate of `tls.key`".into());
-        }
-        (None, None) => {}
+        (Some(_), None) => Err("`tls.key`: expected the key of `tls.certificate`".into()),
+        (None, Some(_)) => Err("`tls.certificate`: expected the certificate of `tls.key`".into()),
+        (None, None) => Ok(trusting.with_no_client_auth()),
     }
-    if let Some(ca) = &identity.ca {
-        let mut roots = RootCertStore::empty();
-        for root in certificates("tls.ca", ca)? {
-            let trusted = Certificate::from_der(&root);
-            if roots.add(root).is_err() {
-                return Err("`tls.ca`: has a certificate that cannot be trusted".into());
-            }
-            client = client.tls_certs_only(trusted.ok());
-        }
-    }
-    Ok(client)
 }
 
-fn check_pair(certificate: &str, key: &str) -> Result<(), String> {
+fn roots(ca: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates("tls.ca", ca)? {
+        roots.add(root).map_err(|_| "`tls.ca`: has a certificate that cannot be trusted")?;
+    }
+    Ok(roots)
+}
+
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn check_pair(certificate: &str, key: &str) -> Result<Pair, String> {
     let chain = certificates("tls.certificate", certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
         .map_err(|_| "`tls.key`: expected one private key in PEM, without a password")?;
-    let key = ring::sign::any_supported_type(&key)
+    let signing = ring::sign::any_supported_type(&key)
         .map_err(|_| "`tls.key`: expected an RSA, ECDSA or Ed25519 key")?;
-    CertifiedKey::new(chain, key)
+    CertifiedKey::new(chain.clone(), signing)
         .keys_match()
         .map_err(|_| "`tls.key`: is not the key of the first certificate in `tls.certificate`")?;
-    Ok(())
+    Ok((chain, key))
 }
 
 fn certificates(field: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -25,13 +25,13 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let missing = size - relay.head().await?.min(*size);
         relay.publish(missing, 4).await?;
         let names = ["append", "push", "replay"].map(|what| format!("{what} at {size} stored"));
-        let [mut append, mut push, mut replay] = names.map(|name| Series::new(&name));
+        let [mut append, mut push, mut read_again] = names.map(|name| Series::new(&name));
         for _ in 0..bench.repeats {
             let watch = Watch::start(relay.pid())?;
             relay.publish(some, 4).await?;
             append.runs.push(watch.stop(some)?);
             let own = some.min(*size);
-            replay.runs.push(read(relay.client().await?, relay.pid(), own, JSON).await?);
+            read_again.runs.push(read(relay.client().await?, relay.pid(), own, JSON).await?);
             // The newest, of which the rest is not owed.
             let from = (relay.head().await? - own + 1).to_string();
             receiver.reset();
@@ -42,7 +42,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
             push.runs.push(watch.stop(own)?);
             relay.unsubscribe("bench").await?;
         }
-        series.extend([append, push, replay]);
+        series.extend([append, push, read_again]);
     }
     let mut claims = Vec::new();
     for (index, what) in ["append", "push", "replay"].into_iter().enumerate() {

@@ -33,8 +33,8 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 }
                 let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
                 names.sort_unstable();
-                if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return Err(A::Error::custom(format!("`{}` is given twice", twice[0])));
+                if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
+                    return Err(A::Error::custom(format!("`{twice}` is given twice")));
                 }
                 Ok(Fields(fields))
             }

@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 
+mod direct;
 mod names;
 mod proxy;
 mod spellings;
@@ -129,10 +130,29 @@ fn the_allow_list_opens_what_it_names() {
     }
 }
 
+/// What probes are handed, and what webhooks are.
+fn networks(guard: &Guard) -> [sinks::Network; 2] {
+    [guard.network().unwrap(), guard.webhooks(None).unwrap()]
+}
+
+/// Asks by both networks, which have to say the same.
 async fn ask(guard: &Guard, url: &str) -> Result<http::Response<Bytes>, Error> {
+    let [probes, webhooks] = networks(guard);
+    let one = ask_by(probes, url).await;
+    let other = ask_by(webhooks, url).await;
+    match (&one, &other) {
+        (Ok(one), Ok(other)) => {
+            assert_eq!((one.status(), one.body()), (other.status(), other.body()));
+        }
+        (Err(one), Err(other)) => assert_eq!(one.kind(), other.kind(), "{url}: {one}, {other}"),
+        _ => panic!("{url}: {one:?}, {other:?}"),
+    }
+    other
+}
+
+async fn ask_by(network: sinks::Network, url: &str) -> Result<http::Response<Bytes>, Error> {
     let request = http::Request::get(url).body(Bytes::new()).unwrap();
-    let response = guard.network().unwrap().oneshot(request).await?;
-    let (head, body) = response.into_parts();
+    let (head, body) = network.oneshot(request).await?.into_parts();
     Ok(http::Response::from_parts(head, body.collect().await?.to_bytes()))
 }
 

@@ -344,8 +344,13 @@ fn every_spelling_has_the_fate_it_deserves() {
 /// What the API vets is what the network then vets once more, without the API.
 #[tokio::test]
 async fn no_spelling_gets_past_the_network_either() {
-    let network = Guard::new(vec![]).with_names(|_| vec!["127.0.0.1".parse().unwrap()]);
-    let network = network.network().unwrap();
+    let guard = Guard::new(vec![]).with_names(|_| vec!["127.0.0.1".parse().unwrap()]);
+    let [probes, webhooks] = networks(&guard);
+    no_spelling_gets_past(&probes).await;
+    no_spelling_gets_past(&webhooks).await;
+}
+
+async fn no_spelling_gets_past(network: &sinks::Network) {
     let mut asked = 0;
     for (fate, hosts) in HOSTS {
         for host in hosts {

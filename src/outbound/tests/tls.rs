@@ -66,10 +66,7 @@ async fn tls_server(authority: &Authority, clients: Option<&Authority>) -> Socke
 async fn ask_with(tls: &Tls, address: SocketAddr) -> Result<http::StatusCode, Error> {
     check_tls(tls).unwrap();
     let guard = loopback().with_names(|_| vec![Ipv4Addr::LOCALHOST.into()]);
-    let network = match identity(tls) {
-        Some(identity) => guard.network_for(&identity).unwrap(),
-        None => guard.network().unwrap(),
-    };
+    let network = guard.webhooks(identity(tls).as_ref()).unwrap();
     let url = format!("https://localhost:{}/", address.port());
     let request = http::Request::get(url).body(Bytes::new()).unwrap();
     network.oneshot(request).await.map(|answer| answer.status())

@@ -34,12 +34,10 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    fn new(attempt: Attempt) -> Self {
-        let (first, last) = (attempt.version, attempt.version);
-        let started = attempt.started;
-        let mut packed = Self { like: attempt.clone(), first, last, started, records: Vec::new() };
-        packed.push(&attempt);
-        packed
+    fn new(like: Attempt) -> Self {
+        let (first, started) = (like.version, like.started);
+        let record = record(&like);
+        Self { like, first, last: first, started, records: record.to_vec() }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -60,11 +58,17 @@ impl Packed {
         self.first = self.first.min(attempt.version);
         self.last = self.last.max(attempt.version);
         self.started = self.started.max(attempt.started);
-        let duration = u32::try_from(attempt.duration_ms).unwrap_or(u32::MAX);
-        self.records.extend_from_slice(&attempt.version.0.to_be_bytes());
-        self.records.extend_from_slice(&attempt.started.0.to_be_bytes());
-        self.records.extend_from_slice(&duration.to_be_bytes());
+        self.records.extend_from_slice(&record(attempt));
     }
+}
+
+fn record(attempt: &Attempt) -> [u8; RECORD_BYTES] {
+    let mut record = [0; RECORD_BYTES];
+    record[..8].copy_from_slice(&attempt.version.0.to_be_bytes());
+    record[8..16].copy_from_slice(&attempt.started.0.to_be_bytes());
+    let duration = u32::try_from(attempt.duration_ms).unwrap_or(u32::MAX);
+    record[16..].copy_from_slice(&duration.to_be_bytes());
+    record
 }
 
 /// The attempts of a row, the first of which is like `like` and has its number.
