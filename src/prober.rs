@@ -17,7 +17,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-mod ahead;
 mod dry_run;
 mod number;
 mod pace;

@@ -34,9 +34,8 @@ use super::{Body, Guard, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden, translate}
 
 mod stream;
 
-/// What is read at once: an answer to a webhook is small, and thousands of connections share the
-/// processor's cache.
-const READ_BYTES: usize = 2 << 10;
+/// The largest head of an answer.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Who is connected to, and the thread whose reactor knows the socket: on another one each answer
 /// would have to be handed over.
@@ -97,7 +96,7 @@ impl Direct {
         let tls = (peer.scheme == Scheme::HTTPS).then(|| self.tls.clone());
         let stream = Stream::open(&self.guard, &peer.authority, tls).await?;
         let (sender, socket) = http1::Builder::new()
-            .read_buf_exact_size(Some(READ_BYTES))
+            .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| translate(&error))?;
@@ -107,11 +106,12 @@ impl Direct {
     fn answer(
         &self,
         response: Response<Incoming>,
-        connection: Connection,
+        connection: Option<Connection>,
         peer: Peer,
     ) -> Response<Body> {
         response.map(|incoming| {
-            let mut body = Driven { incoming, rest: Some((connection, peer, self.idle.clone())) };
+            let rest = connection.map(|connection| (connection, peer, self.idle.clone()));
+            let mut body = Driven { incoming, rest };
             if body.is_end_stream() {
                 body.give_back();
             }
@@ -151,33 +151,45 @@ impl Connection {
         Pin::new(&mut self.socket).poll(context).is_ready()
     }
 
+    /// Whether it can take a request at once: it has not ended as far as can be seen, and all of
+    /// the last request went out, although that was answered.
+    fn is_ready(&mut self) -> bool {
+        !self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
+
+    /// Sends a request and gives what was said first, and the connection if that goes on.
     async fn send(
         mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(Response<Incoming>, Self), Unsent> {
+    ) -> Result<(Response<Incoming>, Option<Self>), Unsent> {
         let ready = poll_fn(|context| {
-            let ended = self.drive(context);
-            match self.sender.poll_ready(context) {
-                Poll::Pending if ended => Poll::Ready(false),
-                ready => ready.map(|ready| ready.is_ok()),
+            if self.drive(context) {
+                return Poll::Ready(false);
             }
+            self.sender.poll_ready(context).map(|ready| ready.is_ok())
         });
         if !ready.await {
             let error = Error::from(ErrorKind::ConnectionReset);
             return Err(Unsent { error, request: Some(request) });
         }
+        let Self { mut sender, socket } = self;
+        let mut socket = Some(socket);
         let answer = {
-            let mut answer = pin!(self.sender.try_send_request(request));
-            let socket = &mut self.socket;
+            let mut answer = pin!(sender.try_send_request(request));
             poll_fn(|context| {
-                // What the connection ends with is in the answer by then.
-                let _ = Pin::new(&mut *socket).poll(context);
+                // A connection that has ended holds a request that it did not begin until it is
+                // gone itself.
+                if let Some(open) = &mut socket
+                    && Pin::new(open).poll(context).is_ready()
+                {
+                    socket = None;
+                }
                 answer.as_mut().poll(context)
             })
             .await
         };
         match answer {
-            Ok(response) => Ok((response, self)),
+            Ok(response) => Ok((response, socket.map(|socket| Self { sender, socket }))),
             Err(mut refused) => {
                 let request = refused.take_message();
                 Err(Unsent { error: translate(&refused.into_error()), request })
@@ -193,8 +205,7 @@ impl Idle {
         let of_peer = idle.get_mut(peer)?;
         while let Some((mut connection, since)) = of_peer.pop() {
             // The other side may have closed it.
-            let ended = connection.drive(&mut Context::from_waker(Waker::noop()));
-            if !ended && since.elapsed() < IDLE_FOR {
+            if since.elapsed() < IDLE_FOR && connection.is_ready() {
                 return Some(connection);
             }
         }
@@ -236,6 +247,7 @@ async fn sweep(idle: Weak<Idle>) {
 /// An answer's body, and the connection it comes over.
 struct Driven {
     incoming: Incoming,
+    /// As long as it goes on.
     rest: Option<(Connection, Peer, Arc<Idle>)>,
 }
 
@@ -244,7 +256,7 @@ impl Driven {
     fn give_back(&mut self) {
         if let Some((mut connection, peer, idle)) = self.rest.take()
             // It takes note of the end.
-            && !connection.drive(&mut Context::from_waker(Waker::noop()))
+            && connection.is_ready()
         {
             idle.put(peer, connection);
         }
@@ -259,8 +271,11 @@ impl http_body::Body for Driven {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some((connection, ..)) = &mut self.rest {
-            connection.drive(context);
+        if let Some((connection, ..)) = &mut self.rest
+            && connection.drive(context)
+        {
+            // What it has brought is in the body by now.
+            self.rest = None;
         }
         let frame = Pin::new(&mut self.incoming).poll_frame(context);
         // A body without a length only ends when it says so.

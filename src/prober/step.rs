@@ -1,11 +1,10 @@
 //! One step of one source: poll when it is due, one page, on disk before the next.
 
-use probes::{Failure, Listed, Mark, Next, Page, Walk};
+use probes::{Failure, Listed, Next, Page, Walk};
 use tracing::{debug, info, warn};
 
 use super::{
     Prober, SourceSetup,
-    ahead::{Ahead, Fetch},
     progress::{Ending, Report, Stage, Tally, Underway},
 };
 use crate::{
@@ -37,8 +36,6 @@ pub struct Memory {
     pub(super) duplicates: u64,
     /// What the last walk warned of, so that it is logged once.
     warned: String,
-    /// The page that comes next, asked for while the last one was kept.
-    ahead: Option<Ahead>,
 }
 
 impl Memory {
@@ -78,9 +75,7 @@ pub enum Stepped {
 impl Prober {
     /// Does what is due for a source: one page of its walk, or one piece of its journal.
     pub async fn step(&self, setup: &SourceSetup, memory: &mut Memory) -> Stepped {
-        // Of use for the step that follows at once only.
-        let ahead = memory.ahead.take();
-        match self.try_step(setup, memory, ahead).await {
+        match self.try_step(setup, memory).await {
             Ok(stepped) => stepped,
             Err(StoreError::Stale) => {
                 // It was steered, or is somebody else's: the walk ends quietly.
@@ -99,7 +94,6 @@ impl Prober {
         &self,
         setup: &SourceSetup,
         memory: &mut Memory,
-        ahead: Option<Ahead>,
     ) -> Result<Stepped, StoreError> {
         let state = self.store.source(&setup.name).await?;
         // Once the store has another configuration, this setup must not act under its fence.
@@ -117,42 +111,29 @@ impl Prober {
             }
             _ if now < state.next_poll => Ok(Stepped::Due(state.next_poll)),
             Some(Underway { stage: Stage::Page(mark), tally }) if fresh => {
-                let fetch = match ahead {
-                    Some(ahead) if ahead.mark == mark => Box::pin(ahead.page()),
-                    _ => self.fetch(setup, &state, Some(mark)),
-                };
-                self.poll(setup, memory, &state, (false, fetch), tally).await
+                self.poll(setup, memory, &state, Some(mark), tally).await
             }
             _ => {
                 memory.duplicates = 0;
-                let fetch = self.fetch(setup, &state, None);
-                self.poll(setup, memory, &state, (true, fetch), Tally::new(now)).await
+                self.poll(setup, memory, &state, None, Tally::new(now)).await
             }
         }
     }
 
-    /// The request for the page at `mark`, or for the first one of a walk.
-    fn fetch(&self, setup: &SourceSetup, state: &SourceState, mark: Option<Mark>) -> Fetch {
-        let (probe, cursor) = (setup.probe.clone(), state.cursor.clone());
-        let (network, budget) = (self.network.clone(), self.budget.clone());
-        let now = jiff::Timestamp::from_microsecond(self.clock.now().0).unwrap_or_default();
-        Box::pin(
-            async move { probe.page(&network, &budget, cursor.as_ref(), mark.as_ref(), now).await },
-        )
-    }
-
-    /// Makes one request, the first of its walk or not, and keeps what came.
+    /// Makes one request and keeps what came.
     async fn poll(
         &self,
         setup: &SourceSetup,
         memory: &mut Memory,
         state: &SourceState,
-        (first, fetch): (bool, Fetch),
+        mark: Option<String>,
         mut tally: Tally,
     ) -> Result<Stepped, StoreError> {
         // The semaphore is never closed.
         let _walk = self.walks.acquire().await;
-        let page = fetch.await;
+        let now = jiff::Timestamp::from_microsecond(self.clock.now().0).unwrap_or_default();
+        let cursor = state.cursor.as_ref();
+        let page = setup.probe.page(&self.network, &self.budget, cursor, mark.as_ref(), now).await;
         self.show_bytes();
         tally.requests += 1;
         let result = match &page {
@@ -165,7 +146,7 @@ impl Prober {
         let stepped = match page {
             Ok(page) => {
                 memory.succeeded(tally.requests, matches!(page.next, Next::Done(_)));
-                self.keep(setup, memory, state, first, page, tally).await
+                self.keep(setup, memory, state, mark.is_none(), page, tally).await
             }
             Err(failure) => self.failed(setup, memory, state, failure, &tally).await,
         };
@@ -200,17 +181,8 @@ impl Prober {
         };
         let walk = match next {
             Next::Page(mark) => {
-                let underway = Underway { stage: Stage::Page(mark.clone()), tally };
-                let mut ahead = Ahead::new(mark.clone(), self.fetch(setup, state, Some(mark)));
-                let kept = async {
-                    let kept = self.go_on(setup, memory, underway, events, progress).await;
-                    // The page that comes may need the room.
-                    drop(held);
-                    kept
-                };
-                let stepped = ahead.beside(kept).await?;
-                memory.ahead = Some(ahead);
-                return Ok(stepped);
+                let underway = Underway { stage: Stage::Page(mark), tally };
+                return self.go_on(setup, memory, underway, events, progress).await;
             }
             Next::Done(walk) => walk,
         };

@@ -1,6 +1,9 @@
 //! Connections that are kept, and those that are not.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use super::*;
 
@@ -52,6 +55,12 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const EMPTY: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
 
+/// Of 20 KiB.
+static LARGE_HEAD: LazyLock<String> = LazyLock::new(|| {
+    let policy = "x".repeat(20 << 10);
+    format!("HTTP/1.1 200 OK\r\nx-policy: {policy}\r\ncontent-length: 2\r\n\r\nok")
+});
+
 #[tokio::test]
 async fn a_connection_serves_one_request_after_the_other() {
     let (address, seen) = scripted(&[OK, EMPTY, CHUNKED, OK]).await;
@@ -71,6 +80,45 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced() {
         closed().await;
     }
     assert_eq!((seen.connections.load(SeqCst), seen.requests.load(SeqCst)), (3, 3));
+}
+
+/// The first polls find no budget left to look at a socket with, as when very many requests begin at
+/// once; so it seems to be open still.
+#[tokio::test]
+async fn a_request_that_waits_in_an_ended_connection_goes_over_another() {
+    let (address, seen) = scripted(&[OK]).await;
+    let network = loopback().webhooks(None).unwrap();
+    assert_eq!(post(&network, address).await.unwrap(), "ok");
+    closed().await;
+    let (sender, mut messages) = tokio::sync::mpsc::unbounded_channel();
+    (0..10_000).for_each(|number| sender.send(number).unwrap());
+    let mut polls = 0;
+    let spend = std::future::poll_fn(|context| {
+        polls += 1;
+        // Two polls: one gives way, the other takes the connection.
+        while polls <= 2 && messages.poll_recv(context).is_ready() {}
+        context.waker().wake_by_ref();
+        if polls > 2 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    });
+    let both = async { tokio::join!(biased; spend, post(&network, address)).1 };
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), both).await;
+    assert_eq!(answer.expect("an answer").unwrap(), "ok");
+    assert_eq!((seen.connections.load(SeqCst), seen.requests.load(SeqCst)), (2, 2));
+}
+
+#[tokio::test]
+async fn an_answer_may_have_a_large_head_and_come_before_all_was_sent() {
+    let (address, _) = scripted(vec![LARGE_HEAD.as_bytes()].leak()).await;
+    let network = loopback().webhooks(None).unwrap();
+    assert_eq!(post(&network, address).await.unwrap(), "ok");
+    // It reads 4 KiB of eight MiB, answers, and reads no more: another connection is used then.
+    let (address, seen) = scripted(&[EMPTY, OK]).await;
+    let request = http::Request::post(format!("http://{address}/"));
+    let request = request.body(Bytes::from(vec![b' '; 8 << 20])).unwrap();
+    assert_eq!(network.clone().oneshot(request).await.unwrap().status(), 204);
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), post(&network, address));
+    assert_eq!(answer.await.expect("an answer").unwrap(), "");
+    assert_eq!(seen.connections.load(SeqCst), 2);
 }
 
 #[tokio::test]
