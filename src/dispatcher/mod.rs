@@ -113,8 +113,9 @@ struct Supervisor {
     tools: Tools,
     common: Arc<Common>,
     served: HashMap<i64, Served>,
-    threads: Threads,
     workers: JoinSet<bool>,
+    /// Behind the workers, which end before their threads do.
+    threads: Threads,
     /// Which subscription and position a worker's task has.
     running: HashMap<Id, (i64, i64)>,
     /// The last change seen.

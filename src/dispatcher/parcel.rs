@@ -202,7 +202,7 @@ impl Ready {
             headers.insert("milkrun-subscription", name);
         }
         let target = Target {
-            uri: settings.url.parse().map_err(|error| format!("`url`: {error}"))?,
+            uri: uri_of(&settings.url).map_err(|error| format!("`url`: {error}"))?,
             headers,
             auth: settings.auth.as_ref().map(auth).transpose()?,
             identity: outbound::identity(&settings.tls).map(Arc::new),
@@ -223,6 +223,12 @@ impl Ready {
         let retiring = self.retiring.iter().filter(|(_, until)| *until > now);
         self.secrets.iter().chain(retiring.map(|(secret, _)| secret)).cloned().collect()
     }
+}
+
+/// As the guard reads it: one spelling for a host, without a default port or dots in the path.
+fn uri_of(text: &str) -> Result<http::Uri, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    url.as_str().parse().map_err(|error: http::uri::InvalidUri| error.to_string())
 }
 
 fn auth(auth: &settings::Auth) -> Result<Auth, String> {

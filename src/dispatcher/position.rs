@@ -189,6 +189,8 @@ pub struct Worker {
     /// Not before this is the store asked again.
     store_pause: Micros,
     stood_still: Duration,
+    /// Bytes of the page that is being read, at most.
+    asked_bytes: usize,
     /// Bytes read ahead, as the process was told of them.
     ahead_bytes: usize,
 }
@@ -249,6 +251,7 @@ impl Worker {
             told_full: false,
             unsaved_since: None,
             stood_still,
+            asked_bytes: 0,
             ahead_bytes: 0,
         })
     }
@@ -335,7 +338,7 @@ impl Worker {
     }
 
     fn tell_ahead(&mut self) {
-        self.set_ahead(self.window.ready().1);
+        self.set_ahead(self.window.ready().1 + self.asked_bytes);
     }
 
     fn set_ahead(&mut self, bytes: usize) {

@@ -3,7 +3,11 @@
 //! A worker, its timers and its sockets stay on one thread: what wakes it is next to it, and no
 //! delivery crosses from one processor to another.
 
-use std::thread::JoinHandle;
+use std::{
+    io,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
@@ -49,12 +53,21 @@ impl Drop for Threads {
     }
 }
 
-fn start(number: usize, stop: CancellationToken) -> std::io::Result<(Handle, JoinHandle<()>)> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
-    let thread = std::thread::Builder::new()
-        .name(format!("dispatch-{number}"))
-        .spawn(move || runtime.block_on(stop.cancelled()))?;
+fn start(number: usize, stop: CancellationToken) -> io::Result<(Handle, JoinHandle<()>)> {
+    let (sender, handle) = mpsc::channel();
+    let work = move || {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(sender.send(Err(error))),
+        };
+        // Whoever starts the thread waits for this.
+        let _ = sender.send(Ok(runtime.handle().clone()));
+        runtime.block_on(stop.cancelled());
+        // A name that is being looked up is nobody's any more.
+        runtime.shutdown_background();
+    };
+    let thread = thread::Builder::new().name(format!("dispatch-{number}")).spawn(work)?;
+    let handle = handle.recv().map_err(io::Error::other)??;
     Ok((handle, thread))
 }
 

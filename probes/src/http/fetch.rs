@@ -59,7 +59,10 @@ async fn exchange(
     }
     let mut decoder = Decoder::new(&parts.headers, limits.decoded_bytes_max)?;
     let length = parts.headers.get(header::CONTENT_LENGTH);
-    decoder.expect(length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0));
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0_usize);
+    let expected = length.min(limits.wire_bytes_max).min(EXPECTED_BYTES_MAX);
+    held.grow(expected).await;
+    decoder.expect(expected);
     let mut wire_bytes = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken_off(&error))?;
@@ -116,7 +119,7 @@ impl Decoder {
     /// Makes room for a body of so many bytes, so that it is not moved again and again.
     fn expect(&mut self, bytes: usize) {
         if let Self::Identity(out) = self {
-            out.bytes.reserve_exact(bytes.min(out.max).min(EXPECTED_BYTES_MAX));
+            out.bytes.reserve_exact(bytes);
         }
     }
 

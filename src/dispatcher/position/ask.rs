@@ -48,8 +48,11 @@ impl Worker {
         self.busy.reading = true;
         let (store, topic) = (self.tools.store.clone(), self.topic.topic.clone());
         let max_events = (2 * low_events).clamp(1, 1_000);
+        let max_bytes = (low_bytes - bytes).clamp(LOW_BYTES, PAGE_BYTES);
+        // It counts from now on: many positions ask at the same moment.
+        self.asked_bytes = max_bytes;
         self.begin(async move {
-            let read = Read { up_to, max_events, max_bytes: PAGE_BYTES, ..Read::after(after) };
+            let read = Read { up_to, max_events, max_bytes, ..Read::after(after) };
             Done::Page(after, store.read(&topic, read).await)
         });
     }

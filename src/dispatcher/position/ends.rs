@@ -55,7 +55,7 @@ impl Worker {
         match done {
             Done::Landed(landed) => self.land(landed),
             Done::Page(after, result) => {
-                self.busy.reading = false;
+                (self.busy.reading, self.asked_bytes) = (false, 0);
                 match result {
                     Ok(page) => self.take_page(after, page),
                     Err(error) => return self.failed("read", &error),

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    Connection as _, Row as _, SqliteConnection,
+    AssertSqlSafe, Connection as _, Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
 };
 use tokio::{sync::Notify, task::JoinHandle};
@@ -146,12 +146,22 @@ impl Trace {
 
     /// Those that are kept many in one row, newest rows first.
     async fn packed(&self, query: &AttemptQuery, limit: usize) -> Result<Vec<Attempt>, StoreError> {
-        let sql = "-- deliveries\nSELECT id, subscription, topic, attempt, status, answer, records \
-            FROM deliveries WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
-            AND ($3 IS NULL OR (first <= $3 AND last BETWEEN $3 AND $3 + $4)) \
-            AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
-            AND ($7 IS NULL OR id < $7) ORDER BY id DESC";
-        let mut rows = sqlx::query(sql)
+        let mut sql = "-- deliveries\nSELECT id, subscription, topic, attempt, status, answer, \
+            records FROM deliveries WHERE true"
+            .to_owned();
+        // Only what is asked for, so that an index can be used.
+        for (is_given, condition) in [
+            (query.subscription.is_some(), " AND subscription = $1"),
+            (query.topic.is_some(), " AND topic = $2"),
+            (query.version.is_some(), " AND first <= $3 AND last BETWEEN $3 AND $3 + $4"),
+            (query.since.is_some(), " AND started >= $5"),
+            (query.status.is_some(), " AND status = $6"),
+            (query.before.is_some(), " AND id < $7"),
+        ] {
+            sql.push_str(if is_given { condition } else { "" });
+        }
+        sql.push_str(" ORDER BY id DESC");
+        let mut rows = sqlx::query(AssertSqlSafe(sql))
             .bind(query.subscription)
             .bind(query.topic)
             .bind(query.version.map(|version| signed(version.0)))
