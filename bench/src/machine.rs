@@ -101,3 +101,24 @@ fn fdatasync_ms() -> Result<f64> {
     took.sort_by(f64::total_cmp);
     Ok(took[took.len() / 2])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SETTINGS;
+
+    /// The relay keeps some of them nowhere to be read back.
+    #[test]
+    fn the_settings_are_those_of_the_relay() {
+        let relay = include_str!("../../src/store/sqlite/file.rs");
+        for (name, value) in SETTINGS {
+            let given = match name {
+                "synchronous" => "\"synchronous\", synchronous".to_owned(),
+                "wal_autocheckpoint" => "CHECKPOINT_PAGES: u32 = 8_000".to_owned(),
+                "journal_size_limit" => "\"journal_size_limit\", (128 << 20)".to_owned(),
+                _ => format!(".pragma(\"{name}\", \"{value}\")"),
+            };
+            assert!(relay.contains(&given), "{given}");
+        }
+        assert!(include_str!("../../src/store/sqlite/mod.rs").contains("\"FULL\""));
+    }
+}

@@ -52,7 +52,7 @@ struct Cli {
     /// Prints JSON, one line, in the place of tables
     #[arg(long)]
     json: bool,
-    /// Runs of each thing; at least 5, or 3 with --quick, unless set
+    /// Runs of each thing; 5, or 2 with --quick, unless set
     #[arg(long, value_name = "N")]
     repeats: Option<usize>,
     /// Fails when a ratio to what was measured in the same run is far worse than it was
@@ -70,6 +70,11 @@ enum Other {
         /// Files with results
         files: Vec<PathBuf>,
     },
+    /// Shows results that --json printed as tables
+    Show {
+        /// Files with results
+        files: Vec<PathBuf>,
+    },
     /// One of the limits, in this process
     #[command(subcommand, hide = true)]
     Limit(Limit),
@@ -79,6 +84,9 @@ fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
         Some(Other::Limit(limit)) => limit.run()?,
+        Some(Other::Show { files }) => {
+            results(&files)?.iter().for_each(|report| println!("{}", table::text(report)));
+        }
         Some(Other::Draw { files }) => print!("{}", picture::draw(&results(&files)?)),
         None => return measure(cli),
     }
@@ -109,7 +117,7 @@ struct Results {
 fn measure(cli: Cli) -> Result<ExitCode> {
     raise_open_files();
     let binary = cli.milkrun.map_or_else(build, Ok)?.canonicalize()?;
-    let repeats = cli.repeats.unwrap_or(if cli.quick { 3 } else { 5 }).max(1);
+    let repeats = cli.repeats.unwrap_or(if cli.quick { 2 } else { 5 }).max(1);
     let bench = Bench { binary, quick: cli.quick, large: cli.large, repeats };
     let mut results = Results {
         machine: Machine::here(&bench.binary)?,

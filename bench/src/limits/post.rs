@@ -82,8 +82,17 @@ impl Connection {
     }
 }
 
+/// As many threads as the relay has for deliveries.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
+    Ok(match threads {
+        0 | 1 => Builder::new_current_thread().enable_all().build()?,
+        _ => Builder::new_multi_thread().worker_threads(threads).enable_all().build()?,
+    })
+}
+
 pub(super) fn run(address: SocketAddr, events: u64, batch: u64, connections: u64) -> Result<Run> {
-    Builder::new_current_thread().enable_all().build()?.block_on(async {
+    runtime()?.block_on(async {
         let mut tasks = JoinSet::new();
         let requests = events / batch;
         let mut open = Vec::new();
