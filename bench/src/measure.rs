@@ -85,7 +85,8 @@ impl Spread {
         let (Some(&least), Some(&most)) = (values.first(), values.last()) else {
             return Self::default();
         };
-        Self { median: values[values.len() / 2], least, most }
+        let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Self { median, least, most }
     }
 
     /// Of a single one.
@@ -236,6 +237,8 @@ mod tests {
     fn a_spread_has_its_middle() {
         let spread = Spread::of([3.0, 1.0, 2.0].into_iter());
         assert_eq!((spread.least, spread.median, spread.most), (1.0, 2.0, 3.0));
+        let even = Spread::of([4.0, 1.0].into_iter());
+        assert_eq!((even.least, even.median, even.most), (1.0, 2.5, 4.0));
     }
 
     #[test]

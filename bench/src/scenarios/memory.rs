@@ -127,14 +127,14 @@ async fn parked(bench: &Bench) -> Result<f64> {
     Ok(all - keys(bench).await?)
 }
 
-/// A thousand events of sixteen keys: as many as are sent at once.
+/// A thousand events of eight keys: fewer than may be sent at once, so that the others are parked.
 fn keyed(ids: &mut Ids) -> String {
     let events: Vec<String> = (0..1_000)
         .map(|number| {
             format!(
                 r#"{{"specversion":"1.0","id":"{}","source":"/bench","type":"t","partitionkey":"k{}"}}"#,
                 ids.text(),
-                number % 16
+                number % 8
             )
         })
         .collect();
