@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -157,6 +157,7 @@ impl Relay {
     /// # Errors
     /// The API refuses.
     pub async fn publish(&self, events: u64, connections: u64) -> Result<()> {
+        ensure!(events.is_multiple_of(BATCH as u64), "{events} events are no whole batches");
         let mut tasks = tokio::task::JoinSet::new();
         let batches = events / BATCH as u64;
         for number in 0..connections {

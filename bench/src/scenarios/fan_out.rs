@@ -16,7 +16,7 @@ use crate::{
 const SUBSCRIPTIONS: usize = 100;
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
-    let deliveries = bench.size(1_000_000, 60_000);
+    let deliveries = bench.size(1_000_000, 100_000);
     let events = deliveries / SUBSCRIPTIONS as u64;
     let receiver = Receiver::many(SUBSCRIPTIONS)?;
     let (mut many, mut one) = (Series::new("100 subscriptions"), Series::new("one subscription"));
