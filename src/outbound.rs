@@ -126,14 +126,10 @@ impl Guard {
             Host::Domain(_) => return Ok(()),
         };
         if self.permits(address) {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(Refused::Address { host: host.to_string(), address })
         }
-        let host = match host {
-            Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => format!("[{address}]"),
-            Host::Domain(name) => name.as_ref().to_owned(),
-        };
-        Err(Refused::Address { host, address })
     }
 
     /// The network behind this guard. It is cheap to clone; clones share connections.
@@ -166,8 +162,7 @@ impl Guard {
     }
 
     fn network_of(&self, client: reqwest::ClientBuilder) -> Result<sinks::Network, reqwest::Error> {
-        // An error means that a provider is there already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::provide();
         let mut client = client
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

@@ -1,8 +1,11 @@
 //! What is measured, and what is claimed of it.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// One run of one thing.
@@ -195,6 +198,30 @@ impl Watch {
         let seconds = self.began.elapsed().as_secs_f64();
         let cpu_seconds = cpu_seconds(self.pid)? - self.cpu_before;
         Ok(Run { events, seconds, cpu_seconds })
+    }
+}
+
+/// Waits until a count is exactly `wanted`, looking `every` so often.
+///
+/// # Errors
+/// It did not rise for 30 seconds, or is more.
+pub async fn reached(
+    wanted: u64,
+    every: Duration,
+    count: impl AsyncFn() -> Result<u64>,
+) -> Result<()> {
+    let (mut before, mut since) = (0, Instant::now());
+    loop {
+        let now = count().await?;
+        ensure!(now <= wanted, "{now} events came in the place of {wanted}");
+        if now == wanted {
+            return Ok(());
+        }
+        if now > before {
+            (before, since) = (now, Instant::now());
+        }
+        ensure!(since.elapsed() < Duration::from_secs(30), "after {now} of {wanted} none came");
+        tokio::time::sleep(every).await;
     }
 }
 

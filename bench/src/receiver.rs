@@ -9,9 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::server::{self, Answer, Request};
+use crate::{
+    measure::reached,
+    server::{self, Answer, Request},
+};
 
 /// A consumer, as long as the process lives.
 #[derive(Debug, Clone)]
@@ -111,19 +114,7 @@ impl Receiver {
     /// # Errors
     /// Nothing came for 30 seconds, or more than that came.
     pub async fn until(&self, events: u64) -> Result<()> {
-        let (mut before, mut since) = (0, Instant::now());
-        loop {
-            let now = self.events();
-            ensure!(now <= events, "{now} events came in the place of {events}");
-            if now == events {
-                return Ok(());
-            }
-            if now > before {
-                (before, since) = (now, Instant::now());
-            }
-            ensure!(since.elapsed() < Duration::from_secs(30), "after {now} of {events} none came");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        reached(events, Duration::from_millis(2), async || Ok(self.events())).await
     }
 }
 

@@ -47,7 +47,6 @@ struct Peer {
 }
 
 /// The connections of one network.
-#[derive(Clone)]
 pub(super) struct Direct {
     guard: Guard,
     tls: Arc<ClientConfig>,

@@ -29,10 +29,15 @@ pub fn identity(tls: &Tls) -> Option<Identity> {
     (!tls.is_default()).then_some(Identity { certificate, key, ca })
 }
 
+/// Says who does the cryptography. An error means that a provider is there already, which serves as
+/// well.
+pub(super) fn provide() {
+    let _ = ring::default_provider().install_default();
+}
+
 /// Shows and trusts what the identity says; without one, trusts whom the system trusts.
 pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, String> {
-    // An error means that a provider is there already, which serves as well.
-    let _ = ring::default_provider().install_default();
+    provide();
     let trusting = match identity.and_then(|identity| identity.ca.as_deref()) {
         Some(ca) => ClientConfig::builder().with_root_certificates(roots(ca)?),
         None => ClientConfig::builder()

@@ -11,9 +11,12 @@ use crate::{
 };
 
 /// Events of a page.
-const PAGE: u64 = 1_000;
+pub(super) const PAGE: i64 = 1_000;
 /// A slot of the relay's log is its topic's number and the version (migrations/sqlite).
-const TOPIC_BITS: u32 = 40;
+pub(super) const TOPIC_BITS: u32 = 40;
+/// A page of the relay's log: from a slot, to a slot, at most so many.
+pub(super) const PAGE_SQL: &str = "SELECT slot, recorded, attributes, form, data FROM events \
+    WHERE slot BETWEEN ?1 AND ?2 ORDER BY slot LIMIT ?3";
 
 /// A new file with the settings that the relay runs with.
 pub(super) struct Log {
@@ -93,19 +96,15 @@ pub(super) fn cursor(path: &Path) -> Result<Run> {
     let (topic, head) = (head >> TOPIC_BITS, head & ((1 << TOPIC_BITS) - 1));
     let watch = Watch::start(std::process::id())?;
     let (mut after, mut count, mut bytes) = (0, 0, 0);
-    let mut page = conn.prepare(
-        "SELECT slot, recorded, attributes, form, data FROM events \
-         WHERE slot BETWEEN ?1 AND ?2 ORDER BY slot LIMIT ?3",
-    )?;
+    let mut page = conn.prepare(PAGE_SQL)?;
     let slot = |version: i64| (topic << TOPIC_BITS) | version;
     while after < head {
-        let limit = i64::try_from(PAGE)?;
-        let mut rows = page.query(params![slot(after + 1), slot(head), limit])?;
+        let mut rows = page.query(params![slot(after + 1), slot(head), PAGE])?;
         while let Some(row) = rows.next()? {
             bytes += row.get_ref(2)?.as_str()?.len() + row.get_ref(4)?.as_blob()?.len();
             count += 1;
         }
-        after += limit;
+        after += PAGE;
     }
     ensure!(bytes > 0, "the events are empty");
     watch.stop(count)

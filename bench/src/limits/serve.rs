@@ -11,11 +11,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::tell;
+use super::{
+    file::{PAGE, PAGE_SQL, TOPIC_BITS},
+    tell,
+};
 
-/// Events of a page.
-const PAGE: i64 = 1_000;
-const TOPIC_BITS: u32 = 40;
 /// As a publish of one event is answered.
 const PLACED: &str =
     r#"{"events":[{"version":1234567,"epoch":"0123abcd","duplicate":false}],"durability":"disk"}"#;
@@ -74,10 +74,7 @@ async fn serve(mut stream: TcpStream, mut conn: SqliteConnection) -> Result<()> 
         let after = head.split("after=").nth(1).context("after")?;
         let after: i64 = after.split(['&', ' ']).next().unwrap_or_default().parse()?;
         filled = 0;
-        let rows = sqlx::query(
-            "SELECT slot, recorded, attributes, form, data FROM events \
-             WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3",
-        );
+        let rows = sqlx::query(PAGE_SQL);
         let rows = rows.bind(slot(after + 1)).bind(slot((1 << TOPIC_BITS) - 1)).bind(PAGE);
         let rows = rows.fetch_all(&mut conn).await?;
         let mut body: Vec<u8> = Vec::with_capacity(rows.len() * 1_200);

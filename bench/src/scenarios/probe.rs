@@ -1,13 +1,13 @@
 //! A producer with 1,000 events a page, from the first to the last.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::Bench;
 use crate::{
     limits::Limit,
-    measure::{Claim, Report, Series, Target, Watch},
+    measure::{Claim, Report, Series, Target, Watch, reached},
     producer::{PAGE, Producer},
     relay::{Relay, TOPIC},
 };
@@ -28,7 +28,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         }
         let watch = Watch::start(relay.pid())?;
         producer.grow(events);
-        until(&relay, events).await?;
+        reached(events, Duration::from_millis(10), async || relay.head().await).await?;
         milkrun.runs.push(watch.stop(events)?);
     }
     let claims = vec![
@@ -46,21 +46,4 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         series: vec![milkrun, fetch],
         claims,
     })
-}
-
-/// Waits until so many events are in the log.
-async fn until(relay: &Relay, events: u64) -> Result<()> {
-    let (mut before, mut since) = (0, Instant::now());
-    loop {
-        let head = relay.head().await?;
-        ensure!(head <= events, "{head} events were kept in the place of {events}");
-        if head == events {
-            return Ok(());
-        }
-        if head > before {
-            (before, since) = (head, Instant::now());
-        }
-        ensure!(since.elapsed() < Duration::from_secs(30), "after {head} of {events} none came");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

@@ -86,15 +86,20 @@ async fn a_connection_serves_one_request_after_the_other() {
     assert_eq!((seen.connections.load(SeqCst), seen.requests.load(SeqCst)), (1, 4));
 }
 
-#[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_replaced() {
-    let (address, seen) = scripted(&[OK]).await;
+/// Each request is answered `ok` over a connection of its own.
+async fn each_has_its_own(answers: &'static [&'static [u8]]) {
+    let (address, seen) = scripted(answers).await;
     let network = loopback().webhooks(None).unwrap();
     for _ in 0..3 {
         assert_eq!(post(&network, address).await.unwrap(), "ok");
         closed().await;
     }
     assert_eq!((seen.connections.load(SeqCst), seen.requests.load(SeqCst)), (3, 3));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    each_has_its_own(&[OK]).await;
 }
 
 /// One task looks at very few sockets before it gives way to others; those that it did not look at
@@ -146,13 +151,7 @@ async fn an_answer_may_have_a_large_head_and_come_before_all_was_sent() {
 async fn what_nobody_asked_for_is_nobodys_answer() {
     const TWO: &[u8] =
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
-    let (address, seen) = scripted(&[TWO, OK]).await;
-    let network = loopback().webhooks(None).unwrap();
-    for _ in 0..3 {
-        assert_eq!(post(&network, address).await.unwrap(), "ok");
-        closed().await;
-    }
-    assert_eq!((seen.connections.load(SeqCst), seen.requests.load(SeqCst)), (3, 3));
+    each_has_its_own(&[TWO, OK]).await;
 }
 
 #[tokio::test]

@@ -57,8 +57,6 @@ const INSERT_PACKED: (&str, &str, &str) = (
     "(?,?,?,?,?,?,?,?,?,?)",
     "",
 );
-const LAST_ID: &str = "-- last record\nSELECT max((SELECT coalesce(max(id), 0) FROM attempts), \
-    coalesce((SELECT id + octet_length(records) / 20 - 1 FROM deliveries ORDER BY id DESC LIMIT 1), 0))";
 
 mod packed;
 
@@ -95,7 +93,7 @@ impl Queue {
 impl Trace {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         let mut conn = file::open_writer(path, "NORMAL", file::TRACE).await?;
-        let last: i64 = sqlx::query(LAST_ID).fetch_one(&mut conn).await?.get(0);
+        let last = last_id(&mut conn).await?;
         let conn = Arc::new(tokio::sync::Mutex::new(conn));
         let queue = Arc::new(Queue::default());
         let task = tokio::spawn(run(queue.clone(), conn.clone(), last + 1));
@@ -186,17 +184,15 @@ impl Trace {
 
     /// Removes a piece of what is too old or too much.
     pub(super) async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
-        let old = [
-            "-- old attempts\nDELETE FROM attempts WHERE id IN (SELECT id FROM attempts \
-                WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)",
-            "-- old deliveries\nDELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries \
-                WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)",
-        ];
         let mut conn = self.conn.lock().await;
-        let last: i64 = sqlx::query(LAST_ID).fetch_one(&mut *conn).await?.get(0);
+        let last = last_id(&mut conn).await?;
         let mut more = false;
-        for sql in old {
-            let done = sqlx::query(sql)
+        for table in ["attempts", "deliveries"] {
+            let sql = format!(
+                "-- old {table}\nDELETE FROM {table} WHERE id IN (SELECT id FROM {table} \
+                 WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)"
+            );
+            let done = sqlx::query(AssertSqlSafe(sql))
                 .bind(now.minus(ATTEMPTS_KEPT).0)
                 .bind(last - ROWS_MAX)
                 .bind(CHUNK)
@@ -228,6 +224,14 @@ impl Trace {
             tracing::warn!(%error, "the trace was not checkpointed");
         }
     }
+}
+
+/// The last number given to a record.
+async fn last_id(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let sql = "-- last record\nSELECT max((SELECT coalesce(max(id), 0) FROM attempts), coalesce(\
+        (SELECT id + octet_length(records) / $1 - 1 FROM deliveries ORDER BY id DESC LIMIT 1), 0))";
+    let row = sqlx::query(sql).bind(signed(packed::RECORD_BYTES as u64)).fetch_one(conn).await?;
+    Ok(row.get(0))
 }
 
 /// Drops `excess` records: the oldest successes, then the oldest of all.
