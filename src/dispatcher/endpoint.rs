@@ -15,6 +15,7 @@ use super::{
     health::{DeliveryId, Ended, Health, Learnt, Leave},
     pace::Pace,
     pool::{Held, Pool, Refusal, Share},
+    saves::Saves,
 };
 use crate::{
     event::{Micros, Version},
@@ -33,6 +34,7 @@ pub struct Common {
     hosts: Mutex<HashMap<String, Arc<Pool>>>,
     /// Bytes that are read ahead of need.
     ahead_bytes: AtomicUsize,
+    saves: Arc<Saves>,
 }
 
 impl Common {
@@ -44,6 +46,7 @@ impl Common {
             host_max,
             hosts: Mutex::default(),
             ahead_bytes: AtomicUsize::new(0),
+            saves: Arc::default(),
         })
     }
 
@@ -51,6 +54,12 @@ impl Common {
     #[must_use]
     pub fn ahead_bytes(&self) -> usize {
         self.ahead_bytes.load(SeqCst)
+    }
+
+    /// What brings the settlements of all positions to the store.
+    #[must_use]
+    pub fn saves(&self) -> &Arc<Saves> {
+        &self.saves
     }
 
     /// Notes that one position has `now` bytes read ahead where it had `before`.

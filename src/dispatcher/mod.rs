@@ -37,6 +37,7 @@ pub mod pace;
 pub mod parcel;
 pub mod pool;
 pub mod position;
+pub mod saves;
 pub mod sift;
 mod threads;
 pub mod trial;

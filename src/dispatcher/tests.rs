@@ -6,4 +6,5 @@ mod outage;
 mod pacing;
 mod poison;
 mod rig;
+mod saving;
 mod steering;

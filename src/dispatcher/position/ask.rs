@@ -7,7 +7,7 @@ use super::{
 use crate::{
     dispatcher::flight,
     event::{Micros, Version},
-    store::{Read, StoreError},
+    store::Read,
 };
 
 impl Worker {
@@ -112,8 +112,8 @@ impl Worker {
         self.begin(async move {
             let mut result = Ok(());
             if let Some(settlement) = &settlement {
-                let answers = store.settle(vec![settlement.clone()]).await;
-                result = answers.into_iter().next().unwrap_or(Err(StoreError::Unknown(None)));
+                let saves = endpoint.common().saves();
+                result = saves.save(&store, settlement.clone()).await;
             }
             if let Err(error) = endpoint.save(&*store).await {
                 tracing::warn!(%error, "the health of an endpoint was not saved");

@@ -1,0 +1,57 @@
+//! Settlements of many positions, handed to the store together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::store::{Settlement, Store, StoreError};
+
+type Waiting = (Settlement, oneshot::Sender<Result<(), StoreError>>);
+
+/// Settlements that wait for the others.
+///
+/// All positions save at the same moments. A writer that is handed the first of a hundred while the
+/// others are being made ready would have committed it by then, and a commit costs as much for one
+/// as for all of them.
+#[derive(Debug, Default)]
+pub struct Saves(Mutex<Vec<Waiting>>);
+
+impl Saves {
+    /// Saves one settlement, with those of everyone else who can run now.
+    ///
+    /// # Errors
+    /// Those of [`Store::settle`].
+    pub async fn save(
+        self: &Arc<Self>,
+        store: &Arc<dyn Store>,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        let (sender, answer) = oneshot::channel();
+        if self.put((settlement, sender)) {
+            // Apart from whoever came first: he may be dropped, and the others wait for it.
+            tokio::spawn(hand_over(self.clone(), store.clone()));
+        }
+        answer.await.unwrap_or(Err(StoreError::Unknown(None)))
+    }
+
+    /// Whether it is the first.
+    fn put(&self, waiting: Waiting) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(waiting);
+        all.len() == 1
+    }
+
+    fn take(&self) -> Vec<Waiting> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn hand_over(saves: Arc<Saves>, store: Arc<dyn Store>) {
+    // A thread comes back to who yields when all the others have had their turn.
+    tokio::task::yield_now().await;
+    let (settlements, senders): (Vec<_>, Vec<_>) = saves.take().into_iter().unzip();
+    for (sender, answer) in senders.into_iter().zip(store.settle(settlements).await) {
+        // Whoever asked may have ended.
+        let _ = sender.send(answer);
+    }
+}
