@@ -60,7 +60,8 @@ struct Idle(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
 /// One connection. It moves only while it is polled.
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    socket: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
+    /// In a place of its own, for it is large and handed on several times in each request.
+    socket: Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
 }
 
 impl Direct {
@@ -99,7 +100,7 @@ impl Direct {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| translate(&error))?;
-        Ok(Connection { sender, socket })
+        Ok(Connection { sender, socket: Box::new(socket) })
     }
 
     fn answer(
