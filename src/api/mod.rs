@@ -7,6 +7,7 @@ use http::StatusCode;
 use sinks::webhook::Webhook;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -212,10 +213,14 @@ pub fn router(state: ApiState) -> Router {
                 "this path does not know the method; `Allow` lists those it knows",
             )
         })
-        .layer(CompressionLayer::new().gzip(true).compress_when(compressed))
-        .layer(middleware::map_response(events::mark_compressed))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(access, access::guard))
+        // As one layer: each of its own would box every request and every answer.
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(access, access::guard))
+                .layer(CatchPanicLayer::custom(panicked))
+                .map_response(events::mark_compressed)
+                .layer(CompressionLayer::new().gzip(true).compress_when(compressed)),
+        )
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {

@@ -149,7 +149,7 @@ async fn locate(api: &ApiState, topic: &Topic, text: &str) -> Result<(i64, Versi
 
 /// A strong tag names one sequence of bytes, so a compressed page gets a tag of its own
 /// (RFC 9110, section 8.8.3).
-pub(super) async fn mark_compressed(mut response: Response) -> Response {
+pub(super) fn mark_compressed<B>(mut response: http::Response<B>) -> http::Response<B> {
     let compressed = response.headers().contains_key(header::CONTENT_ENCODING);
     let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
     if compressed
