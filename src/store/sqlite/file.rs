@@ -111,6 +111,12 @@ pub(super) async fn open_writer(
     Ok(conn)
 }
 
+/// Opens a connection that writes nothing of its own, and copies what others wrote.
+pub(super) async fn open_beside(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = options(path).pragma("synchronous", "FULL").pragma("cache_size", "-1024");
+    Ok(SqliteConnection::connect_with(&options).await?)
+}
+
 /// Opens connections that only read.
 pub(super) async fn open_readers(path: &Path, count: u32) -> Result<SqlitePool, StoreError> {
     let options = options(path).read_only(true).pragma("cache_size", "-8192");

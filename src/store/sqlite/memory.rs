@@ -2,46 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, Hasher},
     sync::Arc,
 };
 
 use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::slot;
+use super::{
+    keys::{Key, Keys},
+    slot,
+};
 use crate::{
     event::{Epoch, Micros, Name, Topic, Version},
     store::{EpochStart, Fence, Pending, StoreError, TopicState},
 };
-
-/// A 128-bit keyed hash of an event's `source` and `id`.
-pub(super) type Key = u128;
-
-/// What is found by a key.
-pub(super) type ByKey<T> = HashMap<Key, T, BuildHasherDefault<OfKey>>;
-
-/// A key is a hash already, and a keyed one: nobody outside can make two of them alike.
-#[derive(Debug, Default)]
-pub(super) struct OfKey(u64);
-
-impl Hasher for OfKey {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for part in bytes.chunks(8) {
-            self.0 = part.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-        let half = key as u64;
-        self.0 = half;
-    }
-}
 
 /// The whole of it.
 #[derive(Debug, Default)]
@@ -72,7 +46,7 @@ pub(super) struct Memory {
 #[derive(Debug)]
 pub(super) struct TopicMemory {
     pub(super) state: Arc<TopicState>,
-    pub(super) keys: ByKey<Version>,
+    pub(super) keys: Keys,
     /// The numbers of pending events.
     pub(super) pending: HashMap<Key, i64>,
 }
@@ -117,8 +91,8 @@ pub(super) enum Change {
     Edit(u64),
     PendingDue(i64, Micros),
     PendingGone(Vec<i64>),
-    /// Keys and the versions they led to.
-    KeysGone(i64, Vec<(Key, Version)>),
+    /// Keys of the versions up to one, and how many.
+    KeysGone(i64, Version, usize),
 }
 
 impl Memory {
@@ -165,7 +139,8 @@ impl Memory {
             let hashes: &[u8] = row.get(1);
             let Some(topic) = self.topics.get_mut(&topic) else { continue };
             for (key, number) in hash_list(hashes).zip(first..) {
-                self.key_count += usize::from(topic.keys.insert(key, Version(number)).is_none());
+                topic.keys.insert(key, Version(number));
+                self.key_count += 1;
             }
         }
         Ok(())
@@ -271,7 +246,7 @@ impl Memory {
                     .and_modify(|topic| topic.state = state.clone())
                     .or_insert_with(|| TopicMemory {
                         state,
-                        keys: ByKey::default(),
+                        keys: Keys::default(),
                         pending: HashMap::new(),
                     });
             }
@@ -304,15 +279,9 @@ impl Memory {
                 }
             }
             Change::PendingGone(ids) => ids.into_iter().for_each(|id| self.wait_no_more(id)),
-            Change::KeysGone(id, keys) => {
+            Change::KeysGone(id, up_to, count) => {
                 if let Some(topic) = self.topics.get_mut(&id) {
-                    for (key, version) in keys {
-                        // A key that came again after its window leads to a later version.
-                        if topic.keys.get(&key) == Some(&version) {
-                            topic.keys.remove(&key);
-                            self.key_count -= 1;
-                        }
-                    }
+                    self.key_count -= topic.keys.forget(up_to, count);
                 }
             }
         }

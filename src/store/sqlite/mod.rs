@@ -5,7 +5,6 @@
 
 use std::{
     fs::File,
-    hash::Hasher as _,
     path::Path,
     sync::{
         Arc, PoisonError, RwLock,
@@ -14,15 +13,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
 use self::{
-    memory::Key,
     ops::Hot,
     shared::{Published, Shared},
     writer::{Desk, Op},
@@ -38,10 +34,13 @@ use crate::{
     settings::{Rate, SubscriptionSettings, TopicSettings},
 };
 
+mod asking;
 mod bulk;
+mod checkpoint;
 mod commit;
 mod dead;
 mod file;
+mod keys;
 mod memory;
 mod ops;
 mod pending;
@@ -118,47 +117,6 @@ impl SqliteStore {
             shared,
             lock: Mutex::new(Some(lock)),
         })
-    }
-
-    async fn hot<T>(
-        &self,
-        op: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Hot,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.writer.send(Op::Hot(op(reply))).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Unknown(None))?
-    }
-
-    /// Runs `work` in a transaction of its own, in its turn.
-    async fn cold<T: Send + 'static>(
-        &self,
-        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.at_desk(move |desk| Box::pin(desk.transact(work))).await
-    }
-
-    /// Runs `work` in its turn.
-    async fn at_desk<T: Send + 'static>(
-        &self,
-        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let op = Op::Cold(Box::new(move |desk| {
-            Box::pin(async move {
-                // Whoever asked may be gone; the work is done all the same.
-                let _ = reply.send(work(desk).await);
-            })
-        }));
-        self.writer.send(op).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Unknown(None))?
-    }
-
-    fn key(&self, event: &NewEvent) -> Key {
-        let mut hasher = SipHasher13::new_with_key(&self.shared.hash_key);
-        hasher.write(event.source.as_bytes());
-        hasher.write_u8(0xff);
-        hasher.write(event.id.as_bytes());
-        hasher.finish128().as_u128()
     }
 }
 

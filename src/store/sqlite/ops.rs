@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{memory::Key, pending::Waited};
+use super::{keys::Key, pending::Waited};
 use crate::{
     event::Micros,
     store::{Append, Placed, Released, Settlement, StoreError},

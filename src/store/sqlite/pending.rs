@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use super::{
     Shared,
     commit::signed,
-    memory::{Change, Key, PendingMemory},
+    keys::Key,
+    memory::{Change, PendingMemory},
     ops::Hot,
     read, slot,
     writer::Desk,

@@ -6,7 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    memory::{ByKey, Key, Memory, PendingMemory, SourceMemory, TopicMemory},
+    keys::{ByKey, Key},
+    memory::{Memory, PendingMemory, SourceMemory, TopicMemory},
     ops::Hot,
     pending::Waited,
 };
@@ -130,10 +131,10 @@ impl Plan {
         for topic in self.topics.values() {
             if let Some(known) = memory.topics.get_mut(&topic.id) {
                 known.state = Arc::new(topic.state.clone());
-                for (key, version) in &topic.keys {
-                    let fresh = known.keys.insert(*key, *version).is_none();
-                    memory.key_count += usize::from(fresh);
+                for (key, event) in topic.hashes.iter().zip(&topic.events) {
+                    known.keys.insert(*key, event.version);
                 }
+                memory.key_count += topic.hashes.len();
             }
         }
         for waiting in &self.waiting {
@@ -287,7 +288,7 @@ impl TopicPlan {
 
     /// The version that a known event has.
     fn logged(&self, topic: &TopicMemory, key: Key) -> Option<Placed> {
-        let known = self.keys.get(&key).or_else(|| topic.keys.get(&key)).copied();
+        let known = self.keys.get(&key).copied().or_else(|| topic.keys.get(key));
         // Keys leave memory in pieces; the window is exact all the same.
         let window = self.state.settings.dedupe_count;
         let version = known.filter(|version| version.0 + window > self.state.head.0)?;

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 
 use super::{
     dead,
-    memory::{Change, hash_list, name},
+    memory::{Change, name, unsigned},
     pending, slot, sources,
     subscriptions::{self, touch},
     writer::Desk,
@@ -47,47 +47,55 @@ pub(super) async fn keys(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
         return Ok(false);
     };
     let excess = desk.memory.key_count.saturating_sub(desk.shared.keys_max);
-    let (gone, last, more) = oldest_keys(desk, &state, now, excess).await?;
-    let Some(last) = last else { return Ok(false) };
+    let Oldest { count, last, more } = oldest_keys(desk, &state, now, excess).await?;
+    let Some((last, up_to)) = last else { return Ok(false) };
     sqlx::query("-- expired keys\nDELETE FROM dedupe WHERE slot BETWEEN $1 AND $2")
         .bind(slot::range(topic).0)
         .bind(last)
         .execute(&mut desk.conn)
         .await?;
-    desk.change(Change::KeysGone(topic, gone));
+    desk.change(Change::KeysGone(topic, up_to, count));
     Ok(more)
 }
 
-/// The keys that go in one step, the last row of them, and whether there is more.
+/// The keys that go in one step.
+#[derive(Default)]
+struct Oldest {
+    count: usize,
+    /// The last row of them, and its last version.
+    last: Option<(i64, Version)>,
+    /// Whether there are more.
+    more: bool,
+}
+
 async fn oldest_keys(
     desk: &mut Desk,
     state: &TopicState,
     now: Micros,
     excess: usize,
-) -> Result<(Vec<(u128, Version)>, Option<i64>, bool), StoreError> {
+) -> Result<Oldest, StoreError> {
     let by_count = state.head.0.saturating_sub(state.settings.dedupe_count);
     let oldest = now.minus(state.settings.dedupe_age);
-    let sql = "-- oldest keys\nSELECT slot, recorded, hashes FROM dedupe \
+    let sql = "-- oldest keys\nSELECT slot, recorded, length(hashes) / 16 FROM dedupe \
         WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
     let (low, high) = slot::range(state.id);
     let rows = sqlx::query(sql).bind(low).bind(high).bind(CHUNK).fetch_all(&mut desk.conn).await?;
-    let mut gone = Vec::new();
-    let mut last = None;
+    let mut gone = Oldest::default();
     for row in &rows {
-        let (first, hashes): (u64, &[u8]) = (slot::split(row.get(0)).1, row.get(2));
-        let up_to = first + (hashes.len() / 16) as u64 - 1;
+        let (first, count) = (slot::split(row.get(0)).1, unsigned(row, 2));
+        let up_to = (first + count).saturating_sub(1);
         let expired = up_to <= by_count || row.get::<i64, _>(1) < oldest.0;
-        if !expired && gone.len() >= excess {
-            return Ok((gone, last, false));
+        if !expired && gone.count >= excess {
+            return Ok(gone);
         }
-        if gone.len() >= KEYS_CHUNK {
-            return Ok((gone, last, true));
+        if gone.count >= KEYS_CHUNK {
+            return Ok(Oldest { more: true, ..gone });
         }
-        gone.extend(hash_list(hashes).zip((first..).map(Version)));
-        last = Some(row.get::<i64, _>(0));
+        gone.count += usize::try_from(count).unwrap_or(usize::MAX);
+        gone.last = Some((row.get(0), Version(up_to)));
     }
     let more = i64::try_from(rows.len()).is_ok_and(|count| count >= CHUNK);
-    Ok((gone, last, more))
+    Ok(Oldest { more, ..gone })
 }
 
 /// Removes the rows of deleted topics.

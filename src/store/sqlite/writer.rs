@@ -10,7 +10,9 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Published, Shared, commit,
+    Published, Shared,
+    checkpoint::Checkpoints,
+    commit,
     file::sibling,
     memory::{Change, Memory},
     ops::Hot,
@@ -292,6 +294,7 @@ pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
     let mut ops = Vec::with_capacity(GROUP);
     let mut groups = 0_u32;
     let mut closing = None;
+    let checkpoints = Checkpoints::start(desk.shared.path.clone());
     while closing.is_none() && queue.recv_many(&mut ops, GROUP).await > 0 {
         gather(&mut queue, &mut ops).await;
         let mut hot = Vec::with_capacity(ops.len());
@@ -306,11 +309,13 @@ pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
             }
         }
         desk.group(hot).await;
+        checkpoints.committed();
         groups = groups.wrapping_add(1);
         if groups.is_multiple_of(64) {
             desk.check_wal().await;
         }
     }
+    checkpoints.stop().await;
     let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut desk.conn).await;
     if let Err(error) = desk.conn.close().await {
         tracing::warn!(%error, "the database was not closed cleanly");

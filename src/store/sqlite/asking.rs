@@ -1,0 +1,60 @@
+//! How the one writer is asked: with others, or alone in its turn.
+
+use std::hash::Hasher as _;
+
+use futures_util::future::BoxFuture;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use tokio::sync::oneshot;
+
+use super::{
+    SqliteStore,
+    keys::Key,
+    ops::Hot,
+    writer::{Desk, Op},
+};
+use crate::store::{NewEvent, StoreError};
+
+impl SqliteStore {
+    /// Asks for what is decided in memory and committed with others.
+    pub(super) async fn hot<T>(
+        &self,
+        op: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Hot,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(Op::Hot(op(reply))).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Unknown(None))?
+    }
+
+    /// Runs `work` in a transaction of its own, in its turn.
+    pub(super) async fn cold<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.at_desk(move |desk| Box::pin(desk.transact(work))).await
+    }
+
+    /// Runs `work` in its turn.
+    pub(super) async fn at_desk<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let op = Op::Cold(Box::new(move |desk| {
+            Box::pin(async move {
+                // Whoever asked may be gone; the work is done all the same.
+                let _ = reply.send(work(desk).await);
+            })
+        }));
+        self.writer.send(op).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Unknown(None))?
+    }
+
+    /// By which an event that came before is known.
+    pub(super) fn key(&self, event: &NewEvent) -> Key {
+        let mut hasher = SipHasher13::new_with_key(&self.shared.hash_key);
+        hasher.write(event.source.as_bytes());
+        hasher.write_u8(0xff);
+        hasher.write(event.id.as_bytes());
+        hasher.finish128().as_u128()
+    }
+}

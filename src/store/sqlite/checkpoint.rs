@@ -1,0 +1,120 @@
+//! Checkpoints beside the writer.
+//!
+//! A commit that finds a long write-ahead log copies it into the file, and all who publish wait for
+//! that. Most of the copying is done before, on a connection of its own; the commit does the rest,
+//! for only when nothing is left to copy does the log begin anew (<https://sqlite.org/wal.html>,
+//! "Avoiding Excessively Large WAL Files").
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tokio::{sync::Notify, task::JoinHandle, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::file;
+
+/// So many pages that are in the log alone are worth a checkpoint.
+const PAGES: i64 = 1_000;
+/// How often the log is looked at, while there are commits.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// The task that copies.
+pub(super) struct Checkpoints {
+    committed: Arc<Notify>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Checkpoints {
+    /// Begins; without it, commits copy all of it themselves.
+    pub(super) fn start(path: PathBuf) -> Self {
+        let (committed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let task = tokio::spawn(run(path, committed.clone(), stop.clone()));
+        Self { committed, stop, task }
+    }
+
+    /// Says that the log may have become longer.
+    pub(super) fn committed(&self) {
+        self.committed.notify_one();
+    }
+
+    /// Ends, its connection closed.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        // How it ended was told.
+        let _ = self.task.await;
+    }
+}
+
+async fn run(path: PathBuf, committed: Arc<Notify>, stop: CancellationToken) {
+    let mut conn = match file::open_beside(&path).await {
+        Ok(conn) => conn,
+        Err(error) => return tracing::warn!(%error, "no checkpoints beside the commits"),
+    };
+    let mut told = false;
+    while !stop.is_cancelled() {
+        let stepped = stop.run_until_cancelled(async {
+            committed.notified().await;
+            sleep(EVERY).await;
+        });
+        if stepped.await.is_none() {
+            break;
+        }
+        match step(&mut conn).await {
+            Ok(_) => told = false,
+            Err(error) if !told => {
+                told = true;
+                tracing::warn!(%error, "a checkpoint beside the commits failed; they make it");
+            }
+            Err(_) => {}
+        }
+    }
+    if let Err(error) = conn.close().await {
+        tracing::warn!(%error, "a connection was not closed cleanly");
+    }
+}
+
+/// Copies what is in the log, when that is worth it; answers how many pages were.
+async fn step(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let (log, copied) = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)").await?;
+    if log - copied < PAGES {
+        return Ok(0);
+    }
+    let (_, now) = checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+    Ok(now - copied)
+}
+
+/// Pages in the log, and those of them that are in the file.
+async fn checkpoint(
+    conn: &mut SqliteConnection,
+    pragma: &'static str,
+) -> Result<(i64, i64), sqlx::Error> {
+    let row = sqlx::query(pragma).fetch_one(conn).await?;
+    Ok((row.get(1), row.get(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_log_is_copied_beside_the_writer_and_a_short_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let mut writer =
+            file::open_writer(&path, "FULL", &["CREATE TABLE t (b BLOB)"]).await.unwrap();
+        let mut beside = file::open_beside(&path).await.unwrap();
+        let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) \
+            INSERT INTO t SELECT randomblob(8000) FROM n";
+        sqlx::raw_sql(insert).execute(&mut writer).await.unwrap();
+        assert_eq!(step(&mut beside).await.unwrap(), 0);
+        for _ in 0..10 {
+            sqlx::raw_sql(insert).execute(&mut writer).await.unwrap();
+        }
+        assert!(step(&mut beside).await.unwrap() >= PAGES);
+        let (log, copied) = checkpoint(&mut writer, "PRAGMA wal_checkpoint(NOOP)").await.unwrap();
+        assert_eq!(log, copied, "nothing is left for the commit");
+        let count = sqlx::query("SELECT count(*) FROM t").fetch_one(&mut writer).await.unwrap();
+        assert_eq!(count.get::<i64, _>(0), 1_100);
+    }
+}
