@@ -296,7 +296,7 @@ pub fn padded(version: Version) -> String {
         *digit += (rest % 10) as u8;
         rest /= 10;
     }
-    digits.iter().map(|digit| char::from(*digit)).collect()
+    String::from_utf8_lossy(&digits).into_owned()
 }
 
 /// `webhook-id`: `TOPICID-EPOCH-VERSION` of one event, `TOPICID-EPOCH-FIRST-LAST` of several; the
