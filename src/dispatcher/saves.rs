@@ -1,6 +1,10 @@
 //! Settlements of many positions, handed to the store together.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, ThreadId},
+};
 
 use tokio::sync::oneshot;
 
@@ -12,9 +16,9 @@ type Waiting = (Settlement, oneshot::Sender<Result<(), StoreError>>);
 ///
 /// All positions save at the same moments. A writer that is handed the first of a hundred while the
 /// others are being made ready would have committed it by then, and a commit costs as much for one
-/// as for all of them.
+/// as for all of them. Those of each thread go by themselves: nobody waits for another thread.
 #[derive(Debug, Default)]
-pub struct Saves(Mutex<Vec<Waiting>>);
+pub struct Saves(Mutex<HashMap<ThreadId, Vec<Waiting>>>);
 
 impl Saves {
     /// Saves one settlement, with those of everyone else who can run now.
@@ -27,29 +31,32 @@ impl Saves {
         settlement: Settlement,
     ) -> Result<(), StoreError> {
         let (sender, answer) = oneshot::channel();
-        if self.put((settlement, sender)) {
+        let thread = thread::current().id();
+        if self.put(thread, (settlement, sender)) {
             // Apart from whoever came first: he may be dropped, and the others wait for it.
-            tokio::spawn(hand_over(self.clone(), store.clone()));
+            tokio::spawn(hand_over(self.clone(), thread, store.clone()));
         }
         answer.await.unwrap_or(Err(StoreError::Unknown(None)))
     }
 
-    /// Whether it is the first.
-    fn put(&self, waiting: Waiting) -> bool {
+    /// Whether it is the first of its thread.
+    fn put(&self, thread: ThreadId, waiting: Waiting) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(waiting);
-        all.len() == 1
+        let own = all.entry(thread).or_default();
+        own.push(waiting);
+        own.len() == 1
     }
 
-    fn take(&self) -> Vec<Waiting> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take(&self, thread: ThreadId) -> Vec<Waiting> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&thread).unwrap_or_default()
     }
 }
 
-async fn hand_over(saves: Arc<Saves>, store: Arc<dyn Store>) {
+async fn hand_over(saves: Arc<Saves>, thread: ThreadId, store: Arc<dyn Store>) {
     // A thread comes back to who yields when all the others have had their turn.
     tokio::task::yield_now().await;
-    let (settlements, senders): (Vec<_>, Vec<_>) = saves.take().into_iter().unzip();
+    let (settlements, senders): (Vec<_>, Vec<_>) = saves.take(thread).into_iter().unzip();
     for (sender, answer) in senders.into_iter().zip(store.settle(settlements).await) {
         // Whoever asked may have ended.
         let _ = sender.send(answer);

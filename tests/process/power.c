@@ -2,15 +2,19 @@
  * Makes a power cut visible to a test. Loaded before the relay (LD_PRELOAD), it keeps, of the store
  * and its write-ahead log, what was on disk after each sync, as FILE.synced: all that a power cut is
  * sure to leave. A file that was never synced has no such copy. With POWER_LIES in the environment a
- * sync does nothing and says that it did.
+ * sync does nothing and says that it did. Several connections write and sync: a sync and its copy are
+ * one step, in which nobody writes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 static int ends_with(const char *text, const char *end)
 {
@@ -51,10 +55,32 @@ static int synced(const char *name, int fd)
     if (getenv("POWER_LIES"))
         return 0;
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+    pthread_mutex_lock(&turn);
     int result = real(fd);
     if (result == 0)
         keep(fd);
+    pthread_mutex_unlock(&turn);
     return result;
+}
+
+static ssize_t written(const char *name, int fd, const void *bytes, size_t count, off_t at)
+{
+    ssize_t (*real)(int, const void *, size_t, off_t) =
+        (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, name);
+    pthread_mutex_lock(&turn);
+    ssize_t result = real(fd, bytes, count, at);
+    pthread_mutex_unlock(&turn);
+    return result;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at)
+{
+    return written("pwrite", fd, bytes, count, at);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at)
+{
+    return written("pwrite64", fd, bytes, count, at);
 }
 
 int fsync(int fd)

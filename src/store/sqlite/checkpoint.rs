@@ -1,15 +1,19 @@
 //! Checkpoints beside the writer.
 //!
 //! A commit that finds a long write-ahead log copies it into the file, and all who publish wait for
-//! that. Most of the copying is done before, on a connection of its own; the commit does the rest,
-//! for only when nothing is left to copy does the log begin anew (<https://sqlite.org/wal.html>,
-//! "Avoiding Excessively Large WAL Files").
+//! that. Most of the copying is done before, on a connection of its own; a commit does the rest and
+//! syncs the file, for only when nothing is left to copy does the log begin anew
+//! (<https://sqlite.org/wal.html>, "Avoiding Excessively Large WAL Files").
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
-use tokio::{sync::Notify, task::JoinHandle, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::{Mutex, Notify, OwnedMutexGuard},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::file;
 
@@ -17,20 +21,30 @@ use super::file;
 const PAGES: i64 = 1_000;
 /// How often the log is looked at, while there are commits.
 const EVERY: Duration = Duration::from_millis(50);
+/// How long it is left alone when it fails: on a full disk, say.
+const PAUSE: Duration = Duration::from_secs(5);
 
-/// The task that copies.
+/// The task that copies; it ends when this is dropped.
 pub(super) struct Checkpoints {
     committed: Arc<Notify>,
-    stop: CancellationToken,
+    /// Held while it copies.
+    turn: Arc<Mutex<()>>,
+    stop: DropGuard,
     task: JoinHandle<()>,
 }
 
 impl Checkpoints {
     /// Begins; without it, commits copy all of it themselves.
     pub(super) fn start(path: PathBuf) -> Self {
-        let (committed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let task = tokio::spawn(run(path, committed.clone(), stop.clone()));
-        Self { committed, stop, task }
+        let (committed, turn) = (Arc::new(Notify::new()), Arc::new(Mutex::new(())));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(path, committed.clone(), turn.clone(), stop.clone()));
+        Self { committed, turn, stop: stop.drop_guard(), task }
+    }
+
+    /// Nothing is copied here while this is held.
+    pub(super) async fn hold(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
     }
 
     /// Says that the log may have become longer.
@@ -40,34 +54,32 @@ impl Checkpoints {
 
     /// Ends, its connection closed.
     pub(super) async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         // How it ended was told.
         let _ = self.task.await;
     }
 }
 
-async fn run(path: PathBuf, committed: Arc<Notify>, stop: CancellationToken) {
+async fn run(path: PathBuf, committed: Arc<Notify>, turn: Arc<Mutex<()>>, stop: CancellationToken) {
     let mut conn = match file::open_beside(&path).await {
         Ok(conn) => conn,
         Err(error) => return tracing::warn!(%error, "no checkpoints beside the commits"),
     };
-    let mut told = false;
-    while !stop.is_cancelled() {
-        let stepped = stop.run_until_cancelled(async {
+    let mut pause = EVERY;
+    loop {
+        let wait = async {
             committed.notified().await;
-            sleep(EVERY).await;
-        });
-        if stepped.await.is_none() {
-            break;
-        }
-        match step(&mut conn).await {
-            Ok(_) => told = false,
-            Err(error) if !told => {
-                told = true;
+            sleep(pause).await;
+            turn.lock().await
+        };
+        let Some(_turn) = stop.run_until_cancelled(wait).await else { break };
+        pause = match step(&mut conn).await {
+            Ok(_) => EVERY,
+            Err(error) => {
                 tracing::warn!(%error, "a checkpoint beside the commits failed; they make it");
+                PAUSE
             }
-            Err(_) => {}
-        }
+        };
     }
     if let Err(error) = conn.close().await {
         tracing::warn!(%error, "a connection was not closed cleanly");
@@ -95,7 +107,43 @@ async fn checkpoint(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
+
+    use super::{super::SqliteStore, *};
+    use crate::{
+        event::{Data, Micros, Topic},
+        settings::TopicSettings,
+        store::{Append, NewEvent, Options, Store as _},
+    };
+
+    #[tokio::test]
+    async fn what_is_written_is_copied_before_a_commit_has_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        let store = SqliteStore::open(&path, &Options::default()).await.unwrap();
+        let topic: Topic = "t".parse().unwrap();
+        store.put_topic(&topic, &TopicSettings::default(), Micros(1)).await.unwrap();
+        // 2,000 pages: a commit begins to copy at four times as many.
+        for round in 0..20 {
+            let event = |number: u64| NewEvent {
+                source: "/s".into(),
+                id: format!("{round}-{number}"),
+                attributes: r#"{"id":"1","source":"/s","type":"t"}"#.into(),
+                data: Data::Json(Bytes::from(format!("\"{}\"", "x".repeat(8_000)))),
+                deliver_at: None,
+            };
+            let (events, now) = ((0..100).map(event).collect(), Micros(1));
+            let append = Append { topic: topic.clone(), events, progress: None, now };
+            store.append(append).await.unwrap();
+        }
+        let copied = async {
+            while std::fs::metadata(&path).unwrap().len() < 8 << 20 {
+                sleep(EVERY).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), copied).await.expect("nothing was copied");
+        store.close().await;
+    }
 
     #[tokio::test]
     async fn a_long_log_is_copied_beside_the_writer_and_a_short_one_is_not() {

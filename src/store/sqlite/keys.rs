@@ -17,8 +17,12 @@ pub(super) type Key = u128;
 /// What is found by a key.
 pub(super) type ByKey<T> = HashMap<Key, T, BuildHasherDefault<OfKey>>;
 
-/// Keys of one generation: as many as fill a table of 2¹⁸ places.
+/// Keys of one generation, at least: as many as fill a table of 2¹⁸ places.
 const GENERATION: usize = (1 << 18) / 8 * 7;
+/// A generation has at least such a part of all keys, so that few have to be asked.
+const PART: usize = 4;
+/// Forgotten keys that are kept besides as many as are known.
+const SLACK: usize = 1_024;
 
 /// A key is a hash already, and a keyed one: nobody outside can make two of them alike.
 #[derive(Debug, Default)]
@@ -93,10 +97,11 @@ impl Keys {
 
     /// Takes in the key of a version; one that came before leads to the new version from now on.
     pub(super) fn insert(&mut self, key: Key, version: Version) {
-        if self.newest.versions.len() >= GENERATION {
+        let size = self.newest.versions.len();
+        if size >= GENERATION.max(self.len / PART) && size == self.newest.versions.capacity() {
             // There will be as many again.
             let mut versions = HashMap::default();
-            versions.reserve(GENERATION);
+            versions.reserve(size);
             let full = std::mem::replace(&mut self.newest, Generation { versions, last: version });
             self.older.push_back(full);
         }
@@ -117,7 +122,20 @@ impl Keys {
         if self.older.is_empty() && self.newest.last <= self.forgotten {
             self.newest = Generation::default();
         }
+        self.sweep();
         count
+    }
+
+    /// Lets go of forgotten keys in the oldest generation that has some, when they are too many to
+    /// wait for the others of it.
+    fn sweep(&mut self) {
+        let size = |generation: &Generation| generation.versions.len();
+        let held = size(&self.newest) + self.older.iter().map(size).sum::<usize>();
+        if held > 2 * self.len + SLACK {
+            let oldest = self.older.front_mut().unwrap_or(&mut self.newest);
+            oldest.versions.retain(|_, version| *version > self.forgotten);
+            oldest.versions.shrink_to_fit();
+        }
     }
 }
 
@@ -142,21 +160,48 @@ mod tests {
         assert_eq!(keys.len(), 1);
     }
 
-    #[test]
-    fn a_window_that_moves_takes_no_more_room_with_time() {
+    /// Keys as they are: spread over the whole range.
+    fn spread(number: u64) -> Key {
+        Key::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+
+    /// The most places that a window takes while `count` keys come and go.
+    fn most_room(window: u64, step: u64, count: u64) -> usize {
         let mut keys = Keys::default();
-        let (window, step) = (300_000_u64, 10_000_u64);
         let mut most = 0;
-        for number in 1..=2_000_000_u64 {
-            let key = Key::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-            keys.insert(key, Version(number));
+        for number in 1..=count {
+            keys.insert(spread(number), Version(number));
             if number > window && number % step == 0 {
                 keys.forget(Version(number - window), usize::try_from(step).unwrap());
-                assert_eq!(keys.get(key), Some(Version(number)));
+                assert_eq!(keys.get(spread(number)), Some(Version(number)));
+                assert_eq!(keys.get(spread(number - window)), None);
+                let oldest = number - window + 1;
+                assert_eq!(keys.get(spread(oldest)), Some(Version(oldest)));
             }
             let room = |generation: &Generation| generation.versions.capacity();
             most = most.max(room(&keys.newest) + keys.older.iter().map(room).sum::<usize>());
         }
+        most
+    }
+
+    #[test]
+    fn a_window_that_moves_takes_no_more_room_with_time() {
+        let most = most_room(300_000, 10_000, 2_000_000);
         assert!(most <= 3 * GENERATION, "{most}");
+        let small = most_room(1_000, 500, 300_000);
+        assert!(small <= 8_192, "{small}");
+    }
+
+    #[test]
+    fn of_two_generations_the_newer_knows_better() {
+        let mut keys = Keys::default();
+        keys.insert(0, Version(1));
+        let mut number = 1;
+        while keys.older.is_empty() {
+            number += 1;
+            keys.insert(spread(number), Version(number));
+        }
+        keys.insert(0, Version(number + 1));
+        assert_eq!(keys.get(0), Some(Version(number + 1)));
     }
 }

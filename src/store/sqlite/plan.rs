@@ -291,7 +291,8 @@ impl TopicPlan {
         let known = self.keys.get(&key).copied().or_else(|| topic.keys.get(key));
         // Keys leave memory in pieces; the window is exact all the same.
         let window = self.state.settings.dedupe_count;
-        let version = known.filter(|version| version.0 + window > self.state.head.0)?;
+        let version =
+            known.filter(|version| version.0.saturating_add(window) > self.state.head.0)?;
         let epoch = self.state.epoch_of(version);
         Some(Placed { version, epoch, duplicate: true, pending: None })
     }

@@ -249,13 +249,15 @@ impl Desk {
     }
 
     /// Truncates the write-ahead log when readers have kept it from being reused for too long.
-    async fn check_wal(&mut self) {
+    async fn check_wal(&mut self, checkpoints: &Checkpoints) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         if size(&sibling(&self.shared.path, "-wal")) <= WAL_MAX_BYTES {
             return;
         }
         let shared = self.shared.clone();
         let _gate = shared.gate.write().await;
+        // Two at once, and this one would do nothing.
+        let _turn = checkpoints.hold().await;
         let truncated =
             sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await;
         if let Err(error) = truncated {
@@ -312,7 +314,7 @@ pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
         checkpoints.committed();
         groups = groups.wrapping_add(1);
         if groups.is_multiple_of(64) {
-            desk.check_wal().await;
+            desk.check_wal(&checkpoints).await;
         }
     }
     checkpoints.stop().await;
