@@ -1,7 +1,7 @@
 //! Measures Milkrun beside the limit of the machine it runs on, in the same run.
 //!
 //!     cargo run --release -p bench -- push
-//!     cargo run --release -p bench -- all --quick
+//!     cargo run --release -p bench -- --quick
 
 use std::{
     path::{Path, PathBuf},
@@ -47,14 +47,14 @@ struct Cli {
     #[arg(long)]
     quick: bool,
     /// 100,000,000 events in `backlog`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quick")]
     large: bool,
     /// Prints JSON, one line, in the place of tables
     #[arg(long)]
     json: bool,
     /// Runs of each thing; 5, or 2 with --quick, unless set
-    #[arg(long, value_name = "N")]
-    repeats: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    repeats: Option<u16>,
     /// Fails when a ratio to what was measured in the same run is far worse than it was
     #[arg(long)]
     regressions: bool,
@@ -68,11 +68,13 @@ enum Other {
     /// Draws results that --json printed as an SVG picture
     Draw {
         /// Files with results
+        #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// Shows results that --json printed as tables
     Show {
         /// Files with results
+        #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// One of the limits, in this process
@@ -96,9 +98,9 @@ fn main() -> Result<ExitCode> {
 fn results(files: &[PathBuf]) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let results: Results =
-            serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+        let named = || format!("{}: expected what --json prints", file.display());
+        let text = std::fs::read_to_string(file).with_context(named)?;
+        let results: Results = serde_json::from_str(&text).with_context(named)?;
         reports.extend(results.reports);
     }
     Ok(reports)
@@ -113,11 +115,14 @@ struct Results {
     reports: Vec<Report>,
 }
 
-/// Measures what was asked for; a scenario that does not work is told, and the others go on.
+/// Measures what was asked for; the first scenario that does not work ends it.
 fn measure(cli: Cli) -> Result<ExitCode> {
     raise_open_files();
-    let binary = cli.milkrun.map_or_else(build, Ok)?.canonicalize()?;
-    let repeats = cli.repeats.unwrap_or(if cli.quick { 2 } else { 5 }).max(1);
+    let binary = cli.milkrun.map_or_else(build, Ok)?;
+    let binary = binary
+        .canonicalize()
+        .with_context(|| format!("--milkrun {}: expected a relay's binary", binary.display()))?;
+    let repeats = cli.repeats.map_or(if cli.quick { 2 } else { 5 }, usize::from);
     let bench = Bench { binary, quick: cli.quick, large: cli.large, repeats };
     let mut results = Results {
         machine: Machine::here(&bench.binary)?,
