@@ -7,12 +7,18 @@ fn settlement(position: i64, fence: u64, reach: u64, now: Micros) -> Settlement 
     Settlement { position, fence, reach: Version(reach), now, ..Settlement::default() }
 }
 
-#[tokio::test]
-async fn each_has_its_own_answer() {
+/// Two events, and the position that owes them.
+async fn ready() -> (Rig, i64, Arc<Saves>) {
     let rig = Rig::new(settings()).await;
     rig.publish(2).await;
     let position = rig.subscription().await.positions[0].id;
-    let (saves, now) = (Arc::<Saves>::default(), rig.clock.now());
+    (rig, position, Arc::default())
+}
+
+#[tokio::test]
+async fn each_has_its_own_answer() {
+    let (rig, position, saves) = ready().await;
+    let now = rig.clock.now();
     let (stale, good, unknown) = tokio::join!(
         saves.save(&rig.store, settlement(position, 77, 2, now)),
         saves.save(&rig.store, settlement(position, 1, 1, now)),
@@ -27,10 +33,8 @@ async fn each_has_its_own_answer() {
 
 #[tokio::test]
 async fn whoever_came_first_may_go_and_the_others_are_saved() {
-    let rig = Rig::new(settings()).await;
-    rig.publish(2).await;
-    let position = rig.subscription().await.positions[0].id;
-    let (saves, now) = (Arc::<Saves>::default(), rig.clock.now());
+    let (rig, position, saves) = ready().await;
+    let now = rig.clock.now();
     let mut first = Box::pin(saves.save(&rig.store, settlement(position, 1, 1, now)));
     assert!(futures_util::poll!(&mut first).is_pending());
     let second = saves.save(&rig.store, settlement(position, 1, 2, now));
