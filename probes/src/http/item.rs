@@ -83,7 +83,7 @@ impl Reader {
         Ok(Self {
             id,
             first_id,
-            source: spec.source.clone().unwrap_or_else(|| bare(&spec.url)),
+            source: spec.effective_source(),
             kind: text("type", &spec.kind)?,
             default_kind: spec.default_kind.clone(),
             time,
@@ -228,15 +228,4 @@ fn number(text: &str, unit: Unit) -> Option<jiff::Timestamp> {
     #[expect(clippy::cast_precision_loss, reason = "at most one million")]
     let rest = (fraction * micros_per as f64) as i64;
     jiff::Timestamp::from_microsecond(whole.checked_mul(micros_per)?.checked_add(rest)?).ok()
-}
-
-/// A URL without userinfo, query and fragment.
-fn bare(url: &url::Url) -> String {
-    let mut url = url.clone();
-    // A URL with a host has a place for these.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
 }

@@ -3,6 +3,7 @@
 mod end;
 mod expr;
 mod fetch;
+mod identity;
 mod item;
 mod link;
 mod order;

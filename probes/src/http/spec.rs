@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use siphasher::sip128::SipHasher13;
+use serde::{Serialize, Serializer};
 use url::Url;
 
 use super::rules::{
@@ -11,7 +11,7 @@ use super::rules::{
 use crate::Listed;
 
 /// One HTTP source. Its `Debug` text shows no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spec {
     /// What is asked, `http` or `https`, without userinfo.
     pub url: Url,
@@ -25,7 +25,7 @@ pub struct Spec {
     pub items: String,
     /// What makes an item known.
     pub id: IdRule,
-    /// CloudEvents `source`; by default the URL without userinfo, query and fragment.
+    /// CloudEvents `source`; by default [`Spec::default_source`].
     pub source: Option<String>,
     /// CloudEvents `type`; by default [`Spec::default_kind`].
     pub kind: Option<TextRule>,
@@ -84,6 +84,13 @@ impl Param {
     }
 }
 
+impl Serialize for Param {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = if self.secret { "***" } else { self.value.as_str() };
+        (&self.name, value).serialize(serializer)
+    }
+}
+
 impl fmt::Debug for Param {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = if self.secret { "***" } else { self.value.as_str() };
@@ -95,6 +102,12 @@ impl fmt::Debug for Param {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -102,7 +115,8 @@ impl fmt::Debug for Secret {
 }
 
 /// How the producer is shown who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Auth {
     /// Not at all.
     #[default]
@@ -128,7 +142,8 @@ pub enum Auth {
 }
 
 /// Where an API key goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Credential {
     /// Into this header.
     Header(String),
@@ -137,7 +152,7 @@ pub enum Credential {
 }
 
 /// Bounds of one page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Bytes as they come over the wire.
     pub wire_bytes_max: usize,
@@ -253,22 +268,4 @@ impl Spec {
         }
         Ok(())
     }
-
-    /// Identifies kind, URL and cursor rule: a stored cursor is good for one contract only.
-    #[must_use]
-    pub fn contract(&self) -> String {
-        hash(&format!("http {} {:?}", self.url, self.cursor))
-    }
-
-    /// Identifies the whole configuration but the values of secrets.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        hash(&format!("{self:?}"))
-    }
-}
-
-/// 128 bits in hex of a text.
-fn hash(text: &str) -> String {
-    let value = SipHasher13::new().hash(text.as_bytes());
-    format!("{:032x}", value.as_u128())
 }

@@ -1,0 +1,53 @@
+//! The contract as releases before 0.2 hashed it: the text that Rust's `Debug` made of the rule.
+//!
+//! The types here exist for their names and the order of their fields, which are that text. They
+//! never change.
+
+use crate::http::rules::{self, CursorRule as Rule, FieldKind, Of};
+
+#[derive(Debug)]
+enum CursorRule<'a> {
+    None,
+    LastId(LastId<'a>),
+    MaxField(MaxField<'a>),
+    BodyToken(BodyToken<'a>),
+    LinkUrl(LinkUrl<'a>),
+    Header(HeaderCursor<'a>),
+}
+
+macro_rules! shown {
+    ($($name:ident { $($field:ident: $kind:ty),+ })+) => {$(
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "read by Debug")]
+        struct $name<'a> { $($field: $kind),+ }
+    )+};
+}
+
+shown! {
+    LastId { query: &'a str, of: Option<Of>, path: Option<&'a str> }
+    MaxField { path: &'a str, kind: FieldKind, query: Option<&'a str> }
+    BodyToken { path: &'a str, query: &'a str }
+    LinkUrl { rel: &'a str }
+    HeaderCursor { name: &'a str, query: &'a str }
+}
+
+/// The text that was hashed for this URL and rule, if those releases had the rule.
+pub(super) fn contract(url: &str, rule: &Rule) -> Option<String> {
+    let rule = match rule {
+        Rule::None => CursorRule::None,
+        Rule::LastId(rules::LastId { query, of, path }) => {
+            CursorRule::LastId(LastId { query, of: *of, path: path.as_deref() })
+        }
+        Rule::MaxField(rules::MaxField { path, kind, query }) => {
+            CursorRule::MaxField(MaxField { path, kind: *kind, query: query.as_deref() })
+        }
+        Rule::BodyToken(rules::BodyToken { path, query }) => {
+            CursorRule::BodyToken(BodyToken { path, query })
+        }
+        Rule::LinkUrl(rules::LinkUrl { rel }) => CursorRule::LinkUrl(LinkUrl { rel }),
+        Rule::Header(rules::HeaderCursor { name, query }) => {
+            CursorRule::Header(HeaderCursor { name, query })
+        }
+    };
+    Some(format!("http {url} {rule:?}"))
+}
