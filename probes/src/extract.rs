@@ -27,6 +27,16 @@ impl Path {
         Self { text: text.to_owned(), segments }
     }
 
+    /// The path of these names, whatever characters they have.
+    pub(crate) fn of_names(names: &[String]) -> Self {
+        Self { text: names.join("."), segments: names.to_vec() }
+    }
+
+    /// The names on the way.
+    pub(crate) fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
     /// The value at this path of the JSON text `json`, `None` when there is none.
     pub(crate) fn find<'a>(
         &self,
@@ -57,7 +67,7 @@ impl Path {
     /// The value at this path of an item whose fields were read already.
     pub(crate) fn of<'a>(&self, item: &Fields<'a>) -> Option<&'a RawValue> {
         let Some((first, rest)) = self.segments.split_first() else { return Some(item.whole) };
-        let (_, field) = item.fields.iter().rfind(|(name, _)| name == first)?;
+        let field = item.raw_field(first)?;
         // The page was checked as a whole, so its parts are valid JSON.
         descend(field, rest).ok().flatten()
     }
@@ -86,8 +96,28 @@ impl<'a> Fields<'a> {
         Self { whole, fields }
     }
 
+    /// The object itself.
+    pub(crate) fn whole(&self) -> &'a RawValue {
+        self.whole
+    }
+
     pub(crate) fn raw(&self) -> &'a str {
         self.whole.get()
+    }
+
+    /// The value of a field; of several with its name the last.
+    pub(crate) fn raw_field(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// A field that is a text, number or boolean.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.raw_field(name).and_then(scalar).map(Cow::into_owned)
+    }
+
+    /// All fields in their order.
+    pub(crate) fn into_all(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+        self.fields
     }
 
     /// The names of the fields, for a person.
@@ -114,9 +144,51 @@ pub(crate) fn kind_of(json: &str) -> &'static str {
 pub(crate) fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
     match value.get().as_bytes().first()? {
         b'{' | b'[' | b'n' => None,
-        b'"' => serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned),
+        b'"' => Some(decoded(value.get())),
         _ => Some(Cow::Borrowed(value.get())),
     }
+}
+
+/// Whether a text has half of a character outside of the basic plane, which no decoder can read.
+pub(crate) fn is_broken(value: &RawValue) -> bool {
+    value.get().contains("\\u") && serde_json::from_str::<Cow<'_, str>>(value.get()).is_err()
+}
+
+/// A JSON text decoded; half of a surrogate pair becomes U+FFFD.
+fn decoded(json: &str) -> Cow<'_, str> {
+    let inside = json.get(1..json.len() - 1).unwrap_or_default();
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    match serde_json::from_str::<String>(json) {
+        Ok(text) => Cow::Owned(text),
+        Err(_) => Cow::Owned(units(inside).collect()),
+    }
+}
+
+/// The characters of the inside of a JSON text that is valid but for halves of pairs.
+fn units(inside: &str) -> impl Iterator<Item = char> + '_ {
+    let mut rest = inside.chars();
+    let units = std::iter::from_fn(move || {
+        let mut unit = [0; 2];
+        match rest.next()? {
+            '\\' => {}
+            plain => return Some(plain.encode_utf16(&mut unit).to_vec()),
+        }
+        Some(match rest.next()? {
+            'u' => {
+                let hex: String = rest.by_ref().take(4).collect();
+                vec![u16::from_str_radix(&hex, 16).unwrap_or(0xfffd)]
+            }
+            'b' => vec![8],
+            'f' => vec![12],
+            'n' => vec![10],
+            'r' => vec![13],
+            't' => vec![9],
+            other => other.encode_utf16(&mut unit).to_vec(),
+        })
+    });
+    char::decode_utf16(units.flatten()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
 /// The values of an array, at most `max` and one more.
@@ -201,23 +273,9 @@ impl<'de> DeserializeSeed<'de> for Key {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
+        // As raw text, for a name with half a character must not cost its neighbours.
+        let name: &'de RawValue = serde::Deserialize::deserialize(reader)?;
+        Ok(decoded(name.get()))
     }
 }
 

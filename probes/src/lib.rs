@@ -8,8 +8,12 @@
 mod budget;
 mod extract;
 pub mod http;
+pub mod moment;
+pub mod number;
 pub mod period;
 mod shape;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -77,16 +81,56 @@ pub struct Page {
     pub drafts: Vec<Draft>,
     /// What was no event.
     pub rejected: Vec<Rejected>,
+    /// Attributes of the drafts that could not be read, and so were left out.
+    pub field_errors: FieldErrors,
     /// How many items it had, known and rejected ones included.
     pub items: usize,
     /// Whether the walk goes on or is complete.
     pub next: Next,
     /// What the producer said about being asked.
     pub pace: Pace,
+    /// The other fields of the page, name and value, if the walk was to be explained.
+    pub others: Vec<(String, String)>,
     /// How the request and its answer looked.
     pub exchange: Option<Exchange>,
     /// The page's share of the memory of all pages: to be kept as long as its drafts.
     pub held: Option<Held>,
+}
+
+/// Attributes that could not be read: by field (`time`, `key`, `subject`, `type`, or `cursor` for
+/// the field of `max_field`) how often, and why the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct FieldErrors(pub BTreeMap<String, FieldError>);
+
+/// What could not be read of one field.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct FieldError {
+    /// How often.
+    pub count: u64,
+    /// Why, the first time.
+    pub reason: String,
+}
+
+impl FieldErrors {
+    /// Whether everything could be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts one.
+    pub fn add(&mut self, field: &str, reason: String) {
+        let first = || FieldError { count: 0, reason };
+        self.0.entry(field.to_owned()).or_insert_with(first).count += 1;
+    }
+
+    /// Adds those of another page.
+    pub fn join(&mut self, other: Self) {
+        for (field, error) in other.0 {
+            let first = || FieldError { count: 0, reason: error.reason };
+            self.0.entry(field).or_insert_with(first).count += error.count;
+        }
+    }
 }
 
 /// A request and its answer as they may be shown: secrets are `***`.
@@ -98,12 +142,17 @@ pub struct Exchange {
     pub url: String,
     /// Request headers.
     pub headers: Vec<(String, String)>,
+    /// The JSON body of the request, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     /// The status, if there was an answer.
     pub status: Option<u16>,
     /// The media type of the answer.
     pub content_type: String,
     /// Bytes of the body, decoded.
     pub bytes: usize,
+    /// The first 200 bytes of the answer's body, control characters escaped.
+    pub first: String,
     /// Items on the page.
     pub items: usize,
 }
@@ -172,6 +221,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// For a person: names the URL (without secrets), the field and what was expected.
     pub message: String,
+    /// The one setting or command that helps; `NAME` stands for the source's name.
+    pub help: Option<String>,
     /// What the producer said about being asked.
     pub pace: Pace,
     /// The cursor with what this failure adds to it (a suspicion that it is lost), to be kept
@@ -202,8 +253,10 @@ pub enum FailureKind {
     TooLarge,
     /// A link leads to another origin.
     ForeignLink,
-    /// The same page was seen twice in one walk.
-    PageRepeats,
+    /// A page that is an error by the rules of the source.
+    ErrorPage,
+    /// The producer is not ready yet: asked again soon, and no failure.
+    Waiting,
     /// The cursor is not known to the producer any more.
     CursorLost,
 }
@@ -220,7 +273,8 @@ impl FailureKind {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::ForeignLink => "foreign_link",
-            Self::PageRepeats => "page_repeats",
+            Self::ErrorPage => "error_page",
+            Self::Waiting => "waiting",
             Self::CursorLost => "cursor_lost",
         }
     }
@@ -232,17 +286,35 @@ pub trait Probe: Send + Sync {
     /// How the producer lists.
     fn listed(&self) -> Listed;
 
-    /// Makes one request: the page at `mark`, or the first one after `cursor` (`None`: the first
-    /// walk ever). `now` is used for `start`, for times in the future and for `Retry-After` only.
+    /// Makes one request: the page that `ask` wants.
     ///
     /// # Errors
     /// A [`Failure`] when there is no page; nothing of it may be kept but `Failure::cursor`.
-    async fn page(
-        &self,
-        network: &Network,
-        budget: &Budget,
-        cursor: Option<&Cursor>,
-        mark: Option<&Mark>,
-        now: jiff::Timestamp,
-    ) -> Result<Page, Failure>;
+    async fn page(&self, network: &Network, budget: &Budget, ask: Ask<'_>)
+    -> Result<Page, Failure>;
+}
+
+/// Which page is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Where the walk starts; `None`: the first walk ever.
+    pub cursor: Option<&'a Cursor>,
+    /// Where the walk is; `None`: at its beginning.
+    pub mark: Option<&'a Mark>,
+    /// The present moment: for `start`, for times in the future and for what the producer asks for.
+    pub now: jiff::Timestamp,
+    /// What the producer said before this moment makes no request conditional: an operator, or a
+    /// start, wants to see for itself.
+    pub validators_since: jiff::Timestamp,
+    /// Whether the page is to be shown to a person, with its other fields.
+    pub explain: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// For the page at `mark`, or the first after `cursor`.
+    #[must_use]
+    pub fn new(cursor: Option<&'a Cursor>, mark: Option<&'a Mark>, now: jiff::Timestamp) -> Self {
+        let validators_since = jiff::Timestamp::UNIX_EPOCH;
+        Self { cursor, mark, now, validators_since, explain: false }
+    }
 }

@@ -99,6 +99,12 @@ pub(crate) fn bare_words(schema: &mut Schema) {
     }));
 }
 
+/// Makes the schema of a mapping one of a text, too.
+pub(crate) fn or_text(schema: &mut Schema) {
+    let mapping = std::mem::take(schema);
+    *schema = schemars::json_schema!({ "anyOf": [{ "type": "string" }, mapping] });
+}
+
 /// A rule that is written as a text, or as a mapping, or (where `list` is given) a list of texts.
 pub(crate) struct TextOr<T, M> {
     /// What is expected, for the error.
@@ -127,6 +133,32 @@ impl<'de, T, M: Deserialize<'de>> Visitor<'de> for TextOr<T, M> {
             Some(list) => Vec::deserialize(SeqAccessDeserializer::new(seq)).map(list),
             None => Err(de::Error::invalid_type(de::Unexpected::Seq, &self)),
         }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        M::deserialize(MapAccessDeserializer::new(map)).map(self.map)
+    }
+}
+
+/// A rule that is written as `true` or `false`, or as a mapping.
+pub(crate) struct FlagOr<T, M> {
+    /// What is expected, for the error.
+    pub(crate) expecting: &'static str,
+    /// Makes the rule of a flag.
+    pub(crate) flag: fn(bool) -> T,
+    /// Makes the rule of a mapping.
+    pub(crate) map: fn(M) -> T,
+}
+
+impl<'de, T, M: Deserialize<'de>> Visitor<'de> for FlagOr<T, M> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
+        Ok((self.flag)(flag))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {

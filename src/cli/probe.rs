@@ -2,7 +2,8 @@
 //! nothing.
 
 use probes::{
-    Budget, Exchange, Failure as ProbeFailure, Network, Next, Page, Probe as _, http::HttpProbe,
+    Ask, Budget, Exchange, Failure as ProbeFailure, Network, Next, Page, Probe as _,
+    http::HttpProbe,
 };
 use serde_json::json;
 
@@ -63,8 +64,10 @@ pub(crate) async fn first_page(
     budget: &Budget,
 ) -> Result<String, String> {
     let probe = HttpProbe::new(source.http.clone()).map_err(|error| error.to_string())?;
-    let page =
-        probe.page(network, budget, None, None, now()).await.map_err(|error| told(&error))?;
+    let page = probe
+        .page(network, budget, Ask::new(None, None, now()))
+        .await
+        .map_err(|error| told(&error))?;
     let found = format!("{} events on a page of {} items", page.drafts.len(), page.items);
     match page.rejected.first() {
         Some(one) => Err(format!("{found}, {} rejected: {}", page.rejected.len(), one.reason)),
@@ -92,7 +95,8 @@ async fn walk(
     let budget = Budget::new(Limits::default().walk_bytes_max);
     let (mut mark, mut pages) = (None, 0);
     loop {
-        let page = probe.page(network, &budget, args.cursor.as_ref(), mark.as_ref(), now()).await;
+        let ask = Ask::new(args.cursor.as_ref(), mark.as_ref(), now());
+        let page = probe.page(network, &budget, ask).await;
         let page = match page {
             Ok(page) => page,
             Err(failure) => {
@@ -195,7 +199,7 @@ mod tests {
             status: Some(500),
             content_type: "text/html".into(),
             bytes: 7,
-            items: 0,
+            ..Exchange::default()
         };
         let asked = "GET https://a.example/list?key=***\n  authorization: ***\n";
         assert_eq!(request(&exchange), format!("{asked}  → 500  text/html  7 bytes  0 items"));

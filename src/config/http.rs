@@ -3,8 +3,8 @@
 use probes::{
     Listed,
     http::{
-        Auth, Credential, CursorRule, Emit, IdRule, Lost, Overlap, Pages, Param, Secret, Spec,
-        Start, Stop, TextRule, TimeRule,
+        Auth, Credential, CursorRule, Emit, IdRule, ItemsRule, Lost, Overlap, Pages, Param, Secret,
+        Spec, Start, Stop, Target, TextRule, TimeRule, ValidatorsRule,
     },
     period::Period,
 };
@@ -37,12 +37,25 @@ pub struct HttpFile {
     /// Credentials.
     #[serde(default)]
     pub auth: Option<AuthFile>,
-    /// The path to the array of items; empty: the whole body.
+    /// The JSON body of every request, which is then a POST.
     #[serde(default)]
-    pub items: String,
+    pub body: Option<serde_json::Value>,
+    /// Where the items are, and in which form; an empty path is the whole body.
+    #[serde(default)]
+    pub items: ItemsRule,
+    /// An expression over `status`, `headers` and `page` by which an answer is a failure, as
+    /// `page.error or page.ok == false`.
+    #[serde(default)]
+    pub fail_when: Option<String>,
+    /// Such an expression, by which the list is not ready yet; by default status 202 is.
+    #[serde(default)]
+    pub wait_when: Option<String>,
+    /// The character encoding of the body, whatever the answer says, as `windows-1252`.
+    #[serde(default)]
+    pub charset: Option<String>,
     /// What makes an item known.
     pub id: IdRule,
-    /// CloudEvents `source`; by default the URL without query.
+    /// CloudEvents `source`; by default the URL with its query, without credentials.
     #[serde(default)]
     pub source: Option<String>,
     /// CloudEvents `type`; by default `TOPIC.event`.
@@ -81,20 +94,54 @@ pub struct HttpFile {
     /// When an item is an event.
     #[serde(default)]
     pub emit: Emit,
-    /// Whether `ETag` and `Last-Modified` are used.
-    #[serde(default = "yes")]
-    pub validators: bool,
+    /// Whether and for how long `ETag` and `Last-Modified` are used: `true`, `false`, or
+    /// `{ max_age: 1h }`.
+    #[serde(default)]
+    pub validators: ValidatorsRule,
+    /// Bounds of one page.
+    #[serde(default)]
+    pub limits: PageLimitsFile,
     /// One deadline over connecting, sending and the whole answer.
     #[serde(default = "timeout")]
     pub timeout: Period,
 }
 
-fn yes() -> bool {
-    true
-}
-
 fn timeout() -> Period {
     Period(std::time::Duration::from_secs(30))
+}
+
+/// Bounds of one page; what is over one of an item is rejected alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PageLimitsFile {
+    /// Items of a page; 10,000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub page_items: Option<usize>,
+    /// Bytes as they come over the wire; 16 MiB.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    pub wire_bytes: Option<usize>,
+    /// Bytes of a page when decompressed; 32 MiB, and at most `limits.walk_bytes_max`.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    pub page_bytes: Option<usize>,
+    /// Bytes of one item; 1 MiB.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub event_bytes: Option<usize>,
+    /// Nesting of one item; 64.
+    #[schemars(range(min = 1, max = 128))]
+    pub depth: Option<usize>,
+}
+
+impl PageLimitsFile {
+    fn build(self) -> probes::http::Limits {
+        let default = probes::http::Limits::default();
+        probes::http::Limits {
+            items_max: self.page_items.unwrap_or(default.items_max),
+            wire_bytes_max: self.wire_bytes.unwrap_or(default.wire_bytes_max),
+            decoded_bytes_max: self.page_bytes.unwrap_or(default.decoded_bytes_max),
+            item_bytes_max: self.event_bytes.unwrap_or(default.item_bytes_max),
+            depth_max: self.depth.unwrap_or(default.depth_max),
+        }
+    }
 }
 
 /// How the producer is shown who asks.
@@ -164,7 +211,7 @@ impl HttpFile {
             }
         }
         let auth = self.auth.as_ref().map_or(Auth::None, |auth| auth.build(env, problems));
-        let url = match url::Url::parse(&self.url.value) {
+        let url = match Target::parse(&self.url.value) {
             Ok(url) => url,
             Err(error) => {
                 problems.add(
@@ -178,7 +225,12 @@ impl HttpFile {
         spec.query = query;
         spec.headers = headers;
         spec.auth = auth;
+        spec.body.clone_from(&self.body);
         spec.items.clone_from(&self.items);
+        spec.fail_when.clone_from(&self.fail_when);
+        spec.wait_when.clone_from(&self.wait_when);
+        spec.charset.clone_from(&self.charset);
+        spec.limits = self.limits.build();
         spec.id = self.id.clone();
         spec.source.clone_from(&self.source);
         spec.kind.clone_from(&self.kind);

@@ -186,7 +186,7 @@ impl SourceFile {
             problems.add(self.http.referenced, format!("`http`: {error}"));
         }
         if let Some(spec) = &http
-            && let Err(refused @ Refused::Address { .. }) = guard.check_url(spec.url.as_str())
+            && let Err(refused @ Refused::Address { .. }) = guard.check_url(spec.url.url().as_str())
         {
             problems.add(self.http.value.url.referenced, format!("`url`: {refused}"));
         }

@@ -252,7 +252,7 @@ fn a_file_becomes_a_config() {
     assert_eq!(settings.dedupe_age, Duration::from_hours(24));
     let source = &config.sources[0];
     assert_eq!(source.http.default_kind, "implicit.event");
-    assert_eq!(source.http.url.as_str(), "https://api.example.com/e?x=1");
+    assert_eq!(source.http.url.to_string(), "https://api.example.com/e?x=1");
     assert_eq!(source.interval_min, Duration::from_secs(2));
     assert_eq!(source.interval_max, Duration::from_mins(1));
     let subscription = &config.subscriptions[0];

@@ -1,6 +1,6 @@
 //! A walk that stores nothing, for `milkrun probe NAME --dry-run` and `milkrun check --online`.
 
-use probes::{Budget, Draft, Exchange, Failure, Network, Next, Probe, Rejected, Walk};
+use probes::{Ask, Budget, Draft, Exchange, Failure, Network, Next, Probe, Rejected, Walk};
 
 /// The memory of one page at a time.
 const PAGE_BYTES_MAX: usize = 64 << 20;
@@ -37,7 +37,7 @@ pub async fn dry_run(
     let mut run = DryRun { pages: Vec::new(), end: None };
     let mut mark = None;
     while run.pages.len() < pages_max {
-        match probe.page(network, &budget, cursor.as_ref(), mark.as_ref(), now).await {
+        match probe.page(network, &budget, Ask::new(cursor.as_ref(), mark.as_ref(), now)).await {
             Ok(page) => {
                 run.pages.push(DryPage {
                     exchange: page.exchange.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! One step of one source: poll when it is due, one page, on disk before the next.
 
-use probes::{Failure, Listed, Next, Page, Walk};
+use probes::{Ask, Failure, Listed, Next, Page, Walk};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -133,7 +133,8 @@ impl Prober {
         let _walk = self.walks.acquire().await;
         let now = jiff::Timestamp::from_microsecond(self.clock.now().0).unwrap_or_default();
         let cursor = state.cursor.as_ref();
-        let page = setup.probe.page(&self.network, &self.budget, cursor, mark.as_ref(), now).await;
+        let ask = Ask::new(cursor, mark.as_ref(), now);
+        let page = setup.probe.page(&self.network, &self.budget, ask).await;
         self.show_bytes();
         tally.requests += 1;
         let result = match &page {

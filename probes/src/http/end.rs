@@ -1,66 +1,196 @@
-//! How a walk ends, and what it leaves behind.
+//! How a walk goes on or ends, and what it leaves behind.
+//!
+//! A walk is complete only on a positive sign: no paging carrier at all, an end value, a stop rule,
+//! a known or an older item. What is there and not understood is never the end; where a walk that
+//! ends too early would lose what lies behind, an empty page is asked for again before it counts.
 
 use super::{
     HttpProbe,
+    body::Body,
+    cursor::CursorRule,
+    edge::Edge,
+    lost::gap,
     order::compare,
-    probe::gap,
-    rules::{CursorRule, Overlap, Pages},
-    sheet::Sheet,
-    walk::{Edge, Mark, Place, Step},
+    rules::Overlap,
+    target::Target,
+    walk::{Carried, Mark, Place, Step},
 };
-use crate::{Gap, Listed, Walk};
+use crate::{FailureKind, Gap, Listed, Walk};
+
+/// How often a page that is empty where items may follow is asked for.
+const DOUBTS_MAX: u32 = 3;
+/// The first pause before that, seconds; twice as long each time.
+const DOUBT_PAUSE_S: u64 = 2;
+/// Pages in a row that repeat earlier ones before a walk is given up that could lose by it.
+const REPEATS_MAX: u32 = 3;
+
+/// What follows a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The next page is asked for.
+    On(Step),
+    /// The same page is asked for again, after so many seconds.
+    Again(u64),
+    /// There is a next page that cannot be asked for.
+    Blocked(FailureKind, String),
+    /// The walk is complete, and why.
+    Done(&'static str),
+}
+
+/// A page as the decision needs it.
+pub(super) struct Read<'a> {
+    pub(super) body: &'a Body<'a>,
+    pub(super) items: usize,
+    /// Whether the walk had this page before.
+    pub(super) repeated: bool,
+    /// The step that the page was asked by.
+    pub(super) asked: Option<&'a Step>,
+}
 
 impl HttpProbe {
-    /// Why the walk is complete after the page that was just taken, if it is.
-    pub(super) fn ended(
-        &self,
-        sheet: &Sheet<'_>,
-        mark: &Mark,
-        items: usize,
-        next: Option<&Step>,
-    ) -> Option<&'static str> {
+    /// How what a page says of the next one is asked for: the next step, or that there is none.
+    pub(super) fn step(&self, url: &Target, mark: &mut Mark, carried: Carried) -> Turn {
+        match carried {
+            Carried::End(reason) => Turn::Done(reason),
+            Carried::Ended(warning) => {
+                mark.warn(warning);
+                Turn::Done("no_token")
+            }
+            Carried::Broken(problem) => Turn::Blocked(FailureKind::Malformed, problem),
+            Carried::Link(link) => match self.spec.link(url, &link) {
+                Ok(url) => Turn::On(Step::Url(url)),
+                Err(problem) => Turn::Blocked(FailureKind::ForeignLink, problem),
+            },
+            Carried::Value(value, also) => {
+                let number = self.spec.pages.kind().counts();
+                Turn::On(Step::Value { value, number, also })
+            }
+        }
+    }
+
+    /// What follows the page that was just taken and counted, when `next` is what it says.
+    pub(super) fn turn(&self, read: &Read<'_>, mark: &mut Mark, next: Turn) -> Turn {
+        if let Some(reason) = self.reached(read, mark) {
+            return Turn::Done(reason);
+        }
+        let (step, ended) = match next {
+            Turn::On(step) => (Some(step), ""),
+            Turn::Done(reason) => (None, reason),
+            other => return other,
+        };
+        if read.repeated {
+            return self.repeated(read, mark, step);
+        }
+        if read.items == 0 {
+            return self.empty(read, mark, step);
+        }
+        match step {
+            None => Turn::Done(ended),
+            Some(step) => self.on(mark, step),
+        }
+    }
+
+    fn on(&self, mark: &Mark, step: Step) -> Turn {
+        if mark.pages >= self.spec.stop.max_pages {
+            Turn::Done("max_pages")
+        } else {
+            Turn::On(step)
+        }
+    }
+
+    /// What the items or a stop rule say of the end.
+    fn reached(&self, read: &Read<'_>, mark: &Mark) -> Option<&'static str> {
         let stop = &self.spec.stop;
-        let newest_first = self.spec.listed == Listed::NewestFirst;
+        let newest_first = self.spec.listed == Listed::NewestFirst && read.items > 0;
         let known_enough = match (&self.spec.cursor, &self.spec.overlap) {
             // Equal values may go on over the page's edge: only an older one ends the walk.
             (CursorRule::MaxField(_), _) => usize::MAX,
             (_, Some(Overlap::Items(overlap))) => overlap.items.max(1),
             _ => 1,
         };
-        if items == 0 {
-            Some("empty_page")
-        } else if newest_first && mark.known >= known_enough {
+        // An empty page is short, but may be an error in a page's clothes.
+        let counts = read.items > 0 || self.is_safe();
+        if newest_first && mark.known >= known_enough {
             Some("known_id")
         } else if newest_first && mark.old > 0 {
             Some("older_than_cursor")
         } else if newest_first && mark.skip {
             Some("start_now")
-        } else if stop.flag.as_ref().is_some_and(|flag| sheet.is(&flag.path, &flag.is)) {
+        } else if stop.flag.as_ref().is_some_and(|flag| read.body.is(&flag.path, &flag.is)) {
             Some("flag")
-        } else if stop.short_page.is_some_and(|full| items < full) {
-            Some("short_page")
-        } else if next.is_none() {
-            Some(match self.spec.pages {
-                Pages::None => "single_page",
-                Pages::Offset(_) => "ceiling",
-                _ => "no_token",
-            })
-        } else if mark.pages >= stop.max_pages {
-            Some("max_pages")
+        } else if stop.link.as_ref().is_some_and(|link| read.body.link_stops(link)) {
+            Some("link")
+        } else if counts && stop.short_page.is_some_and(|full| read.items < full) {
+            Some(if read.items == 0 { "empty_page" } else { "short_page" })
         } else {
             None
         }
     }
 
+    /// Whether a walk that ends too early loses nothing, for the next begins at what it saw.
+    pub(super) fn is_safe(&self) -> bool {
+        self.spec.cursor.kind().covers_only_seen(self.spec.listed)
+    }
+
+    /// A page that the walk had before: a list that begins anew behind its end, or one that moved
+    /// on by a whole page while it was read.
+    fn repeated(&self, read: &Read<'_>, mark: &mut Mark, step: Option<Step>) -> Turn {
+        mark.repeats += 1;
+        let patient = !self.is_safe() && mark.repeats < REPEATS_MAX;
+        match step {
+            Some(step) if patient && Some(&step) != read.asked => Turn::On(step),
+            _ => {
+                mark.warn(format!(
+                    "page {} of the walk has the items of an earlier one, which was taken for the \
+                     end of the list: expected other items, or `stop`",
+                    mark.pages
+                ));
+                Turn::Done("page_repeats")
+            }
+        }
+    }
+
+    /// A page without items.
+    fn empty(&self, read: &Read<'_>, mark: &mut Mark, step: Option<Step>) -> Turn {
+        let counts = self.spec.pages.kind().counts();
+        if let Some(step) = step.filter(|step| !counts && Some(step) != read.asked) {
+            // The next walk starts at the link of this one's last page: nothing is left behind.
+            if matches!(self.spec.cursor, CursorRule::LinkUrl(_)) {
+                return Turn::Done("empty_page");
+            }
+            mark.empty += 1;
+            let max = self.spec.stop.empty_pages;
+            if mark.empty <= max {
+                return self.on(mark, step);
+            }
+            mark.warn(format!(
+                "{max} pages in a row were empty although another was to follow: the walk was \
+                 ended (`stop.empty_pages`)"
+            ));
+            return Turn::Done("empty_pages");
+        }
+        if self.is_safe() || mark.pages <= 1 {
+            return Turn::Done("empty_page");
+        }
+        mark.doubts += 1;
+        if mark.doubts < DOUBTS_MAX {
+            return Turn::Again(DOUBT_PAUSE_S << (mark.doubts - 1));
+        }
+        // Where pages are counted, an empty one is how a list ends.
+        if counts {
+            return Turn::Done("empty_page");
+        }
+        mark.warn(format!(
+            "page {} of the walk was empty, {DOUBTS_MAX} times: it was taken for the end",
+            mark.pages
+        ));
+        Turn::Done("empty_pages")
+    }
+
     /// The complete walk.
-    pub(super) fn complete(
-        &self,
-        prior: Place,
-        mark: Mark,
-        stopped_by: &'static str,
-        mut warnings: Vec<String>,
-    ) -> Walk {
-        let cut = matches!(stopped_by, "max_pages" | "ceiling");
+    pub(super) fn complete(&self, prior: Place, mark: Mark, stopped_by: &'static str) -> Walk {
+        let cut = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages" | "page_repeats");
+        let mut warnings = mark.warnings.clone();
         if mark.overflow && self.spec.listed != Listed::NewestFirst {
             warnings.push(
                 "more items lie at the cursor's edge than the 10000 that are remembered: those \
@@ -71,7 +201,8 @@ impl HttpProbe {
         if mark.late > 0 {
             warnings.push(format!("{} items came late, within the overlap", mark.late));
         }
-        if cut && !self.goes_on_where_cut() && self.spec.listed == Listed::OldestFirst {
+        let bounded = matches!(stopped_by, "max_pages" | "ceiling");
+        if bounded && !self.goes_on_where_cut() && self.spec.listed == Listed::OldestFirst {
             warnings.push(format!("the list is longer than the walk may be ({stopped_by})"));
         }
         let gap = self.gap(&prior, &mark, cut, stopped_by);
@@ -80,13 +211,14 @@ impl HttpProbe {
             .flatten()
             .filter(|validators| validators.etag.is_some() || validators.modified.is_some());
         let value = self.next_value(&prior, &mark);
-        if cut && self.goes_on_where_cut() && value == prior.value {
+        if bounded && self.goes_on_where_cut() && value == prior.value {
             warnings.push("the cursor does not move although the pages are full".into());
         }
         let edge = self.next_edge(prior.edge, mark.edge, value.as_ref());
         let place = Place {
             value,
             edge,
+            contents: prior.contents.join(mark.contents),
             since: mark.since.or(prior.since),
             validators,
             refused: 0,
@@ -98,7 +230,7 @@ impl HttpProbe {
 
     fn next_value(&self, prior: &Place, mark: &Mark) -> Option<String> {
         let value = mark.value.clone();
-        match (self.max_field(), value, prior.value.clone()) {
+        match (self.spec.cursor.max_field(), value, prior.value.clone()) {
             (Some(rule), Some(new), Some(old)) if compare(rule.kind, &new, &old).is_lt() => {
                 Some(old)
             }
@@ -107,7 +239,7 @@ impl HttpProbe {
     }
 
     fn next_edge(&self, prior: Edge, mut walked: Edge, value: Option<&String>) -> Edge {
-        if !self.remembers_all() {
+        if !self.spec.cursor.kind().remembers_all() {
             return if walked.is_empty() { prior } else { walked };
         }
         walked.join(prior);
@@ -130,7 +262,9 @@ impl HttpProbe {
             && !met
             && mark.fresh > 0
             && (mark.sent.is_none() || cut);
-        if missed || (cut && mark.fresh > 0 && !self.goes_on_where_cut()) {
+        let bounded = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages");
+        let left = bounded || (cut && cursor_known && !met);
+        if missed || (left && mark.fresh > 0 && !self.goes_on_where_cut()) {
             let detail = format!(
                 "{} pages with {} new items did not reach what is known (ended by {stopped_by})",
                 mark.pages, mark.fresh
@@ -143,7 +277,7 @@ impl HttpProbe {
     /// Whether the next walk takes up what a bound cut off.
     fn goes_on_where_cut(&self) -> bool {
         let moves = !matches!(self.spec.cursor, CursorRule::None | CursorRule::Header(_));
-        moves && self.spec.listed == Listed::OldestFirst && self.spec.cursor_query().is_some()
+        moves && self.spec.listed == Listed::OldestFirst && self.spec.sends_cursor()
             || matches!(self.spec.cursor, CursorRule::LinkUrl(_))
     }
 
@@ -153,12 +287,8 @@ impl HttpProbe {
         if self.spec.listed == Listed::NewestFirst {
             return true;
         }
-        let in_body = match &self.spec.pages {
-            Pages::None => true,
-            Pages::NextUrl(rule) => !rule.path.starts_with("headers."),
-            Pages::Token(rule) => !rule.path.starts_with("headers."),
-            _ => false,
-        };
-        mark.pages == 1 && (in_body || matches!(stopped_by, "empty_page" | "short_page" | "flag"))
+        let in_body = self.spec.pages.kind().in_body();
+        let explicit = matches!(stopped_by, "empty_page" | "short_page" | "flag");
+        mark.pages == 1 && (in_body || explicit)
     }
 }

@@ -1,6 +1,11 @@
-//! Expressions over an item (minijinja), with a bound on their work.
+//! Expressions (minijinja) over an item, and over an answer, with a bound on their work.
 
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
+use serde_json::value::RawValue;
+
+use super::{json, request::lossy};
 
 /// Enough for any sensible expression, and reached in well under a millisecond.
 const FUEL: u64 = 20_000;
@@ -10,9 +15,19 @@ const FUEL: u64 = 20_000;
 pub(super) struct Expressions(Environment<'static>);
 
 impl Expressions {
+    /// For items: what is missing is an error when something is made of it.
     pub(super) fn new() -> Self {
+        Self::with(UndefinedBehavior::Strict)
+    }
+
+    /// For answers: what is missing is false, so that one rule serves good and bad pages.
+    pub(super) fn lenient() -> Self {
+        Self::with(UndefinedBehavior::Chainable)
+    }
+
+    fn with(undefined: UndefinedBehavior) -> Self {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_undefined_behavior(undefined);
         environment.set_fuel(Some(FUEL));
         // minijinja 3.0 panics in it on a divisor of zero.
         environment.remove_test("divisibleby");
@@ -24,15 +39,38 @@ impl Expressions {
         self.0.compile_expression_owned(expression).map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// The value of `expression` for the item `json`: `None` when it is none or undefined.
-    pub(super) fn text(&self, expression: &str, json: &str) -> Result<Option<String>, String> {
-        let item: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let value = self
-            .0
-            .compile_expression_owned(expression)
-            .and_then(|ready| ready.eval(context! { item }))
-            .map_err(|error| error.to_string())?;
+    /// The value of `expression` for an item, a slice of `page`: `None` when it is none or
+    /// undefined.
+    pub(super) fn text(
+        &self,
+        expression: &str,
+        item: &RawValue,
+        page: &Bytes,
+    ) -> Result<Option<String>, String> {
+        let item = json::value(item, page);
+        let value = self.eval(expression, context! { item })?;
         Ok((!value.is_none() && !value.is_undefined()).then(|| value.to_string()))
+    }
+
+    /// Whether `expression` holds for an answer. A body that is no JSON is an undefined `page`.
+    pub(super) fn holds(
+        &self,
+        expression: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<bool, String> {
+        let raw = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+        let page = raw.map_or(Value::UNDEFINED, |raw: &RawValue| json::value(raw, body));
+        let headers: Value =
+            headers.iter().map(|(name, value)| (name.as_str().to_owned(), lossy(value))).collect();
+        let status = status.as_u16();
+        self.eval(expression, context! { status, headers, page }).map(|value| value.is_true())
+    }
+
+    fn eval(&self, expression: &str, scope: Value) -> Result<Value, String> {
+        let ready = self.0.compile_expression_owned(expression);
+        ready.and_then(|ready| ready.eval(scope)).map_err(|error| error.to_string())
     }
 }
 
@@ -40,18 +78,66 @@ impl Expressions {
 mod tests {
     use super::*;
 
+    fn text(expression: &str, item: &'static str) -> Result<Option<String>, String> {
+        let page = Bytes::from_static(item.as_bytes());
+        let raw = serde_json::from_str(std::str::from_utf8(&page).unwrap()).unwrap();
+        Expressions::new().text(expression, raw, &page)
+    }
+
     #[test]
     fn values_and_errors() {
-        let expressions = Expressions::new();
-        let item = r#"{"id":7,"deleted":true,"none":null}"#;
-        for (expression, text) in [
-            ("item.id ~ '/' ~ item.id", Ok(Some("7/7".to_owned()))),
-            ("'gone' if item.deleted else 'changed'", Ok(Some("gone".to_owned()))),
-            ("item.none", Ok(None)),
+        let item = r#"{"id":7,"deleted":true,"none":null,"list":[1,"b"]}"#;
+        for (expression, found) in [
+            ("item.id ~ '/' ~ item.id", Some("7/7")),
+            ("'gone' if item.deleted else 'changed'", Some("gone")),
+            ("item.none", None),
+            ("item.list[1] ~ item.list|length", Some("b2")),
+            ("item.list|join('+')", Some("1+b")),
+            ("item.id + 1", Some("8")),
         ] {
-            assert_eq!(expressions.text(expression, item), text);
+            assert_eq!(text(expression, item), Ok(found.map(str::to_owned)), "{expression}");
         }
-        assert!(expressions.text("item.missing.deeper", item).is_err());
-        assert!(expressions.check("item.").is_err());
+        assert!(text("item.missing.deeper", item).is_err());
+        assert!(Expressions::new().check("item.").is_err());
+    }
+
+    #[test]
+    fn digits_and_broken_texts_survive() {
+        let item = r#"{"a":7615917337495251231,"b":12345678901234567890123456789012345678901,
+            "c":0.1234567890123456789,"d":"smile \ud83d","n\ud83d":1,"e":1e400}"#;
+        for (expression, found) in [
+            ("item.a", "7615917337495251231"),
+            ("item.b ~ ''", "12345678901234567890123456789012345678901"),
+            ("item.c", "0.1234567890123456789"),
+            ("item.d", "smile \u{fffd}"),
+            ("item.e", "1e400"),
+        ] {
+            assert_eq!(text(expression, item), Ok(Some(found.to_owned())), "{expression}");
+        }
+    }
+
+    #[test]
+    fn answers_are_judged_with_what_is_missing_being_false() {
+        let rule = "page.error or page.ok == false or status == 209 or headers['x-a'] == 'b'";
+        let holds = |status: u16, body: &'static str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let headers = HeaderMap::new();
+            Expressions::lenient().holds(
+                rule,
+                status,
+                &headers,
+                &Bytes::from_static(body.as_bytes()),
+            )
+        };
+        for (status, body, expected) in [
+            (200, r#"{"error":"x"}"#, true),
+            (200, r#"{"error":null,"ok":true}"#, false),
+            (200, r#"{"ok":false}"#, true),
+            (200, "[]", false),
+            (200, "<html>", false),
+            (209, "", true),
+        ] {
+            assert_eq!(holds(status, body), Ok(expected), "{status} {body}");
+        }
     }
 }

@@ -1,17 +1,29 @@
 //! One item of a page: what makes it an event.
+//!
+//! Only an id that cannot be had, or an item over its size or depth, costs the event. Every other
+//! attribute that cannot be read is left out and counted, unless `on_error: reject` says otherwise.
 
 use bytes::Bytes;
+use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use super::{
+    edge::hash,
+    error::SpecError,
     expr::Expressions,
-    rules::{Emit, IdRule, Made, TextRule, TimeRule, Unit},
-    spec::{Spec, SpecError},
+    fetch::excerpt,
+    rules::{IdRule, Made, OnError, TextRule, TimeRule, TimeWritten},
+    spec::Spec,
+    times,
 };
 use crate::{
     Draft,
-    extract::{Fields, Path, kind_of, scalar},
+    extract::{Fields, Path, deeper_than, is_broken, kind_of, scalar},
+    moment::{Moment, Reading, Unit},
 };
+
+/// The longest text that is taken for an attribute: it travels in a header of every delivery.
+const ATTRIBUTE_BYTES_MAX: usize = 4_096;
 
 /// The rules of a source for its items, ready to be used.
 #[derive(Debug)]
@@ -26,8 +38,14 @@ pub(super) struct Reader {
     time: Option<Time>,
     key: Option<Text>,
     subject: Option<Text>,
-    emit: Emit,
     item_bytes_max: usize,
+    depth_max: usize,
+}
+
+/// An item as an event, and what of it could not be read: fields and why.
+pub(super) struct Drafted {
+    pub(super) draft: Draft,
+    pub(super) errors: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
@@ -37,7 +55,13 @@ enum Id {
 }
 
 #[derive(Debug)]
-enum Text {
+struct Text {
+    way: Way,
+    on_error: OnError,
+}
+
+#[derive(Debug)]
+enum Way {
     Path(Path),
     Const(String),
     Expr(String),
@@ -47,20 +71,13 @@ enum Text {
 struct Time {
     path: Path,
     unit: Option<Unit>,
+    reading: Reading,
+    on_error: OnError,
 }
 
 impl Reader {
     pub(super) fn new(spec: &Spec) -> Result<Self, SpecError> {
         let expressions = Expressions::new();
-        let text = |field: &'static str, rule: &Option<TextRule>| match rule {
-            None => Ok(None),
-            Some(TextRule::Path(path)) => Ok(Some(Text::Path(Path::new(path)))),
-            Some(TextRule::Made(Made::Const(text))) => Ok(Some(Text::Const(text.clone()))),
-            Some(TextRule::Made(Made::Expr(expr))) => match expressions.check(expr) {
-                Ok(()) => Ok(Some(Text::Expr(expr.clone()))),
-                Err(problem) => Err(SpecError { field, problem }),
-            },
-        };
         let id = match &spec.id {
             IdRule::Path(path) => Id::Paths(vec![Path::new(path)]),
             IdRule::Paths(paths) => Id::Paths(paths.iter().map(|path| Path::new(path)).collect()),
@@ -74,48 +91,49 @@ impl Reader {
             Id::Paths(paths) => paths.first().cloned(),
             Id::Expr(_) => None,
         };
-        let time = spec.time.as_ref().map(|rule| match rule {
-            TimeRule::Path(path) => Time { path: Path::new(path), unit: None },
-            TimeRule::Number(number) => {
-                Time { path: Path::new(&number.path), unit: Some(number.unit) }
-            }
-        });
+        let text = |field, rule| text(field, rule, &expressions);
         Ok(Self {
             id,
             first_id,
             source: spec.effective_source(),
             kind: text("type", &spec.kind)?,
             default_kind: spec.default_kind.clone(),
-            time,
+            time: spec.time.as_ref().map(Time::new).transpose()?,
             key: text("key", &spec.key)?,
             subject: text("subject", &spec.subject)?,
-            emit: spec.emit,
             item_bytes_max: spec.limits.item_bytes_max,
+            depth_max: spec.limits.depth_max,
             expressions,
         })
     }
 
-    /// The draft of an item, whose data is `data`; or why it is none, naming the field.
-    pub(super) fn draft(&self, item: &Fields<'_>, data: Bytes) -> Result<Draft, String> {
+    /// An item, whose data is `data`, as an event; or why it is none, naming the field.
+    pub(super) fn draft(&self, item: &Fields<'_>, data: Bytes) -> Result<Drafted, String> {
         if data.len() > self.item_bytes_max {
             let max = self.item_bytes_max;
-            return Err(format!("the item has {} bytes: expected at most {max}", data.len()));
+            let bytes = data.len();
+            return Err(format!(
+                "the item has {bytes} bytes: expected at most {max} (`limits.event_bytes`)"
+            ));
         }
-        let mut id = self.id(item)?;
-        if self.emit == Emit::EveryChange {
-            id = format!("{id}:{:032x}", super::walk::hash(&data));
+        if deeper_than(&data, self.depth_max) {
+            let max = self.depth_max;
+            return Err(format!("the item is nested deeper than {max} (`limits.depth`)"));
         }
-        let kind = self.text("type", self.kind.as_ref(), item)?;
-        Ok(Draft {
+        let mut errors = Vec::new();
+        let id = self.id(item, &data)?;
+        let kind = self.optional("type", self.kind.as_ref(), item, &data, &mut errors)?;
+        let draft = Draft {
             id,
             source: self.source.clone(),
             kind: kind.unwrap_or_else(|| self.default_kind.clone()),
-            time: self.time(item)?,
-            subject: self.text("subject", self.subject.as_ref(), item)?,
-            key: self.text("key", self.key.as_ref(), item)?,
+            time: self.time(item, &mut errors)?.map(|moment| moment.rfc3339()),
+            subject: self.optional("subject", self.subject.as_ref(), item, &data, &mut errors)?,
+            key: self.optional("key", self.key.as_ref(), item, &data, &mut errors)?,
             content_type: None,
             data,
-        })
+        };
+        Ok(Drafted { draft, errors })
     }
 
     /// The text at `path`, or at the first path of `id`.
@@ -125,107 +143,187 @@ impl Reader {
     }
 
     /// When the item happened by the rule `time`, if it says so readably.
-    pub(super) fn moment(&self, item: &Fields<'_>) -> Option<jiff::Timestamp> {
-        self.time(item).ok()??.parse().ok()
+    pub(super) fn moment(&self, item: &Fields<'_>) -> Option<Moment> {
+        self.time.as_ref()?.read(item).ok().flatten()
     }
 
-    fn id(&self, item: &Fields<'_>) -> Result<String, String> {
+    fn id(&self, item: &Fields<'_>, data: &Bytes) -> Result<String, String> {
         let id = match &self.id {
             Id::Expr(expr) => {
-                let value = self.expressions.text(expr, item.raw());
+                let value = self.expressions.text(expr, item.whole(), data);
                 value.map_err(|error| format!("id: {error}"))?.unwrap_or_default()
             }
             Id::Paths(paths) => {
                 let mut parts = Vec::with_capacity(paths.len());
                 for path in paths {
-                    let value = found("id", path, item)?;
-                    let part = scalar(value).filter(|part| !part.is_empty()).ok_or_else(|| {
-                        format!(
-                            "id: `{path}` is {}: expected a text or a number that is not empty",
-                            if value.get() == "\"\"" { "empty" } else { kind_of(value.get()) }
-                        )
-                    })?;
-                    parts.push(part);
+                    parts.push(id_part(path, item)?);
                 }
                 parts.join(":")
             }
         };
-        if id.is_empty() { Err("id: the expression gives nothing".into()) } else { Ok(id) }
+        if id.is_empty() {
+            return Err("id: the expression gives nothing".into());
+        }
+        Ok(id)
     }
 
-    /// A text that an item may lack.
-    fn text(
+    /// An attribute that an event may lack.
+    fn optional(
         &self,
-        field: &str,
+        field: &'static str,
         rule: Option<&Text>,
         item: &Fields<'_>,
+        data: &Bytes,
+        errors: &mut Vec<(&'static str, String)>,
     ) -> Result<Option<String>, String> {
-        let text = match rule {
-            None => return Ok(None),
-            Some(Text::Const(text)) => Some(text.clone()),
-            Some(Text::Expr(expr)) => self
-                .expressions
-                .text(expr, item.raw())
-                .map_err(|error| format!("{field}: {error}"))?,
-            Some(Text::Path(path)) => match path.of(item) {
-                None => None,
-                Some(value) if value.get() == "null" => None,
-                Some(value) => Some(
-                    scalar(value)
-                        .ok_or_else(|| {
-                            let kind = kind_of(value.get());
-                            format!("{field}: `{path}` is {kind}: expected a text")
-                        })?
-                        .into_owned(),
-                ),
-            },
-        };
-        Ok(text.filter(|text| !text.is_empty()))
+        let Some(rule) = rule else { return Ok(None) };
+        let text = self.text(rule, item, data).and_then(|text| usable(text, field));
+        keep(field, text, rule.on_error, errors)
     }
 
-    fn time(&self, item: &Fields<'_>) -> Result<Option<String>, String> {
-        let Some(Time { path, unit }) = &self.time else { return Ok(None) };
-        let value = match path.of(item) {
-            Some(value) if value.get() != "null" => value,
-            _ => return Ok(None),
-        };
-        let text = scalar(value).unwrap_or_default();
-        let wrong = |expected: &str| {
-            let given: String = value.get().chars().take(60).collect();
-            format!("time: `{path}` is {given}: expected {expected}")
-        };
-        match unit {
-            None if text.parse::<jiff::Timestamp>().is_ok() => Ok(Some(text.into_owned())),
-            None => Err(wrong("RFC 3339, as \"2026-01-31T12:00:00Z\" (a number needs `unit`)")),
-            Some(unit) => match number(&text, *unit) {
-                Some(moment) => Ok(Some(moment.to_string())),
-                None => Err(wrong("a number since 1970")),
+    fn text(&self, rule: &Text, item: &Fields<'_>, data: &Bytes) -> Result<Option<String>, String> {
+        match &rule.way {
+            Way::Const(text) => Ok(Some(text.clone())),
+            Way::Expr(expr) => self.expressions.text(expr, item.whole(), data),
+            Way::Path(path) => match path.of(item) {
+                None => Ok(None),
+                Some(value) if value.get() == "null" => Ok(None),
+                Some(value) => scalar(value).map(|text| Some(text.into_owned())).ok_or_else(|| {
+                    format!("`{path}` is {}: expected a text", kind_of(value.get()))
+                }),
             },
+        }
+    }
+
+    fn time(
+        &self,
+        item: &Fields<'_>,
+        errors: &mut Vec<(&'static str, String)>,
+    ) -> Result<Option<Moment>, String> {
+        match &self.time {
+            None => Ok(None),
+            Some(rule) => keep("time", rule.read(item), rule.on_error, errors),
         }
     }
 }
 
-fn found<'a>(field: &str, path: &Path, item: &Fields<'a>) -> Result<&'a RawValue, String> {
-    if !item.raw().starts_with('{') && !item.raw().starts_with('[') {
-        return Err(format!("{field}: the item is {}: expected an object", kind_of(item.raw())));
+/// What an attribute became: without it, counted, or with the whole item rejected.
+fn keep<T>(
+    field: &'static str,
+    read: Result<Option<T>, String>,
+    on_error: OnError,
+    errors: &mut Vec<(&'static str, String)>,
+) -> Result<Option<T>, String> {
+    match (read, on_error) {
+        (Ok(value), _) => Ok(value),
+        (Err(problem), OnError::Reject) => Err(format!("{field}: {problem}")),
+        (Err(problem), OnError::Omit) => {
+            errors.push((field, problem));
+            Ok(None)
+        }
     }
-    path.of(item)
-        .ok_or_else(|| format!("{field}: `{path}` finds nothing; the item has {}", item.names()))
 }
 
-fn number(text: &str, unit: Unit) -> Option<jiff::Timestamp> {
-    let micros_per: i64 = match unit {
-        Unit::S => 1_000_000,
-        Unit::Ms => 1_000,
-        Unit::Us => 1,
+/// A text that may stand in an attribute (`CloudEvents` 1.0.2, "Type System": no control
+/// characters).
+fn usable(text: Option<String>, field: &str) -> Result<Option<String>, String> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.len() > ATTRIBUTE_BYTES_MAX {
+        let bytes = text.len();
+        return Err(format!("has {bytes} bytes: expected at most {ATTRIBUTE_BYTES_MAX}"));
+    }
+    if text.chars().any(char::is_control) {
+        let given = excerpt(text.as_bytes(), 60);
+        return Err(format!("`{given}` has a control character, which no {field} may have"));
+    }
+    Ok(Some(text))
+}
+
+fn text(
+    field: &'static str,
+    rule: &Option<TextRule>,
+    expressions: &Expressions,
+) -> Result<Option<Text>, SpecError> {
+    let made = match rule {
+        None => return Ok(None),
+        Some(TextRule::Path(path)) => Made { path: Some(path.clone()), ..Made::default() },
+        Some(TextRule::Made(made)) => made.clone(),
     };
-    let whole: i64 = text.split('.').next()?.parse().ok()?;
-    let fraction: f64 = match text.split_once('.') {
-        Some((_, digits)) => format!("0.{digits}").parse().ok()?,
-        None => 0.0,
+    let on_error = made.on_error;
+    let way = match made {
+        Made { path: Some(path), .. } => Way::Path(Path::new(&path)),
+        Made { constant: Some(text), .. } => Way::Const(text),
+        Made { expr: Some(expr), .. } => {
+            expressions.check(&expr).map_err(|problem| SpecError { field, problem })?;
+            Way::Expr(expr)
+        }
+        Made { .. } => {
+            let problem = "expected one of `path`, `const` and `expr`".into();
+            return Err(SpecError { field, problem });
+        }
     };
-    #[expect(clippy::cast_possible_truncation, reason = "below one million")]
-    #[expect(clippy::cast_precision_loss, reason = "at most one million")]
-    let rest = (fraction * micros_per as f64) as i64;
-    jiff::Timestamp::from_microsecond(whole.checked_mul(micros_per)?.checked_add(rest)?).ok()
+    Ok(Some(Text { way, on_error }))
+}
+
+impl Time {
+    fn new(rule: &TimeRule) -> Result<Self, SpecError> {
+        let rule = match rule {
+            TimeRule::Path(path) => TimeWritten { path: path.clone(), ..TimeWritten::default() },
+            TimeRule::Written(written) => written.clone(),
+        };
+        times::check("time", rule.format.as_deref(), rule.zone.as_deref(), rule.unit)?;
+        let zone = rule.zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let (unit, format) = match rule.format.as_deref() {
+            Some("unix") => (Some(Unit::S), None),
+            Some("unix_ms") => (Some(Unit::Ms), None),
+            _ => (rule.unit, rule.format),
+        };
+        let reading = Reading { zone, format };
+        Ok(Self { path: Path::new(&rule.path), unit, reading, on_error: rule.on_error })
+    }
+
+    fn read(&self, item: &Fields<'_>) -> Result<Option<Moment>, String> {
+        let path = &self.path;
+        let value = match path.of(item) {
+            Some(value) if !matches!(value.get(), "null" | "\"\"") => value,
+            _ => return Ok(None),
+        };
+        let given = || excerpt(value.get().as_bytes(), 60);
+        let Some(text) = scalar(value) else {
+            return Err(format!("`{path}` is {}: expected a text or number", given()));
+        };
+        let is_text = value.get().starts_with('"');
+        let read = match self.unit {
+            Some(unit) => Moment::of_number(&text, unit),
+            None if is_text => Moment::read(&text, &self.reading),
+            None => {
+                let expected =
+                    "expected a text, as \"2026-01-31T12:00:00Z\"; a number needs `unit`";
+                return Err(format!("`{path}` is {}: {expected}", given()));
+            }
+        };
+        read.map(Some).map_err(|error| format!("`{path}` is {}: {error}", given()))
+    }
+}
+
+/// One part of an id. Half a character in it becomes U+FFFD, and a hash keeps it apart from others
+/// that look the same then.
+fn id_part(path: &Path, item: &Fields<'_>) -> Result<String, String> {
+    if !item.raw().starts_with('{') && !item.raw().starts_with('[') {
+        return Err(format!("id: the item is {}: expected an object", kind_of(item.raw())));
+    }
+    let value: &RawValue = path
+        .of(item)
+        .ok_or_else(|| format!("id: `{path}` finds nothing; the item has {}", item.names()))?;
+    let part = scalar(value).filter(|part| !part.is_empty()).ok_or_else(|| {
+        format!(
+            "id: `{path}` is {}: expected a text or a number that is not empty",
+            if value.get() == "\"\"" { "empty" } else { kind_of(value.get()) }
+        )
+    })?;
+    if is_broken(value) {
+        let apart = hash(value.get().as_bytes()) >> 96;
+        return Ok(format!("{part}~{apart:08x}"));
+    }
+    Ok(part.into_owned())
 }

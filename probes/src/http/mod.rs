@@ -1,31 +1,50 @@
 //! An HTTP JSON producer.
 
+mod body;
+mod carrier;
+mod charset;
+mod contents;
+mod cursor;
+mod decode;
+mod edge;
 mod end;
+mod error;
 mod expr;
 mod fetch;
 mod identity;
 mod item;
+mod json;
 mod link;
+mod lost;
 mod order;
+mod pace;
+mod pages;
 mod probe;
 mod request;
 mod rules;
 mod rules_read;
 #[cfg(test)]
 mod rules_tests;
-mod sheet;
+mod seen;
 mod spec;
+mod take;
+mod target;
 #[cfg(test)]
 mod tests;
-mod turn;
+mod times;
+mod unpack;
 mod walk;
 
 pub use self::{
+    cursor::{BodyToken, BodyUrl, CursorRule, FieldKind, HeaderCursor, LastId, LinkUrl, MaxField},
+    error::SpecError,
+    pages::{ItemId, LinkHeader, NextUrl, Offset, PageNumber, Pages, Token},
     probe::HttpProbe,
     rules::{
-        BodyToken, CursorRule, Emit, Expression, FieldKind, Flag, HeaderCursor, IdRule, ItemId,
-        Items, LastId, LinkHeader, LinkUrl, Lost, Made, MaxField, NextUrl, Of, Offset, Overlap,
-        PageNumber, Pages, Start, Stop, TextRule, TimeNumber, TimeRule, Token, Unit,
+        Emit, Expression, Flag, IdRule, Items, ItemsOf, ItemsRule, LinkStop, Lost, Made, Missing,
+        Of, OnError, Overlap, Start, Stop, TextRule, TimeRule, TimeWritten, Unit, ValidatorsAge,
+        ValidatorsRule,
     },
-    spec::{Auth, Credential, Limits, Param, Secret, Spec, SpecError},
+    spec::{Auth, Credential, Limits, Param, Secret, Spec},
+    target::Target,
 };

@@ -1,25 +1,35 @@
 //! One request, one page: the probe itself.
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method, StatusCode, header};
+use encoding_rs::Encoding;
+use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 
 use super::{
-    fetch::{Answer, Fault, fetch},
+    body::{Body, clean, content_type},
+    cursor::{FieldKind, Learning},
+    edge::{hash, hash_all},
+    end::{Read, Turn},
+    error::SpecError,
+    expr::Expressions,
+    fetch::{Answer, Fault, excerpt, fetch},
     item::Reader,
-    request::{lossy, request, shown},
-    rules::{CursorRule, FieldKind, Lost, Pages, Start},
-    sheet::{Sheet, content_type, pace},
-    spec::{Spec, SpecError},
-    walk::{Mark, Place, Step, Validators, hash, hash_all},
+    pace::pace,
+    pages::Turning,
+    request::{Asking, lossy, request, shown},
+    rules::{Lost, Start},
+    spec::Spec,
+    walk::{Carried, Mark, Place, Step, Validators},
 };
 use crate::{
-    Budget, Cursor, Exchange, Failure, FailureKind, Gap, Listed, Mark as MarkText, Network, Next,
-    Pace, Page, Probe, Walk, extract::Path,
+    Ask, Budget, Exchange, Failure, FailureKind, Listed, Network, Next, Pace, Page, Probe, Walk,
+    extract::{Fields, Path},
 };
 
 /// The most pages of a walk that are recognised when they come again.
 const SEEN_MAX: usize = 1_000;
+/// So much of an answer that cannot be used is shown, bytes.
+const EXCERPT_BYTES: usize = 200;
 
 /// An HTTP JSON producer.
 #[derive(Debug)]
@@ -29,7 +39,10 @@ pub struct HttpProbe {
     pub(super) items: Path,
     /// Of `max_field`.
     pub(super) field: Option<Path>,
-    pub(super) headers: HeaderMap,
+    rules: Expressions,
+    /// What bodies are in, whatever they say.
+    charset: Option<&'static Encoding>,
+    headers: HeaderMap,
     pub(super) config: String,
 }
 
@@ -40,13 +53,18 @@ impl HttpProbe {
     /// Names the field that cannot be used, see [`Spec::check`].
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         spec.check()?;
+        let rules = Expressions::lenient();
+        for (field, rule) in [("fail_when", &spec.fail_when), ("wait_when", &spec.wait_when)] {
+            if let Some(rule) = rule {
+                rules.check(rule).map_err(|problem| SpecError { field, problem })?;
+            }
+        }
         Ok(Self {
             reader: Reader::new(&spec)?,
-            items: Path::new(&spec.items),
-            field: match &spec.cursor {
-                CursorRule::MaxField(rule) => Some(Path::new(&rule.path)),
-                _ => None,
-            },
+            items: Path::new(&spec.items.path),
+            field: spec.cursor.max_field().map(|rule| Path::new(&rule.path)),
+            rules,
+            charset: charset(&spec)?,
             headers: spec.request_headers()?,
             config: spec.fingerprint(),
             spec,
@@ -63,6 +81,7 @@ impl HttpProbe {
         Failure {
             kind,
             message: problem.to_owned(),
+            help: None,
             pace: Pace::default(),
             cursor: None,
             restart: false,
@@ -75,7 +94,10 @@ impl HttpProbe {
     fn begin(&self, place: Option<&Place>, now: Timestamp) -> Mark {
         let mut mark = Mark::default();
         let place = match place {
-            Some(place) if place.refused >= 2 => {
+            // Its loss was told of, and only the producer or an operator can mend it.
+            Some(place)
+                if place.refused >= 2 && !(place.announced && self.spec.lost == Lost::Fail) =>
+            {
                 mark.lost = Some(self.spec.lost);
                 mark.skip = self.spec.lost == Lost::Latest;
                 mark.prior(place.clone())
@@ -95,88 +117,26 @@ impl HttpProbe {
             }
         };
         mark.since.clone_from(&place.since);
-        let timed = self.max_field().is_some_and(|rule| rule.kind == FieldKind::Time);
-        let value = match self.max_field() {
-            Some(_) => self.floor(&place).or_else(|| place.since.clone().filter(|_| timed)),
+        let cursor = self.spec.cursor.kind();
+        let value = match self.spec.cursor.max_field() {
+            Some(rule) => {
+                let timed = rule.kind == FieldKind::Time;
+                self.floor(&place).or_else(|| place.since.clone().filter(|_| timed))
+            }
             None => place.value.clone(),
         };
-        if let (Some(name), Some(value)) = (self.spec.cursor_query(), &value) {
-            mark.sent = Some((name.to_owned(), value.clone()));
+        if self.spec.sends_cursor() {
+            mark.sent = value.as_deref().map(|value| cursor.sent(value));
         }
-        mark.step = match (&self.spec.cursor, &self.spec.pages) {
-            (CursorRule::LinkUrl(_), _) if value.is_some() => value.map(Step::Url),
-            (_, Pages::PageNumber(rule)) => {
-                Some(Step::Query(rule.query.clone(), rule.from.to_string()))
-            }
-            (_, Pages::Offset(rule)) => Some(Step::Query(rule.query.clone(), "0".into())),
-            _ => None,
+        mark.step = match value {
+            Some(value) if cursor.is_url() => Some(Step::Url(value)),
+            _ => self.spec.pages.kind().first(),
         };
         mark
     }
 
-    /// Whether a first request carries the cursor.
-    fn carries(&self, mark: &Mark) -> bool {
-        mark.sent.is_some()
-            || (matches!(self.spec.cursor, CursorRule::LinkUrl(_)) && mark.step.is_some())
-    }
-
-    /// What a status that is no success means.
-    fn refused(
-        &self,
-        place: Option<&Place>,
-        mark: &Mark,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Failure {
-        let code = status.as_u16();
-        let unknown = matches!(code, 400 | 404 | 410);
-        let mut problem = format!("answered {status}: expected a success");
-        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-            let target = headers.get(header::LOCATION).map(lossy).unwrap_or_default();
-            let target = self.spec.url.join(&target).map(|url| bare(&url));
-            let target = target.unwrap_or_else(|_| "nowhere".into());
-            problem =
-                format!("answered {status} to {target}: redirects are not followed, set that URL");
-        }
-        let mut failure = Self::failure(FailureKind::Status(code), &problem);
-        if mark.pages > 0 {
-            failure.restart = unknown;
-        } else if mark.lost.is_some() {
-            let place = place.cloned().unwrap_or_default();
-            failure.cursor = Some(Place { refused: 0, ..place }.write());
-        } else if unknown
-            && self.carries(mark)
-            && let Some(place) = place.cloned().or_else(|| self.started())
-        {
-            let refused = (place.refused + 1).min(2);
-            failure.cursor = Some(Place { refused, validators: None, ..place }.write());
-        }
-        failure
-    }
-
-    /// The place of a first run that starts at a given cursor.
-    fn started(&self) -> Option<Place> {
-        match &self.spec.start {
-            Start::Cursor(value) => Some(Place { value: Some(value.clone()), ..Place::default() }),
-            _ => None,
-        }
-    }
-
-    /// The request went through without the cursor, and `lost: fail` was asked for.
-    fn lost(place: Option<&Place>) -> Failure {
-        let problem = "the producer refuses the cursor, and answers without it: the cursor is \
-                       lost; set a cursor, or `lost`";
-        let mut failure = Self::failure(FailureKind::CursorLost, problem);
-        let place = place.cloned().unwrap_or_default();
-        if !place.announced {
-            failure.gap = Some(Box::new(gap("cursor_lost", problem)));
-        }
-        failure.cursor = Some(Place { refused: 1, announced: true, ..place }.write());
-        failure
-    }
-
     /// What the first page's answer is known by, for a conditional request.
-    fn validators(&self, url: &url::Url, headers: &HeaderMap) -> Validators {
+    fn validators(&self, request: String, headers: &HeaderMap, now: Timestamp) -> Validators {
         let text = |name| headers.get(name).map(lossy);
         let etag = text(header::ETAG);
         // RFC 9110, section 8.8.2.2: a date of the same second may hide a later change.
@@ -187,11 +147,66 @@ impl HttpProbe {
         let settled = seconds(header::LAST_MODIFIED)
             .is_some_and(|modified| seconds(header::DATE).is_some_and(|date| date > modified));
         let modified = text(header::LAST_MODIFIED).filter(|_| settled && etag.is_none());
-        Validators { request: self.request_id(url), etag, modified }
+        Validators { request, etag, modified, at: now.as_second() }
     }
 
-    fn request_id(&self, url: &url::Url) -> String {
-        format!("{:032x}", hash(self.spec.identity(url).as_bytes()))
+    fn request_id(&self, asking: &Asking, mark: &Mark) -> String {
+        format!("{:032x}", hash(self.spec.identity(asking, mark).as_bytes()))
+    }
+
+    /// The validators that may make the request at `mark` conditional.
+    fn usable<'p>(
+        &self,
+        place: Option<&'p Place>,
+        mark: &Mark,
+        request: &str,
+        ask: &Ask<'_>,
+    ) -> Option<&'p Validators> {
+        let place = place.filter(|place| {
+            mark.pages == 0 && mark.lost.is_none() && place.config == self.config
+        })?;
+        let max_age = self.spec.validators.max_age()?.as_secs();
+        let (now, since) = (ask.now.as_second(), ask.validators_since.as_second());
+        // One that is older than it may be, or younger than now: the clock went back.
+        let aged = |at: i64| {
+            at < since || at > now || u64::try_from(now - at).is_ok_and(|age| age >= max_age)
+        };
+        place.validators.as_ref().filter(|known| known.request == request && !aged(known.at))
+    }
+
+    /// Whether the answer is one to wait for, or a failure, by the rules of the source.
+    fn judge(&self, place: Option<&Place>, mark: &Mark, answer: &Answer) -> Result<(), Failure> {
+        let holds = |field: &str, rule: &str| {
+            let held = self.rules.holds(rule, answer.status, &answer.headers, &answer.body);
+            held.map_err(|error| {
+                Self::failure(FailureKind::Malformed, &format!("{field}: {error}"))
+            })
+        };
+        let waits = match &self.spec.wait_when {
+            None => answer.status == StatusCode::ACCEPTED,
+            Some(rule) => holds("wait_when", rule)?,
+        };
+        if waits {
+            let problem = format!("answered {}: the list is not ready yet", answer.status);
+            return Err(Self::failure(FailureKind::Waiting, &problem));
+        }
+        if !answer.status.is_success() {
+            return Err(self.refused(place, mark, answer.status, &answer.headers));
+        }
+        if let Some(rule) = &self.spec.fail_when
+            && holds("fail_when", rule)?
+        {
+            let said = self.excerpt(&answer.body);
+            let problem = format!("the page is an error by `fail_when`: {said}");
+            let failure = Self::failure(FailureKind::ErrorPage, &problem);
+            return Err(self.suspect(place, mark, failure));
+        }
+        Ok(())
+    }
+
+    /// The first bytes of what a producer said, for a person.
+    fn excerpt(&self, bytes: &[u8]) -> String {
+        self.spec.mask(&excerpt(bytes, EXCERPT_BYTES))
     }
 
     /// Reads an answer that is a success.
@@ -199,122 +214,190 @@ impl HttpProbe {
         &self,
         place: Option<&Place>,
         mut mark: Mark,
-        url: &url::Url,
-        answer: Answer,
-        now: Timestamp,
+        asked: &(Asking, String),
+        mut answer: Answer,
+        ask: &Ask<'_>,
     ) -> Result<Page, Failure> {
-        let said = pace(&answer.headers, now);
-        let failed = |(kind, problem): Fault| {
-            let mut failure = Self::failure(kind, &problem);
-            failure.pace = said;
-            failure
-        };
+        self.judge(place, &mark, &answer)?;
         if mark.lost == Some(Lost::Fail) {
-            return Err(Self::lost(place));
+            return Err(self.lost(place));
         }
-        let limits = &self.spec.limits;
-        let sheet = Sheet::read(url, &answer, limits).map_err(failed)?;
-        let items = sheet.items(&self.items, limits.items_max).map_err(failed)?;
-        Self::check_repeat(&mut mark, &items)?;
+        if answer.text.contains('\u{feff}') {
+            answer.text = clean(&answer.text);
+            answer.body = answer.text.clone().into_bytes();
+        }
+        let failed = |fault: Fault| Self::failure(fault.kind, &fault.problem);
+        let body = Body::read(&answer);
+        let max = self.spec.limits.items_max;
+        let items = body.items(&self.spec.items, &self.items, max).map_err(failed)?;
+        if answer.warnings.is_empty() && content_type(&answer.headers).contains("html") {
+            mark.warn(format!(
+                "the answer says it is `{}`, and is JSON",
+                content_type(&answer.headers)
+            ));
+        }
+        answer.warnings.iter().for_each(|warning| mark.warn(warning.clone()));
+
+        let repeated = Self::note_page(&mut mark, &items);
         let prior = mark.prior(place.cloned().or_else(|| self.started()).unwrap_or_default());
-        let found = self.take(&prior, &mut mark, &items, &answer.body, now);
-        let step = self.next_step(&sheet, &mark, &items)?;
-        let mut warnings = Vec::new();
-        if mark.pages == 0 {
-            if self.spec.validators {
-                mark.validators = Some(self.validators(url, &answer.headers));
-            }
-            if let CursorRule::Header(rule) = &self.spec.cursor {
-                mark.value = answer.headers.get(&rule.name).map(lossy);
-                if mark.value.is_none() {
-                    warnings.push(format!(
-                        "the answer has no header `{}`: the cursor stays",
-                        rule.name
-                    ));
-                }
-            }
-        }
-        if let CursorRule::BodyToken(rule) = &self.spec.cursor
-            && let Some(token) = sheet.token(&rule.path)
-        {
-            mark.value = Some(token);
-        }
-        if let CursorRule::LinkUrl(_) = &self.spec.cursor {
-            mark.value = match &step {
-                Some(Step::Url(next)) => Some(next.clone()),
-                _ => self.spec.link(url, url.as_str()).ok(),
-            };
-        }
-        mark.pages += 1;
-        let next = match self.ended(&sheet, &mark, items.len(), step.as_ref()) {
-            None => {
-                mark.step = step;
-                // Texts and numbers only: this cannot fail.
-                Next::Page(serde_json::to_string(&mark).unwrap_or_default())
-            }
-            Some(reason) => Next::Done(self.complete(prior, mark, reason, warnings)),
+        let found = if repeated {
+            super::take::Found::default()
+        } else {
+            self.take(&prior, &mut mark, &items, &answer.body, ask.now)
         };
+        let turn = self.follow(&mut mark, asked, &body, &items, repeated, ask.now);
+        mark.items += items.len() as u64;
+        let mut said = pace(&answer.headers, ask.now);
+        let next = match turn {
+            Turn::Done(reason) => Next::Done(self.complete(prior, mark, reason)),
+            Turn::On(step) => {
+                mark.step = Some(step);
+                Next::Page(mark.write())
+            }
+            Turn::Again(pause_s) => {
+                mark.pages -= 1;
+                said.retry_after_s = said.retry_after_s.max(Some(pause_s));
+                Next::Page(mark.write())
+            }
+            Turn::Blocked(kind, problem) => {
+                mark.block(kind.as_str(), problem);
+                Next::Page(mark.write())
+            }
+        };
+        let others = if ask.explain { body.others(&self.items) } else { Vec::new() };
         Ok(Page {
             items: items.len(),
             drafts: found.drafts,
             rejected: found.rejected,
+            field_errors: found.errors,
             next,
             pace: said,
+            others,
             exchange: None,
             held: Some(answer.held),
         })
     }
 
-    /// Refuses a page that the walk has seen.
-    fn check_repeat(
+    /// Notes what the page says of the cursor and of the next page, and what follows.
+    fn follow(
+        &self,
         mark: &mut Mark,
+        asked: &(Asking, String),
+        body: &Body<'_>,
         items: &[&serde_json::value::RawValue],
-    ) -> Result<(), Failure> {
+        repeated: bool,
+        now: Timestamp,
+    ) -> Turn {
+        let raw_id = |path: Option<&Path>, fields: &Fields<'_>| self.reader.raw_id(path, fields);
+        let turning = Turning { body, raw_id: &raw_id, items, mark };
+        let carried = match self.spec.pages.kind().next(&turning) {
+            Carried::End("single_page") => self.spec.cursor.kind().next(body),
+            carried => carried,
+        };
+        let url = &asked.0.target;
+        let next = self.step(url, mark, carried);
+        let link = |link: &str| self.spec.link(url, link);
+        let step = match &next {
+            Turn::On(step) => Some(step),
+            _ => None,
+        };
+        if mark.pages == 0 && self.spec.validators.max_age().is_some() {
+            mark.validators = Some(self.validators(asked.1.clone(), body.headers, now));
+        }
+        self.spec.cursor.kind().page(&Learning { url, body, link: &link, step }, mark);
+        if items.is_empty()
+            && let Some(complaint) = body.complaint()
+        {
+            mark.warn(format!(
+                "the page has no items and says {complaint}; `fail_when` can make that a failure"
+            ));
+            mark.validators = None;
+        }
+        mark.pages += 1;
+        if !items.is_empty() {
+            mark.empty = 0;
+            mark.doubts = 0;
+        }
+        if !repeated {
+            mark.repeats = 0;
+        }
+        let step = mark.step.clone();
+        let read = Read { body, items: items.len(), repeated, asked: step.as_ref() };
+        let turn = self.turn(&read, mark, next);
+        match mark.blocked.take() {
+            Some((_, problem)) if matches!(turn, Turn::Done(_)) => {
+                Turn::Blocked(FailureKind::ForeignLink, problem)
+            }
+            _ => turn,
+        }
+    }
+
+    /// Whether the walk had this page before; notes it otherwise.
+    fn note_page(mark: &mut Mark, items: &[&serde_json::value::RawValue]) -> bool {
         if items.is_empty() {
-            return Ok(());
+            return false;
         }
         let print = format!("{:016x}", hash_all(items.iter().map(|item| item.get())) >> 64);
         if mark.seen.contains(&print) {
-            let problem = format!(
-                "page {} of the walk has the items of an earlier one: expected other items, or `stop`",
-                mark.pages + 1
-            );
-            let mut failure = Self::failure(FailureKind::PageRepeats, &problem);
-            failure.restart = true;
-            return Err(failure);
+            return true;
         }
         mark.seen.push(print);
         let forgotten = mark.seen.len().saturating_sub(SEEN_MAX);
         mark.seen.drain(..forgotten);
-        Ok(())
+        false
     }
 
-    /// Sends the request at `mark` and answers with what came, and how it looked.
+    /// Sends a request and answers with what came, and how it looked.
     async fn send(
         &self,
         network: &Network,
         budget: &Budget,
-        url: &url::Url,
+        asking: &Asking,
         validators: Option<&Validators>,
     ) -> (Exchange, Result<Answer, Failure>) {
-        let request = request(url, &self.headers, validators);
+        let request = request(asking, validators);
         let mut exchange = Exchange {
-            method: Method::GET.to_string(),
-            url: self.spec.masked(url),
+            method: request.method().to_string(),
+            url: self.spec.masked(&asking.target),
             headers: shown(request.headers()),
-            status: None,
-            content_type: String::new(),
-            bytes: 0,
-            items: 0,
+            body: asking.body.as_ref().map(|body| self.spec.mask(&body.to_string())),
+            ..Exchange::default()
         };
-        let answer = fetch(network, budget, request, &self.spec.limits, self.spec.timeout).await;
-        if let Ok(answer) = &answer {
-            exchange.status = Some(answer.status.as_u16());
-            exchange.content_type = content_type(&answer.headers);
-            exchange.bytes = answer.body.len();
+        let (limits, timeout) = (&self.spec.limits, self.spec.timeout);
+        let answer = fetch(network, budget, request, limits, self.charset, timeout).await;
+        let seen = match &answer {
+            Ok(answer) => Some((answer.status, &answer.headers, answer.body.len(), &answer.body)),
+            Err(fault) => fault.seen.as_deref().map(|seen| {
+                let bytes = usize::try_from(seen.bytes).unwrap_or(usize::MAX);
+                (seen.status, &seen.headers, bytes, &seen.first)
+            }),
+        };
+        if let Some((status, headers, bytes, first)) = seen {
+            exchange.status = Some(status.as_u16());
+            exchange.content_type = content_type(headers);
+            exchange.bytes = bytes;
+            exchange.first = self.excerpt(first);
         }
-        let answer = answer.map_err(|(kind, problem)| Self::failure(kind, &problem));
+        let answer = answer.map_err(|fault| Self::failure(fault.kind, &fault.problem));
         (exchange, answer)
+    }
+
+    /// The mark that a walk goes on from, or of one that begins.
+    fn resume(&self, place: Option<&Place>, ask: &Ask<'_>) -> Result<Mark, Failure> {
+        let Some(text) = ask.mark else { return Ok(self.begin(place, ask.now)) };
+        let mark: Mark = serde_json::from_str(text).map_err(|error| {
+            let problem = format!("the mark of the walk is unreadable: {error}");
+            let failure = Self::failure(FailureKind::Malformed, &problem);
+            Failure { restart: true, ..self.unsent(failure) }
+        })?;
+        if let Some((kind, problem)) = &mark.blocked {
+            let foreign = kind == FailureKind::ForeignLink.as_str();
+            let kind = if foreign { FailureKind::ForeignLink } else { FailureKind::Malformed };
+            let problem =
+                format!("the page after page {} cannot be asked for: {problem}", mark.pages);
+            return Err(self.unsent(Failure { help: help(kind), ..Self::failure(kind, &problem) }));
+        }
+        Ok(mark)
     }
 }
 
@@ -328,38 +411,24 @@ impl Probe for HttpProbe {
         &self,
         network: &Network,
         budget: &Budget,
-        cursor: Option<&Cursor>,
-        mark: Option<&MarkText>,
-        now: Timestamp,
+        ask: Ask<'_>,
     ) -> Result<Page, Failure> {
-        let place = cursor.map(|text| Place::read(text));
-        let mark = match mark {
-            None => self.begin(place.as_ref(), now),
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                let problem = format!("the mark of the walk is unreadable: {error}");
-                let failure = Self::failure(FailureKind::Malformed, &problem);
-                Failure { restart: true, ..self.unsent(failure) }
-            })?,
-        };
-        let url = self.spec.page_url(&mark).map_err(|origin| self.unsent(self.foreign(&origin)))?;
-        let validators = place
-            .as_ref()
-            .filter(|place| mark.pages == 0 && mark.lost.is_none() && place.config == self.config)
-            .and_then(|place| place.validators.as_ref())
-            .filter(|validators| validators.request == self.request_id(&url));
-        let (mut exchange, answer) = self.send(network, budget, &url, validators).await;
+        let place = ask.cursor.map(|text| Place::read(text));
+        let mark = self.resume(place.as_ref(), &ask)?;
+        let asking = self.spec.asking(&mark, &self.headers).map_err(|problem| {
+            let kind = FailureKind::ForeignLink;
+            self.unsent(Failure { help: help(kind), ..Self::failure(kind, &problem) })
+        })?;
+        let request_id = self.request_id(&asking, &mark);
+        let validators = self.usable(place.as_ref(), &mark, &request_id, &ask);
+        let (mut exchange, answer) = self.send(network, budget, &asking, validators).await;
+        let mut said = Pace::default();
         let page = answer.and_then(|answer| {
-            let status = answer.status;
-            if status == StatusCode::NOT_MODIFIED && validators.is_some() {
-                let said = pace(&answer.headers, now);
+            said = pace(&answer.headers, ask.now);
+            if answer.status == StatusCode::NOT_MODIFIED && validators.is_some() {
                 return Ok(unchanged(place.clone().unwrap_or_default(), said));
             }
-            if !status.is_success() {
-                let mut failure = self.refused(place.as_ref(), &mark, status, &answer.headers);
-                failure.pace = pace(&answer.headers, now);
-                return Err(failure);
-            }
-            self.read(place.as_ref(), mark, &url, answer, now)
+            self.read(place.as_ref(), mark, &(asking, request_id), answer, &ask)
         });
         match page {
             Ok(mut page) => {
@@ -369,10 +438,61 @@ impl Probe for HttpProbe {
             }
             Err(failure) => {
                 let mut failure = failure.at(&exchange.url);
+                failure.message = self.spec.mask(&failure.message);
+                failure.help = failure.help.or_else(|| help(failure.kind));
+                failure.pace = said;
                 failure.exchange = Some(Box::new(exchange));
                 Err(failure)
             }
         }
+    }
+}
+
+/// The encoding that the source names.
+fn charset(spec: &Spec) -> Result<Option<&'static Encoding>, SpecError> {
+    let Some(label) = &spec.charset else { return Ok(None) };
+    let known = Encoding::for_label(label.as_bytes()).ok_or_else(|| SpecError {
+        field: "charset",
+        problem: format!("`{label}`: expected a name as `windows-1252` or `shift_jis`"),
+    });
+    known.map(Some)
+}
+
+/// The setting or command that helps with a kind of failure.
+fn help(kind: FailureKind) -> Option<String> {
+    let text = match kind {
+        FailureKind::Forbidden => "allow the address in `outbound.allow`, if it is meant",
+        FailureKind::Timeout => "raise `http.timeout`, or ask for smaller pages",
+        FailureKind::TooLarge => "raise `http.limits`, or ask for smaller pages",
+        FailureKind::ForeignLink => "set `rebase: true` or `origins` in `http.pages`",
+        FailureKind::Malformed | FailureKind::ErrorPage | FailureKind::Unreachable => {
+            "`milkrun probe NAME --dry-run` shows the request and its answer"
+        }
+        FailureKind::Waiting => "`http.wait_when` says which answers are waited for",
+        FailureKind::Status(_) | FailureKind::CursorLost => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// A successful walk that found nothing.
+fn unchanged(place: Place, said: Pace) -> Page {
+    let place = Place { refused: 0, announced: false, ..place };
+    Page {
+        next: Next::Done(Walk {
+            cursor: place.write(),
+            gap: None,
+            unchanged: true,
+            stopped_by: "not_modified",
+            warnings: Vec::new(),
+        }),
+        pace: said,
+        drafts: Vec::new(),
+        rejected: Vec::new(),
+        field_errors: crate::FieldErrors::default(),
+        items: 0,
+        others: Vec::new(),
+        exchange: None,
+        held: None,
     }
 }
 
@@ -382,42 +502,4 @@ impl Failure {
         self.message = format!("{shown}: {}", self.message);
         self
     }
-}
-
-/// Somebody else's URL as it may be shown: any value of its query may be a credential.
-fn bare(url: &url::Url) -> String {
-    let mut shown = url.clone();
-    // A URL with a host has a place for these.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_fragment(None);
-    if url.query().is_some() {
-        let names = url.query_pairs().map(|(name, _)| (name, "***"));
-        shown.query_pairs_mut().clear().extend_pairs(names);
-    }
-    shown.to_string()
-}
-
-/// A successful walk that found nothing.
-fn unchanged(place: Place, said: Pace) -> Page {
-    let place = Place { refused: 0, announced: false, ..place };
-    Page {
-        drafts: Vec::new(),
-        rejected: Vec::new(),
-        items: 0,
-        next: Next::Done(Walk {
-            cursor: place.write(),
-            gap: None,
-            unchanged: true,
-            stopped_by: "not_modified",
-            warnings: Vec::new(),
-        }),
-        pace: said,
-        exchange: None,
-        held: None,
-    }
-}
-
-pub(super) fn gap(reason: &'static str, detail: &str) -> Gap {
-    Gap { reason, detail: detail.to_owned() }
 }

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{period::Period, shape::bare_words};
+pub use crate::moment::Unit;
+use crate::{period::Period, shape::or_text};
 
 /// What makes an item known: `id`, `[id, updated_at]` (joined by `:`), or `{ expr: "…" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -17,24 +18,51 @@ pub enum IdRule {
     Expr(Expression),
 }
 
-/// A text of an item: a path to it, `{ const: "…" }`, or `{ expr: "…" }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+/// A text of an item: a path to it, `{ path: … }`, `{ const: "…" }`, or `{ expr: "…" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum TextRule {
     /// A path to it.
     Path(String),
-    /// Another way to have it.
+    /// Any way to have it.
     Made(Made),
 }
 
-/// A text that is no path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Made {
+/// How a text is had: exactly one of `path`, `const` and `expr`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Made {
+    /// A path to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Always this.
-    Const(String),
+    #[serde(rename = "const", skip_serializing_if = "Option::is_none")]
+    pub constant: Option<String>,
     /// An expression over `item`.
-    Expr(String),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expr: Option<String>,
+    /// What becomes of an item whose text cannot be read.
+    #[serde(skip_serializing_if = "OnError::is_omit")]
+    pub on_error: OnError,
+}
+
+/// What becomes of an item that has an attribute which cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The event is kept without it, which is counted.
+    #[default]
+    Omit,
+    /// The item is rejected.
+    Reject,
+}
+
+impl OnError {
+    /// Whether it is the default.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    fn is_omit(&self) -> bool {
+        *self == Self::Omit
+    }
 }
 
 /// An expression: `item` is the item.
@@ -45,131 +73,93 @@ pub struct Expression {
     pub expr: String,
 }
 
-/// When an event happened: a path to an RFC 3339 text, or `{ path, unit }` for a number.
+/// When an event happened: a path to a text, or how else it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TimeRule {
-    /// A path to a text in RFC 3339.
+    /// A path to a text in RFC 3339, or close to it.
     Path(String),
-    /// A path to a number since 1970.
-    Number(TimeNumber),
+    /// A path, and how what it finds is written.
+    Written(TimeWritten),
 }
 
-/// A moment as a number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How a moment is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TimeNumber {
+pub struct TimeWritten {
     /// Where it is.
     pub path: String,
-    /// What it counts since 1970.
-    pub unit: Unit,
+    /// Of a number: what it counts since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// The time zone of a text without one, as `Europe/Berlin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The form of a text, as `%d/%m/%Y %H:%M` (strftime).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// What becomes of an item whose time cannot be read.
+    #[serde(default, skip_serializing_if = "OnError::is_omit")]
+    pub on_error: OnError,
 }
 
-/// What a moment as a number counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// Seconds.
-    S,
-    /// Milliseconds.
-    Ms,
-    /// Microseconds.
-    Us,
-}
-
-/// Where the next walk starts.
+/// Where the items of a page are: a path, or `{ path, of, missing }`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(remote = "Self", rename_all = "snake_case")]
-#[schemars(transform = bare_words)]
-pub enum CursorRule {
-    /// At the beginning of the list, always; what was seen is recognised.
-    #[default]
-    None,
-    /// After an item's id.
-    LastId(LastId),
-    /// At the largest value of a field.
-    MaxField(MaxField),
-    /// At a token of the last page's body.
-    BodyToken(BodyToken),
-    /// At the link that the last page gave.
-    LinkUrl(LinkUrl),
-    /// At a response header of the walk's first page.
-    Header(HeaderCursor),
-}
-
-/// Parameters of `last_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LastId {
-    /// The query parameter that takes it.
-    pub query: String,
-    /// Of which item of the walk; by default the newest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<Of>,
-    /// Where it is in the item; by default the first path of `id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
-/// Parameters of `max_field`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MaxField {
-    /// Where it is in the item.
-    pub path: String,
-    /// How values are compared.
+#[serde(deny_unknown_fields, remote = "Self")]
+#[schemars(transform = or_text)]
+pub struct ItemsRule {
+    /// The path to them; empty: the whole body.
     #[serde(default)]
-    pub kind: FieldKind,
-    /// The query parameter that takes it; without one the list is only read up to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<String>,
-}
-
-/// How the values of a field are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// As moments, RFC 3339.
-    #[default]
-    Time,
-    /// As numbers.
-    Number,
-    /// As texts, byte by byte.
-    Text,
-}
-
-/// Parameters of `body_token`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BodyToken {
-    /// Where it is in the page.
     pub path: String,
-    /// The query parameter that takes it.
-    pub query: String,
+    /// In which form they are there.
+    #[serde(default)]
+    pub of: ItemsOf,
+    /// What a page without them is.
+    #[serde(default)]
+    pub missing: Missing,
 }
 
-/// Parameters of `link_url`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LinkUrl {
-    /// The relation of the link.
-    pub rel: String,
-}
-
-impl Default for LinkUrl {
-    fn default() -> Self {
-        Self { rel: "next".into() }
+impl From<&str> for ItemsRule {
+    fn from(path: &str) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
     }
 }
 
-/// Parameters of `header`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderCursor {
-    /// The response header, such as `ETag`.
-    pub name: String,
-    /// The query parameter that takes its value as it is.
-    pub query: String,
+/// In which form items are on a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemsOf {
+    /// An array.
+    #[default]
+    List,
+    /// The values of an object, in its order.
+    Values,
+    /// One object, which is the only item.
+    One,
+    /// An array, or one object.
+    Any,
+}
+
+impl ItemsOf {
+    pub(super) const fn expected(self) -> &'static str {
+        match self {
+            Self::List => "an array",
+            Self::Values => "an object whose values are the items",
+            Self::One => "one object",
+            Self::Any => "an array or one object",
+        }
+    }
+}
+
+/// What a page is that has nothing at the path of its items, or an empty text, object or `false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// A page that cannot be read.
+    #[default]
+    Fail,
+    /// A page without items.
+    Empty,
 }
 
 /// Which item of a list.
@@ -183,113 +173,6 @@ pub enum Of {
     Last,
 }
 
-/// How the next page is found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(remote = "Self", rename_all = "snake_case")]
-#[schemars(transform = bare_words)]
-pub enum Pages {
-    /// There is one page.
-    #[default]
-    None,
-    /// A `Link` header (RFC 8288).
-    LinkHeader(LinkHeader),
-    /// A URL in the body, or in a header (`headers.next-page`), relative or absolute.
-    NextUrl(NextUrl),
-    /// A token in the body, or in a header.
-    Token(Token),
-    /// A number that counts pages.
-    PageNumber(PageNumber),
-    /// A number that counts items.
-    Offset(Offset),
-    /// The id of an item of the page.
-    ItemId(ItemId),
-}
-
-/// Parameters of `link_header`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LinkHeader {
-    /// The relation of the link.
-    pub rel: String,
-    /// Other origins that links may lead to, as `https://api2.example.com`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub origins: Vec<String>,
-}
-
-impl Default for LinkHeader {
-    fn default() -> Self {
-        Self { rel: "next".into(), origins: Vec::new() }
-    }
-}
-
-/// Parameters of `next_url`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NextUrl {
-    /// Where it is.
-    pub path: String,
-    /// Other origins that it may lead to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub origins: Vec<String>,
-}
-
-/// Parameters of `token`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    /// Where it is.
-    pub path: String,
-    /// The query parameter that takes it.
-    pub query: String,
-}
-
-/// Parameters of `page_number`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PageNumber {
-    /// The query parameter that takes it.
-    pub query: String,
-    /// The number of the first page.
-    pub from: u64,
-}
-
-impl Default for PageNumber {
-    fn default() -> Self {
-        Self { query: "page".into(), from: 1 }
-    }
-}
-
-/// Parameters of `offset`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Offset {
-    /// The query parameter that takes it.
-    pub query: String,
-    /// The largest offset that the producer takes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ceiling: Option<u64>,
-}
-
-impl Default for Offset {
-    fn default() -> Self {
-        Self { query: "offset".into(), ceiling: None }
-    }
-}
-
-/// Parameters of `item_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ItemId {
-    /// The query parameter that takes it.
-    pub query: String,
-    /// Of which item of the page.
-    #[serde(default)]
-    pub of: Of,
-    /// Where it is in the item; by default the first path of `id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
 /// When a walk ends, besides what always ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -300,13 +183,35 @@ pub struct Stop {
     /// A field of the page says that it is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flag: Option<Flag>,
+    /// A parameter of a link says so, as Sentry's `results="false"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkStop>,
     /// The bound of a walk.
     pub max_pages: u32,
+    /// The most pages in a row that may be empty although another is to follow.
+    pub empty_pages: u32,
+}
+
+/// A parameter of a `Link` header that marks the last page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkStop {
+    /// The relation of the link.
+    #[serde(default = "next_rel")]
+    pub rel: String,
+    /// The name of the parameter.
+    pub param: String,
+    /// Its value on the last page.
+    pub is: String,
+}
+
+fn next_rel() -> String {
+    "next".into()
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { short_page: None, flag: None, max_pages: 1_000 }
+        Self { short_page: None, flag: None, link: None, max_pages: 1_000, empty_pages: 10 }
     }
 }
 
@@ -386,6 +291,44 @@ pub enum Emit {
     /// Once per id.
     #[default]
     Once,
-    /// Once per id and content: the content's hash becomes part of the id.
+    /// Whenever the content of an id is another than it was last: its hash, and from the first
+    /// change on the count of changes, become part of the id.
     EveryChange,
+    /// Once per id and content, ever: a change back is no event.
+    OncePerContent,
+}
+
+/// How conditional requests are made: `true`, `false`, or `{ max_age: 1h }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ValidatorsRule {
+    /// Whether `ETag` and `Last-Modified` are used.
+    Used(bool),
+    /// They are used, for so long.
+    Aged(ValidatorsAge),
+}
+
+/// How long validators are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidatorsAge {
+    /// An unconditional request is made at least so often.
+    pub max_age: Period,
+}
+
+impl Default for ValidatorsRule {
+    fn default() -> Self {
+        Self::Used(true)
+    }
+}
+
+impl ValidatorsRule {
+    /// For how long what was learnt is used; `None`: not at all.
+    pub(super) fn max_age(self) -> Option<std::time::Duration> {
+        match self {
+            Self::Used(false) => None,
+            Self::Used(true) => Some(std::time::Duration::from_hours(1)),
+            Self::Aged(age) => Some(age.max_age.0),
+        }
+    }
 }

@@ -1,15 +1,19 @@
 //! How the rules that have several shapes are read and written.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::rules::{
-    CursorRule, Expression, IdRule, Items, Made, Overlap, Pages, Start, TextRule, TimeNumber,
-    TimeRule,
+use super::{
+    cursor::CursorRule,
+    pages::Pages,
+    rules::{
+        Expression, IdRule, Items, ItemsRule, Made, Overlap, Start, TextRule, TimeRule,
+        TimeWritten, ValidatorsAge, ValidatorsRule,
+    },
 };
 use crate::{
     period::Period,
-    shape::{Kinds, TextOr},
+    shape::{FlagOr, Kinds, TextOr},
 };
 
 impl<'de> Deserialize<'de> for IdRule {
@@ -25,22 +29,93 @@ impl<'de> Deserialize<'de> for IdRule {
 
 impl<'de> Deserialize<'de> for TextRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextOr::<Self, Made> {
-            expecting: "a path, { const: \"…\" }, or { expr: \"…\" }",
+        let rule = deserializer.deserialize_any(TextOr::<Self, Made> {
+            expecting: "a path, { path: … }, { const: \"…\" }, or { expr: \"…\" }",
             text: |path| Ok(Self::Path(path.to_owned())),
             list: None,
             map: Self::Made,
+        })?;
+        match &rule {
+            Self::Made(Made { path, constant, expr, .. })
+                if [path, constant, expr].iter().filter(|way| way.is_some()).count() != 1 =>
+            {
+                Err(de::Error::custom("expected one of `path`, `const` and `expr`"))
+            }
+            _ => Ok(rule),
+        }
+    }
+}
+
+impl JsonSchema for TextRule {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TextRule".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let on_error = generator.subschema_for::<super::rules::OnError>();
+        let way = |name: &str, what: &str| {
+            schemars::json_schema!({
+                "type": "object",
+                "properties": {
+                    name: { "type": "string", "description": what },
+                    "on_error": on_error,
+                },
+                "required": [name],
+                "additionalProperties": false
+            })
+        };
+        schemars::json_schema!({
+            "description": "A text of an item: a path to it, { path }, { const } or { expr }",
+            "anyOf": [
+                { "type": "string" },
+                way("path", "A path to it"),
+                way("const", "Always this"),
+                way("expr", "An expression over `item`")
+            ]
         })
     }
 }
 
 impl<'de> Deserialize<'de> for TimeRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextOr::<Self, TimeNumber> {
-            expecting: "a path, or { path: …, unit: s | ms | us }",
+        deserializer.deserialize_any(TextOr::<Self, TimeWritten> {
+            expecting: "a path, or { path: …, unit: s | ms | us | ns, zone: …, format: … }",
             text: |path| Ok(Self::Path(path.to_owned())),
             list: None,
-            map: Self::Number,
+            map: Self::Written,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for ItemsRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Mapping(#[serde(with = "ItemsRule")] ItemsRule);
+        deserializer.deserialize_any(TextOr::<Self, Mapping> {
+            expecting: "a path, or { path: …, of: list | values | one | any, missing: fail | empty }",
+            text: |path| Ok(path.into()),
+            list: None,
+            map: |mapping| mapping.0,
+        })
+    }
+}
+
+impl Serialize for ItemsRule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if *self == Self::from(self.path.as_str()) {
+            serializer.serialize_str(&self.path)
+        } else {
+            Self::serialize(self, serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ValidatorsRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FlagOr::<Self, ValidatorsAge> {
+            expecting: "true, false, or { max_age: 1h }",
+            flag: Self::Used,
+            map: Self::Aged,
         })
     }
 }

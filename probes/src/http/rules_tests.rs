@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::rules::*;
+use super::{CursorRule, LinkHeader, LinkUrl, PageNumber, Pages, rules::*};
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| error.to_string())
@@ -21,7 +21,7 @@ fn a_bare_word_is_a_kind_with_its_defaults() {
     assert_eq!(read(json!("page_number")), Ok(Pages::PageNumber(PageNumber::default())));
     assert_eq!(read(json!("none")), Ok(CursorRule::None));
     assert_eq!(read(json!("link_url")), Ok(CursorRule::LinkUrl(LinkUrl::default())));
-    assert!(read::<CursorRule>(json!("last_id")).unwrap_err().contains("missing field `query`"));
+    assert!(read::<CursorRule>(json!({"last_id": {"qery": "a"}})).unwrap_err().contains("`query`"));
     assert!(read::<Pages>(json!("link_heder")).unwrap_err().contains("`link_header`"));
     assert!(read::<Pages>(json!({"link_header": {"rle": "next"}})).unwrap_err().contains("`rel`"));
     assert!(read::<Pages>(json!({"token": {"path": "a", "query": "b"}, "none": {}})).is_err());
@@ -39,7 +39,7 @@ fn rules_keep_their_shape() {
     same::<Pages>(json!({"next_url": {"path": "headers.next-page"}}));
     same::<Pages>(json!({"item_id": {"query": "after", "of": "last"}}));
     same::<Stop>(
-        json!({"short_page": 100, "flag": {"path": "has_more", "is": false}, "max_pages": 9}),
+        json!({"short_page": 100, "flag": {"path": "has_more", "is": false}, "empty_pages": 10, "max_pages": 9}),
     );
     same::<Start>(json!("now"));
     same::<Start>(json!("12h"));

@@ -3,26 +3,42 @@
 use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
-use url::Url;
+use serde_json::Value;
 
-use super::rules::{
-    CursorRule, Emit, FieldKind, IdRule, Lost, Overlap, Pages, Start, Stop, TextRule, TimeRule,
+use super::{
+    carrier::{self, has_place},
+    cursor::{CursorRule, FieldKind},
+    error::SpecError,
+    pages::Pages,
+    rules::{
+        Emit, IdRule, ItemsRule, Lost, Overlap, Start, Stop, TextRule, TimeRule, ValidatorsRule,
+    },
+    target::Target,
 };
 use crate::Listed;
 
 /// One HTTP source. Its `Debug` text shows no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spec {
-    /// What is asked, `http` or `https`, without userinfo.
-    pub url: Url,
+    /// What is asked, `http` or `https`, without userinfo. `{cursor}` and `{page}` in it, and in
+    /// the values of `query`, `headers` and `body`, are the values of those rules.
+    pub url: Target,
     /// Query parameters of the first request.
     pub query: Vec<Param>,
     /// Request headers.
     pub headers: Vec<Param>,
+    /// The JSON body of every request, which is then a POST.
+    pub body: Option<Value>,
     /// Credentials.
     pub auth: Auth,
-    /// The path to the array of items; empty: the whole body.
-    pub items: String,
+    /// Where the items are, and in which form.
+    pub items: ItemsRule,
+    /// An expression over `status`, `headers` and `page`: the answer is a failure.
+    pub fail_when: Option<String>,
+    /// Such an expression: the answer is not ready yet. By default that is status 202.
+    pub wait_when: Option<String>,
+    /// The character encoding of the body, whatever the answer says.
+    pub charset: Option<String>,
     /// What makes an item known.
     pub id: IdRule,
     /// CloudEvents `source`; by default [`Spec::default_source`].
@@ -53,8 +69,8 @@ pub struct Spec {
     pub overlap: Option<Overlap>,
     /// When an item is an event.
     pub emit: Emit,
-    /// Whether `ETag` and `Last-Modified` are used.
-    pub validators: bool,
+    /// Whether and for how long `ETag` and `Last-Modified` are used.
+    pub validators: ValidatorsRule,
     /// One deadline over connecting, sending and the whole answer.
     pub timeout: Duration,
     /// Bounds of one page.
@@ -178,26 +194,39 @@ impl Default for Limits {
     }
 }
 
-/// What in a [`Spec`] does not go together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}`: {problem}")]
-pub struct SpecError {
-    /// The field, as `cursor.max_field.path`.
-    pub field: &'static str,
-    /// What was expected.
-    pub problem: String,
+impl Limits {
+    /// The most that each may be set to.
+    fn check(&self) -> Result<(), SpecError> {
+        for (field, value, max) in [
+            ("limits.page_items", self.items_max, 1_000_000),
+            ("limits.wire_bytes", self.wire_bytes_max, 1 << 30),
+            ("limits.page_bytes", self.decoded_bytes_max, 1 << 30),
+            ("limits.event_bytes", self.item_bytes_max, 1 << 20),
+            ("limits.depth", self.depth_max, 128),
+        ] {
+            if value == 0 || value > max {
+                let problem = format!("`{value}`: expected 1 to {max}");
+                return Err(SpecError { field, problem });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Spec {
     /// The defaults, for a list at `url` whose items have their id at the path `id`.
     #[must_use]
-    pub fn new(url: Url) -> Self {
+    pub fn new(url: impl Into<Target>) -> Self {
         Self {
-            url,
+            url: url.into(),
             query: Vec::new(),
             headers: Vec::new(),
+            body: None,
             auth: Auth::None,
-            items: String::new(),
+            items: ItemsRule::default(),
+            fail_when: None,
+            wait_when: None,
+            charset: None,
             id: IdRule::Path("id".into()),
             source: None,
             kind: None,
@@ -213,7 +242,7 @@ impl Spec {
             lost: Lost::Fail,
             overlap: None,
             emit: Emit::Once,
-            validators: true,
+            validators: ValidatorsRule::default(),
             timeout: Duration::from_secs(30),
             limits: Limits::default(),
         }
@@ -225,10 +254,11 @@ impl Spec {
     /// Names the first field that does not go with the others.
     pub fn check(&self) -> Result<(), SpecError> {
         let wrong = |field, problem: &str| Err(SpecError { field, problem: problem.into() });
-        if !matches!(self.url.scheme(), "http" | "https") || !self.url.has_host() {
+        let url = self.url.base();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return wrong("url", "expected an http or https URL with a host");
         }
-        if !self.url.username().is_empty() || self.url.password().is_some() {
+        if !url.username().is_empty() || url.password().is_some() {
             return wrong("url", "has a user or password: expected them in `auth`");
         }
         if self.timeout.is_zero() {
@@ -240,8 +270,15 @@ impl Spec {
         if matches!(&self.id, IdRule::Paths(paths) if paths.is_empty()) {
             return wrong("id", "expected at least one path");
         }
-        let timed =
-            matches!(&self.cursor, CursorRule::MaxField(field) if field.kind == FieldKind::Time);
+        self.limits.check()?;
+        self.check_walk()?;
+        self.check_carriers()
+    }
+
+    /// The rules of a walk: where it starts, what it reads again.
+    fn check_walk(&self) -> Result<(), SpecError> {
+        let wrong = |field, problem: &str| Err(SpecError { field, problem: problem.into() });
+        let timed = self.cursor.max_field().is_some_and(|field| field.kind == FieldKind::Time);
         if matches!(self.overlap, Some(Overlap::Period(_))) && !timed {
             return wrong(
                 "overlap",
@@ -267,5 +304,47 @@ impl Spec {
             return wrong("start.cursor", "needs a `cursor` other than `none`");
         }
         Ok(())
+    }
+
+    /// How values are sent, and to whom.
+    fn check_carriers(&self) -> Result<(), SpecError> {
+        let cursor = self.cursor.kind();
+        cursor.check()?;
+        let has_place = self.has_place("cursor");
+        if let Some(carriers) = cursor.carriers() {
+            // A list can be read up to the largest value of a field without sending it.
+            let needed = self.cursor.max_field().is_none() && !has_place;
+            carrier::check("cursor", carriers, needed, "cursor")?;
+        } else if has_place {
+            let problem = "`{cursor}` stands in the request: expected a `cursor` with a value";
+            return Err(SpecError { field: "cursor", problem: problem.into() });
+        }
+        let pages = self.pages.kind();
+        if let Some(carriers) = pages.carriers() {
+            let needed = pages.default_query().is_none() && !self.has_place("page");
+            carrier::check("pages", carriers, needed, "page")?;
+        } else if self.has_place("page") {
+            let problem = "`{page}` stands in the request: expected `pages` with a value";
+            return Err(SpecError { field: "pages", problem: problem.into() });
+        }
+        let plain = |origin: &&String| origin.trim().to_ascii_lowercase().starts_with("http:");
+        if self.url.base().scheme() == "https"
+            && let Some(origin) = pages.origins().iter().chain(cursor.origins()).find(plain)
+        {
+            let problem = format!(
+                "`{origin}`: expected https, for credentials of an https source never go out \
+                 unencrypted; `rebase: true` asks such links at the source's own origin"
+            );
+            return Err(SpecError { field: "pages.origins", problem });
+        }
+        Ok(())
+    }
+
+    /// Whether `{name}` stands anywhere in the request.
+    pub(super) fn has_place(&self, name: &str) -> bool {
+        let params = self.query.iter().chain(&self.headers);
+        self.url.has_place(name)
+            || params.into_iter().any(|param| has_place(&param.value, name))
+            || self.body.as_ref().is_some_and(|body| has_place(&body.to_string(), name))
     }
 }

@@ -1,15 +1,8 @@
 //! What is remembered between two walks ([`Place`], the cursor) and between two pages ([`Mark`]).
 
-use std::{collections::HashSet, hash::Hasher as _};
-
-use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::rules::Lost;
-
-/// The most items that the edge of a cursor remembers.
-pub(super) const EDGE_MAX: usize = 10_000;
+use super::{contents::Contents, edge::Edge, rules::Lost};
 
 /// The cursor: all that a walk needs to know of those before it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -21,6 +14,9 @@ pub(super) struct Place {
     /// Items seen at or above the edge.
     #[serde(skip_serializing_if = "Edge::is_empty")]
     pub(super) edge: Edge,
+    /// The last content of each id, for `emit: every_change`.
+    #[serde(skip_serializing_if = "Contents::is_empty")]
+    pub(super) contents: Contents,
     /// Items older than this moment were never wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<String>,
@@ -53,8 +49,7 @@ impl Place {
     }
 
     pub(super) fn write(&self) -> String {
-        // Texts and numbers only: this cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
+        serde_json::to_string(self).expect("texts and numbers only")
     }
 }
 
@@ -67,14 +62,17 @@ pub(super) struct Validators {
     pub(super) etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) modified: Option<String>,
+    /// When the whole answer was read, seconds since 1970.
+    #[serde(default)]
+    pub(super) at: i64,
 }
 
 /// Where a walk is; its parameters stay as they were when it began.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Mark {
-    /// The query parameter made of the cursor.
-    pub(super) sent: Option<(String, String)>,
+    /// The value of the cursor that every request carries.
+    pub(super) sent: Option<String>,
     /// How the next page is asked for; nothing more for the first.
     pub(super) step: Option<Step>,
     /// Pages read.
@@ -93,6 +91,8 @@ pub(super) struct Mark {
     pub(super) first_edge: usize,
     /// Whether the edge was larger than may be remembered.
     pub(super) overflow: bool,
+    /// The contents seen so far.
+    pub(super) contents: Contents,
     /// Of the first page.
     pub(super) validators: Option<Validators>,
     /// Items that were known.
@@ -103,11 +103,24 @@ pub(super) struct Mark {
     pub(super) fresh: usize,
     /// New items below the cursor, within the overlap.
     pub(super) late: usize,
+    /// Empty pages in a row.
+    pub(super) empty: u32,
+    /// Pages in a row that had been seen before.
+    pub(super) repeats: u32,
+    /// How often the page was asked for again because it was empty where items were expected.
+    pub(super) doubts: u32,
+    /// Why the next page cannot be asked for: a kind of failure, and for a person.
+    pub(super) blocked: Option<(String, String)>,
+    /// What an operator should know, each once.
+    pub(super) warnings: Vec<String>,
     /// Whether nothing of this walk is wanted (`start: now`).
     pub(super) skip: bool,
     /// The cursor was refused, and the walk goes without it.
     pub(super) lost: Option<Lost>,
 }
+
+/// The most warnings that a walk collects.
+const WARNINGS_MAX: usize = 20;
 
 /// How the next page is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,86 +128,67 @@ pub(super) struct Mark {
 pub(super) enum Step {
     /// At this URL, kept without secrets.
     Url(String),
-    /// With this query parameter.
-    Query(String, String),
+    /// With a value for the carrier of `pages`, and further query parameters.
+    Value {
+        /// The value.
+        value: String,
+        /// Whether it is a number in a JSON body.
+        number: bool,
+        /// Names and values.
+        also: Vec<(String, String)>,
+    },
+}
+
+/// What a page says of the one after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// There is none, and why: no carrier, or one with an end value.
+    End(&'static str),
+    /// There is none, for the carrier has a value that ends lists elsewhere: said, so that a value
+    /// that was meant otherwise is noticed.
+    Ended(String),
+    /// A link, as it stands on the page.
+    Link(String),
+    /// A value for the carrier, and further ones by query parameter.
+    Value(String, Vec<(String, String)>),
+    /// Something is there that cannot be used; events may lie behind it.
+    Broken(String),
+}
+
+impl Step {
+    /// A number that is counted here.
+    pub(super) fn counted(number: u64) -> Self {
+        Self::Value { value: number.to_string(), number: true, also: Vec::new() }
+    }
 }
 
 impl Mark {
+    /// Notes what an operator should know.
+    pub(super) fn warn(&mut self, warning: String) {
+        if self.warnings.len() < WARNINGS_MAX && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Notes that there is a next page which cannot be asked for.
+    pub(super) fn block(&mut self, kind: &str, problem: String) {
+        self.blocked.get_or_insert((kind.to_owned(), problem));
+    }
+
+    pub(super) fn write(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers only")
+    }
+
     /// What the walk takes as known of the walks before it.
     pub(super) fn prior(&self, place: Place) -> Place {
         match self.lost {
             None => place,
-            Some(Lost::FullWalk) => Place { edge: place.edge, ..Place::default() },
+            Some(Lost::FullWalk) => {
+                Place { edge: place.edge, contents: place.contents, ..Place::default() }
+            }
             Some(_) => Place::default(),
         }
     }
-}
-
-/// Items by the 128-bit hash of their identity, with the field they are ordered by where the
-/// cursor has one.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
-pub(super) struct Edge(pub(super) Vec<(u128, Option<String>)>);
-
-/// The hashes in one text, which takes two thirds of a list's room.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    hashes: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    at: Vec<Option<String>>,
-}
-
-impl From<Edge> for Written {
-    fn from(edge: Edge) -> Self {
-        let bytes: Vec<u8> = edge.0.iter().flat_map(|(hash, _)| hash.to_be_bytes()).collect();
-        let ordered = edge.0.iter().any(|(_, at)| at.is_some());
-        Self {
-            hashes: BASE64_STANDARD_NO_PAD.encode(bytes),
-            at: if ordered { edge.0.into_iter().map(|(_, at)| at).collect() } else { Vec::new() },
-        }
-    }
-}
-
-impl TryFrom<Written> for Edge {
-    type Error = base64::DecodeError;
-
-    fn try_from(written: Written) -> Result<Self, base64::DecodeError> {
-        let bytes = BASE64_STANDARD_NO_PAD.decode(written.hashes)?;
-        let (hashes, _) = bytes.as_chunks::<16>();
-        let mut at = written.at.into_iter();
-        Ok(Self(
-            hashes.iter().map(|hash| (u128::from_be_bytes(*hash), at.next().flatten())).collect(),
-        ))
-    }
-}
-
-impl Edge {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn hashes(&self) -> HashSet<u128> {
-        self.0.iter().map(|(hash, _)| *hash).collect()
-    }
-
-    /// Adds those of `other` that are not in it, as far as there is room.
-    pub(super) fn join(&mut self, other: Self) {
-        let known = self.hashes();
-        let room = EDGE_MAX.saturating_sub(self.0.len());
-        self.0.extend(other.0.into_iter().filter(|(hash, _)| !known.contains(hash)).take(room));
-    }
-}
-
-/// 128 bits of some bytes.
-pub(super) fn hash(bytes: &[u8]) -> u128 {
-    SipHasher13::new().hash(bytes).as_u128()
-}
-
-/// The hash of texts as of one behind the other.
-pub(super) fn hash_all<'a>(texts: impl Iterator<Item = &'a str>) -> u128 {
-    let mut hasher = SipHasher13::new();
-    texts.for_each(|text| hasher.write(text.as_bytes()));
-    hasher.finish128().as_u128()
 }
 
 #[cfg(test)]

@@ -219,7 +219,8 @@ async fn rejected_items_are_listed() {
 #[tokio::test]
 async fn a_cursor_that_is_suspected_is_kept_with_its_suspicion() {
     let spec = |spec: &mut Spec| {
-        spec.cursor = CursorRule::LastId(LastId { query: "after".into(), of: None, path: None });
+        spec.cursor =
+            CursorRule::LastId(LastId { query: Some("after".into()), ..Default::default() });
     };
     let answer = at_once(|request| match request.uri().query() {
         Some("after=2") => status(410),

@@ -54,7 +54,8 @@ impl Bench {
         let url = format!("sqlite:{}", dir.path().join("test.db").display());
         let store = open(&url, &Options::default()).await.unwrap();
         let clock = ManualClock::new(Micros(1_800_000_000_000_000));
-        let mut spec = Spec::new("https://shop.example.com/orders".parse().unwrap());
+        let mut spec =
+            Spec::new(probes::http::Target::parse("https://shop.example.com/orders").unwrap());
         change(&mut spec);
         let (name, topic) = ("shop".parse().unwrap(), "orders".parse().unwrap());
         store.put_topic(&topic, settings, clock.now()).await.unwrap();

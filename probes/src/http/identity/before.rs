@@ -3,9 +3,13 @@
 //! The types here exist for their names and the order of their fields, which are that text. They
 //! never change.
 
-use crate::http::rules::{self, CursorRule as Rule, FieldKind, Of};
+use crate::http::{
+    cursor::{self, CursorRule as Rule, FieldKind},
+    rules::Of,
+};
 
 #[derive(Debug)]
+#[expect(dead_code, reason = "read by Debug")]
 enum CursorRule<'a> {
     None,
     LastId(LastId<'a>),
@@ -31,23 +35,37 @@ shown! {
     HeaderCursor { name: &'a str, query: &'a str }
 }
 
-/// The text that was hashed for this URL and rule, if those releases had the rule.
+/// The text that was hashed for this URL and rule; `None` for a rule that those releases had not.
 pub(super) fn contract(url: &str, rule: &Rule) -> Option<String> {
     let rule = match rule {
         Rule::None => CursorRule::None,
-        Rule::LastId(rules::LastId { query, of, path }) => {
+        Rule::LastId(cursor::LastId { query: Some(query), header: None, body: None, of, path }) => {
             CursorRule::LastId(LastId { query, of: *of, path: path.as_deref() })
         }
-        Rule::MaxField(rules::MaxField { path, kind, query }) => {
-            CursorRule::MaxField(MaxField { path, kind: *kind, query: query.as_deref() })
-        }
-        Rule::BodyToken(rules::BodyToken { path, query }) => {
-            CursorRule::BodyToken(BodyToken { path, query })
-        }
-        Rule::LinkUrl(rules::LinkUrl { rel }) => CursorRule::LinkUrl(LinkUrl { rel }),
-        Rule::Header(rules::HeaderCursor { name, query }) => {
-            CursorRule::Header(HeaderCursor { name, query })
-        }
+        Rule::MaxField(cursor::MaxField {
+            path,
+            kind,
+            query,
+            header: None,
+            body: None,
+            unit: None,
+            format: None,
+            zone: None,
+        }) => CursorRule::MaxField(MaxField { path, kind: *kind, query: query.as_deref() }),
+        Rule::BodyToken(cursor::BodyToken {
+            path,
+            query: Some(query),
+            header: None,
+            body: None,
+        }) => CursorRule::BodyToken(BodyToken { path, query }),
+        Rule::LinkUrl(cursor::LinkUrl { rel }) => CursorRule::LinkUrl(LinkUrl { rel }),
+        Rule::Header(cursor::HeaderCursor {
+            name,
+            query: Some(query),
+            header: None,
+            body: None,
+        }) => CursorRule::Header(HeaderCursor { name, query }),
+        _ => return None,
     };
     Some(format!("http {url} {rule:?}"))
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::support::*;
-use crate::http::{Flag, ItemId, LinkHeader, NextUrl, Of, Offset, PageNumber, Pages, Stop, Token};
+use crate::http::{Flag, ItemId, LinkHeader, NextUrl, Offset, PageNumber, Pages, Stop, Token};
 
 fn number(request: &Asked, name: &str) -> u64 {
     query(request, name).map_or(0, |text| text.parse().unwrap())
@@ -36,13 +36,17 @@ fn producer() -> Producer {
 
 #[tokio::test]
 async fn every_kind_of_pages_finds_all() {
-    let next = |path: &str| Pages::NextUrl(NextUrl { path: path.into(), origins: Vec::new() });
+    let next = |path: &str| Pages::NextUrl(NextUrl { path: path.into(), ..Default::default() });
     for (pages, stop, stopped_by) in [
         (Pages::LinkHeader(LinkHeader::default()), Stop::default(), "no_token"),
         (next("next"), Stop::default(), "no_token"),
         (next("headers.next-page"), Stop::default(), "no_token"),
         (
-            Pages::Token(Token { path: "token".into(), query: "after".into() }),
+            Pages::Token(Token {
+                path: "token".into(),
+                query: Some("after".into()),
+                ..Default::default()
+            }),
             Stop::default(),
             "no_token",
         ),
@@ -54,7 +58,7 @@ async fn every_kind_of_pages_finds_all() {
         ),
         (Pages::Offset(Offset::default()), Stop::default(), "empty_page"),
         (
-            Pages::ItemId(ItemId { query: "after".into(), of: Of::Last, path: None }),
+            Pages::ItemId(ItemId { query: Some("after".into()), ..Default::default() }),
             Stop { short_page: Some(2), ..Stop::default() },
             "empty_page",
         ),
@@ -76,7 +80,7 @@ async fn data_is_the_producers_own_text() {
     let page = page(&probe(|_| {}), &producer, None, None).await.unwrap();
     assert_eq!(page.drafts[0].data, "{\"id\" : 1.0 ,\"x\":\"\\u00e9\"}".as_bytes());
     assert_eq!(page.drafts[0].id, "1.0");
-    assert_eq!(page.drafts[0].source, "https://api.example.com/v1/orders");
+    assert_eq!(page.drafts[0].source, "https://api.example.com/v1/orders?fixed=1");
     assert_eq!(page.exchange.unwrap().items, 1);
 }
 

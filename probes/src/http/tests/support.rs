@@ -11,7 +11,7 @@ use tower::util::BoxCloneSyncService;
 use url::Url;
 
 use crate::{
-    Budget, Failure, Network, Next, Page, Probe as _, Rejected, Walk,
+    Ask, Budget, Failure, FieldErrors, Network, Next, Page, Probe as _, Rejected, Walk,
     http::{HttpProbe, Spec},
 };
 
@@ -52,12 +52,18 @@ impl Producer {
 pub(super) struct Walked {
     pub(super) ids: Vec<String>,
     pub(super) rejected: Vec<Rejected>,
+    pub(super) errors: FieldErrors,
     pub(super) end: Option<Walk>,
 }
 
 impl Walked {
     pub(super) fn stopped_by(&self) -> &'static str {
         self.end.as_ref().unwrap().stopped_by
+    }
+
+    /// Whether a warning of the walk says so.
+    pub(super) fn warns(&self, text: &str) -> bool {
+        self.end.as_ref().unwrap().warnings.iter().any(|warning| warning.contains(text))
     }
 
     pub(super) fn cursor(&self) -> String {
@@ -95,7 +101,7 @@ pub(super) async fn page(
     mark: Option<&String>,
 ) -> Result<Page, Failure> {
     let budget = Budget::new(64 << 20);
-    probe.page(&producer.network, &budget, cursor, mark, now()).await
+    probe.page(&producer.network, &budget, Ask::new(cursor, mark, now())).await
 }
 
 /// Page after page until the walk is complete.
@@ -109,6 +115,7 @@ pub(super) async fn walk(
         let page = page(probe, producer, cursor, mark.as_ref()).await?;
         walked.ids.extend(page.drafts.iter().map(|draft| draft.id.clone()));
         walked.rejected.extend(page.rejected);
+        walked.errors.join(page.field_errors);
         match page.next {
             Next::Page(next) => mark = Some(next),
             Next::Done(end) => {

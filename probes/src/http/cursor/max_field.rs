@@ -1,0 +1,157 @@
+//! `cursor: max_field`: the next walk starts at the largest value of a field.
+//!
+//! Values are kept as the producer wrote them and sent back so, unless `unit`, `format` or `zone`
+//! say how they are written: then they are kept as RFC 3339 and written anew.
+
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::CursorKind;
+use crate::{
+    Listed,
+    extract::{Fields, Path, scalar},
+    http::{
+        carrier::Carriers,
+        error::SpecError,
+        fetch::excerpt,
+        order::{moment, readable},
+        times,
+    },
+    moment::{Moment, Reading, Unit},
+};
+
+/// Parameters of `max_field`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MaxField {
+    /// Where it is in the item.
+    pub path: String,
+    /// How values are compared.
+    #[serde(default)]
+    pub kind: FieldKind,
+    /// The query parameter that takes it; without a carrier the list is only read up to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The request header that takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The field of the JSON body that takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Of a time that is a number: what it counts since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// How a time is written, in the items and to the producer, as `%Y-%m-%d %H:%M`; `unix` and
+    /// `unix_ms` are numbers of seconds and milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The time zone of a time without one, as `Europe/Berlin`; times are sent in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// How the values of a field are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// As moments.
+    #[default]
+    Time,
+    /// As numbers.
+    Number,
+    /// As texts, byte by byte.
+    Text,
+}
+
+impl MaxField {
+    /// Whether times are written anew when they are sent.
+    fn rewrites(&self) -> bool {
+        self.kind == FieldKind::Time
+            && (self.unit.is_some() || self.format.is_some() || self.zone.is_some())
+    }
+
+    fn time_zone(&self) -> Option<TimeZone> {
+        TimeZone::get(self.zone.as_deref()?).ok()
+    }
+
+    /// The value of an item's field; or why there is none.
+    pub(in crate::http) fn value(
+        &self,
+        path: &Path,
+        fields: &Fields<'_>,
+    ) -> Result<String, String> {
+        let Some(value) = path.of(fields).and_then(scalar) else {
+            let names = fields.names();
+            return Err(format!("`{path}` finds nothing; the item has {names}"));
+        };
+        if self.rewrites() {
+            return self.read(&value).map(|moment| moment.rfc3339());
+        }
+        if readable(self.kind, &value) {
+            Ok(value.into_owned())
+        } else {
+            let given = excerpt(value.as_bytes(), 60);
+            let kind = format!("{:?}", self.kind).to_lowercase();
+            Err(format!("`{path}` is {given}: expected a {kind}"))
+        }
+    }
+
+    fn read(&self, text: &str) -> Result<Moment, String> {
+        let number = match (self.unit, self.format.as_deref()) {
+            (Some(unit), _) => Some(unit),
+            (None, Some("unix")) => Some(Unit::S),
+            (None, Some("unix_ms")) => Some(Unit::Ms),
+            _ => None,
+        };
+        if let Some(unit) = number {
+            return Moment::of_number(text, unit).map_err(|error| error.to_string());
+        }
+        let reading = Reading { zone: self.time_zone(), format: self.format.clone() };
+        Moment::read(text, &reading).map_err(|error| error.to_string())
+    }
+}
+
+impl CursorKind for MaxField {
+    fn carriers(&self) -> Option<Carriers<'_>> {
+        Some([&self.query, &self.header, &self.body])
+    }
+
+    fn sent(&self, value: &str) -> String {
+        let Some(moment) = moment(value).filter(|_| self.rewrites()) else {
+            return value.to_owned();
+        };
+        let format = match (self.format.as_deref(), self.unit) {
+            (Some(format), _) => Some(Cow::Borrowed(format)),
+            (None, Some(Unit::S)) => Some("unix".into()),
+            (None, Some(Unit::Ms)) => Some("unix_ms".into()),
+            (None, Some(Unit::Us)) => return (moment.nanos().div_euclid(1_000)).to_string(),
+            (None, Some(Unit::Ns)) => return moment.nanos().to_string(),
+            (None, None) => None,
+        };
+        moment.in_format(format.as_deref(), self.time_zone().as_ref())
+    }
+
+    fn is_number(&self) -> bool {
+        self.kind == FieldKind::Number || self.unit.is_some()
+    }
+
+    fn remembers_all(&self) -> bool {
+        true
+    }
+
+    fn covers_only_seen(&self, listed: Listed) -> bool {
+        listed == Listed::OldestFirst
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        let timed = self.unit.is_some() || self.format.is_some() || self.zone.is_some();
+        if timed && self.kind != FieldKind::Time {
+            let problem = "`unit`, `format` and `zone` need `kind: time`".into();
+            return Err(SpecError { field: "cursor.max_field", problem });
+        }
+        times::check("cursor.max_field", self.format.as_deref(), self.zone.as_deref(), self.unit)
+    }
+}

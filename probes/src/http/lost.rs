@@ -1,0 +1,139 @@
+//! A status that is no success, and when it means that the producer forgot the cursor.
+//!
+//! A cursor is lost when the request with it is refused twice, and goes through without it. With
+//! `lost: fail` the source then asks with the cursor only, and says the same at every poll until
+//! the producer takes it again or an operator sets another.
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::{
+    HttpProbe,
+    request::lossy,
+    rules::{Lost, Start},
+    walk::{Mark, Place, Step},
+};
+use crate::{Failure, FailureKind, Gap};
+
+/// What is said of a lost cursor, and what helps.
+const LOST: &str = "the producer refuses the cursor, and answers without it: the cursor is lost; \
+                    set a cursor, or `lost`";
+const HELP: &str = "`milkrun sources cursor NAME --reset` starts anew and repeats nothing that the \
+                    topic still knows; `lost: earliest`, `latest` or `full_walk` does it by itself";
+
+impl HttpProbe {
+    /// What a status that is no success means.
+    pub(super) fn refused(
+        &self,
+        place: Option<&Place>,
+        mark: &Mark,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Failure {
+        let code = status.as_u16();
+        let mut failure = Self::failure(
+            FailureKind::Status(code),
+            &format!("answered {status}: expected a success"),
+        );
+        failure.help = help(code);
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            let target = headers.get(header::LOCATION).map(lossy).unwrap_or_default();
+            let target = self
+                .spec
+                .url
+                .join(&target)
+                .map(|target| target.hiding(|_, _| true).without_user().to_string());
+            let target = target.unwrap_or_else(|_| "nowhere".into());
+            failure.message =
+                format!("answered {status} to {target}: redirects are not followed, set that URL");
+            failure.help = Some(format!("set `http.url` to {target}"));
+        }
+        // Who asks, and how often, are not about the cursor.
+        let unknown = status.is_client_error() && !matches!(code, 401 | 407 | 408 | 425 | 429);
+        if unknown {
+            self.suspect(place, mark, failure)
+        } else {
+            self.answered(place, mark, failure)
+        }
+    }
+
+    /// A failure that may mean that the cursor or the mark is not known any more.
+    pub(super) fn suspect(
+        &self,
+        place: Option<&Place>,
+        mark: &Mark,
+        mut failure: Failure,
+    ) -> Failure {
+        if mark.pages > 0 {
+            failure.restart = true;
+        } else if mark.lost.is_some() {
+            return self.answered(place, mark, failure);
+        } else if self.carries(mark)
+            && let Some(place) = place.cloned().or_else(|| self.started())
+        {
+            if place.announced && self.spec.lost == Lost::Fail {
+                let said = std::mem::take(&mut failure.message);
+                failure.kind = FailureKind::CursorLost;
+                failure.message = format!("{LOST} (it {said})");
+                failure.help = Some(HELP.to_owned());
+                return failure;
+            }
+            let refused = (place.refused + 1).min(2);
+            failure.cursor = Some(Place { refused, validators: None, ..place }.write());
+        }
+        failure
+    }
+
+    /// A failure that says nothing of the cursor. Without the cursor it is no better: it was not
+    /// the cursor's fault.
+    fn answered(&self, place: Option<&Place>, mark: &Mark, mut failure: Failure) -> Failure {
+        if mark.pages == 0 && mark.lost.is_some() {
+            let place = place.cloned().or_else(|| self.started()).unwrap_or_default();
+            failure.cursor = Some(Place { refused: 0, ..place }.write());
+        }
+        failure
+    }
+
+    /// The request went through without the cursor, and `lost: fail` was asked for.
+    pub(super) fn lost(&self, place: Option<&Place>) -> Failure {
+        let mut failure = Self::failure(FailureKind::CursorLost, LOST);
+        failure.help = Some(HELP.to_owned());
+        let place = place.cloned().or_else(|| self.started()).unwrap_or_default();
+        if !place.announced {
+            failure.gap = Some(Box::new(gap("cursor_lost", LOST)));
+        }
+        failure.cursor = Some(Place { announced: true, ..place }.write());
+        failure
+    }
+
+    /// Whether a first request carries the cursor.
+    fn carries(&self, mark: &Mark) -> bool {
+        mark.sent.is_some()
+            || (self.spec.cursor.kind().is_url() && matches!(mark.step, Some(Step::Url(_))))
+    }
+
+    /// The place of a first run that starts at a given cursor.
+    pub(super) fn started(&self) -> Option<Place> {
+        match &self.spec.start {
+            Start::Cursor(value) => Some(Place { value: Some(value.clone()), ..Place::default() }),
+            _ => None,
+        }
+    }
+}
+
+/// The setting that helps with a status.
+fn help(code: u16) -> Option<String> {
+    let text = match code {
+        401 | 403 | 407 => "check `http.auth` and what the key may read",
+        404 | 410 => "check `http.url`: `milkrun probe NAME --dry-run` shows the request",
+        405 | 415 => "the producer may want a POST: set `http.body`",
+        413 | 414 | 431 => "ask for less: a smaller page, fewer parameters",
+        429 => "ask less often: `interval`",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// A hole in what the producer showed.
+pub(super) fn gap(reason: &'static str, detail: &str) -> Gap {
+    Gap { reason, detail: detail.to_owned() }
+}
