@@ -131,13 +131,14 @@ impl Coming {
         request: Request<Bytes>,
         limits: &Limits,
     ) -> Result<Option<ByteString>, Problem> {
-        self.held.grow(SLICE_BYTES).await;
         let answer = network.clone().oneshot(request).await.map_err(|error| no_answer(&error))?;
         let (parts, body) = answer.into_parts();
         self.codings = Codings::announced(&parts.headers);
         let length = parts.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         self.head = Some((parts.status, parts.headers));
+        // A producer that takes its time to answer holds nothing.
+        self.held.grow(SLICE_BYTES).await;
         if self.is_refusal() {
             // Nothing that goes wrong here hides the status.
             let _ = self.receive(body, None, REFUSAL_BYTES_MAX).await;
@@ -214,13 +215,14 @@ impl Coming {
         if reading.encoding != UTF_8 {
             self.body.drain(..reading.mark_bytes);
             self.turn_into(Task::Convert(reading.encoding), budget, max).await?;
-        } else if let Err(error) = std::str::from_utf8(&self.body) {
-            return Err(malformed(charset::no_utf_8(&self.body, error.valid_up_to())));
         }
-        let body = std::mem::take(&mut self.body);
-        self.held.settle(body.capacity());
-        let whole = ByteString::try_from(body)
-            .map_err(|_| malformed("the body is no valid UTF-8".into()))?;
+        self.held.settle(self.body.capacity());
+        let body = Bytes::from(std::mem::take(&mut self.body));
+        // The one look at whether it is UTF-8; the text carries what came of it.
+        let whole = ByteString::try_from(body.clone()).map_err(|error| {
+            self.body = body.into();
+            malformed(charset::no_utf_8(&self.body, error.valid_up_to()))
+        })?;
         let mark = if reading.encoding == UTF_8 { reading.mark_bytes } else { 0 };
         let text = charset::without_marks(&whole[mark..], &mut self.codings.warnings);
         Ok(if text.len() == whole.len() { whole } else { whole.slice_ref(text) })

@@ -2,5 +2,11 @@
 
 mod bad;
 mod cursors;
+mod memory;
+mod packed;
+mod packed_any;
+mod packed_seen;
+mod packed_text;
+mod packing;
 mod pages;
 mod support;
