@@ -4,6 +4,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use probes::moment::{Moment, MomentError, Reading};
 use serde::{Deserialize, Serialize};
 
 mod data;
@@ -346,10 +347,14 @@ impl fmt::Display for Micros {
 }
 
 impl FromStr for Micros {
-    type Err = jiff::Error;
+    type Err = MomentError;
 
-    fn from_str(text: &str) -> Result<Self, jiff::Error> {
-        Ok(Self(text.parse::<jiff::Timestamp>()?.as_microsecond()))
+    /// A time as people and programs write it, with a zone; what is smaller than a microsecond is
+    /// cut.
+    fn from_str(text: &str) -> Result<Self, MomentError> {
+        let nanos = Moment::read(text, &Reading::default())?.nanos();
+        // The years that a moment can have fit well.
+        Ok(Self(i64::try_from(nanos.div_euclid(1_000)).unwrap_or(i64::MAX)))
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use probes::moment::{Moment, Reading};
 use serde_json::Value;
 
 use crate::event::{Data, Event, Topic, Version};
@@ -41,7 +42,7 @@ pub struct Attributes<'a> {
     pub kind: Cow<'a, str>,
     /// `subject`, not empty.
     pub subject: Option<Cow<'a, str>>,
-    /// `time`, RFC 3339.
+    /// `time`; what [`rfc3339`] can read leaves as RFC 3339.
     pub time: Option<Cow<'a, str>>,
     /// `datacontenttype`.
     pub content_type: Option<Cow<'a, str>>,
@@ -81,17 +82,11 @@ impl Attributes<'_> {
             }
             push_field(&mut text, name, value)?;
         }
-        if let Some(time) = &self.time
-            && time.parse::<jiff::Timestamp>().is_err()
-        {
-            return Err(AttributeError::new(
-                "time",
-                format!("expected RFC 3339, as 2026-01-31T12:00:00Z, not `{}`", cut(time)),
-            ));
-        }
+        let time =
+            self.time.as_ref().map(|time| rfc3339("time", time).map(Cow::from)).transpose()?;
         for (name, value) in [
             ("subject", &self.subject),
-            ("time", &self.time),
+            ("time", &time),
             ("datacontenttype", &self.content_type),
             ("dataschema", &self.schema),
         ] {
@@ -109,6 +104,18 @@ impl Attributes<'_> {
         text.push('}');
         Ok(text)
     }
+}
+
+/// A time as RFC 3339: as it is, if it is that already; other spellings that tell the moment and the
+/// zone are written anew, for what receives the event may know no other.
+///
+/// # Errors
+/// Names the attribute that cannot be read.
+pub fn rfc3339(attribute: &str, time: &str) -> Result<String, AttributeError> {
+    Moment::read(time, &Reading::default()).map(|moment| moment.rfc3339()).map_err(|_| {
+        let problem = format!("expected RFC 3339, as 2026-01-31T12:00:00Z, not `{}`", cut(time));
+        AttributeError::new(attribute, problem)
+    })
 }
 
 fn push_extension(text: &mut String, name: &str, value: &Value) -> Result<(), AttributeError> {
@@ -396,6 +403,26 @@ mod tests {
         let mut bad = minimal();
         bad.extensions.insert("n".into(), 5_000_000_000_i64.into());
         assert!(bad.encode().is_err());
+    }
+
+    #[test]
+    fn a_time_leaves_as_rfc_3339() {
+        for (given, written) in [
+            ("2026-01-31T12:00:00.120+02:00", "2026-01-31T12:00:00.120+02:00"),
+            ("2026-01-31 12:00:00+0000", "2026-01-31T12:00:00+00:00"),
+            ("20260131T120000Z", "2026-01-31T12:00:00Z"),
+            ("2026-01-31t12:00:00z", "2026-01-31T12:00:00Z"),
+            ("2026-01-31T13:00:00+01:00[Europe/Berlin]", "2026-01-31T13:00:00+01:00"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ] {
+            let encoded = Attributes { time: Some(given.into()), ..minimal() }.encode().unwrap();
+            assert!(encoded.contains(&format!("\"time\":\"{written}\"")), "{encoded}");
+        }
+        for bad in ["", "2026-01-31T12:00:00", "2026-01-31", "01/02/2026", "1769860800"] {
+            let error = Attributes { time: Some(bad.into()), ..minimal() }.encode().unwrap_err();
+            assert_eq!(error.attribute, "time", "{bad}");
+            assert!(error.problem.contains(&format!("not `{bad}`")), "{error}");
+        }
     }
 
     #[test]

@@ -67,12 +67,17 @@ fn accepted_up_to(body: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Said>(body).ok()?.accepted_up_to
 }
 
-/// `Retry-After` as RFC 9110, 10.2.3 has it: seconds, or a date in any of its three forms.
+/// `Retry-After` as RFC 9110, 10.2.3 has it: seconds, or a date in any of its three forms. A
+/// fraction, which some write, is rounded up.
 fn retry_after(text: &str) -> Option<RetryAfter> {
     let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More than fits is a very long time.
-        return Some(RetryAfter::Seconds(text.parse().unwrap_or(u64::MAX)));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if is_number(whole) && is_number(fraction) {
+        // More than fits is a very long time. Some write 2.0, and 1.5 is not over after one second.
+        let more = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+        let seconds = whole.parse::<u64>().unwrap_or(u64::MAX);
+        return Some(RetryAfter::Seconds(seconds.saturating_add(more)));
     }
     let moment = httpdate::parse_http_date(text).ok()?;
     let since = moment.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -106,9 +111,11 @@ mod tests {
         ] {
             assert_eq!(retry_after(text), Some(RetryAfter::At(784_111_777)), "{text}");
         }
-        assert_eq!(retry_after(" 7 "), Some(RetryAfter::Seconds(7)));
+        for (text, seconds) in [(" 7 ", 7), ("2.0", 2), ("1.5", 2), ("0.001", 1), ("0.0", 0)] {
+            assert_eq!(retry_after(text), Some(RetryAfter::Seconds(seconds)), "{text}");
+        }
         assert_eq!(retry_after("99999999999999999999999"), Some(RetryAfter::Seconds(u64::MAX)));
-        for text in ["", "soon", "-1", "1.5", "+3"] {
+        for text in ["", "soon", "-1", "-1.5", "1.", ".5", "1.2.3", "+3"] {
             assert_eq!(retry_after(text), None, "{text}");
         }
     }

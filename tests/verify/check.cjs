@@ -76,6 +76,11 @@ function event({ headers, expected }, body) {
   });
 }
 
+function time({ headers, seconds }, body) {
+  const { time: found } = HTTP.toEvent({ headers, body: body.toString() });
+  assert.equal(Math.floor(new Date(found).getTime() / 1000), seconds, found);
+}
+
 /** Headers have texts only, and times are moments. */
 function texts(entries) {
   const text = ([name, value]) => {
@@ -87,7 +92,7 @@ function texts(entries) {
 
 for (const text of fs.readFileSync(process.argv[2], "utf8").trimEnd().split("\n")) {
   const line = JSON.parse(text);
-  ({ signature, vector, event })[line.check](line, Buffer.from(line.body, "base64"));
+  ({ signature, vector, event, time })[line.check](line, Buffer.from(line.body, "base64"));
   count(line.check);
 }
 console.log(JSON.stringify(counts));

@@ -2,6 +2,7 @@
 //! Standard Webhooks and CloudEvents, for Python and JavaScript.
 
 mod requests;
+mod times;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,9 @@ async fn the_official_libraries_accept_what_is_sent_and_nothing_that_was_altered
     write(requests::vector());
     (0..signatures).for_each(|_| write(maker.signed()));
     (0..events).for_each(|_| write(maker.event()));
+    let times = times::lines();
+    let count_of_times = times.len();
+    times.into_iter().for_each(&mut write);
     file.flush().unwrap();
 
     for (name, mut command) in [("Python", with_python()), ("JavaScript", with_node())] {
@@ -42,6 +46,7 @@ async fn the_official_libraries_accept_what_is_sent_and_nothing_that_was_altered
             ("verified", 3 * signatures),
             ("refused", 9 * signatures),
             ("event", events),
+            ("time", count_of_times),
         ] {
             assert_eq!(counts.get(what), Some(&count), "{name}: {what}");
         }

@@ -302,7 +302,7 @@ impl Time {
                 return Err(format!("`{path}` is {}: {expected}", given()));
             }
         };
-        read.map(Some).map_err(|error| format!("`{path}` is {}: {error}", given()))
+        read.map(Some).map_err(|error| format!("`{path}`: {error}"))
     }
 }
 

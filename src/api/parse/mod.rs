@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use self::fields::Fields;
 use super::{problem::Problem, query::cut};
 use crate::{
-    event::{Data, Micros},
+    event::Data,
     store::NewEvent,
     wire::{self, Attributes, EVENT_BYTES_MAX},
 };
@@ -166,11 +166,9 @@ fn put(
         "datacontenttype" => attributes.content_type = Some(text(value)?),
         "dataschema" => attributes.schema = Some(text(value)?),
         "deliverat" | "expirytime" => {
-            let moment = text(value)?;
-            if moment.parse::<Micros>().is_err() {
-                return Err(Refused::new(name, "expected RFC 3339, as 2026-01-31T12:00:00Z"));
-            }
-            attributes.extensions.insert(name.to_owned(), moment.into_owned().into());
+            let moment = wire::rfc3339(name, &text(value)?)
+                .map_err(|error| Refused::new(name, error.problem))?;
+            attributes.extensions.insert(name.to_owned(), moment.into());
         }
         "priority" => {
             attributes.extensions.insert(name.to_owned(), priority(&value)?.into());

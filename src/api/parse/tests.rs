@@ -67,6 +67,30 @@ fn each_broken_rule_names_its_attribute() {
 }
 
 #[test]
+fn times_are_stored_as_rfc_3339() {
+    for name in ["time", "deliverat", "expirytime"] {
+        for (given, stored) in [
+            ("2026-01-31T12:00:00.50Z", "2026-01-31T12:00:00.50Z"),
+            ("2026-01-31 12:00:00 +0100", "2026-01-31T12:00:00+01:00"),
+            ("20260131T120000Z", "2026-01-31T12:00:00Z"),
+            ("Sat, 31 Jan 2026 12:00:00 GMT", "2026-01-31T12:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ] {
+            let event = one(&format!(r#","{name}":"{given}""#)).unwrap();
+            let expected = format!(r#","{name}":"{stored}""#);
+            assert!(event.attributes.contains(&expected), "{}", event.attributes);
+            let due = event.deliver_at.map(|due| due.to_string());
+            assert_eq!(due.is_some(), name == "deliverat", "{given}");
+        }
+        for bad in ["2026-01-31T12:00:00", "01/02/2026", "1769860800", "2026-W05-6T12:00:00Z"] {
+            refused(one(&format!(r#","{name}":"{bad}""#)), name, "RFC 3339");
+        }
+    }
+    let due = one(r#","deliverat":"2026-01-31 13:00:00+0100""#).unwrap().deliver_at.unwrap();
+    assert_eq!(due.to_string(), "2026-01-31T12:00:00.000000Z");
+}
+
+#[test]
 fn nesting_is_bounded() {
     let nested = |depth: usize| format!(r#","data":{}{}"#, "[".repeat(depth), "]".repeat(depth));
     assert!(one(&nested(64)).is_ok());

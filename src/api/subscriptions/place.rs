@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use probes::moment::MomentError;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
@@ -30,7 +31,7 @@ impl FromStr for Place {
                 .parse()
                 .map(Self::At)
                 .or_else(|_| text.parse().map(Self::Since))
-                .map_err(|_: jiff::Error| {
+                .map_err(|_: MomentError| {
                     let given: String = text.chars().take(60).collect();
                     format!(
                         "`{given}` is no place: expected `latest`, `earliest`, a version, a cursor or a time as 2026-01-31T12:00:00Z"

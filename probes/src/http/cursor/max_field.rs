@@ -20,7 +20,7 @@ use crate::{
         order::{moment, readable},
         times,
     },
-    moment::{Moment, Reading, Unit},
+    moment::{Moment, MomentError, Reading, Unit},
 };
 
 /// Parameters of `max_field`.
@@ -88,7 +88,10 @@ impl MaxField {
             return Err(format!("`{path}` finds nothing; the item has {names}"));
         };
         if self.rewrites() {
-            return self.read(&value).map(|moment| moment.rfc3339());
+            let read = self.read(&value);
+            return read
+                .map(|moment| moment.rfc3339())
+                .map_err(|error| format!("`{path}`: {error}"));
         }
         if readable(self.kind, &value) {
             Ok(value.into_owned())
@@ -99,7 +102,7 @@ impl MaxField {
         }
     }
 
-    fn read(&self, text: &str) -> Result<Moment, String> {
+    fn read(&self, text: &str) -> Result<Moment, MomentError> {
         let number = match (self.unit, self.format.as_deref()) {
             (Some(unit), _) => Some(unit),
             (None, Some("unix")) => Some(Unit::S),
@@ -107,10 +110,10 @@ impl MaxField {
             _ => None,
         };
         if let Some(unit) = number {
-            return Moment::of_number(text, unit).map_err(|error| error.to_string());
+            return Moment::of_number(text, unit);
         }
         let reading = Reading { zone: self.time_zone(), format: self.format.clone() };
-        Moment::read(text, &reading).map_err(|error| error.to_string())
+        Moment::read(text, &reading)
     }
 }
 
