@@ -84,7 +84,7 @@ impl Node {
     pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
         let access = api::check_bind(config.listen, config.insecure).map_err(NodeError::Config)?;
         let guard = config.outbound.guard();
-        let network = guard.network()?;
+        let network = guard.network().map_err(NodeError::Network)?;
         check_addresses(&config, &guard)?;
         let sources = setups(&config)?;
         let options = store::Options {

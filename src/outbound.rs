@@ -15,8 +15,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use http_body_util::combinators::UnsyncBoxBody;
 use ipnet::IpNet;
+use rustls::ClientConfig;
 use tower::{service_fn, util::BoxCloneSyncService};
 use url::{Host, Url};
 
@@ -26,18 +27,30 @@ pub use self::{
     tls::{check_tls, identity},
 };
 
-use self::{direct::Direct, names::Names, proxy::Through};
+use self::{direct::Direct, names::Names, pooled::Pooled};
 
 mod direct;
 mod forbidden;
 mod names;
+mod pooled;
 mod proxy;
+mod stream;
 mod tls;
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 256;
 /// How long an idle connection is kept.
 const IDLE_FOR: Duration = Duration::from_secs(30);
+/// How long after it was opened a connection may take another request, however busy it is: the next
+/// one asks for the addresses of the name again.
+const CONNECTION_MAX: Duration = Duration::from_mins(1);
+/// The most header fields of an answer.
+const HEAD_FIELDS_MAX: usize = 1_000;
+/// The largest head of an answer.
+const HEAD_BYTES_MAX: usize = 256 << 10;
+
+/// What is said of a larger one; a test holds that the numbers are those above.
+const TOO_LARGE: &str = "the answer's head has more than 1,000 fields or 262,144 bytes";
 
 /// Knows which addresses may be asked.
 #[derive(Debug, Clone)]
@@ -45,6 +58,7 @@ pub struct Guard {
     allow: Arc<[IpNet]>,
     proxy: Option<Arc<Url>>,
     names: Names,
+    connection_max: Duration,
 }
 
 /// Why a URL is not asked.
@@ -75,7 +89,12 @@ impl Guard {
     /// Forbids all special-purpose addresses but those in `allow`.
     #[must_use]
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow: allow.into(), proxy: None, names: Names::of_the_system() }
+        Self {
+            allow: allow.into(),
+            proxy: None,
+            names: Names::of_the_system(),
+            connection_max: CONNECTION_MAX,
+        }
     }
 
     /// Sends everything through a proxy, as [`check_proxy`] gives it.
@@ -132,27 +151,24 @@ impl Guard {
         }
     }
 
-    /// The network behind this guard. It is cheap to clone; clones share connections.
+    /// The network of probes, by HTTP/2 where that is agreed on. It is cheap to clone; clones share
+    /// connections.
     ///
     /// # Errors
-    /// When the client cannot be built, for want of the system's certificates for instance.
-    pub fn network(&self) -> Result<sinks::Network, reqwest::Error> {
-        self.network_of(reqwest::Client::builder())
+    /// When it cannot be set up, for want of the system's certificates for instance.
+    pub fn network(&self) -> Result<sinks::Network, String> {
+        self.pooled(tls::config(None)?)
     }
 
     /// The network of webhooks, for somebody with certificates of their own or for all others: HTTP/1.1
-    /// over connections that their users drive, or [`Guard::network`] where there is a proxy.
+    /// over connections that their users drive, or one like [`Guard::network`] where there is a proxy.
     ///
     /// # Errors
     /// Names the field that cannot be used.
     pub fn webhooks(&self, identity: Option<&sinks::Identity>) -> Result<sinks::Network, String> {
         let config = tls::config(identity)?;
         if self.proxy.is_some() {
-            let client = match identity {
-                Some(_) => reqwest::Client::builder().tls_backend_preconfigured(config),
-                None => reqwest::Client::builder(),
-            };
-            return self.network_of(client).map_err(|error| format!("`tls`: {error}"));
+            return self.pooled(config);
         }
         let direct = Arc::new(Direct::new(self.clone(), config));
         Ok(BoxCloneSyncService::new(service_fn(move |request| {
@@ -161,23 +177,11 @@ impl Guard {
         })))
     }
 
-    fn network_of(&self, client: reqwest::ClientBuilder) -> Result<sinks::Network, reqwest::Error> {
-        tls::provide();
-        let mut client = client
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .no_gzip()
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(IDLE_FOR)
-            .dns_resolver(Arc::new(self.clone()));
-        if let Some(proxy) = &self.proxy {
-            client = client.proxy(reqwest::Proxy::all(proxy.as_str())?);
-        }
-        let (guard, client) = (self.clone(), client.build()?);
+    fn pooled(&self, config: ClientConfig) -> Result<sinks::Network, String> {
+        let pooled = Arc::new(Pooled::new(self.clone(), config)?);
         Ok(BoxCloneSyncService::new(service_fn(move |request| {
-            exchange(guard.clone(), client.clone(), request)
+            let pooled = pooled.clone();
+            async move { pooled.exchange(request).await }
         })))
     }
 }
@@ -189,37 +193,15 @@ fn is_localhost(name: &str) -> bool {
 
 type Body = UnsyncBoxBody<Bytes, Error>;
 
-async fn exchange(
-    guard: Guard,
-    client: reqwest::Client,
-    request: http::Request<Bytes>,
-) -> Result<http::Response<Body>, Error> {
-    let request = reqwest::Request::try_from(request).map_err(|error| translate(&error))?;
-    guard.check_url_host(request.url()).map_err(forbidden)?;
-    let mut through = Through::Nothing;
-    if guard.proxy.is_some() {
-        if let Some(Host::Domain(name)) = request.url().host() {
-            guard.vetted(name).await?;
-        }
-        through = Through::of(request.url());
-    }
-    let response = client.execute(request).await.map_err(|error| through.blame(&error))?;
-    through.check(response.status())?;
-    let response = http::Response::<reqwest::Body>::from(response);
-    Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))
-}
-
 fn forbidden(refused: Refused) -> Error {
     Error::new(ErrorKind::PermissionDenied, refused)
 }
 
-/// One of the documented kinds, and the innermost cause as text: outer layers name the URL.
+/// One of the documented kinds, and the innermost cause as text.
 fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
-    let timed_out = error.downcast_ref().is_some_and(reqwest::Error::is_timeout);
-    let mut kind = if timed_out { ErrorKind::TimedOut } else { ErrorKind::Other };
+    let mut kind = ErrorKind::Other;
     let mut text = "the request cannot be sent".to_owned();
-    // What reqwest says itself is the URL.
-    let mut cause = if error.is::<reqwest::Error>() { error.source() } else { Some(error) };
+    let mut cause = Some(error);
     while let Some(error) = cause {
         text = error.to_string();
         if let Some(error) = error.downcast_ref::<Error>() {
@@ -229,10 +211,13 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
                 cause = Some(inner);
                 continue;
             }
-        } else if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && (error.is_incomplete_message() || error.is_closed() || error.is_canceled())
-        {
-            kind = ErrorKind::ConnectionReset;
+        } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if error.is_parse_too_large() {
+                return Error::other(TOO_LARGE);
+            }
+            if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+                kind = ErrorKind::ConnectionReset;
+            }
         }
         cause = error.source();
     }
@@ -248,6 +233,7 @@ fn kind_of(error: &Error) -> Option<ErrorKind> {
         | ErrorKind::ConnectionRefused
         | ErrorKind::ConnectionReset
         | ErrorKind::InvalidData
+        | ErrorKind::NetworkDown
         | ErrorKind::TimedOut) => Some(kind),
         ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe

@@ -111,9 +111,14 @@ impl Prober {
         self.sources = watch::channel(Arc::default()).1;
         let prober = Arc::new(self);
         let mut workers: HashMap<Name, Worker> = HashMap::new();
+        // Of sources that are gone: some may be at their last page.
+        let mut leaving: Vec<Worker> = Vec::new();
         loop {
             let wanted = sources.borrow_and_update().clone();
-            workers = renew(&prober, workers, &wanted, &soft, &hard);
+            let renewed = renew(&prober, &mut workers, &wanted, &soft, &hard);
+            leaving.retain(|worker| !worker.task.is_finished());
+            leaving.extend(workers.into_values());
+            workers = renewed;
             tokio::select! {
                 () = soft.cancelled() => break,
                 () = hard.cancelled() => break,
@@ -126,8 +131,10 @@ impl Prober {
                 },
             }
         }
+        // Who waits for a place has no page under way, and must not begin one when a place is free.
+        prober.walks.close();
         let mut cut = false;
-        for worker in workers.into_values() {
+        for worker in workers.into_values().chain(leaving) {
             cut |= worker.end().await;
         }
         cut
@@ -207,10 +214,10 @@ impl Worker {
 }
 
 /// Starts a worker for every source that is wanted. One that replaces another of its name waits
-/// until that one has finished its page.
+/// until that one has finished its page; those that nobody replaces are left, and told to stop.
 fn renew(
     prober: &Arc<Prober>,
-    mut workers: HashMap<Name, Worker>,
+    workers: &mut HashMap<Name, Worker>,
     wanted: &[SourceSetup],
     soft: &CancellationToken,
     hard: &CancellationToken,
@@ -237,7 +244,7 @@ fn renew(
         });
         renewed.insert(name, Worker { stop, task });
     }
-    for removed in workers.into_values() {
+    for removed in workers.values() {
         removed.stop.cancel();
     }
     renewed

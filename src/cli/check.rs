@@ -58,7 +58,7 @@ async fn stored(config: &Config) -> Result<(), Failure> {
 
 async fn online(config: &Config) -> Result<(), Failure> {
     let guard = config.outbound.guard();
-    let network = guard.network().map_err(|error| Failure::new(chain(&error)))?;
+    let network = guard.network().map_err(Failure::new)?;
     let budget = probes::Budget::new(config.limits.walk_bytes_max);
     let mut failed = 0;
     for source in &config.sources {

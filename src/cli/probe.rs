@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::{
     Failure, Options, environment,
-    failure::chain,
     output::{Output, print},
 };
 use crate::{
@@ -53,7 +52,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         )));
     };
     let guard = config.outbound.guard();
-    let network = guard.network().map_err(|error| Failure::new(chain(&error)))?;
+    let network = guard.network().map_err(Failure::new)?;
     walk(source, &network, &args, options.output).await
 }
 

@@ -19,8 +19,8 @@ pub enum NodeError {
         source: io::Error,
     },
     /// The outbound network cannot be set up.
-    #[error("the outbound network cannot be set up")]
-    Network(#[from] reqwest::Error),
+    #[error("the outbound network cannot be set up: {0}")]
+    Network(String),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -29,13 +29,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 
-use self::stream::Stream;
-use super::{Body, Guard, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden, translate};
-
-mod stream;
-
-/// The largest head of an answer.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+use super::{
+    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden,
+    stream::{Stream, host_of},
+    translate,
+};
 
 /// Who is connected to, and the thread whose reactor knows the socket: on another one each answer
 /// would have to be handed over.
@@ -62,6 +60,8 @@ struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// In a place of its own, for it is large and handed on several times in each request.
     socket: Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    /// From when on its name may have other addresses, so that it takes no more requests.
+    stale: Instant,
 }
 
 impl Direct {
@@ -93,14 +93,22 @@ impl Direct {
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Connection, Error> {
-        let tls = (peer.scheme == Scheme::HTTPS).then(|| self.tls.clone());
-        let stream = Stream::open(&self.guard, &peer.authority, tls).await?;
+        let opened = Instant::now();
+        let host = host_of(&peer.authority)?;
+        let is_secure = peer.scheme == Scheme::HTTPS;
+        let port = peer.authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let mut stream = Stream::open(&self.guard, &host, port).await?;
+        if is_secure {
+            stream = stream.secure(host, self.tls.clone()).await?;
+        }
         let (sender, socket) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEAD_FIELDS_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| translate(&error))?;
-        Ok(Connection { sender, socket: Box::new(socket) })
+        let stale = opened + self.guard.connection_max;
+        Ok(Connection { sender, socket: Box::new(socket), stale })
     }
 
     fn answer(
@@ -151,10 +159,12 @@ impl Connection {
         Pin::new(&mut self.socket).poll(context).is_ready()
     }
 
-    /// Whether it can take a request at once: it has not ended as far as can be seen, and all of
-    /// the last request went out, although that was answered.
+    /// Whether it can take a request at once: it is not stale, has not ended as far as can be seen,
+    /// and all of the last request went out, although that was answered.
     fn is_ready(&mut self) -> bool {
-        !self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+        Instant::now() < self.stale
+            && !self.drive(&mut Context::from_waker(Waker::noop()))
+            && self.sender.is_ready()
     }
 
     /// Sends a request and gives what was said first, and the connection if that goes on.
@@ -172,7 +182,7 @@ impl Connection {
             let error = Error::from(ErrorKind::ConnectionReset);
             return Err(Unsent { error, request: Some(request) });
         }
-        let Self { mut sender, socket } = self;
+        let Self { mut sender, socket, stale } = self;
         let mut socket = Some(socket);
         let answer = {
             let mut answer = pin!(sender.try_send_request(request));
@@ -189,7 +199,7 @@ impl Connection {
             .await
         };
         match answer {
-            Ok(response) => Ok((response, socket.map(|socket| Self { sender, socket }))),
+            Ok(response) => Ok((response, socket.map(|socket| Self { sender, socket, stale }))),
             Err(mut refused) => {
                 let request = refused.take_message();
                 Err(Unsent { error: translate(&refused.into_error()), request })

@@ -3,12 +3,10 @@
 use std::{
     fmt,
     io::{Error, ErrorKind},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
 };
-
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{Guard, Refused, forbidden};
 
@@ -30,7 +28,8 @@ impl Names {
         }))
     }
 
-    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+    /// All addresses of a name, vetted by nobody; at least one.
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
         let none = || Error::new(ErrorKind::HostUnreachable, format!("no address for `{name}`"));
         let found = (self.0)(name.to_owned()).await.map_err(|_| none())?;
         if found.is_empty() { Err(none()) } else { Ok(found) }
@@ -53,23 +52,5 @@ impl Guard {
             }
             None => Ok(found),
         }
-    }
-}
-
-/// What the client asks for the addresses that it then connects to: there is no second look-up
-/// whose answer could be another.
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
-        Box::pin(async move {
-            let found = match guard.proxy {
-                // Behind a proxy only the proxy's own name is looked up here, and the operator
-                // says where that is.
-                Some(_) => guard.names.look_up(name.as_str()).await?,
-                None => guard.vetted(name.as_str()).await?,
-            };
-            let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(found) as Addrs)
-        })
     }
 }

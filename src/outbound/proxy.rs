@@ -1,14 +1,14 @@
 //! The operator's proxy: its own failures are ours, never the endpoint's.
 
 use std::{
-    error::Error as _,
+    fmt,
     io::{Error, ErrorKind},
 };
 
-use http::StatusCode;
-use url::Url;
-
-use super::translate;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::{HeaderValue, StatusCode};
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
 
 /// Reads where the proxy is: `http://host:port` or `https://host:port`, with a user and password
 /// if it wants them.
@@ -36,46 +36,54 @@ pub(super) enum Through {
 }
 
 impl Through {
-    /// How a proxy treats a URL.
-    pub(super) fn of(url: &Url) -> Self {
-        if url.scheme() == "https" { Self::Tunnel } else { Self::Relay }
-    }
-
-    /// An error, told of the proxy if it is the proxy's.
-    pub(super) fn blame(self, error: &reqwest::Error) -> Error {
-        let is_proxys = match self {
-            Self::Nothing => false,
-            // The proxy is all that is connected to.
-            Self::Relay => error.is_connect(),
-            Self::Tunnel => is_tunnels(error),
-        };
-        let error = translate(error);
-        if is_proxys {
-            Error::new(ErrorKind::NetworkDown, format!("the proxy: {error}"))
-        } else {
-            error
-        }
-    }
-
     /// Whether an answer is the endpoint's.
     pub(super) fn check(self, status: StatusCode) -> Result<(), Error> {
         if self == Self::Relay && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            let text = "the proxy: it does not take its user or password (407)";
-            return Err(Error::new(ErrorKind::NetworkDown, text));
+            return Err(blame("it does not take its user or password (407)"));
         }
         Ok(())
     }
 }
 
-/// Whether no tunnel came about. The type of that error has no public name; its text begins so,
-/// which a test holds.
-fn is_tunnels(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.to_string().starts_with("tunnel error") {
-            return true;
-        }
-        cause = error.source();
+/// What went wrong between here and the proxy, or there.
+pub(super) fn blame(error: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::NetworkDown, format!("the proxy: {error}"))
+}
+
+/// Where the operator's proxy is, and what it wants to be told.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    pub(super) is_secure: bool,
+    pub(super) host: Host,
+    pub(super) port: u16,
+    /// The user and password (RFC 7617), marked as not to be shown.
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+impl Proxy {
+    /// Of a URL that [`check_proxy`] gave.
+    pub(super) fn of(url: &Url) -> Result<Self, String> {
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            return Err("expected the URL of a proxy".to_owned());
+        };
+        Ok(Self {
+            is_secure: url.scheme() == "https",
+            host: host.to_owned(),
+            port,
+            authorization: authorization(url)?,
+        })
     }
-    false
+}
+
+fn authorization(url: &Url) -> Result<Option<HeaderValue>, String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(None);
+    }
+    let mut pair = percent_decode_str(url.username()).collect::<Vec<u8>>();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let text = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    let mut value = HeaderValue::from_str(&text).map_err(|error| error.to_string())?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }

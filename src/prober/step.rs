@@ -129,8 +129,8 @@ impl Prober {
         mark: Option<String>,
         mut tally: Tally,
     ) -> Result<Stepped, StoreError> {
-        // The semaphore is never closed.
-        let _walk = self.walks.acquire().await;
+        // It is closed when everything stops: nothing was begun then.
+        let Ok(_walk) = self.walks.acquire().await else { return Ok(Stepped::Idle) };
         let now = jiff::Timestamp::from_microsecond(self.clock.now().0).unwrap_or_default();
         let cursor = state.cursor.as_ref();
         let ask = Ask::new(cursor, mark.as_ref(), now);

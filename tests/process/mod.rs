@@ -7,4 +7,5 @@ pub use kill::seeded;
 mod restore;
 mod start;
 mod stop;
+mod stop_walk;
 mod walk;

@@ -112,9 +112,15 @@ impl Place {
 
     /// Starts the relay without waiting for it.
     pub fn spawn(&self) -> Relay {
+        self.spawn_with(&[])
+    }
+
+    /// Starts the relay with more arguments, without waiting for it.
+    pub fn spawn_with(&self, arguments: &[&str]) -> Relay {
         let log = File::options().create(true).append(true).open(self.path("relay.log")).unwrap();
         let child = self
             .command(&["run", "-c", self.config().to_str().unwrap()])
+            .args(arguments)
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -11,9 +12,12 @@ use tower::ServiceExt as _;
 use super::*;
 
 mod direct;
+mod heads;
 mod names;
 mod proxy;
+mod secure;
 mod spellings;
+mod target;
 mod tls;
 
 #[test]

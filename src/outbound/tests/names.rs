@@ -1,6 +1,6 @@
 //! Names that resolve to something else than they should.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use super::*;
 
@@ -16,6 +16,11 @@ impl Guard {
             Box::pin(std::future::ready(Ok(found)))
         }));
         self
+    }
+
+    /// This guard with another bound for the age of connections.
+    pub(super) fn with_connection_max(self, connection_max: Duration) -> Self {
+        Self { connection_max, ..self }
     }
 }
 
@@ -80,4 +85,77 @@ async fn a_name_that_changes_gains_nothing(by_webhooks: bool) {
     let error = ask().await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     assert_eq!(looked_up.load(SeqCst), 2);
+}
+
+/// Answers with its name, and keeps connections.
+async fn keeping(name: &'static str, address: (Ipv4Addr, u16)) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while let Ok(1..) = stream.read(&mut [0; 4096]).await {
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{name}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    Ok(address)
+}
+
+/// Two machines on one port: the name leads to the old one, and from `at` on to the new one.
+async fn moving(connection_max: Duration) -> (Guard, String, Arc<AtomicBool>) {
+    let (port, new) = loop {
+        let old = keeping("old", (Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        // Somebody else may have that port there.
+        if let Ok(new) = keeping("new", (Ipv4Addr::new(127, 0, 0, 2), old.port())).await {
+            break (old.port(), new);
+        }
+    };
+    assert_eq!(port, new.port());
+    let moved = Arc::new(AtomicBool::new(false));
+    let told = moved.clone();
+    let guard = loopback()
+        .with_names(move |_| ips(if told.load(SeqCst) { &["127.0.0.2"] } else { &["127.0.0.1"] }))
+        .with_connection_max(connection_max);
+    (guard, format!("http://moving.example:{port}/"), moved)
+}
+
+async fn body(network: &sinks::Network, url: &str) -> Bytes {
+    ask_by(network.clone(), url).await.unwrap().into_body()
+}
+
+#[tokio::test]
+async fn a_busy_connection_follows_its_name_to_another_address() {
+    let (guard, url, moved) = moving(Duration::from_millis(600)).await;
+    for network in networks(&guard) {
+        moved.store(false, SeqCst);
+        assert_eq!(body(&network, &url).await, "old");
+        moved.store(true, SeqCst);
+        let moved_at = std::time::Instant::now();
+        // Never idle for long, so only its age can end the connection.
+        let mut kept = 0;
+        while body(&network, &url).await == "old" {
+            kept += 1;
+            assert!(moved_at.elapsed() < Duration::from_secs(5), "still at the old address");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(moved_at.elapsed() >= Duration::from_millis(300), "kept for {kept} requests only");
+        assert!(kept > 3, "connections are kept: {kept}");
+        assert_eq!(body(&network, &url).await, "new");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_a_minute_at_most() {
+    assert_eq!(loopback().connection_max, Duration::from_mins(1));
+    let (guard, url, moved) = moving(Duration::from_mins(1)).await;
+    for network in networks(&guard) {
+        moved.store(false, SeqCst);
+        for _ in 0..20 {
+            assert_eq!(body(&network, &url).await, "old");
+            moved.store(true, SeqCst);
+        }
+    }
 }

@@ -12,13 +12,13 @@ use super::*;
 use crate::settings::Tls;
 
 /// An authority, and what it certified: certificate and key in PEM.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(super) pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -31,24 +31,34 @@ impl Authority {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
+
+    /// What a server with that name shows to everybody.
+    pub(super) fn server(&self, name: &str) -> ServerConfig {
+        self.server_for(name, None)
+    }
+
+    /// The same, wanting a certificate of `clients` if that is given.
+    fn server_for(&self, name: &str, clients: Option<&Self>) -> ServerConfig {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (certificate, key) = self.certify(name);
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = match clients {
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+                let verifier = WebPkiClientVerifier::builder(roots.into()).build().unwrap();
+                ServerConfig::builder().with_client_cert_verifier(verifier)
+            }
+            None => ServerConfig::builder().with_no_client_auth(),
+        };
+        config.with_single_cert(chain, key).unwrap()
+    }
 }
 
 /// A server known as `localhost` that wants a certificate of `clients`, if that is given.
 async fn tls_server(authority: &Authority, clients: Option<&Authority>) -> SocketAddr {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (certificate, key) = authority.certify("localhost");
-    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let config = match clients {
-        Some(clients) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
-            let verifier = WebPkiClientVerifier::builder(roots.into()).build().unwrap();
-            ServerConfig::builder().with_client_cert_verifier(verifier)
-        }
-        None => ServerConfig::builder().with_no_client_auth(),
-    };
-    let acceptor = TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).unwrap()));
+    let acceptor = TlsAcceptor::from(Arc::new(authority.server_for("localhost", clients)));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Error, ErrorKind, IoSlice},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,66 +19,86 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower::{ServiceExt as _, service_fn};
 use url::Host;
 
-use super::super::{Guard, Refused, forbidden, translate};
+use super::{Guard, Refused, forbidden, translate};
 
-/// An open one.
+/// An open one. What TLS goes through may have TLS of its own: a proxy's.
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
+}
+
+/// The host of a request, in the spelling that is vetted and connected to: there is more than one
+/// for an address.
+pub(super) fn host_of(peer: &Authority) -> Result<Host, Error> {
+    if peer.as_str().contains('@') {
+        return Err(forbidden(Refused::UserInfo));
+    }
+    Host::parse(peer.host()).map_err(Error::other)
 }
 
 impl Stream {
-    /// Connects to an address that was vetted; with `tls` the certificate has to be for its host.
-    pub(super) async fn open(
-        guard: &Guard,
-        peer: &Authority,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Self, Error> {
-        if peer.as_str().contains('@') {
-            return Err(forbidden(Refused::UserInfo));
-        }
-        // In the spelling that was vetted: there is more than one for an address.
-        let host = Host::parse(peer.host()).map_err(Error::other)?;
-        guard.check_host(&host).map_err(forbidden)?;
-        let port = peer.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    /// Connects to an address that was vetted.
+    pub(super) async fn open(guard: &Guard, host: &Host, port: u16) -> Result<Self, Error> {
+        guard.check_host(host).map_err(forbidden)?;
+        let guard = guard.clone();
+        Self::dial(host, port, move |name| {
+            let guard = guard.clone();
+            async move { guard.vetted(name.as_str()).await }
+        })
+        .await
+    }
+
+    /// Connects to the operator's proxy, wherever the operator says that it is.
+    pub(super) async fn open_proxy(guard: &Guard, host: &Host, port: u16) -> Result<Self, Error> {
+        let names = guard.names.clone();
+        Self::dial(host, port, move |name| {
+            let names = names.clone();
+            async move { names.look_up(name.as_str()).await }
+        })
+        .await
+    }
+
+    /// Names are looked up once, by `addresses`, and only then connected to.
+    async fn dial<F>(
+        host: &Host,
+        port: u16,
+        addresses: impl Fn(Name) -> F + Clone + Send + Sync + 'static,
+    ) -> Result<Self, Error>
+    where
+        F: Future<Output = Result<Vec<IpAddr>, Error>> + Send + 'static,
+    {
+        let resolver = service_fn(move |name: Name| {
+            let found = addresses(name);
+            async move {
+                let found = found.await?.into_iter().map(|ip| SocketAddr::new(ip, 0));
+                Ok::<_, Error>(found.collect::<Vec<_>>().into_iter())
+            }
+        });
+        let mut connector = HttpConnector::new_with_resolver(resolver);
+        connector.set_nodelay(true);
         let target = format!("http://{host}:{port}/").parse::<Uri>().map_err(Error::other)?;
-        let connector = connector(guard.clone());
         let stream = connector.oneshot(target).await.map_err(|error| translate(&error))?;
-        let stream = stream.into_inner();
-        let Some(tls) = tls else { return Ok(Self::Plain(stream)) };
+        Ok(Self::Plain(stream.into_inner()))
+    }
+
+    /// This one, secured: the certificate has to be for the host.
+    pub(super) async fn secure(self, host: Host, tls: Arc<ClientConfig>) -> Result<Self, Error> {
         let name = match host {
             Host::Domain(name) => ServerName::try_from(name).map_err(Error::other)?,
             Host::Ipv4(address) => ServerName::IpAddress(address.into()),
             Host::Ipv6(address) => ServerName::IpAddress(address.into()),
         };
-        let stream = TlsConnector::from(tls).connect(name, stream).await;
+        let stream = TlsConnector::from(tls).connect(name, self).await;
         stream.map(|stream| Self::Tls(Box::new(stream))).map_err(|error| translate(&error))
     }
-}
 
-/// Names are looked up once, vetted, and only then connected to.
-fn connector(
-    guard: Guard,
-) -> HttpConnector<
-    impl tower::Service<
-        Name,
-        Response = std::vec::IntoIter<SocketAddr>,
-        Error = Error,
-        Future = impl Future<Output = Result<std::vec::IntoIter<SocketAddr>, Error>> + Send,
-    > + Clone
-    + Send,
-> {
-    let resolver = service_fn(move |name: Name| {
-        let guard = guard.clone();
-        async move {
-            let found = guard.vetted(name.as_str()).await?;
-            let found: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
-            Ok::<_, Error>(found.into_iter())
+    /// Whether HTTP/2 was agreed on (ALPN, RFC 7301).
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
-    });
-    let mut connector = HttpConnector::new_with_resolver(resolver);
-    connector.set_nodelay(true);
-    connector
+    }
 }
 
 impl AsyncRead for Stream {

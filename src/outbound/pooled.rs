@@ -1,0 +1,207 @@
+//! The network of probes, and of webhooks behind a proxy: a general client with a pool, over
+//! connections that lead to vetted addresses.
+//!
+//! The target of a request goes out byte for byte as the request has it: nothing here reads it.
+
+use std::{
+    io::Error,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{
+    Request, Response, Uri, header,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{
+    client::legacy::{self, connect::proxy::Tunnel},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use rustls::ClientConfig;
+use tower::{ServiceExt as _, service_fn};
+use url::Host;
+
+use self::link::Link;
+use super::{
+    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden,
+    proxy::{Proxy, Through, blame},
+    stream::{Stream, host_of},
+    tls, translate,
+};
+
+mod link;
+
+type Client = legacy::Client<Connector, Full<Bytes>>;
+
+/// A client that is replaced before the addresses it knows are too old.
+pub(super) struct Pooled {
+    connector: Connector,
+    current: Mutex<(Client, Instant)>,
+}
+
+impl Pooled {
+    /// Vets by `guard`, goes through its proxy, and trusts by `config`.
+    pub(super) fn new(guard: Guard, mut config: ClientConfig) -> Result<Self, String> {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let proxy = guard.proxy.as_deref().map(Proxy::of).transpose()?;
+        let of_proxy = if proxy.as_ref().is_some_and(|proxy| proxy.is_secure) {
+            Some(Arc::new(tls::config(None)?))
+        } else {
+            None
+        };
+        let paths = Paths { guard, tls: Arc::new(config), proxy, of_proxy };
+        let connector = Connector(Arc::new(paths));
+        let client = (client(&connector), Instant::now());
+        Ok(Self { connector, current: Mutex::new(client) })
+    }
+
+    /// Sends a request, and gives what was said first.
+    pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
+        let paths = &self.connector.0;
+        let (mut request, host) = prepare(request)?;
+        paths.guard.check_host(&host).map_err(forbidden)?;
+        let through = paths.through(request.uri());
+        if through != Through::Nothing
+            && let Host::Domain(name) = &host
+        {
+            paths.guard.vetted(name).await?;
+        }
+        if let (Through::Relay, Some(proxy)) = (through, &paths.proxy)
+            && let Some(authorization) = &proxy.authorization
+        {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let response = self.client().request(request).await.map_err(|error| translate(&error))?;
+        through.check(response.status())?;
+        Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))
+    }
+
+    /// The client of the present. With the one before go its connections, as soon as nobody uses
+    /// them: so none takes a request later than that after it was opened.
+    fn client(&self) -> Client {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.1.elapsed() >= self.connector.0.guard.connection_max {
+            *current = (client(&self.connector), Instant::now());
+        }
+        current.0.clone()
+    }
+}
+
+fn client(connector: &Connector) -> Client {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_FOR)
+        .http1_max_headers(HEAD_FIELDS_MAX)
+        .http1_max_buf_size(HEAD_BYTES_MAX)
+        .http2_max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .build(connector.clone())
+}
+
+/// A request with its host as it is vetted, which is what a proxy is told too; path and query stay
+/// as they are.
+fn prepare(request: Request<Bytes>) -> Result<(Request<Full<Bytes>>, Host), Error> {
+    let mut request = request.map(Full::new);
+    let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    let (Some(scheme), Some(authority)) = (&uri.scheme, &uri.authority) else {
+        return Err(Error::other("expected an absolute URL"));
+    };
+    if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS {
+        return Err(forbidden(Refused::Scheme(scheme.to_string())));
+    }
+    let host = host_of(authority)?;
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let authority = match authority.port_u16() {
+        Some(port) if port != usual => format!("{host}:{port}"),
+        _ => host.to_string(),
+    };
+    uri.authority = Some(authority.parse::<Authority>().map_err(Error::other)?);
+    uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from_parts(uri).map_err(Error::other)?;
+    Ok((request, host))
+}
+
+/// How connections come about.
+struct Paths {
+    guard: Guard,
+    tls: Arc<ClientConfig>,
+    proxy: Option<Proxy>,
+    /// The trust in a proxy that is spoken to by TLS.
+    of_proxy: Option<Arc<ClientConfig>>,
+}
+
+impl Paths {
+    fn through(&self, uri: &Uri) -> Through {
+        match (&self.proxy, uri.scheme() == Some(&Scheme::HTTPS)) {
+            (None, _) => Through::Nothing,
+            (Some(_), true) => Through::Tunnel,
+            (Some(_), false) => Through::Relay,
+        }
+    }
+
+    /// A connection for the requests to `uri`'s host.
+    async fn open(&self, uri: Uri) -> Result<Link, Error> {
+        let through = self.through(&uri);
+        let authority = uri.authority().ok_or_else(|| Error::other("expected a host"))?;
+        let host = host_of(authority)?;
+        let is_secure = uri.scheme() == Some(&Scheme::HTTPS);
+        let stream = match &self.proxy {
+            None => {
+                let port = authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+                Stream::open(&self.guard, &host, port).await?
+            }
+            Some(proxy) if through == Through::Tunnel => self.tunnel(proxy, uri).await?,
+            Some(proxy) => self.reach(proxy).await.map_err(blame)?,
+        };
+        let stream = if is_secure { stream.secure(host, self.tls.clone()).await? } else { stream };
+        Ok(Link { stream: TokioIo::new(stream), is_relayed: through == Through::Relay })
+    }
+
+    /// A connection to the proxy itself.
+    async fn reach(&self, proxy: &Proxy) -> Result<Stream, Error> {
+        let stream = Stream::open_proxy(&self.guard, &proxy.host, proxy.port).await?;
+        match &self.of_proxy {
+            Some(tls) => stream.secure(proxy.host.clone(), tls.clone()).await,
+            None => Ok(stream),
+        }
+    }
+
+    /// A connection to `uri`'s host that the proxy has joined (CONNECT, RFC 9110 section 9.3.6).
+    async fn tunnel(&self, proxy: &Proxy, uri: Uri) -> Result<Stream, Error> {
+        let stream = self.reach(proxy).await.map_err(blame)?;
+        let mut stream = Some(TokioIo::new(stream));
+        let reached = service_fn(move |_| {
+            let stream = stream.take().ok_or_else(|| Error::other("asked for twice"));
+            std::future::ready(stream)
+        });
+        let mut tunnel = Tunnel::new(Uri::default(), reached);
+        if let Some(authorization) = &proxy.authorization {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        let joined = tunnel.oneshot(uri).await.map_err(|error| blame(translate(&error)))?;
+        Ok(joined.into_inner())
+    }
+}
+
+/// What the client asks for connections.
+#[derive(Clone)]
+struct Connector(Arc<Paths>);
+
+impl tower::Service<Uri> for Connector {
+    type Response = Link;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Link, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let paths = self.0.clone();
+        Box::pin(async move { paths.open(uri).await })
+    }
+}
