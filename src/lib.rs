@@ -35,6 +35,7 @@ pub mod retry;
 pub mod outbound;
 pub mod pending;
 
+pub mod stuck;
 pub mod vet;
 
 // Who else works on the log: readers and publishers, and the one who tidies up.

@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
-use probes::http::HttpProbe;
 use sinks::webhook::Webhook;
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -14,23 +13,24 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, Access, ApiState},
     clock::Clock,
-    config::{Config, SourceConfig},
+    config::Config,
     dispatcher::{self, Dispatcher},
     event::Topic,
     janitor::Janitor,
     notices::Notices,
     outbound::Guard,
     pending::Releaser,
-    prober::{self, Prober, Schedule, SourceSetup},
+    prober::{self, Prober, SourceSetup},
     store::{self, Store, StoreError},
     telemetry::Metrics,
 };
 
-use self::apply::apply;
-pub use self::{apply::check, error::NodeError};
+use self::{apply::apply, reloads::Reloads};
+pub use self::{apply::check, error::NodeError, reloads::Reload};
 
 mod apply;
 mod error;
+mod reloads;
 #[cfg(test)]
 mod tests;
 
@@ -67,6 +67,7 @@ pub struct Node {
     metrics: Arc<Metrics>,
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
+    reloads: Reloads,
     soft: CancellationToken,
     hard: CancellationToken,
     roles: JoinSet<bool>,
@@ -86,7 +87,6 @@ impl Node {
         let guard = config.outbound.guard();
         let network = guard.network().map_err(NodeError::Network)?;
         check_addresses(&config, &guard)?;
-        let sources = setups(&config)?;
         let options = store::Options {
             tail_bytes: config.limits.tail_bytes,
             dedupe_keys_max: config.limits.dedupe_keys_max,
@@ -94,7 +94,7 @@ impl Node {
             ..store::Options::default()
         };
         let store = store::open(&config.store, &options).await?;
-        apply(&*store, &config, &clock).await?;
+        let sources = apply(&*store, &config, &clock).await?;
         let metrics = Metrics::new();
         start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
@@ -106,8 +106,9 @@ impl Node {
             writer: tokio::spawn(writer.run(last.clone())),
             last,
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
-            sources: watch::Sender::new(sources),
+            sources: watch::Sender::new(Arc::new(sources)),
             file_topics: watch::Sender::new(topics(&config)),
+            reloads: Reloads::default(),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             roles: JoinSet::new(),
@@ -155,13 +156,19 @@ impl Node {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));
         }
         check_addresses(&config, &config.outbound.guard())?;
-        let sources = setups(&config)?;
-        apply(&*self.store, &config, &self.clock).await?;
+        let sources = apply(&*self.store, &config, &self.clock).await?;
         start_counters(&*self.store, &config, &self.metrics).await?;
-        self.sources.send_replace(sources);
+        self.sources.send_replace(Arc::new(sources));
         self.file_topics.send_replace(topics(&config));
         self.config = config;
         Ok(())
+    }
+
+    /// Requests of the API to apply the file as it is now. The first caller takes them over and is
+    /// to answer each; a node without one refuses them.
+    #[must_use]
+    pub fn reloads(&self) -> mpsc::Receiver<Reload> {
+        self.reloads.serve()
     }
 
     /// Ends when a role ends although nobody stopped it, which is told in the log. Safe to drop.
@@ -262,7 +269,8 @@ impl Node {
             self.soft.clone(),
             api::Limits { waiting_max: self.config.limits.streams_max, ..api::Limits::default() },
         )
-        .with_file_topics(self.file_topics.subscribe());
+        .with_file_topics(self.file_topics.subscribe())
+        .with_apply_file(self.reloads.clone().into_api());
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(async move {
             if let Err(error) = api::serve(listener, api::router(state), soft, hard).await {
@@ -298,30 +306,6 @@ fn check_addresses(config: &Config, guard: &Guard) -> Result<(), NodeError> {
 
 fn topics(config: &Config) -> Arc<BTreeSet<Topic>> {
     Arc::new(config.topics.iter().map(|(topic, _)| topic.clone()).collect())
-}
-
-fn setups(config: &Config) -> Result<Arc<Vec<SourceSetup>>, NodeError> {
-    let setups: Result<_, _> = config.sources.iter().map(setup).collect();
-    Ok(Arc::new(setups?))
-}
-
-fn setup(source: &SourceConfig) -> Result<SourceSetup, NodeError> {
-    let probe = HttpProbe::new(source.http.clone())
-        .map_err(|error| NodeError::Config(format!("source `{}`: {error}", source.name)))?;
-    Ok(SourceSetup {
-        name: source.name.clone(),
-        topic: source.topic.clone(),
-        contract: source.http.contract(),
-        config_hash: apply::config_hash(source),
-        probe: Arc::new(probe),
-        schedule: Schedule {
-            interval: source.interval,
-            min: source.interval_min,
-            max: source.interval_max,
-        },
-        walk_resume: source.walk_resume,
-        silent_after: source.silent_after,
-    })
 }
 
 /// Starts the counters of what is known at zero, for a rate is taken from the first value on.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, middleware, routing::MethodRouter};
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 use sinks::webhook::Webhook;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -61,6 +62,20 @@ pub struct Outgoing {
 /// The topics that the configuration file names, as they are at present.
 pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
 
+/// Applies the configuration file as it is now.
+pub type ApplyFile = Arc<dyn Fn() -> BoxFuture<'static, Result<(), NotApplied>> + Send + Sync>;
+
+/// Why the file was not applied; everything is as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotApplied {
+    /// Nobody reads one.
+    NoFile,
+    /// The relay is stopping.
+    Stopping,
+    /// What is wrong with it.
+    Refused(String),
+}
+
 /// What is bounded over the whole API.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -92,6 +107,7 @@ pub struct ApiState {
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
     pub stopping: CancellationToken,
     file_topics: FileTopics,
+    apply_file: ApplyFile,
     limits: Limits,
     waiting: Arc<Semaphore>,
     publishing: Arc<Semaphore>,
@@ -112,6 +128,7 @@ impl ApiState {
         let waiting = Arc::new(Semaphore::new(limits.waiting_max));
         let publishing = Arc::new(Semaphore::new(limits.publish_kib_max as usize));
         let file_topics = watch::Sender::default().subscribe();
+        let apply_file: ApplyFile = Arc::new(|| Box::pin(async { Err(NotApplied::NoFile) }));
         Self {
             store,
             clock,
@@ -120,6 +137,7 @@ impl ApiState {
             access,
             stopping,
             file_topics,
+            apply_file,
             limits,
             waiting,
             publishing,
@@ -130,6 +148,12 @@ impl ApiState {
     #[must_use]
     pub fn with_file_topics(self, file_topics: FileTopics) -> Self {
         Self { file_topics, ..self }
+    }
+
+    /// The state with a configuration file that can be applied again.
+    #[must_use]
+    pub fn with_apply_file(self, apply_file: ApplyFile) -> Self {
+        Self { apply_file, ..self }
     }
 
     /// A place among the long polls and streams.

@@ -7,6 +7,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use super::NotApplied;
 use crate::{
     event::{Epoch, Version},
     store::StoreError,
@@ -140,6 +141,22 @@ impl From<StoreError> for Problem {
                 tracing::error!(error = ?error, "the store failed");
                 Self::internal()
             }
+        }
+    }
+}
+
+impl From<NotApplied> for Problem {
+    fn from(error: NotApplied) -> Self {
+        match error {
+            NotApplied::Refused(why) => Self::new(
+                StatusCode::CONFLICT,
+                "file_refused",
+                format!("the configuration file is refused, and everything stays as it was: {why}"),
+            ),
+            NotApplied::NoFile => {
+                Self::conflict("this relay reads no configuration file; leave out `apply`")
+            }
+            NotApplied::Stopping => Self::closing(),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     event::Name,
     store::{Rejected, SourceState, SourceStatus, Steer},
+    stuck::Stuck,
 };
 
 /// The largest part of a cursor that a list shows.
@@ -30,12 +31,21 @@ const LISTED_BYTES_MAX: usize = 256;
 pub struct SourceView {
     name: String,
     topic: String,
+    /// The CloudEvents `source` of its events: what the file sets, else what it began with, however
+    /// its URL changes.
+    event_source: Option<String>,
     /// `active`, `paused` or `removed`.
     #[schema(value_type = String)]
     status: SourceStatus,
     /// Where the next walk starts; null before the first. A list leaves out its large parts (which
     /// items were seen at its edge): to give it back, take it from `GET /v1/sources/{name}`.
     cursor: Value,
+    /// The cursor that the last one set by an operator took the place of.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    old_cursor: Value,
+    /// Why it stands still until somebody acts, and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stuck: Option<Stuck>,
     /// Whether a walk is under way.
     walking: bool,
     /// Complete walks so far.
@@ -62,18 +72,42 @@ pub struct SourceList {
     sources: Vec<SourceView>,
 }
 
-/// Where the next walk is to start.
+/// Where the next walk is to start: one of `cursor` and `keep`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CursorBody {
     /// A cursor as the source shows it; null: as at the first run.
-    #[serde(deserialize_with = "present")]
-    cursor: Value,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Value)]
+    cursor: Option<Value>,
+    /// Takes the stored cursor over for a changed kind, URL or cursor rule.
+    #[serde(default)]
+    keep: bool,
+    /// Applies the configuration file as it is now first, as SIGHUP does; a file that is refused
+    /// refuses this, too (`file_refused`), and everything stays as it was.
+    #[serde(default)]
+    apply: bool,
 }
 
-/// Makes an absent field an error although it may be null.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    Value::deserialize(deserializer)
+/// Tells an absent field from one that is null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl CursorBody {
+    fn steer(self) -> Result<Steer, Problem> {
+        match (self.cursor, self.keep) {
+            (Some(cursor), false) => {
+                Ok(Steer::Cursor((!cursor.is_null()).then(|| cursor.to_string())))
+            }
+            (None, true) => Ok(Steer::KeepCursor),
+            _ => Err(Problem::field(
+                "cursor",
+                "expected one of `cursor` (a cursor as the source shows it, or null: as at the \
+                 first run) and `keep: true`",
+            )),
+        }
+    }
 }
 
 /// An item that was no event.
@@ -161,18 +195,25 @@ pub async fn resume(
     steer(&api, &name, &query, Steer::Resume).await
 }
 
-/// Sets where the next walk starts.
+/// Sets where the next walk starts. Work that is under way for the source keeps nothing any more,
+/// and a source that is paused stays so. `old_cursor` in the answer is what was replaced.
 #[utoipa::path(post, path = "/v1/sources/{name}/cursor", tag = "sources",
     params(("name" = String, Path)), request_body = CursorBody,
-    responses((status = 200, body = SourceView)))]
+    responses((status = 200, body = SourceView),
+        (status = 409, description = "The file is refused, or there is no cursor to keep")))]
 pub async fn set_cursor(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
     JsonBody(body): JsonBody<CursorBody>,
 ) -> Result<Json<SourceView>, Problem> {
-    let cursor = (!body.cursor.is_null()).then(|| body.cursor.to_string());
-    steer(&api, &name, &query, Steer::Cursor(cursor)).await
+    query.allow(&[])?;
+    let apply = body.apply;
+    let by = body.steer()?;
+    if apply {
+        (api.apply_file)().await?;
+    }
+    steer(&api, &name, &query, by).await
 }
 
 /// Items of the source that were no events, newest first.
@@ -207,8 +248,10 @@ async fn steer(
 
 /// A source as a list shows it: thousands of items may lie at the edge of one cursor.
 fn short(mut view: SourceView) -> SourceView {
-    if let Value::Object(parts) = &mut view.cursor {
-        parts.retain(|_, part| part.to_string().len() <= LISTED_BYTES_MAX);
+    for cursor in [&mut view.cursor, &mut view.old_cursor] {
+        if let Value::Object(parts) = cursor {
+            parts.retain(|_, part| part.to_string().len() <= LISTED_BYTES_MAX);
+        }
     }
     view
 }
@@ -218,10 +261,13 @@ fn view(state: SourceState) -> SourceView {
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
     };
     SourceView {
+        stuck: Stuck::of(&state),
         name: state.name.to_string(),
         topic: state.topic.to_string(),
+        event_source: state.event_source,
         status: state.status,
         cursor: json(state.cursor),
+        old_cursor: json(state.old_cursor),
         walking: state.mark.is_some(),
         walks: state.walks,
         next_poll: state.next_poll.to_string(),

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let config = config::load(file, environment)?;
     let bound = api::check_bind(config.listen, config.insecure);
     bound.map_err(|message| Failure { message, code: 78 })?;
-    stored(&config).await?;
+    stored(&config, file).await?;
     config.warn();
     print(&format!(
         "{}: good ({} topics, {} sources, {} subscriptions)",
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
 
 /// Whether the file goes with what is stored. A store that is held by a running relay is left
 /// alone: the relay looks for itself when it applies the file.
-async fn stored(config: &Config) -> Result<(), Failure> {
+async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
     if !offline::exists(&config.store) {
         return Ok(());
     }
@@ -53,7 +53,19 @@ async fn stored(config: &Config) -> Result<(), Failure> {
     };
     let checked = node::check(&*store, config).await;
     store.close().await;
-    Ok(checked?)
+    let stuck = checked?;
+    if stuck.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = stuck
+        .iter()
+        .map(|stuck| {
+            let help: Vec<String> =
+                stuck.help.iter().map(|help| format!("\n  {help} -c {}", file.display())).collect();
+            format!("{}; run one of{}", stuck.message, help.concat())
+        })
+        .collect();
+    Err(Failure { message: told.join("\n"), code: 78 })
 }
 
 async fn online(config: &Config) -> Result<(), Failure> {

@@ -74,6 +74,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
     raise_open_files();
     let mut node = Node::start(config, roles, Clock::System).await?;
+    let mut asked = node.reloads();
     if let Some(address) = node.address() {
         print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))?;
     }
@@ -81,7 +82,13 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
         tokio::select! {
             () = signals.stop() => break false,
             () = node.failed() => break true,
-            _ = hangup.recv() => reload(&mut node, args.config(file), file).await,
+            _ = hangup.recv() => {
+                // What is wrong is in the log.
+                let _ = reload(&mut node, args.config(file), file).await;
+            }
+            Some(asked) = asked.recv() => {
+                asked.answer(reload(&mut node, args.config(file), file).await);
+            }
         }
     };
     tracing::info!("stopping: finishing what is under way; a second signal drops it");
@@ -105,17 +112,22 @@ fn raise_open_files() {
     }
 }
 
-/// Applies the file as it is now; what is wrong with it leaves everything as it was.
-async fn reload(node: &mut Node, config: Result<Config, ConfigError>, file: &Path) {
-    match config {
-        Err(error) => tracing::error!("the changed file is refused, the old one stays:\n{error}"),
-        Ok(config) => match node.reload(config).await {
-            Ok(()) => tracing::info!("{} is applied", file.display()),
-            Err(error) => {
-                tracing::error!("the changed file is not applied: {}", chain(&error));
-            }
-        },
-    }
+/// Applies the file as it is now; what is wrong with it leaves everything as it was, and is told.
+async fn reload(
+    node: &mut Node,
+    config: Result<Config, ConfigError>,
+    file: &Path,
+) -> Result<(), String> {
+    let config = config.map_err(|error| {
+        tracing::error!("the changed file is refused, the old one stays:\n{error}");
+        error.to_string()
+    })?;
+    node.reload(config).await.map_err(|error| {
+        tracing::error!("the changed file is not applied: {}", chain(&error));
+        chain(&error)
+    })?;
+    tracing::info!("{} is applied", file.display());
+    Ok(())
 }
 
 /// Stops softly; after `drain`, or when `again` comes first, hard.

@@ -7,6 +7,7 @@ use super::{
     client::{Client, ClientError},
     failure::chain,
     offline,
+    output::Output,
 };
 use crate::{clock::Clock, event::Name, store::Steer};
 
@@ -28,16 +29,20 @@ enum Action {
     Pause { name: String },
     /// Ask it again.
     Resume { name: String },
-    /// Start the next walk elsewhere. Without a running relay the store file itself is opened: a
-    /// source whose URL or cursor rule changed keeps the relay from starting until this is done.
+    /// Start the next walk elsewhere, and print the cursor that was there. A source whose URL or
+    /// cursor rule changed stands still until this is done. A running relay applies the file first,
+    /// as by SIGHUP; without one the store file itself is opened.
     Cursor {
         name: String,
         /// A cursor as `show` has it (JSON).
-        #[arg(required_unless_present = "reset")]
+        #[arg(required_unless_present_any = ["reset", "keep"])]
         cursor: Option<String>,
-        /// Start as at the first run.
+        /// Start as at the first run; events that are known are not repeated.
         #[arg(long, conflicts_with = "cursor")]
         reset: bool,
+        /// Go on with the stored cursor, for the changed URL or rule.
+        #[arg(long, conflicts_with_all = ["cursor", "reset"])]
+        keep: bool,
     },
     /// The items that were no events, and why.
     Rejected {
@@ -66,20 +71,25 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 ("EVENTS", "/appended"),
                 ("KNOWN", "/duplicates"),
                 ("REJECTED", "/rejected"),
+                ("STANDS STILL, RUN ONE OF", "/stuck/help"),
             ],
         )?,
         Action::Show { name } => output.one(&client.get(&["v1", "sources", &name], &[]).await?)?,
         Action::Poll { name } => output.one(&post(&name, "poll", json!({})).await?)?,
         Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
         Action::Resume { name } => output.one(&post(&name, "resume", json!({})).await?)?,
-        Action::Cursor { name, cursor, reset: _ } => {
-            let cursor: Value = match cursor {
-                None => Value::Null,
-                Some(text) => serde_json::from_str(&text).map_err(|error| {
+        Action::Cursor { name, cursor, reset: _, keep } => {
+            let cursor = match cursor {
+                None => (!keep).then_some(Value::Null),
+                Some(text) => Some(serde_json::from_str(&text).map_err(|error| {
                     Failure::usage(format!("the cursor is no JSON ({error}): give one as `sources show {name} -o json` has it"))
-                })?,
+                })?),
             };
-            output.one(&set_cursor(&client, options, &name, &cursor).await?)?;
+            let answer = set_cursor(&client, options, &name, cursor).await?;
+            match output {
+                Output::Json => output.one(&answer)?,
+                Output::Table => output.one(&short(&answer))?,
+            }
         }
         Action::Rejected { name, limit } => output.list(
             &client
@@ -92,28 +102,50 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the running relay, or opens the store file when there is none.
+/// Asks the running relay, or opens the store file when there is none. Without a cursor the stored
+/// one is kept.
 async fn set_cursor(
     client: &Client,
     options: &Options,
     name: &str,
-    cursor: &Value,
+    cursor: Option<Value>,
 ) -> Result<Value, Failure> {
-    match client.post(&["v1", "sources", name, "cursor"], json!({ "cursor": cursor })).await {
+    let body = match &cursor {
+        Some(cursor) => json!({ "cursor": cursor, "apply": true }),
+        None => json!({ "keep": true, "apply": true }),
+    };
+    match client.post(&["v1", "sources", name, "cursor"], body).await {
         Err(ClientError::Unreachable { .. }) if options.server.is_none() => {}
         answer => return Ok(answer?),
     }
     let name: Name = name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
     let store = offline::open(options).await?;
-    let steer = Steer::Cursor((!cursor.is_null()).then(|| cursor.to_string()));
+    let steer = match cursor {
+        Some(cursor) => Steer::Cursor((!cursor.is_null()).then(|| cursor.to_string())),
+        None => Steer::KeepCursor,
+    };
     let state = store.steer_source(&name, steer, Clock::System.now()).await;
     store.close().await;
     let state = state.map_err(|error| Failure::new(chain(&error)))?;
+    let json = |text: Option<String>| {
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+    };
     Ok(json!({
         "name": state.name,
         "topic": state.topic,
         "status": state.status,
-        "cursor": cursor,
+        "old_cursor": json(state.old_cursor),
+        "cursor": json(state.cursor),
         "next_poll": state.next_poll.to_string(),
     }))
+}
+
+/// What a person wants to see of a source that was given a cursor; cursors as they are given back.
+fn short(answer: &Value) -> Value {
+    json!({
+        "name": answer["name"],
+        "status": answer["status"],
+        "old_cursor": answer["old_cursor"].to_string(),
+        "cursor": answer["cursor"].to_string(),
+    })
 }

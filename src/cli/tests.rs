@@ -38,6 +38,7 @@ fn arguments_are_read() {
         "dead-letters billing redrive --all",
         "dead-letters billing delete 1 2",
         "sources cursor shop --reset",
+        "sources cursor shop --keep",
         "healthcheck --server http://127.0.0.1:1",
         "completions bash",
     ] {
@@ -58,6 +59,8 @@ fn arguments_are_read() {
         "dead-letters billing redrive",
         "dead-letters billing redrive --all 1",
         "sources cursor shop",
+        "sources cursor shop --keep --reset",
+        "sources cursor shop {} --keep",
         "probe shop --pages 3",
         "events",
     ] {
@@ -92,13 +95,19 @@ async fn commands_ask_the_api() {
             "sources cursor shop {\"a\":1}",
             "POST",
             "/v1/sources/shop/cursor",
-            Some(json!({ "cursor": { "a": 1 } })),
+            Some(json!({ "cursor": { "a": 1 }, "apply": true })),
         ),
         (
             "sources cursor shop --reset",
             "POST",
             "/v1/sources/shop/cursor",
-            Some(json!({ "cursor": null })),
+            Some(json!({ "cursor": null, "apply": true })),
+        ),
+        (
+            "sources cursor shop --keep",
+            "POST",
+            "/v1/sources/shop/cursor",
+            Some(json!({ "keep": true, "apply": true })),
         ),
         ("sources rejected shop", "GET", "/v1/sources/shop/rejected", None),
         ("subscriptions", "GET", "/v1/subscriptions", None),
@@ -324,8 +333,11 @@ async fn check_finds_a_cursor_of_another_contract() {
     let failure = on_file(&file, "check").await.unwrap_err();
     assert_eq!(failure.code, 78);
     assert!(failure.message.contains("source `shop` has a cursor"), "{failure}");
-    // The relay does not start on it either, so the way out works without one.
-    on_file(&file, "sources cursor shop --reset").await.unwrap();
+    // With the old cursor, and commands that work as printed.
+    assert!(failure.message.contains("({})"), "{failure}");
+    let command = failure.message.lines().last().unwrap().trim();
+    assert_eq!(command, format!("milkrun sources cursor shop --reset -c {}", file.display()));
+    Cli::try_parse_from(command.split(' ')).unwrap().run().await.unwrap();
     on_file(&file, "check").await.unwrap();
 }
 

@@ -1,6 +1,9 @@
 //! `sources`: who is probed, how often, and into which topic.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use probes::period::Period;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -11,6 +14,7 @@ use super::{error::Problems, http::HttpFile, names, secret::Env};
 use crate::{
     event::{Name, Topic},
     outbound::{Guard, Refused},
+    store::{EventSource, NewSource},
 };
 
 /// One source.
@@ -160,6 +164,44 @@ pub struct SourceConfig {
     pub http: probes::http::Spec,
 }
 
+impl SourceConfig {
+    /// What the store is told of it.
+    #[must_use]
+    pub fn new_source(&self) -> NewSource {
+        NewSource {
+            name: self.name.clone(),
+            topic: self.topic.clone(),
+            contract: self.http.contract(),
+            contract_before: self.http.contract_before(),
+            event_source: self.event_source(),
+            // The topic too, for a walk's journal is numbered in one topic.
+            config_hash: format!("{} {}", self.http.fingerprint(), self.topic),
+        }
+    }
+
+    /// What the CloudEvents `source` of its events may be.
+    #[must_use]
+    pub fn event_source(&self) -> EventSource {
+        EventSource {
+            set: self.http.source.clone(),
+            default: self.http.default_source(),
+            before: self.http.default_source_before(),
+        }
+    }
+
+    /// Says that its events have the same CloudEvents source as those of `other`, and what to do.
+    pub(crate) fn shares(&self, other: &Self, text: &str) -> String {
+        let default = self.http.default_source();
+        let own = if default == text { format!("{text}#{}", self.name) } else { default };
+        format!(
+            "the events of the sources `{}` and `{}` of topic `{}` have the same CloudEvents \
+             source `{text}`, so that each would take the other's for duplicates; write another \
+             one below `http:` of `{}`, as `source: \"{own}\"`",
+            other.name, self.name, self.topic, self.name
+        )
+    }
+}
+
 /// The sources in the order of the file.
 pub(crate) fn build(
     sources: &[SourceFile],
@@ -168,7 +210,25 @@ pub(crate) fn build(
     problems: &mut Problems<'_>,
 ) -> Vec<SourceConfig> {
     names::unique(sources.iter().map(|source| &source.name), "source", problems);
-    sources.iter().filter_map(|source| source.build(guard, env, problems)).collect()
+    let mut built: Vec<SourceConfig> = Vec::new();
+    let mut seen: HashMap<(Topic, String), usize> = HashMap::new();
+    for source in sources {
+        let Some(new) = source.build(guard, env, problems) else { continue };
+        let text = new.http.effective_source();
+        match seen.entry((new.topic.clone(), text)) {
+            Entry::Vacant(place) => {
+                place.insert(built.len());
+            }
+            // Of two of one name was told already.
+            Entry::Occupied(first) if built[*first.get()].name == new.name => {}
+            Entry::Occupied(first) => problems.add(
+                source.http.value.url.referenced,
+                new.shares(&built[*first.get()], &first.key().1),
+            ),
+        }
+        built.push(new);
+    }
+    built
 }
 
 impl SourceFile {
@@ -251,6 +311,28 @@ mod tests {
             let error = silent_after(bad).unwrap_err();
             assert!(error.contains("m.yaml:5:"), "{error}");
             assert!(error.contains("length of time"), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_sources_of_a_topic_are_told_apart() {
+        let parse = |one: &str, other: &str| {
+            let text = format!("sources:\n- {{ name: a, {one} }}\n- {{ name: b, {other} }}\n");
+            crate::config::parse(&text, "m.yaml", |_| None).map_err(|error| error.to_string())
+        };
+        let url =
+            |rest: &str| format!("topic: t, http: {{ id: id, url: \"https://x.example/{rest}\" }}");
+        let error = parse(&url("?token=1"), &url("?token=2")).unwrap_err();
+        for told in ["m.yaml:3:", "`a` and `b` of topic `t`", "`https://x.example/`", "#b\"`"] {
+            assert!(error.contains(told), "{error}");
+        }
+        let set = url("").replace("id: id", "id: id, source: \"https://x.example/?q=1\"");
+        let error = parse(&url("?q=1"), &set).unwrap_err();
+        assert!(error.contains("as `source: \"https://x.example/\"`"), "{error}");
+        for other in
+            [url("?q=2"), set.replace("q=1", "q=2"), url("?q=1").replace("topic: t", "topic: u")]
+        {
+            parse(&url("?q=1"), &other).unwrap();
         }
     }
 }

@@ -1,6 +1,11 @@
 //! From the file to the store: what can be refused is found before anything is changed.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use probes::http::HttpProbe;
 
 use super::error::NodeError;
 use crate::{
@@ -8,19 +13,26 @@ use crate::{
     config::{Config, SourceConfig},
     event::{Name, Topic, TopicPattern, Version},
     notices,
+    prober::{Schedule, SourceSetup},
     store::{
-        NewSource, NewSubscription, Origin, SourceStatus, StartFrom, Steer, Store, StoreError,
+        NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Steer, Store, StoreError,
         Subscription, SubscriptionStatus, SubscriptionSteer,
     },
+    stuck::Stuck,
 };
 
-/// Brings the store to what the file says.
+/// Brings the store to what the file says; answers how its sources are probed. One that needs a
+/// cursor stands still and keeps nothing else from being applied.
 pub(super) async fn apply(
     store: &dyn Store,
     config: &Config,
     clock: &Clock,
-) -> Result<(), NodeError> {
+) -> Result<Vec<SourceSetup>, NodeError> {
     check(store, config).await?;
+    let known = known(store).await?;
+    let setups: Result<_, _> =
+        config.sources.iter().map(|source| setup(source, known.get(&source.name))).collect();
+    let setups = setups?;
     config.warn();
     let now = clock.now();
     store.put_topic(&Topic::notices(), &notices::settings(), now).await?;
@@ -29,44 +41,87 @@ pub(super) async fn apply(
         store.put_topic(topic, settings, now).await?;
     }
     for source in &config.sources {
-        store.put_source(&new_source(source), now).await?;
+        let state = store.put_source(&source.new_source(), now).await?;
+        if let Some(stuck) = Stuck::of(&state).filter(|_| state.needs_cursor()) {
+            tracing::warn!(
+                source = %state.name,
+                "{}; run {}", stuck.message, stuck.commands()
+            );
+        }
     }
     for subscription in &config.subscriptions {
         store.put_subscription(subscription, now).await?;
     }
-    remove_the_rest(store, config, clock).await
+    remove_the_rest(store, config, clock).await?;
+    Ok(setups)
 }
 
-/// Whether the store can be brought to what the file says. Changes nothing.
+/// Whether the store can be brought to what the file says; answers which sources will stand still
+/// until they are given a cursor. Changes nothing.
 ///
 /// # Errors
-/// Names the first source whose cursor was stored for another contract, or the first subscription
-/// whose name was taken through the API or that would begin ahead of a topic's head.
-pub async fn check(store: &dyn Store, config: &Config) -> Result<(), NodeError> {
-    for source in &config.sources {
-        check_source(store, source).await?;
-    }
+/// Names two sources of one topic that would take each other's events for duplicates, or the first
+/// subscription whose name was taken through the API or that would begin ahead of a topic's head.
+pub async fn check(store: &dyn Store, config: &Config) -> Result<Vec<Stuck>, NodeError> {
+    let known = known(store).await?;
+    check_event_sources(config, &known)?;
     let states = store.topics().await?;
     let heads = states.iter().map(|state| (&state.topic, state.head)).collect();
     let all = store.subscriptions(0).await?;
-    let known: HashMap<&Name, &Subscription> = all.iter().map(|one| (&one.name, one)).collect();
+    let held: HashMap<&Name, &Subscription> = all.iter().map(|one| (&one.name, one)).collect();
     for new in &config.subscriptions {
-        check_subscription(new, known.get(&new.name).copied(), &heads)?;
+        check_subscription(new, held.get(&new.name).copied(), &heads)?;
+    }
+    let stuck = |source: &SourceConfig| Stuck::with(known.get(&source.name)?, &source.new_source());
+    Ok(config.sources.iter().filter_map(stuck).collect())
+}
+
+/// The sources that the store knows.
+async fn known(store: &dyn Store) -> Result<HashMap<Name, SourceState>, StoreError> {
+    let states = store.sources().await?;
+    Ok(states.into_iter().map(|state| (state.name.clone(), state)).collect())
+}
+
+/// An event is known by its source and id, so two sources of one topic must not share the first.
+/// The file alone was looked at when it was read; a source that is stored has what it began with.
+fn check_event_sources(
+    config: &Config,
+    known: &HashMap<Name, SourceState>,
+) -> Result<(), NodeError> {
+    let mut seen: HashMap<(&Topic, String), &SourceConfig> = HashMap::new();
+    for source in &config.sources {
+        let text = source.event_source().chosen(known.get(&source.name)).to_owned();
+        if let Some(first) = seen.insert((&source.topic, text.clone()), source) {
+            // The events of a new one cannot be repeated yet.
+            let (keeps, changes) =
+                if known.contains_key(&first.name) { (first, source) } else { (source, first) };
+            return Err(NodeError::Config(changes.shares(keeps, &text)));
+        }
     }
     Ok(())
 }
 
-/// A stored cursor is good for one kind, URL and cursor rule.
-async fn check_source(store: &dyn Store, source: &SourceConfig) -> Result<(), NodeError> {
-    match store.source(&source.name).await {
-        Ok(known) if !known.accepts(&source.http.contract()) => Err(NodeError::Config(format!(
-            "source `{}` has a cursor that was stored for another kind, URL or cursor rule; set \
-             one first (`milkrun sources cursor {}`)",
-            source.name, source.name
-        ))),
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// How a source is probed: its events are known by what is stored, whatever its URL has become.
+fn setup(source: &SourceConfig, known: Option<&SourceState>) -> Result<SourceSetup, NodeError> {
+    let new = source.new_source();
+    let mut spec = source.http.clone();
+    spec.source = Some(new.event_source.chosen(known).to_owned());
+    let probe = HttpProbe::new(spec)
+        .map_err(|error| NodeError::Config(format!("source `{}`: {error}", source.name)))?;
+    Ok(SourceSetup {
+        name: new.name,
+        topic: new.topic,
+        contract: new.contract,
+        config_hash: new.config_hash,
+        probe: Arc::new(probe),
+        schedule: Schedule {
+            interval: source.interval,
+            min: source.interval_min,
+            max: source.interval_max,
+        },
+        walk_resume: source.walk_resume,
+        silent_after: source.silent_after,
+    })
 }
 
 fn check_subscription(
@@ -99,21 +154,6 @@ fn check_subscription(
         }
     }
     Ok(())
-}
-
-fn new_source(source: &SourceConfig) -> NewSource {
-    NewSource {
-        name: source.name.clone(),
-        topic: source.topic.clone(),
-        contract: source.http.contract(),
-        config_hash: config_hash(source),
-    }
-}
-
-/// Identifies what a worker of the source must not mix with what was before: the topic too, for a
-/// walk's journal is numbered in one topic.
-pub(super) fn config_hash(source: &SourceConfig) -> String {
-    format!("{} {}", source.http.fingerprint(), source.topic)
 }
 
 /// What left the file is kept as `removed` and finds its place again under its name.

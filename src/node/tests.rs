@@ -12,7 +12,11 @@ use crate::{
     event::Topic,
     notices,
     settings::{SubscriptionSettings, TopicSettings},
-    store::{NewSubscription, Origin, SourceStatus, StartFrom, StoreError, SubscriptionStatus},
+    store::{
+        Append, NewSubscription, Origin, SourceProgress, SourceStatus, StartFrom, StoreError,
+        SubscriptionStatus,
+    },
+    stuck::Stuck,
 };
 
 const START: &str = "sources: [{ name: shop, topic: t, http: { url: https://a.example/, id: id } }]
@@ -121,5 +125,76 @@ async fn a_role_that_breaks_down_is_noticed() {
     assert!(timeout(Duration::from_millis(10), node.failed()).await.is_err());
     node.roles.spawn(async { panic!("a role that is meant to break down") });
     timeout(Duration::from_secs(10), node.failed()).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+}
+
+/// Saves a cursor for `shop`, as its walk would.
+async fn walked(node: &Node) {
+    let source = node.store.source(&"shop".parse().unwrap()).await.unwrap();
+    let progress = SourceProgress {
+        source: source.id,
+        fence: source.fence,
+        cursor: Some("{}".into()),
+        complete: true,
+        ..SourceProgress::default()
+    };
+    let (topic, now) = (source.topic, node.clock.now());
+    let append = Append { topic, events: Vec::new(), progress: Some(progress), now };
+    node.store.append(append).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_needs_a_cursor_keeps_nothing_else_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    walked(&node).await;
+    let text = START.replace("https://a.example/", "https://a.example/?v=2").replace(
+        "sources: [",
+        "sources: [{ name: more, topic: fresh, http: { url: https://c.example/, id: id } }, ",
+    );
+    node.reload(file(directory.path(), &text)).await.unwrap();
+    assert!(node.store.source(&"more".parse().unwrap()).await.is_ok());
+    let shop = node.store.source(&"shop".parse().unwrap()).await.unwrap();
+    assert!(shop.needs_cursor());
+    let stuck = Stuck::of(&shop).unwrap();
+    assert_eq!(stuck.reason, "needs_cursor");
+    assert!(stuck.since.is_some());
+    // Its worker is the new one, and has the contract that it waits with.
+    let setups = node.sources.borrow().clone();
+    let setup = setups.iter().find(|setup| setup.name == shop.name).unwrap();
+    assert!(setup.config_hash == shop.config_hash && !shop.accepts(&setup.contract));
+    node.stop(CancellationToken::new()).await;
+    // It starts, too.
+    let node = Node::start(file(directory.path(), &text), &[], Clock::System).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+}
+
+/// What is stored of one source may be what another begins with.
+#[tokio::test]
+async fn sources_that_would_share_their_events_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = start(directory.path()).await;
+    let moved = "{ name: shop, topic: t, http: { url: https://a.example/?v=2, id: id } }";
+    let second = "{ name: second, topic: t, http: { url: https://a.example/, id: id } }";
+    // In either order it is the new one that is to be named otherwise.
+    for text in [[moved, second], [second, moved]] {
+        let text = format!("sources: [{}]\n", text.join(", "));
+        let error = node.reload(file(directory.path(), &text)).await.unwrap_err().to_string();
+        for told in [
+            "`shop` and `second` of topic `t`",
+            "`https://a.example/`",
+            "below `http:` of `second`, as `source: \"https://a.example/#second\"`",
+        ] {
+            assert!(error.contains(told), "{error}");
+        }
+        assert!(node.store.source(&"second".parse().unwrap()).await.is_err());
+    }
+    let named = second.replace("id: id", "id: id, source: \"https://a.example/#second\"");
+    let text = format!("sources: [{moved}, {named}]\n");
+    node.reload(file(directory.path(), &text)).await.unwrap();
+    // Topics keep them apart as well.
+    let apart = second.replace("topic: t", "topic: u").replace("second", "third");
+    let text = format!("sources: [{moved}, {named}, {apart}]\n");
+    node.reload(file(directory.path(), &text)).await.unwrap();
     node.stop(CancellationToken::new()).await;
 }

@@ -18,7 +18,10 @@ pub use self::{
         DeadFilter, DeadLetter, DeadReason, DeadSelect, EventPlace, EventState, Exception,
         ExceptionKind, Expired, LastAnswer, NewDeadLetter, PositionState, Settlement, Trimmed,
     },
-    source::{NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus, Steer},
+    source::{
+        EventSource, NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus,
+        Steer,
+    },
     subscription::{
         NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
         SubscriptionSteer,
@@ -145,8 +148,10 @@ pub trait Store: Send + Sync + 'static {
     // ---- sources ----
 
     /// Creates the source, or finds it under its name and takes over topic and configuration. A
-    /// changed `config_hash` raises the fence and drops the mark; a changed `contract` while a
-    /// cursor is stored is refused with `Conflict` until a cursor is set.
+    /// changed `config_hash` raises the fence and drops the mark. With a `contract` that the stored
+    /// cursor is not good for, the source needs a cursor ([`SourceState::needs_cursor`]) until one
+    /// is set or kept, or the former contract is put again. A cursor for `contract_before` is
+    /// taken over. The CloudEvents source is stored as [`EventSource::chosen`] says.
     async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError>;
     /// One source, or `NotFound`.
     async fn source(&self, name: &Name) -> Result<SourceState, StoreError>;

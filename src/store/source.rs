@@ -14,8 +14,46 @@ pub struct NewSource {
     pub topic: Topic,
     /// Identifies kind, URL and cursor rule: a stored cursor is good for one contract only.
     pub contract: String,
+    /// The same contract as releases before 0.2 stored it; a cursor that is good for that one is
+    /// good for this one.
+    pub contract_before: Option<String>,
+    /// What the CloudEvents `source` of its events may be.
+    pub event_source: EventSource,
     /// Identifies the whole configuration.
     pub config_hash: String,
+}
+
+/// What the CloudEvents `source` of a source's events may be. An event is known by it, so it must
+/// not change with the URL: what was stored first stays until the file sets another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSource {
+    /// What the file sets.
+    pub set: Option<String>,
+    /// For one that is new.
+    pub default: String,
+    /// For one of which an earlier release has put events into the log.
+    pub before: String,
+}
+
+impl EventSource {
+    /// One that is the same whatever is known of the source.
+    #[must_use]
+    pub fn fixed(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { set: None, default: text.clone(), before: text }
+    }
+
+    /// The one to use, for a source as the store knows it.
+    #[must_use]
+    pub fn chosen<'a>(&'a self, known: Option<&'a SourceState>) -> &'a str {
+        let stored = known.and_then(|known| known.event_source.as_deref());
+        let default = if known.is_some_and(SourceState::has_begun) {
+            self.before.as_str()
+        } else {
+            self.default.as_str()
+        };
+        self.set.as_deref().or(stored).unwrap_or(default)
+    }
 }
 
 /// Whether a source is polled.
@@ -45,10 +83,18 @@ pub struct SourceState {
     pub fence: Fence,
     /// What the stored cursor is good for; empty: it was set by hand and is good for any.
     pub contract: String,
+    /// The contract it was last put with.
+    pub put_contract: String,
+    /// The CloudEvents `source` of its events; `None`: an earlier release put it last.
+    pub event_source: Option<String>,
     /// Identifies the configuration it was last put with.
     pub config_hash: String,
     /// Where the next walk starts: JSON, opaque here. `None`: the first walk.
     pub cursor: Option<String>,
+    /// The cursor that an operator's last one took the place of.
+    pub old_cursor: Option<String>,
+    /// Since when it stands still because its cursor is for another contract than it was put with.
+    pub stuck_at: Option<Micros>,
     /// Where the walk under way is: JSON, opaque here.
     pub mark: Option<String>,
     /// When the mark was saved.
@@ -59,6 +105,8 @@ pub struct SourceState {
     pub walks: u64,
     /// Not to be polled before.
     pub next_poll: Micros,
+    /// When an operator last asked for a poll; 0: never.
+    pub asked_at: Micros,
     /// The last poll: JSON, opaque here.
     pub report: Option<String>,
     /// Events it appended, ever.
@@ -76,6 +124,29 @@ impl SourceState {
     #[must_use]
     pub fn accepts(&self, contract: &str) -> bool {
         self.cursor.is_none() || self.contract.is_empty() || self.contract == contract
+    }
+
+    /// Whether the stored cursor can be used by the source as it is put now.
+    #[must_use]
+    pub fn goes_with(&self, new: &NewSource) -> bool {
+        self.accepts(&new.contract) || self.is_before(new)
+    }
+
+    /// Whether the stored cursor's contract is the one of `new`, as releases before 0.2 stored it.
+    #[must_use]
+    pub fn is_before(&self, new: &NewSource) -> bool {
+        new.contract_before.as_ref() == Some(&self.contract)
+    }
+
+    /// Whether it stands still until an operator sets a cursor or keeps the stored one.
+    #[must_use]
+    pub fn needs_cursor(&self) -> bool {
+        !self.accepts(&self.put_contract)
+    }
+
+    /// Whether it may have put events into the log.
+    fn has_begun(&self) -> bool {
+        self.cursor.is_some() || self.mark.is_some() || self.walks > 0 || self.appended > 0
     }
 }
 
@@ -138,8 +209,10 @@ pub enum Steer {
     /// Poll as soon as may be.
     Poll,
     /// Start the next walk here (`None`: as at the first run); drops mark and journal and accepts
-    /// the configured contract.
+    /// the configured contract. The cursor that was there is kept as the old one.
     Cursor(Option<String>),
+    /// As [`Steer::Cursor`] with the cursor that is there, which there must be.
+    KeepCursor,
     /// It left the configuration.
     Remove,
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use milkrun::{
-    event::Topic,
+    event::{Micros, Topic},
     settings::TopicSettings,
     store::{
-        Append, NewEvent, NewRejected, NewSource, Placed, SourceProgress, SourceState,
+        Append, EventSource, NewEvent, NewRejected, NewSource, Placed, SourceProgress, SourceState,
         SourceStatus, Steer, Store, StoreError,
     },
 };
@@ -116,19 +116,90 @@ pub async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
         config_hash: "2".into(),
         ..source(&topic)
     };
-    let refused = store.put_source(&other, NOW).await;
-    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
-    store.steer_source(&state.name, Steer::Cursor(Some("7".into())), NOW).await.unwrap();
-    // The relay that still runs with the old file walks once more: its cursor is no good either.
-    let state = store.source(&state.name).await.unwrap();
+    let stuck = store.put_source(&other, later(1)).await.unwrap();
+    assert!(stuck.needs_cursor() && stuck.fence > state.fence, "{stuck:?}");
+    assert_eq!((stuck.cursor.as_deref(), stuck.stuck_at), (Some("4"), Some(later(1))));
+    // Every start puts it again; since when it stands still does not change.
+    let again = store.put_source(&other, later(2)).await.unwrap();
+    assert_eq!((again.fence, again.stuck_at), (stuck.fence, Some(later(1))));
+    // Whoever still works by the old file keeps nothing.
     let walked = SourceProgress { cursor: Some("8".into()), ..progress(&state) };
-    save(&store, &topic, Vec::new(), walked).await.unwrap();
-    let refused = store.put_source(&other, NOW).await;
-    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
-    store.steer_source(&state.name, Steer::Cursor(Some("7".into())), NOW).await.unwrap();
-    let taken = store.put_source(&other, NOW).await.unwrap();
-    assert_eq!(taken.cursor.as_deref(), Some("7"));
-    assert!(taken.fence > state.fence);
+    let refused = save(&store, &topic, events([8]), walked).await;
+    assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
+    let set = store.steer_source(&state.name, Steer::Cursor(Some("7".into())), later(3)).await;
+    let set = set.unwrap();
+    assert!(!set.needs_cursor() && set.fence > stuck.fence, "{set:?}");
+    assert_eq!((set.cursor.as_deref(), set.old_cursor.as_deref()), (Some("7"), Some("4")));
+    assert_eq!((set.stuck_at, set.asked_at), (None, later(3)));
+    let taken = store.put_source(&other, later(4)).await.unwrap();
+    assert!(!taken.needs_cursor() && taken.fence == set.fence, "{taken:?}");
+    assert!(all(&store, &topic).await.is_empty());
+}
+
+/// Without a relay the cursor is set before the changed file is put.
+pub async fn a_cursor_set_by_hand_goes_with_any_contract(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let none = store.steer_source(&state.name, Steer::KeepCursor, NOW).await;
+    assert!(matches!(none, Err(StoreError::Conflict(_))), "{none:?}");
+    let other = |n: &str| NewSource {
+        contract: format!("http https://{n}.example last_id"),
+        config_hash: n.into(),
+        ..source(&topic)
+    };
+    let set = || Steer::Cursor(Some("7".into()));
+    for (steer, name) in [(set(), "a"), (Steer::KeepCursor, "b")] {
+        let kept = store.steer_source(&state.name, steer, NOW).await.unwrap();
+        assert_eq!(kept.cursor.as_deref(), Some("7"), "{name}");
+        let taken = store.put_source(&other(name), NOW).await.unwrap();
+        assert!(!taken.needs_cursor(), "{taken:?}");
+        // What it walks then is good for that contract alone.
+        let end = SourceProgress { cursor: Some("7".into()), ..progress(&taken) };
+        save(&store, &topic, Vec::new(), end).await.unwrap();
+        assert!(store.put_source(&other("c"), NOW).await.unwrap().needs_cursor());
+        // Back to what it was is no change at all.
+        assert!(!store.put_source(&other(name), NOW).await.unwrap().needs_cursor());
+    }
+    let kept = store.source(&state.name).await.unwrap();
+    assert_eq!(kept.old_cursor.as_deref(), Some("7"));
+}
+
+pub async fn a_contract_of_an_earlier_release_is_taken_over(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let end = SourceProgress { cursor: Some("4".into()), complete: true, ..progress(&state) };
+    save(&store, &topic, events([4]), end).await.unwrap();
+    let upgraded = NewSource {
+        contract: "new".into(),
+        contract_before: Some(source(&topic).contract),
+        config_hash: "new".into(),
+        ..source(&topic)
+    };
+    let taken = store.put_source(&upgraded, NOW).await.unwrap();
+    assert!(!taken.needs_cursor(), "{taken:?}");
+    assert_eq!((taken.cursor.as_deref(), taken.contract.as_str()), (Some("4"), "new"));
+    // It is rewritten: the old one need not be known any more.
+    let later = NewSource { contract_before: None, ..upgraded };
+    let taken = store.put_source(&later, NOW).await.unwrap();
+    assert!(!taken.needs_cursor() && taken.old_cursor.is_none(), "{taken:?}");
+}
+
+pub async fn a_source_keeps_what_its_events_are_known_by(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    assert_eq!(state.event_source.as_deref(), Some("https://shop.example"));
+    let moved = NewSource {
+        event_source: EventSource::fixed("https://moved.example"),
+        contract: "moved".into(),
+        config_hash: "moved".into(),
+        ..source(&topic)
+    };
+    let kept = store.put_source(&moved, NOW).await.unwrap();
+    assert_eq!(kept.event_source.as_deref(), Some("https://shop.example"));
+    // What the file sets wins, and stays when it is set no more.
+    let mut set = moved.clone();
+    set.event_source.set = Some("urn:shop".into());
+    for new in [&set, &moved] {
+        let put = store.put_source(new, NOW).await.unwrap();
+        assert_eq!(put.event_source.as_deref(), Some("urn:shop"));
+    }
 }
 
 pub async fn rejected_items_are_bounded(bench: &dyn Bench) {
@@ -151,9 +222,14 @@ pub async fn steering_raises_the_fence(bench: &dyn Bench) {
     changes.mark_unchanged();
     let polled = store.steer_source(&who, Steer::Poll, NOW).await.unwrap();
     assert_eq!((polled.fence, polled.next_poll), (state.fence, NOW));
+    assert_eq!((state.asked_at, polled.asked_at), (Micros(0), NOW));
     assert!(changes.has_changed().unwrap());
     let paused = store.steer_source(&who, Steer::Pause, NOW).await.unwrap();
     assert_eq!((paused.fence, paused.status), (state.fence + 1, SourceStatus::Paused));
+    assert_eq!(paused.asked_at, NOW);
+    let resumed = store.steer_source(&who, Steer::Resume, later(9)).await.unwrap();
+    assert_eq!((resumed.status, resumed.asked_at), (SourceStatus::Active, later(9)));
+    store.steer_source(&who, Steer::Pause, NOW).await.unwrap();
     let removed = store.steer_source(&who, Steer::Remove, NOW).await.unwrap();
     for steer in [Steer::Pause, Steer::Resume, Steer::Poll] {
         let refused = store.steer_source(&who, steer, NOW).await;

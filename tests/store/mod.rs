@@ -10,8 +10,8 @@ use milkrun::{
     event::{Data, Event, Micros, Name, Topic, Version},
     settings::{SubscriptionSettings, TopicSettings},
     store::{
-        Append, Expired, NewEvent, NewSource, NewSubscription, Origin, Placed, Read, StartFrom,
-        Store, StoreError, Subscription,
+        Append, EventSource, Expired, NewEvent, NewSource, NewSubscription, Origin, Placed, Read,
+        StartFrom, Store, StoreError, Subscription,
     },
 };
 
@@ -74,6 +74,9 @@ mod on_sqlite {
         fences::the_journal_gives_the_last_listed_first,
         fences::an_abandoned_journal_is_empty,
         fences::a_changed_contract_wants_a_cursor,
+        fences::a_cursor_set_by_hand_goes_with_any_contract,
+        fences::a_contract_of_an_earlier_release_is_taken_over,
+        fences::a_source_keeps_what_its_events_are_known_by,
         fences::rejected_items_are_bounded,
         fences::steering_raises_the_fence,
         pending::a_due_event_goes_once_and_not_before,
@@ -214,6 +217,8 @@ pub fn source(topic: &Topic) -> NewSource {
         name: name("shop"),
         topic: topic.clone(),
         contract: "http https://shop.example last_id".into(),
+        contract_before: None,
+        event_source: EventSource::fixed("https://shop.example"),
         config_hash: "1".into(),
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use milkrun::{
     event::Version,
-    settings::SubscriptionSettings,
-    store::{NewJob, Options, Store, StoreError, open},
+    settings::{SubscriptionSettings, TopicSettings},
+    store::{EventSource, NewJob, NewSource, Options, Store, StoreError, open},
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-use super::{Bench, NOW, name};
+use super::{Bench, NOW, name, source};
 
 /// A file in a folder of its own.
 pub struct SqliteBench {
@@ -156,4 +156,64 @@ async fn a_file_of_the_first_release_is_taken_over() {
     store.start_replay(&who, &job, NOW).await.expect("a job");
     let known = store.subscription(&who).await.expect("a subscription");
     assert_eq!(known.positions[2].id, 4, "no number is given out twice");
+}
+
+/// A file of the release before, made by its migrations alone: a source that has begun, and one
+/// that has not.
+#[tokio::test]
+async fn a_source_of_the_layout_before_keeps_its_place_and_its_name() {
+    let bench = bench().await;
+    let options = SqliteConnectOptions::new()
+        .filename(bench.path())
+        .create_if_missing(true)
+        .pragma("auto_vacuum", "INCREMENTAL")
+        .pragma("journal_mode", "WAL");
+    let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+    for migration in [
+        include_str!("../../migrations/sqlite/0001_log.sql"),
+        include_str!("../../migrations/sqlite/0002_delivery.sql"),
+        include_str!("../../migrations/sqlite/0003_resets.sql"),
+        "PRAGMA user_version = 3",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut conn).await.unwrap();
+    }
+    conn.close().await.unwrap();
+    // The topic as any release makes it.
+    let store = bench.open().await;
+    let topic = "orders".parse().unwrap();
+    store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    bench
+        .run(
+            "INSERT INTO sources (name, topic, status, contract, config_hash, cursor, cursor_contract, walks) \
+             SELECT column1, t.id, 'active', 'before', 'x', column2, column3, column4 \
+             FROM topics t, (VALUES ('begun', '\"4\"', 'before', 9), ('reset', NULL, '', 9), \
+             ('new', NULL, '', 0)) WHERE t.name = 'orders'"
+                .into(),
+        )
+        .await;
+    let store = bench.open().await;
+    for (who, cursor, event_source) in [
+        ("begun", Some("\"4\""), "https://a.example/list"),
+        ("reset", None, "https://a.example/list"),
+        ("new", None, "https://a.example/list?q=1"),
+    ] {
+        let new = NewSource {
+            name: name(who),
+            contract: "now".into(),
+            contract_before: Some("before".into()),
+            event_source: EventSource {
+                set: None,
+                default: "https://a.example/list?q=1".into(),
+                before: "https://a.example/list".into(),
+            },
+            ..source(&topic)
+        };
+        let put = store.put_source(&new, NOW).await.unwrap();
+        assert!(!put.needs_cursor(), "{put:?}");
+        assert_eq!(put.cursor.as_deref(), cursor, "{who}");
+        assert_eq!(put.event_source.as_deref(), Some(event_source), "{who}");
+    }
+    store.close().await;
 }

@@ -227,6 +227,8 @@ async fn sources_are_shown_and_steered() {
         name: "shop".parse().unwrap(),
         topic: "orders".parse().unwrap(),
         contract: "c".to_owned(),
+        contract_before: None,
+        event_source: store::EventSource::fixed("https://shop.example/"),
         config_hash: "h".to_owned(),
     };
     relay.store.put_source(&source, NOW).await.unwrap();
@@ -250,7 +252,19 @@ async fn sources_are_shown_and_steered() {
     let list = relay.get("/v1/sources").await.ok().json();
     assert_eq!(list["sources"][0]["cursor"], json!({"value": "7"}));
     assert_eq!(relay.get("/v1/sources/shop").await.ok().json()["cursor"], long);
-    relay.post("/v1/sources/shop/cursor", json!({})).await.problem(422, "invalid");
+    let kept = relay.post("/v1/sources/shop/cursor", json!({"keep": true})).await.ok().json();
+    assert_eq!((&kept["cursor"], &kept["old_cursor"]), (&long, &long));
+    assert_eq!(kept["event_source"], "https://shop.example/");
+    for bad in [json!({}), json!({"keep": false}), json!({"keep": true, "cursor": null})] {
+        relay.post("/v1/sources/shop/cursor", bad).await.problem(422, "invalid");
+    }
+    // Here is no file that could be applied first.
+    let apply = json!({"cursor": null, "apply": true});
+    relay.post("/v1/sources/shop/cursor", apply).await.problem(409, "conflict");
+    assert_eq!(relay.get("/v1/sources/shop").await.ok().json()["cursor"], long);
+    relay.post("/v1/sources/shop/cursor", json!({"cursor": null})).await.ok();
+    let none = relay.post("/v1/sources/shop/cursor", json!({"keep": true})).await;
+    none.problem(409, "conflict");
     assert_eq!(relay.get("/v1/sources/shop/rejected").await.ok().json(), json!({"rejected": []}));
     relay.post("/v1/sources/none/poll", json!({})).await.problem(404, "not_found");
 }

@@ -18,7 +18,7 @@ use crate::{
     event::Version,
     prober::{Memory, Stepped, dry_run},
     settings::TopicSettings,
-    store::{NewSource, Steer},
+    store::{EventSource, NewSource, Steer},
 };
 
 fn paged(spec: &mut Spec) {
@@ -185,6 +185,8 @@ async fn a_worker_with_an_old_setup_asks_nothing() {
         name: bench.setup.name.clone(),
         topic: bench.setup.topic.clone(),
         contract: bench.setup.contract.clone(),
+        contract_before: None,
+        event_source: EventSource::fixed("https://shop.example.com/orders"),
         config_hash: "another".into(),
     };
     bench.store.put_source(&changed, bench.clock.now()).await.unwrap();

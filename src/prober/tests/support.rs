@@ -18,7 +18,7 @@ use crate::{
     notices::{self, Notices},
     prober::{Limits, Memory, Prober, Report, Schedule, SourceSetup, Stepped},
     settings::TopicSettings,
-    store::{NewSource, Options, Read, SourceState, Store, open},
+    store::{EventSource, NewSource, Options, Read, SourceState, Store, open},
     telemetry::Metrics,
 };
 
@@ -59,8 +59,14 @@ impl Bench {
         change(&mut spec);
         let (name, topic) = ("shop".parse().unwrap(), "orders".parse().unwrap());
         store.put_topic(&topic, settings, clock.now()).await.unwrap();
-        let source =
-            NewSource { name, topic, contract: spec.contract(), config_hash: spec.fingerprint() };
+        let source = NewSource {
+            name,
+            topic,
+            contract: spec.contract(),
+            contract_before: None,
+            event_source: EventSource::fixed(spec.effective_source()),
+            config_hash: spec.fingerprint(),
+        };
         store.put_source(&source, clock.now()).await.unwrap();
         let setup = SourceSetup {
             name: source.name,

@@ -27,6 +27,7 @@ pub(super) const LOG: Migrations = &[
     include_str!("../../../migrations/sqlite/0001_log.sql"),
     include_str!("../../../migrations/sqlite/0002_delivery.sql"),
     include_str!("../../../migrations/sqlite/0003_resets.sql"),
+    include_str!("../../../migrations/sqlite/0004_source_identity.sql"),
 ];
 /// The schema of the trace's file.
 pub(super) const TRACE: Migrations = &[

@@ -20,6 +20,10 @@ use crate::{
 /// What one reading of a journal gives at most.
 const JOURNAL_BYTES: usize = 4 << 20;
 
+/// Sets a cursor that is good for whatever the source is put with.
+const SET_CURSOR: &str = "fence = fence + 1, mark = NULL, next_poll = $2, asked_at = $2, \
+    cursor_contract = '', stuck_at = NULL, old_cursor = cursor, cursor = $3";
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -27,7 +31,8 @@ macro_rules! select {
              s.mark_at, (SELECT count(*) FROM journal \
              WHERE slot BETWEEN s.id << 40 AND (s.id << 40 | 1099511627775)), \
              s.walks, s.next_poll, s.report, s.appended, s.duplicates, s.rejected, s.removed_at, \
-             s.cursor_contract, s.config_hash FROM sources s JOIN topics t ON t.id = s.topic ",
+             s.cursor_contract, s.config_hash, s.contract, s.event_source, s.old_cursor, \
+             s.stuck_at, s.asked_at FROM sources s JOIN topics t ON t.id = s.topic ",
             $rest
         )
     };
@@ -42,6 +47,11 @@ fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
         fence: unsigned(row, 4),
         contract: row.get(16),
         config_hash: row.get(17),
+        put_contract: row.get(18),
+        event_source: row.get(19),
+        old_cursor: row.get(20),
+        stuck_at: row.get::<Option<i64>, _>(21).map(Micros),
+        asked_at: Micros(row.get(22)),
         cursor: row.get(5),
         mark: row.get(6),
         mark_at: Micros(row.get(7)),
@@ -96,14 +106,15 @@ pub(super) async fn put(
         .await?;
     match known {
         None => {
-            let sql = "-- new source\nINSERT INTO sources (name, topic, status, contract, config_hash, next_poll) \
-                VALUES ($1, $2, 'active', $3, $4, $5)";
+            let sql = "-- new source\nINSERT INTO sources (name, topic, status, contract, config_hash, next_poll, event_source) \
+                VALUES ($1, $2, 'active', $3, $4, $5, $6)";
             sqlx::query(sql)
                 .bind(new.name.as_str())
                 .bind(topic)
                 .bind(new.contract.as_str())
                 .bind(new.config_hash.as_str())
                 .bind(now.0)
+                .bind(new.event_source.chosen(None))
                 .execute(&mut desk.conn)
                 .await?;
         }
@@ -112,6 +123,8 @@ pub(super) async fn put(
     finish(desk, &new.name).await
 }
 
+/// A cursor that is for another contract stays and is not used, so that the rest of the
+/// configuration can be taken over all the same.
 async fn renew(
     desk: &mut Desk,
     new: &NewSource,
@@ -120,21 +133,18 @@ async fn renew(
     now: Micros,
 ) -> Result<(), StoreError> {
     let known = state(row)?;
-    let config_hash: &str = row.get(17);
-    if !known.accepts(&new.contract) {
-        return Err(StoreError::Conflict(format!(
-            "source `{}` has a cursor that was stored for another kind, URL or cursor rule; \
-             set a cursor (or `none`) before it is used",
-            new.name
-        )));
-    }
-    let changed = config_hash != new.config_hash;
+    let event_source = new.event_source.chosen(Some(&known));
+    let changed = known.config_hash != new.config_hash
+        || known.put_contract != new.contract
+        || known.event_source.as_deref().is_some_and(|stored| stored != event_source);
     // Every start puts every source: what is as it was is not written, and costs no sync.
     let sql = "-- renewed source\nUPDATE sources SET topic = $2, contract = $3, config_hash = $4, \
         fence = fence + $5, mark = CASE WHEN $5 THEN NULL ELSE mark END, \
         next_poll = CASE WHEN $5 OR removed_at IS NOT NULL THEN min(next_poll, $6) ELSE next_poll END, \
+        event_source = $7, cursor_contract = CASE WHEN $8 THEN $3 ELSE cursor_contract END, \
+        stuck_at = CASE WHEN $9 THEN NULL ELSE coalesce(stuck_at, $6) END, \
         removed_at = NULL WHERE id = $1 \
-        AND ($5 OR topic <> $2 OR contract <> $3 OR removed_at IS NOT NULL)";
+        AND ($5 OR topic <> $2 OR event_source IS NOT $7 OR removed_at IS NOT NULL)";
     sqlx::query(sql)
         .bind(known.id)
         .bind(topic)
@@ -142,6 +152,9 @@ async fn renew(
         .bind(new.config_hash.as_str())
         .bind(changed)
         .bind(now.0)
+        .bind(event_source)
+        .bind(known.is_before(new))
+        .bind(known.goes_with(new))
         .execute(&mut desk.conn)
         .await?;
     if changed {
@@ -164,27 +177,31 @@ pub(super) async fn steer(
             "source `{name}` has left the configuration; it finds its place again when it is back"
         )));
     }
-    let (sql, value) = match steer {
-        Steer::Pause => {
-            ("UPDATE sources SET status = 'paused', fence = fence + 1 WHERE id = $1", None)
+    if matches!(steer, Steer::KeepCursor) && known.cursor.is_none() {
+        return Err(StoreError::Conflict(format!(
+            "source `{name}` has no cursor that could be kept; it starts as at the first run"
+        )));
+    }
+    if matches!(steer, Steer::Cursor(_) | Steer::KeepCursor) {
+        clear_journal(desk, known.id).await?;
+    }
+    let (change, value) = match steer {
+        Steer::Pause => ("status = 'paused', fence = fence + 1", None),
+        Steer::Resume => {
+            ("status = 'active', fence = fence + 1, next_poll = $2, asked_at = $2", None)
         }
-        Steer::Resume => (
-            "UPDATE sources SET status = 'active', fence = fence + 1, next_poll = $2 WHERE id = $1",
-            None,
-        ),
-        Steer::Poll => ("UPDATE sources SET next_poll = $2 WHERE id = $1", None),
-        Steer::Remove => {
-            ("UPDATE sources SET fence = fence + 1, removed_at = $2 WHERE id = $1", None)
-        }
-        Steer::Cursor(cursor) => {
-            clear_journal(desk, known.id).await?;
-            (
-                "UPDATE sources SET fence = fence + 1, mark = NULL, next_poll = $2, cursor_contract = '', cursor = $3 WHERE id = $1",
-                cursor,
-            )
-        }
+        Steer::Poll => ("next_poll = $2, asked_at = $2", None),
+        Steer::Remove => ("fence = fence + 1, removed_at = $2", None),
+        Steer::Cursor(cursor) => (SET_CURSOR, cursor),
+        Steer::KeepCursor => (SET_CURSOR, known.cursor),
     };
-    sqlx::query(sql).bind(known.id).bind(now.0).bind(value).execute(&mut desk.conn).await?;
+    let sql = format!("-- steered source\nUPDATE sources SET {change} WHERE id = $1");
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(known.id)
+        .bind(now.0)
+        .bind(value)
+        .execute(&mut desk.conn)
+        .await?;
     finish(desk, &name).await
 }
 
