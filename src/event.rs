@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use probes::moment::{Moment, MomentError, Reading};
+use probes::moment::{Moment, MomentError, Reading, Unit};
 use serde::{Deserialize, Serialize};
 
 mod data;
@@ -341,7 +341,11 @@ impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(moment) => write!(f, "{moment:.6}"),
-            Err(_) => write!(f, "{} µs", self.0),
+            // The last day of the year 9999 is no timestamp, but a moment.
+            Err(_) => match Moment::of_number(&self.0.to_string(), Unit::Us) {
+                Ok(moment) => f.write_str(&moment.rfc3339()),
+                Err(_) => write!(f, "{} µs", self.0),
+            },
         }
     }
 }
@@ -415,6 +419,23 @@ pub fn attribute(object: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_read_and_written() {
+        for (text, written) in [
+            ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000000Z"),
+            ("2026-01-31 13:00:00.1234567 +0100", "2026-01-31T12:00:00.123456Z"),
+            ("1969-12-31T23:59:59.9999999Z", "1969-12-31T23:59:59.999999Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ] {
+            let moment: Micros = text.parse().unwrap();
+            assert_eq!(moment.to_string(), written);
+            assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
+        for bad in ["", "2026-01-31T12:00:00", "2026-01-31T12:00:00 01:00", "now", "5"] {
+            assert!(bad.parse::<Micros>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_are_checked() {

@@ -21,9 +21,9 @@ pub(crate) const SLICE_BYTES: usize = 3 * UNIT_BYTES;
 /// The most that is left for first slices.
 const RESERVE_BYTES_MAX: usize = 32 << 20;
 
-/// So many large bodies are unpacked at once: unpacking is work for processors, and each has a
-/// window of up to 16 MiB that is not counted.
-const LARGE_AT_ONCE: usize = 3;
+/// So many large bodies are unpacked at once: unpacking is work for processors, and each may take
+/// 27 MiB for a window that is not counted.
+const LARGE_AT_ONCE: usize = 2;
 
 /// How many bytes of pages may be held at once, by all probes that share it.
 #[derive(Debug, Clone)]

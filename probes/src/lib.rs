@@ -222,7 +222,7 @@ pub struct Failure {
     /// For a person: names the URL (without secrets), the field and what was expected.
     pub message: String,
     /// The one setting or command that helps; `NAME` stands for the source's name.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// What the producer said about being asked.
     pub pace: Pace,
     /// The cursor with what this failure adds to it (a suspicion that it is lost), to be kept

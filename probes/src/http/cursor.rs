@@ -46,7 +46,7 @@ pub enum CursorRule {
     MaxField(MaxField),
     /// At a token of the last page's body.
     BodyToken(BodyToken),
-    /// At a URL in the last page's body, as OData's `@odata.deltaLink`.
+    /// At a URL in the last page's body, as `OData`'s `@odata.deltaLink`.
     BodyUrl(BodyUrl),
     /// At the link that the last page gave.
     LinkUrl(LinkUrl),

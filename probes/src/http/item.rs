@@ -96,11 +96,11 @@ impl Reader {
             id,
             first_id,
             source: spec.effective_source(),
-            kind: text("type", &spec.kind)?,
+            kind: text("type", spec.kind.as_ref())?,
             default_kind: spec.default_kind.clone(),
             time: spec.time.as_ref().map(Time::new).transpose()?,
-            key: text("key", &spec.key)?,
-            subject: text("subject", &spec.subject)?,
+            key: text("key", spec.key.as_ref())?,
+            subject: text("subject", spec.subject.as_ref())?,
             item_bytes_max: spec.limits.item_bytes_max,
             depth_max: spec.limits.depth_max,
             expressions,
@@ -241,7 +241,7 @@ fn usable(text: Option<String>, field: &str) -> Result<Option<String>, String> {
 
 fn text(
     field: &'static str,
-    rule: &Option<TextRule>,
+    rule: Option<&TextRule>,
     expressions: &Expressions,
 ) -> Result<Option<Text>, SpecError> {
     let made = match rule {

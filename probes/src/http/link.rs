@@ -115,9 +115,9 @@ fn value(text: &str) -> (String, &str) {
         let end = text.find([';', ',']).unwrap_or(text.len());
         return (text[..end].trim().to_owned(), &text[end..]);
     };
-    let quoted = &text[open.len_utf8()..];
+    let inside = &text[open.len_utf8()..];
     let (mut value, mut escaped) = (String::new(), false);
-    for (at, character) in quoted.char_indices() {
+    for (at, character) in inside.char_indices() {
         match character {
             _ if escaped => {
                 value.push(character);
@@ -125,7 +125,7 @@ fn value(text: &str) -> (String, &str) {
             }
             '\\' => escaped = true,
             end if ends.contains(&end) => {
-                let behind = &quoted[at + end.len_utf8()..];
+                let behind = &inside[at + end.len_utf8()..];
                 // What follows a value is a parameter, a link, or nothing: else this quote begins
                 // another value, and the one before was never closed.
                 if behind.trim_start().starts_with([';', ',', '<']) || behind.trim().is_empty() {
@@ -136,7 +136,7 @@ fn value(text: &str) -> (String, &str) {
             _ => value.push(character),
         }
     }
-    unclosed(quoted)
+    unclosed(inside)
 }
 
 /// A value whose quote is not closed: it ends where the next parameter or link begins.
@@ -182,7 +182,7 @@ mod tests {
             (r#"<p>; rel="prev; <n>; rel="next""#, Some("n")),
             (r#"<a>;rel="self",<b>; rel = "next""#, Some("b")),
             (r#"<a>; rel="first,next""#, Some("a")),
-            (r#"< https://a/ > ;rel=next"#, Some("https://a/")),
+            ("< https://a/ > ;rel=next", Some("https://a/")),
             // Never one URL glued of two.
             (r#"<https://a/1, <https://a/2>; rel="next""#, None),
         ] {

@@ -45,7 +45,7 @@ impl HttpProbe {
             let target = target.unwrap_or_else(|_| "nowhere".into());
             failure.message =
                 format!("answered {status} to {target}: redirects are not followed, set that URL");
-            failure.help = Some(format!("set `http.url` to {target}"));
+            failure.help = Some(format!("set `http.url` to {target}").into());
         }
         // Who asks, and how often, are not about the cursor.
         let unknown = status.is_client_error() && !matches!(code, 401 | 407 | 408 | 425 | 429);
@@ -74,7 +74,7 @@ impl HttpProbe {
                 let said = std::mem::take(&mut failure.message);
                 failure.kind = FailureKind::CursorLost;
                 failure.message = format!("{LOST} (it {said})");
-                failure.help = Some(HELP.to_owned());
+                failure.help = Some(HELP.into());
                 return failure;
             }
             let refused = (place.refused + 1).min(2);
@@ -96,7 +96,7 @@ impl HttpProbe {
     /// The request went through without the cursor, and `lost: fail` was asked for.
     pub(super) fn lost(&self, place: Option<&Place>) -> Failure {
         let mut failure = Self::failure(FailureKind::CursorLost, LOST);
-        failure.help = Some(HELP.to_owned());
+        failure.help = Some(HELP.into());
         let place = place.cloned().or_else(|| self.started()).unwrap_or_default();
         if !place.announced {
             failure.gap = Some(Box::new(gap("cursor_lost", LOST)));
@@ -121,7 +121,7 @@ impl HttpProbe {
 }
 
 /// The setting that helps with a status.
-fn help(code: u16) -> Option<String> {
+fn help(code: u16) -> Option<Box<str>> {
     let text = match code {
         401 | 403 | 407 => "check `http.auth` and what the key may read",
         404 | 410 => "check `http.url`: `milkrun probe NAME --dry-run` shows the request",
@@ -130,7 +130,7 @@ fn help(code: u16) -> Option<String> {
         429 => "ask less often: `interval`",
         _ => return None,
     };
-    Some(text.to_owned())
+    Some(text.into())
 }
 
 /// A hole in what the producer showed.

@@ -1,8 +1,10 @@
 //! An HTTP JSON producer.
 
+mod begin;
 mod body;
 mod carrier;
 mod charset;
+mod conditional;
 mod contents;
 mod cursor;
 mod decode;
@@ -10,6 +12,7 @@ mod edge;
 mod end;
 mod error;
 mod expr;
+mod failing;
 mod fetch;
 mod identity;
 mod item;
@@ -33,6 +36,7 @@ mod target;
 mod tests;
 mod times;
 mod unpack;
+mod unpacker;
 mod walk;
 
 pub use self::{

@@ -2,27 +2,29 @@
 
 use async_trait::async_trait;
 use encoding_rs::Encoding;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
 use super::{
     body::{Body, clean, content_type},
-    cursor::{FieldKind, Learning},
-    edge::{hash, hash_all},
+    conditional::unchanged,
+    cursor::Learning,
+    edge::hash_all,
     end::{Read, Turn},
     error::SpecError,
     expr::Expressions,
+    failing::help,
     fetch::{Answer, Fault, excerpt, fetch},
     item::Reader,
     pace::pace,
     pages::Turning,
-    request::{Asking, lossy, request, shown},
-    rules::{Lost, Start},
+    request::{Asking, request, shown},
+    rules::Lost,
     spec::Spec,
-    walk::{Carried, Mark, Place, Step, Validators},
+    walk::{Carried, Mark, Place, Validators},
 };
 use crate::{
-    Ask, Budget, Exchange, Failure, FailureKind, Listed, Network, Next, Pace, Page, Probe, Walk,
+    Ask, Budget, Exchange, Failure, FailureKind, Listed, Network, Next, Pace, Page, Probe,
     extract::{Fields, Path},
 };
 
@@ -69,109 +71,6 @@ impl HttpProbe {
             config: spec.fingerprint(),
             spec,
         })
-    }
-
-    /// The failure of a request that was not sent.
-    fn unsent(&self, failure: Failure) -> Failure {
-        failure.at(&self.spec.masked(&self.spec.url))
-    }
-
-    /// A failure; [`Failure::at`] says of which page.
-    pub(super) fn failure(kind: FailureKind, problem: &str) -> Failure {
-        Failure {
-            kind,
-            message: problem.to_owned(),
-            help: None,
-            pace: Pace::default(),
-            cursor: None,
-            restart: false,
-            gap: None,
-            exchange: None,
-        }
-    }
-
-    /// The mark of a walk that begins now.
-    fn begin(&self, place: Option<&Place>, now: Timestamp) -> Mark {
-        let mut mark = Mark::default();
-        let place = match place {
-            // Its loss was told of, and only the producer or an operator can mend it.
-            Some(place)
-                if place.refused >= 2 && !(place.announced && self.spec.lost == Lost::Fail) =>
-            {
-                mark.lost = Some(self.spec.lost);
-                mark.skip = self.spec.lost == Lost::Latest;
-                mark.prior(place.clone())
-            }
-            Some(place) => place.clone(),
-            None => {
-                let mut first = Place::default();
-                match &self.spec.start {
-                    Start::Earliest => {}
-                    Start::Now => mark.skip = true,
-                    Start::Cursor(value) => first.value = Some(value.clone()),
-                    Start::Ago(period) => {
-                        first.since = now.checked_sub(period.0).ok().map(|at| at.to_string());
-                    }
-                }
-                first
-            }
-        };
-        mark.since.clone_from(&place.since);
-        let cursor = self.spec.cursor.kind();
-        let value = match self.spec.cursor.max_field() {
-            Some(rule) => {
-                let timed = rule.kind == FieldKind::Time;
-                self.floor(&place).or_else(|| place.since.clone().filter(|_| timed))
-            }
-            None => place.value.clone(),
-        };
-        if self.spec.sends_cursor() {
-            mark.sent = value.as_deref().map(|value| cursor.sent(value));
-        }
-        mark.step = match value {
-            Some(value) if cursor.is_url() => Some(Step::Url(value)),
-            _ => self.spec.pages.kind().first(),
-        };
-        mark
-    }
-
-    /// What the first page's answer is known by, for a conditional request.
-    fn validators(&self, request: String, headers: &HeaderMap, now: Timestamp) -> Validators {
-        let text = |name| headers.get(name).map(lossy);
-        let etag = text(header::ETAG);
-        // RFC 9110, section 8.8.2.2: a date of the same second may hide a later change.
-        let seconds = |name| {
-            let date = jiff::fmt::rfc2822::parse(&text(name)?).ok()?;
-            Some(date.timestamp().as_second())
-        };
-        let settled = seconds(header::LAST_MODIFIED)
-            .is_some_and(|modified| seconds(header::DATE).is_some_and(|date| date > modified));
-        let modified = text(header::LAST_MODIFIED).filter(|_| settled && etag.is_none());
-        Validators { request, etag, modified, at: now.as_second() }
-    }
-
-    fn request_id(&self, asking: &Asking, mark: &Mark) -> String {
-        format!("{:032x}", hash(self.spec.identity(asking, mark).as_bytes()))
-    }
-
-    /// The validators that may make the request at `mark` conditional.
-    fn usable<'p>(
-        &self,
-        place: Option<&'p Place>,
-        mark: &Mark,
-        request: &str,
-        ask: &Ask<'_>,
-    ) -> Option<&'p Validators> {
-        let place = place.filter(|place| {
-            mark.pages == 0 && mark.lost.is_none() && place.config == self.config
-        })?;
-        let max_age = self.spec.validators.max_age()?.as_secs();
-        let (now, since) = (ask.now.as_second(), ask.validators_since.as_second());
-        // One that is older than it may be, or younger than now: the clock went back.
-        let aged = |at: i64| {
-            at < since || at > now || u64::try_from(now - at).is_ok_and(|age| age >= max_age)
-        };
-        place.validators.as_ref().filter(|known| known.request == request && !aged(known.at))
     }
 
     /// Whether the answer is one to wait for, or a failure, by the rules of the source.
@@ -302,7 +201,7 @@ impl HttpProbe {
             _ => None,
         };
         if mark.pages == 0 && self.spec.validators.max_age().is_some() {
-            mark.validators = Some(self.validators(asked.1.clone(), body.headers, now));
+            mark.validators = Some(Self::validators(asked.1.clone(), body.headers, now));
         }
         self.spec.cursor.kind().page(&Learning { url, body, link: &link, step }, mark);
         if items.is_empty()
@@ -381,24 +280,6 @@ impl HttpProbe {
         let answer = answer.map_err(|fault| Self::failure(fault.kind, &fault.problem));
         (exchange, answer)
     }
-
-    /// The mark that a walk goes on from, or of one that begins.
-    fn resume(&self, place: Option<&Place>, ask: &Ask<'_>) -> Result<Mark, Failure> {
-        let Some(text) = ask.mark else { return Ok(self.begin(place, ask.now)) };
-        let mark: Mark = serde_json::from_str(text).map_err(|error| {
-            let problem = format!("the mark of the walk is unreadable: {error}");
-            let failure = Self::failure(FailureKind::Malformed, &problem);
-            Failure { restart: true, ..self.unsent(failure) }
-        })?;
-        if let Some((kind, problem)) = &mark.blocked {
-            let foreign = kind == FailureKind::ForeignLink.as_str();
-            let kind = if foreign { FailureKind::ForeignLink } else { FailureKind::Malformed };
-            let problem =
-                format!("the page after page {} cannot be asked for: {problem}", mark.pages);
-            return Err(self.unsent(Failure { help: help(kind), ..Self::failure(kind, &problem) }));
-        }
-        Ok(mark)
-    }
 }
 
 #[async_trait]
@@ -456,50 +337,4 @@ fn charset(spec: &Spec) -> Result<Option<&'static Encoding>, SpecError> {
         problem: format!("`{label}`: expected a name as `windows-1252` or `shift_jis`"),
     });
     known.map(Some)
-}
-
-/// The setting or command that helps with a kind of failure.
-fn help(kind: FailureKind) -> Option<String> {
-    let text = match kind {
-        FailureKind::Forbidden => "allow the address in `outbound.allow`, if it is meant",
-        FailureKind::Timeout => "raise `http.timeout`, or ask for smaller pages",
-        FailureKind::TooLarge => "raise `http.limits`, or ask for smaller pages",
-        FailureKind::ForeignLink => "set `rebase: true` or `origins` in `http.pages`",
-        FailureKind::Malformed | FailureKind::ErrorPage | FailureKind::Unreachable => {
-            "`milkrun probe NAME --dry-run` shows the request and its answer"
-        }
-        FailureKind::Waiting => "`http.wait_when` says which answers are waited for",
-        FailureKind::Status(_) | FailureKind::CursorLost => return None,
-    };
-    Some(text.to_owned())
-}
-
-/// A successful walk that found nothing.
-fn unchanged(place: Place, said: Pace) -> Page {
-    let place = Place { refused: 0, announced: false, ..place };
-    Page {
-        next: Next::Done(Walk {
-            cursor: place.write(),
-            gap: None,
-            unchanged: true,
-            stopped_by: "not_modified",
-            warnings: Vec::new(),
-        }),
-        pace: said,
-        drafts: Vec::new(),
-        rejected: Vec::new(),
-        field_errors: crate::FieldErrors::default(),
-        items: 0,
-        others: Vec::new(),
-        exchange: None,
-        held: None,
-    }
-}
-
-impl Failure {
-    /// The failure with the URL, as it may be shown, of the page it is about.
-    fn at(mut self, shown: &str) -> Self {
-        self.message = format!("{shown}: {}", self.message);
-        self
-    }
 }

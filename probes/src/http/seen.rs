@@ -8,7 +8,8 @@ use http::{HeaderMap, StatusCode};
 
 use super::{
     charset,
-    decode::{Coding, Codings, Step, Unpacker},
+    decode::{Coding, Codings},
+    unpacker::{Step, Unpacker, Weight},
 };
 
 /// So much of a body is kept to be shown.
@@ -49,7 +50,7 @@ pub(super) fn first(
         }
         bytes = Cow::Owned(unpacked);
     }
-    let some = &bytes[..bytes.len().min(4 * max)];
+    let some = cut(&bytes, 4 * max);
     let text = match charset::decide(some, headers, charset, &mut Vec::new()) {
         Ok(reading) if reading.encoding == UTF_8 => Cow::Borrowed(&some[reading.mark_bytes..]),
         Ok(reading) => {
@@ -59,11 +60,23 @@ pub(super) fn first(
         }
         Err(_) => Cow::Borrowed(some),
     };
-    text[..text.len().min(max)].to_vec()
+    cut(&text, max).to_vec()
+}
+
+/// The first `max` bytes, without a part of a character at the end if more follow.
+fn cut(bytes: &[u8], max: usize) -> &[u8] {
+    let some = &bytes[..bytes.len().min(max)];
+    match std::str::from_utf8(some) {
+        Err(error) if error.error_len().is_none() && some.len() == max => {
+            &some[..error.valid_up_to()]
+        }
+        _ => some,
+    }
 }
 
 fn unpack_some(coding: Coding, body: &[u8]) -> Vec<u8> {
-    let (mut unpacker, mut scratch) = (Unpacker::new(coding, body), vec![0; 8 << 10]);
+    let (mut unpacker, mut scratch) =
+        (Unpacker::new(coding, Weight::Light, body), vec![0; 8 << 10]);
     let mut out = Vec::new();
     for _ in 0..STEPS_MAX {
         match unpacker.step(&mut scratch) {

@@ -8,7 +8,8 @@ use encoding_rs::Encoding;
 
 use super::{
     charset::Converter,
-    decode::{Coding, Step, Unpacker},
+    decode::Coding,
+    unpacker::{Step, Unpacker, Weight},
 };
 use crate::{Budget, FailureKind, Held, budget::SLICE_BYTES};
 
@@ -21,8 +22,8 @@ const EAGER_BYTES: usize = 1 << 20;
 /// One up to this is made at once in any case: with as much on the wire it fits a first slice.
 const SMALL_BYTES: usize = (SLICE_BYTES - STEP_BYTES) / 2;
 
-/// One up to this is made without waiting for a turn although its window is not counted.
-const WINDOW_BYTES: usize = 256 << 10;
+/// What undoing a coding takes itself, as long as it is light.
+const WINDOW_BYTES: usize = 512 << 10;
 
 /// What is to be done with a body.
 #[derive(Debug, Clone, Copy)]
@@ -31,26 +32,15 @@ pub(super) enum Task {
     Convert(&'static Encoding),
 }
 
-impl Task {
-    /// What is made before it has to be somebody's turn: these two have a window that grows with
-    /// the body.
-    const fn light_bytes(self) -> usize {
-        match self {
-            Self::Unpack(Coding::Brotli | Coding::Zstd) => WINDOW_BYTES,
-            _ => EAGER_BYTES,
-        }
-    }
-}
-
 enum Work<'a> {
     Unpack(Unpacker<'a>),
     Convert(Converter<'a>),
 }
 
 impl<'a> Work<'a> {
-    fn new(task: Task, from: &'a [u8]) -> Self {
+    fn new(task: Task, weight: Weight, from: &'a [u8]) -> Self {
         match task {
-            Task::Unpack(coding) => Self::Unpack(Unpacker::new(coding, from)),
+            Task::Unpack(coding) => Self::Unpack(Unpacker::new(coding, weight, from)),
             Task::Convert(encoding) => Self::Convert(Converter::new(encoding, from)),
         }
     }
@@ -83,27 +73,38 @@ pub(super) async fn make(
 ) -> Result<(Vec<u8>, Option<String>), (FailureKind, String)> {
     let mut scratch_held = from_held + STEP_BYTES;
     let mut small = EAGER_BYTES.min(max);
-    if !held.grow_now(scratch_held + small) {
+    if !held.grow_now(scratch_held + small + WINDOW_BYTES) {
         small = SMALL_BYTES.min(max);
         held.grow(scratch_held + small).await;
     }
     let mut scratch = vec![0; STEP_BYTES];
     let mut out = Vec::with_capacity(small);
-    let mut work = Work::new(task, from);
+    let mut work = Work::new(task, Weight::Light, from);
     let (mut bytes, mut turn) = (0, None);
-    while let Step::Wrote(more) = work.step(&mut scratch)? {
-        bytes += more;
-        if bytes > max {
-            let problem = format!("the answer is larger than {max} bytes when decoded");
-            return Err((FailureKind::TooLarge, problem));
+    loop {
+        match work.step(&mut scratch)? {
+            Step::Wrote(more) => {
+                bytes += more;
+                if bytes > max {
+                    let problem = format!("the answer is larger than {max} bytes when decoded");
+                    return Err((FailureKind::TooLarge, problem));
+                }
+                if bytes <= small {
+                    out.extend_from_slice(&scratch[..more]);
+                } else if out.capacity() > 0 {
+                    out = Vec::new();
+                    held.shrink(scratch_held + WINDOW_BYTES);
+                }
+            }
+            Step::End => break,
+            Step::Large => {
+                turn = budget.turn().await;
+                work = Work::new(task, Weight::Large, from);
+                bytes = 0;
+                out.clear();
+            }
         }
-        if bytes <= small {
-            out.extend_from_slice(&scratch[..more]);
-        } else if out.capacity() > 0 {
-            out = Vec::new();
-            held.shrink(scratch_held);
-        }
-        if bytes > task.light_bytes() && turn.is_none() {
+        if bytes > EAGER_BYTES && turn.is_none() {
             turn = budget.turn().await;
         }
         // A large body must not keep others from their work.
@@ -121,7 +122,7 @@ pub(super) async fn make(
     held.grow(scratch_held).await;
     let _turn = budget.turn().await;
     let mut out = Vec::with_capacity(bytes);
-    let mut work = Work::new(task, from);
+    let mut work = Work::new(task, Weight::Large, from);
     while let Step::Wrote(more) = work.step(&mut scratch)? {
         out.extend_from_slice(&scratch[..more]);
         tokio::task::yield_now().await;

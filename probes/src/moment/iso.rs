@@ -241,7 +241,7 @@ impl<'a> Scan<'a> {
                 (false, _) => return Err(OTHER.into()),
             }
         }
-        // A zone of one letter or an offset in brackets says as much as one without.
+        // An offset decides; a name beside it counts only where `!` says that both must agree.
         Ok(found.filter(|(_, is_critical)| offset.is_none() || *is_critical))
     }
 

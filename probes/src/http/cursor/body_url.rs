@@ -1,5 +1,5 @@
-//! `cursor: body_url`: the next walk starts at a URL that the last page gave, as OData's
-//! `@odata.deltaLink` (OData 4.01, section 11.3) or Microsoft Graph's delta queries.
+//! `cursor: body_url`: the next walk starts at a URL that the last page gave, as `OData`'s
+//! `@odata.deltaLink` (`OData` 4.01, section 11.3) or Microsoft Graph's delta queries.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

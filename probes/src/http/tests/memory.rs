@@ -7,7 +7,7 @@ use http::Request;
 
 use super::{
     super::{fetch::fetch, spec::Limits},
-    packing::{gzip, network, zstd},
+    packing::{brotli_bomb, gzip, network, zstd},
 };
 use crate::{Budget, FailureKind, Network};
 
@@ -48,6 +48,7 @@ async fn bombs_at_once_stay_in_the_budget_and_a_small_page_passes() {
         (packed(&gzip(&vec![b'1'; 9 * MIB]), "gzip"), false),
         (packed(&gzip(&gzip(&vec![b'1'; 7 * MIB])), "gzip, gzip"), true),
         (packed(&zstd(&vec![b'1'; 7 * MIB]), "zstd"), true),
+        (packed(&brotli_bomb(), "br"), false),
     ];
     let before = resident();
     let timeout = Duration::from_mins(2);

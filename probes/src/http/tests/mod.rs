@@ -10,3 +10,4 @@ mod packed_text;
 mod packing;
 mod pages;
 mod support;
+mod times;

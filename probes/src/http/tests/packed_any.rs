@@ -4,8 +4,12 @@ use bytes::Bytes;
 use proptest::{prelude::*, sample};
 
 use super::{
-    super::spec::Limits,
-    packing::{brotli, deflate, gzip, read, utf_16, zlib, zstd},
+    super::{
+        decode::Coding,
+        spec::Limits,
+        unpacker::{Step, Unpacker, Weight},
+    },
+    packing::{brotli, brotli_page, deflate, gzip, page, read, utf_16, zlib, zstd},
 };
 
 const LABELS: [&str; 8] =
@@ -50,6 +54,84 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
         }
         body
     })
+}
+
+/// What a decoder gives, by steps of this many bytes.
+fn unpacked(
+    coding: Coding,
+    body: &[u8],
+    step_bytes: usize,
+) -> (Vec<u8>, Result<Option<String>, String>) {
+    let (mut unpacker, mut scratch) =
+        (Unpacker::new(coding, Weight::Light, body), vec![0; step_bytes]);
+    let mut out = Vec::new();
+    while out.len() < 1 << 20 {
+        match unpacker.step(&mut scratch) {
+            Ok(Step::Wrote(bytes)) => out.extend_from_slice(&scratch[..bytes]),
+            Ok(Step::Large) => {
+                out.clear();
+                unpacker = Unpacker::new(coding, Weight::Large, body);
+            }
+            Ok(Step::End) => return (out, Ok(unpacker.trailing())),
+            Err(problem) => return (out, Err(problem)),
+        }
+    }
+    out.truncate(1 << 20);
+    (out, Ok(None))
+}
+
+#[test]
+fn a_page_of_a_real_compressor_is_unpacked() {
+    let page = page().into_bytes();
+    assert_eq!(unpacked(Coding::Brotli, &brotli_page(), 100), (page, Ok(None)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// Each decoder with a page that was spoilt, and with bytes of no sense: it ends, without a
+    /// panic, and how it is asked changes nothing.
+    #[test]
+    fn no_bytes_break_a_decoder(
+        which in 0_usize..5,
+        spoilt in prop::collection::vec((any::<sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<sample::Index>(),
+        cuts in any::<bool>(),
+        junk in prop::collection::vec(any::<u8>(), 0..100),
+        only_junk in prop::bool::weighted(0.2),
+        step_bytes in 1_usize..3_000,
+    ) {
+        let page = page().into_bytes();
+        let (coding, mut body) = match which {
+            0 => (Coding::Gzip, gzip(&page)),
+            1 => (Coding::Zlib, zlib(&page)),
+            2 => (Coding::Deflate, deflate(&page)),
+            3 => (Coding::Brotli, brotli_page()),
+            _ => (Coding::Zstd, zstd(&page)),
+        };
+        let whole = spoilt.is_empty() && !cuts && !only_junk;
+        if only_junk {
+            body.truncate(4);
+            body.extend_from_slice(&junk);
+        }
+        for (at, byte) in spoilt {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if cuts {
+            body.truncate(cut.index(body.len()));
+        }
+        let (out, end) = unpacked(coding, &body, 32 << 10);
+        if whole {
+            prop_assert_eq!((&out, &end), (&page, &Ok(None)));
+        }
+        let (out_again, end_again) = unpacked(coding, &body, step_bytes);
+        prop_assert_eq!(&end, &end_again);
+        // How far a broken one came is told by the larger steps at least as well.
+        if end.is_ok() {
+            prop_assert_eq!(out, out_again);
+        }
+    }
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use encoding_rs::Encoding;
 use flate2::Compression;
@@ -51,6 +52,29 @@ pub(super) fn brotli(data: &[u8]) -> Vec<u8> {
     }
     out.push(if data.is_empty() { 6 } else { 3 });
     out
+}
+
+/// [`page`] by a real compressor, in base64.
+const BROTLI_PAGE: &str = "G9QK+D0cb4zaakPXLdPsKyZs1h4LvgOlylTEyyv5xDkjeGhLOzqyEmTNvVdx2IBDHy0Ylk6Wrr7QaZGyL7oNIkI3jHrongHAGzygw8XPGHFAYRgolQUk8MT//1nUhwcmUL/wC36JD/ABfg++JCcWz0Zufpjjhdr6wqwXejvkyWDtCrOnMZDL5YK9O2rCwtkTSdm4e6PtCG9fDDV8j3BA3I4H5GbtEIfaqgu06O2fCF0NLKgithsjue1ssKFLPSgcmHK1jAtbpZTw4CKo5plwItzWCySwunWHAtWUuGhwrejBgqoD0hjJbW6CvfuRkL3CgSl6aVzYEsfCk7tch2fGgVGeDJDAqtQeClRxYdHgalqDJXU7VWMgNcMONnRtsIUDU2fAuHsfGTgJT+51t/gc";
+
+/// Nine MiB of `1` by a real compressor, in base64.
+const BROTLI_BOMB: &str = "y///P/glYuKxQCD3/q/+/x+/BEAcFgHo3j8A";
+
+pub(super) fn brotli_page() -> Vec<u8> {
+    BASE64_STANDARD.decode(BROTLI_PAGE).unwrap()
+}
+
+pub(super) fn brotli_bomb() -> Vec<u8> {
+    BASE64_STANDARD.decode(BROTLI_BOMB).unwrap()
+}
+
+/// A page as producers give it.
+pub(super) fn page() -> String {
+    let item = |at| {
+        let note = at * 7919;
+        format!(r#"{{"id":"evt_{at}","at":"2026-03-01T10:00:{at:02}Z","note":"naïve €{note}"}}"#)
+    };
+    format!("[{}]", (0..40).map(item).collect::<Vec<_>>().join(","))
 }
 
 pub(super) fn utf_16(text: &str, little: bool) -> Vec<u8> {
