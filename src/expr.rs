@@ -9,16 +9,22 @@ pub use self::{filter::Filter, transform::Transform};
 use crate::wire;
 
 mod call;
+mod digits;
 mod eval;
+mod exact;
 mod filter;
 mod json;
 mod names;
+mod numeric;
+mod order;
 mod scope;
 mod syntax;
 mod template;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod tree;
+mod write;
 
 /// The most bytes that a transform makes of one event.
 pub const TRANSFORMED_BYTES_MAX: usize = wire::EVENT_BYTES_MAX + (64 << 10);

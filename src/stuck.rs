@@ -84,3 +84,82 @@ impl Stuck {
 fn command(name: &Name) -> String {
     format!("milkrun sources cursor {name}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Micros,
+        store::{EventSource, SourceStatus},
+    };
+
+    fn state(contract: &str, cursor: Option<&str>, result: &str) -> SourceState {
+        SourceState {
+            id: 1,
+            name: "shop".parse().unwrap(),
+            topic: "orders".parse().unwrap(),
+            status: SourceStatus::Active,
+            fence: 1,
+            contract: contract.into(),
+            put_contract: "now".into(),
+            event_source: None,
+            config_hash: String::new(),
+            cursor: cursor.map(Into::into),
+            old_cursor: None,
+            stuck_at: Some(Micros(0)),
+            mark: None,
+            mark_at: Micros(0),
+            journaled: 0,
+            walks: 1,
+            next_poll: Micros(0),
+            asked_at: Micros(0),
+            report: Some(format!("{{\"result\": \"{result}\"}}")),
+            appended: 0,
+            duplicates: 0,
+            rejected: 0,
+            removed_at: None,
+        }
+    }
+
+    #[test]
+    fn a_source_is_stuck_while_a_command_would_help() {
+        for (contract, cursor, result, reason) in [
+            ("now", Some("7"), "ok", None),
+            ("", Some("7"), "ok", None),
+            ("other", None, "ok", None),
+            ("other", Some("7"), "ok", Some("needs_cursor")),
+            ("other", Some("7"), "cursor_lost", Some("needs_cursor")),
+            ("now", Some("7"), "cursor_lost", Some("cursor_lost")),
+            // Until the next poll the report is that of the cursor before.
+            ("", Some("8"), "cursor_lost", None),
+            ("", None, "cursor_lost", None),
+        ] {
+            let stuck = Stuck::of(&state(contract, cursor, result));
+            assert_eq!(stuck.map(|stuck| stuck.reason), reason, "{contract} {cursor:?} {result}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_looked_at_before_it_is_put() {
+        let new = |contract: &str, before: Option<&str>| NewSource {
+            name: "shop".parse().unwrap(),
+            topic: "orders".parse().unwrap(),
+            contract: contract.into(),
+            contract_before: before.map(Into::into),
+            event_source: EventSource::fixed("urn:x"),
+            config_hash: String::new(),
+        };
+        let known = state("now", Some("\"e-7\""), "ok");
+        assert_eq!(Stuck::with(&known, &new("now", None)), None);
+        assert_eq!(Stuck::with(&known, &new("later", Some("now"))), None);
+        let stuck = Stuck::with(&known, &new("later", Some("x"))).unwrap();
+        assert!(stuck.message.contains("(\"e-7\")"), "{stuck:?}");
+        assert_eq!(
+            stuck.commands(),
+            "`milkrun sources cursor shop --keep` or `milkrun sources cursor shop --reset`"
+        );
+        let long = state("now", Some(&"é".repeat(500)), "ok");
+        let stuck = Stuck::with(&long, &new("later", None)).unwrap();
+        assert!(stuck.message.contains(&format!("({}…)", "é".repeat(200))), "{stuck:?}");
+    }
+}

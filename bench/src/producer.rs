@@ -67,13 +67,14 @@ impl Producer {
         format!("http://{}/events", self.address)
     }
 
-    /// Its source in the configuration, besides `topic`; asked again after `interval`.
+    /// A source that asks it; again after `interval`. Of two in one topic each has a CloudEvents
+    /// source of its own.
     #[must_use]
     pub fn source(&self, name: &str, interval: &str) -> String {
         let page = PAGE;
         format!(
             "- name: {name}\n    topic: {}\n    interval: {interval}\n    http: {{ url: \"{}\", \
-             listed: oldest_first, items: items, id: id, type: type, start: earliest, \
+             listed: oldest_first, items: items, id: id, source: {name}, type: type, start: earliest, \
              cursor: {{ last_id: {{ query: after }} }}, pages: {{ item_id: {{ query: after }} }}, \
              stop: {{ short_page: {page} }} }}\n",
             crate::relay::TOPIC,

@@ -211,6 +211,8 @@ pub async fn set_cursor(
     let apply = body.apply;
     let by = body.steer()?;
     if apply {
+        // A name that was misspelt applies nothing.
+        api.store.source(&name).await?;
         (api.apply_file)().await?;
     }
     steer(&api, &name, &query, by).await

@@ -1,5 +1,7 @@
 //! `milkrun events`: the events of a topic in version order.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,16 +102,23 @@ fn show(event: &RawValue, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return Ok(print(&event.get().replace(['\n', '\r'], " "))?);
     }
-    let fields: serde_json::Value =
+    let fields: BTreeMap<String, &RawValue> =
         serde_json::from_str(event.get()).map_err(|error| Failure::new(error.to_string()))?;
-    let data = fields.get("data").or_else(|| fields.get("data_base64"));
-    let mut data = data.map(text).unwrap_or_default();
+    let field = |name: &str| fields.get(name).map(|raw| cell(raw)).unwrap_or_default();
+    let mut data = field(if fields.contains_key("data") { "data" } else { "data_base64" });
     if data.chars().count() > 100 {
         data = data.chars().take(99).chain(['…']).collect();
     }
-    let [version, time, kind, id] =
-        ["version", "time", "type", "id"].map(|name| text(&fields[name]));
+    let [version, time, kind, id] = ["version", "time", "type", "id"].map(field);
     Ok(print(&line([version, time, kind, id, data]))?)
+}
+
+/// A value in a cell; as it came where reading it would round it or fails, as of half an emoji.
+fn cell(raw: &RawValue) -> String {
+    match serde_json::from_str(raw.get()) {
+        Err(_) | Ok(serde_json::Value::Number(_)) => raw.get().replace(['\n', '\r'], " "),
+        Ok(value) => text(&value),
+    }
 }
 
 fn line([version, time, kind, id, data]: [String; 5]) -> String {

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 ("EVENTS", "/appended"),
                 ("KNOWN", "/duplicates"),
                 ("REJECTED", "/rejected"),
-                ("STANDS STILL, RUN ONE OF", "/stuck/help"),
+                ("HELP", "/stuck/help"),
             ],
         )?,
         Action::Show { name } => output.one(&client.get(&["v1", "sources", &name], &[]).await?)?,

@@ -55,7 +55,8 @@ pub struct HttpFile {
     pub charset: Option<String>,
     /// What makes an item known.
     pub id: IdRule,
-    /// CloudEvents `source`; by default the URL with its query, without credentials.
+    /// CloudEvents `source`; by default the URL that it had first, without what looks like a secret.
+    /// Two sources of one topic must not have the same.
     #[serde(default)]
     pub source: Option<String>,
     /// CloudEvents `type`; by default `TOPIC.event`.

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use minijinja::{Value, value::ValueKind};
 
 use super::{
+    digits::{kind, native, number},
     eval::truth,
     names::ENVIRONMENT,
+    numeric,
+    order::equal,
     scope::{Held, Item, Scope},
     syntax::said,
+    write,
 };
 
 /// Applies a filter to the first of `given`; the others are its arguments.
@@ -29,7 +33,8 @@ pub(super) fn filter(
         ("join", _) => join(scope, item, arguments),
         ("tojson", _) => {
             scope.spend(item.bytes.saturating_mul(8))?;
-            apply(name, &[scope.value(item)?], item.bytes)
+            let json = write::spaced(&scope.value(item)?)?;
+            Ok(Item::new(Value::from(json)))
         }
         ("length" | "first" | "last", Held::Value(value)) => {
             scope.spend(item.bytes)?;
@@ -39,6 +44,17 @@ pub(super) fn filter(
             let values = given.iter().map(|item| plain(name, item).cloned());
             let values: Vec<Value> = values.collect::<Result<_, _>>()?;
             scope.spend(price(name, given, &values)?)?;
+            if let Some(made) = numeric::filter(name, &values)? {
+                return Ok(Item::new(made));
+            }
+            let values: Vec<Value> = match (name, values.as_slice()) {
+                // What else takes a number makes a text of it, but `split` refuses it.
+                (_, [value, arguments @ ..]) if name != "split" && number(value).is_some() => {
+                    let text = Value::from(value.to_string());
+                    std::iter::once(text).chain(arguments.iter().map(native)).collect()
+                }
+                _ => values.iter().map(native).collect(),
+            };
             // Every piece that `split` makes is a value of its own.
             let pieces = if name == "split" { 16 } else { 1 };
             apply(name, &values, item.bytes.saturating_mul(pieces))
@@ -83,7 +99,7 @@ fn default(scope: &Scope<'_>, item: &Item, arguments: &[Item]) -> Result<Item, S
 fn join(scope: &Scope<'_>, item: &Item, arguments: &[Item]) -> Result<Item, String> {
     let list = scope.value(item)?;
     if !matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        return Err(format!("`join` wants a list, not {}", list.kind()));
+        return Err(format!("`join` wants a list, not {}", kind(&list)));
     }
     let between = arguments.first().map(|between| plain("join", between)).transpose()?;
     let count = list.len().unwrap_or(0);
@@ -109,6 +125,15 @@ pub(super) fn test(scope: &Scope<'_>, name: &'static str, given: &[Item]) -> Res
         _ => given.iter().map(|item| plain(name, item).cloned()).collect::<Result<_, _>>()?,
     };
     scope.spend(given.iter().map(|item| item.bytes).min().unwrap_or(0))?;
+    if let [value] = values.as_slice()
+        && let Some(holds) = numeric::test(name, value)
+    {
+        return Ok(holds);
+    }
+    let values: Vec<Value> = values
+        .iter()
+        .map(|value| number(value).map_or_else(|| value.clone(), Value::from))
+        .collect();
     let held = ENVIRONMENT.empty_state().perform_test(name, &values);
     held.map_err(|error| format!("`{name}`: {}", said(&error)))
 }
@@ -127,9 +152,21 @@ pub(super) fn contains(scope: &Scope<'_>, container: &Item, item: &Item) -> Resu
     if values[1].as_str().is_some() {
         plain("in", item)?;
     } else if !values[1].is_undefined() && !is_container(&values[1]) {
-        return Err(format!("`in` wants a list, object or text, not {}", values[1].kind()));
+        return Err(format!("`in` wants a list, object or text, not {}", kind(&values[1])));
     }
     scope.spend(container.bytes.saturating_add(item.bytes.saturating_mul(2)))?;
+    let [item, container] = &values;
+    if matches!(container.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        // A number may begin with zeros that are looked at for each.
+        let looks = number(item).map_or(0, str::len);
+        for part in container.try_iter().map_err(|error| said(&error))? {
+            scope.spend(looks)?;
+            if equal(&part, item) {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
     let held = ENVIRONMENT.empty_state().perform_test("in", &values);
     held.map_err(|error| format!("`in`: {}", said(&error)))
 }
@@ -146,7 +183,11 @@ pub(super) fn comparable(
         scope.spend(left.bytes.saturating_add(right.bytes).saturating_mul(4))?;
         return Ok((scope.value(left)?, scope.value(right)?));
     }
-    scope.spend(left.bytes.min(right.bytes))?;
+    scope.spend(match (number(&left_outline), number(&right_outline)) {
+        (None, None) => left.bytes.min(right.bytes),
+        // Zeros that one number begins or ends with are looked at, too.
+        _ => left.bytes.saturating_add(right.bytes),
+    })?;
     Ok((left_outline, right_outline))
 }
 
@@ -163,7 +204,7 @@ fn outline(scope: &Scope<'_>, item: &Item) -> Result<Value, String> {
 
 fn is_container(value: &Value) -> bool {
     !matches!(
-        value.kind(),
+        kind(value),
         ValueKind::Undefined
             | ValueKind::None
             | ValueKind::Bool

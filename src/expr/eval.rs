@@ -1,22 +1,24 @@
 //! The value of an expression for one event.
 //!
-//! What values are, how they compare and what operators, filters and tests make of them is
-//! minijinja's. This walk decides only what is asked of it, and has it paid for (`Scope::spend`).
+//! What values are and what operators, filters and tests make of them is minijinja's, but for
+//! numbers, which are exact here (`digits`, `order`, `exact`). This walk decides only what is asked
+//! of it, and has it paid for (`Scope::spend`).
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
 use minijinja::{
     Expression, Value, context, machinery::ast::CompareOpKind, value::Tuple, value::ValueKind,
 };
 
 use super::{
-    call,
+    call, digits, exact,
     names::ENVIRONMENT,
+    order::{equal, order},
     scope::{Held, Item, Scope},
     syntax::{Code, said},
 };
 
-/// Arithmetic, as minijinja does it.
+/// Arithmetic with doubles, as minijinja does it.
 static ARITHMETIC: LazyLock<BTreeMap<&str, Expression<'static, 'static>>> = LazyLock::new(|| {
     let operations = [
         ("+", "a + b"),
@@ -26,7 +28,6 @@ static ARITHMETIC: LazyLock<BTreeMap<&str, Expression<'static, 'static>>> = Lazy
         ("//", "a // b"),
         ("%", "a % b"),
         ("**", "a ** b"),
-        ("negative", "-a"),
     ];
     let compiled = |text| ENVIRONMENT.compile_expression(text).ok();
     operations.into_iter().filter_map(|(sign, text)| Some((sign, compiled(text)?))).collect()
@@ -45,9 +46,7 @@ pub(super) fn evaluate(code: &Code, scope: &Scope<'_>) -> Result<Item, String> {
         Code::Name(name) => scope.name(name),
         Code::Member(object, key) => member(scope, &of(object)?, &of(key)?),
         Code::Not(value) => Ok(Item::new(Value::from(!truth(scope, &of(value)?)?))),
-        Code::Negative(value) => {
-            arithmetic("negative", scope, &of(value)?, &Item::new(Value::from(0)))
-        }
+        Code::Negative(value) => negative(scope, &of(value)?),
         Code::And(left, right) => {
             let left = of(left)?;
             if truth(scope, &left)? { of(right) } else { Ok(left) }
@@ -99,7 +98,11 @@ fn values(scope: &Scope<'_>, codes: &[Code]) -> Result<(Vec<Value>, usize), Stri
 pub(super) fn truth(scope: &Scope<'_>, item: &Item) -> Result<bool, String> {
     match &item.held {
         Held::Place(place) => Ok(!scope.is_empty(*place)?),
-        Held::Value(value) => Ok(value.is_true()),
+        Held::Value(value) => {
+            // The zeros of a number are looked at.
+            scope.spend(digits::number(value).map_or(0, str::len))?;
+            Ok(value.is_true())
+        }
     }
 }
 
@@ -111,14 +114,14 @@ fn member(scope: &Scope<'_>, object: &Item, key: &Item) -> Result<Item, String> 
             scope.field(*place, name)?.map_or_else(|| Ok(Item::undefined()), |at| scope.item(at))
         }
         Held::Place(place) => {
-            let Some(index) = key.as_i64() else { return Ok(Item::undefined()) };
+            let Some(index) = digits::index(key) else { return Ok(Item::undefined()) };
             scope.element(*place, index)?.map_or_else(|| Ok(Item::undefined()), |at| scope.item(at))
         }
         Held::Value(value) if value.is_undefined() => Ok(Item::undefined()),
         Held::Value(value) => {
             // The letters of a text are counted up to the one asked for.
             scope.spend(if value.as_str().is_some() { object.bytes } else { 0 })?;
-            let found = value.get_item(key).map_err(|error| said(&error))?;
+            let found = value.get_item(&digits::native(key)).map_err(|error| said(&error))?;
             Ok(Item::sized(found, object.bytes))
         }
     }
@@ -129,15 +132,59 @@ fn arithmetic(sign: &str, scope: &Scope<'_>, left: &Item, right: &Item) -> Resul
     let number = |kind| matches!(kind, ValueKind::Number | ValueKind::Bool);
     match (&left.held, &right.held) {
         (Held::Value(a), Held::Value(b)) if number(kinds.0) && number(kinds.1) => {
-            let operation = ARITHMETIC.get(sign).ok_or("has an operator that is not known")?;
-            operation.eval(context! { a, b }).map(Item::new).map_err(|error| said(&error))
+            scope.spend(left.bytes.saturating_add(right.bytes))?;
+            calculated(sign, a, b).map(Item::new)
         }
         // Other texts and lists are refused: repeating one is how a short expression gets large.
         _ if sign == "+" && kinds == (ValueKind::String, ValueKind::String) => {
             concat(scope, left, right)
         }
-        _ if sign == "negative" => Err(format!("`-` wants a number, not {}", kinds.0)),
         _ => Err(format!("`{sign}` wants numbers, not {} and {}", kinds.0, kinds.1)),
+    }
+}
+
+fn calculated(sign: &str, a: &Value, b: &Value) -> Result<Value, String> {
+    // Booleans calculate as 1 and 0.
+    let text = |value: &Value| {
+        digits::text(value).map_or_else(|| i64::from(value.is_true()).to_string(), Cow::into_owned)
+    };
+    let (left, right) = (text(a), text(b));
+    if !digits::is_double(a)
+        && !digits::is_double(b)
+        && let Some(made) = exact::calculate(sign, &left, &right)
+    {
+        return made;
+    }
+    // minijinja's integers raise exactly, or fail.
+    let whole = |value: &Value| value.is_integer() || value.kind() == ValueKind::Bool;
+    let (a, b) = if sign == "**" && whole(a) && whole(b) && !right.starts_with('-') {
+        (a.clone(), b.clone())
+    } else {
+        let (left, right) = (exact::as_double(sign, &left)?, exact::as_double(sign, &right)?);
+        let or_own = |own: &Value, double| {
+            if own.is_integer() && sign == "/" { own.clone() } else { Value::from(double) }
+        };
+        (or_own(a, left), or_own(b, right))
+    };
+    let operation = ARITHMETIC.get(sign).ok_or("has an operator that is not known")?;
+    let made = operation.eval(context! { a, b }).map_err(|error| said(&error))?;
+    if made.is_number() && f64::try_from(made.clone()).is_ok_and(|n| !n.is_finite()) {
+        return Err("comes to a number that JSON does not have".to_owned());
+    }
+    Ok(made)
+}
+
+fn negative(scope: &Scope<'_>, item: &Item) -> Result<Item, String> {
+    match (&item.held, kind(scope, item)?) {
+        (Held::Value(value), ValueKind::Number) => {
+            scope.spend(item.bytes)?;
+            let negated = match f64::try_from(value.clone()) {
+                Ok(double) if digits::is_double(value) => Some(Value::from(-double)),
+                _ => digits::text(value).and_then(|text| exact::negated(&text)),
+            };
+            negated.map(Item::new).ok_or_else(|| "comes to a number that JSON does not have".into())
+        }
+        (_, kind) => Err(format!("`-` wants a number, not {kind}")),
     }
 }
 
@@ -150,7 +197,7 @@ fn concat(scope: &Scope<'_>, left: &Item, right: &Item) -> Result<Item, String> 
 /// What an item is, without a copy.
 fn kind(scope: &Scope<'_>, item: &Item) -> Result<ValueKind, String> {
     Ok(match &item.held {
-        Held::Value(value) => value.kind(),
+        Held::Value(value) => digits::kind(value),
         Held::Place(place) if scope.is_object(*place)? => ValueKind::Map,
         Held::Place(_) => ValueKind::Seq,
     })
@@ -170,12 +217,12 @@ fn compare(
             _ => {
                 let (a, b) = call::comparable(scope, &left, &right)?;
                 match sign {
-                    CompareOpKind::Eq => a == b,
-                    CompareOpKind::Ne => a != b,
-                    CompareOpKind::Lt => a < b,
-                    CompareOpKind::Lte => a <= b,
-                    CompareOpKind::Gt => a > b,
-                    _ => a >= b,
+                    CompareOpKind::Eq => equal(&a, &b),
+                    CompareOpKind::Ne => !equal(&a, &b),
+                    CompareOpKind::Lt => order(&a, &b).is_lt(),
+                    CompareOpKind::Lte => order(&a, &b).is_le(),
+                    CompareOpKind::Gt => order(&a, &b).is_gt(),
+                    _ => order(&a, &b).is_ge(),
                 }
             }
         };

@@ -103,7 +103,9 @@ impl<'a> Document<'a> {
         let raw = self.raw(place);
         match self.kind(place) {
             Kind::Text => raw.get(1..raw.len() - 1).unwrap_or_default().into(),
-            Kind::Escaped => serde_json::from_str::<String>(raw).unwrap_or_default().into(),
+            Kind::Escaped => {
+                serde_json::from_str::<String>(&mended(raw)).unwrap_or_default().into()
+            }
             _ => raw.into(),
         }
     }
@@ -147,6 +149,34 @@ impl<'a> Document<'a> {
     }
 }
 
+/// The JSON with an escape of U+FFFD in the place of each surrogate that has no partner (half an
+/// emoji): JSON lets it be written (RFC 8259, section 8.2), but no text can hold it.
+pub(super) fn mended(json: &str) -> Cow<'_, str> {
+    let mut made: Option<String> = None;
+    let mut at = 0;
+    // Most have no escapes of this kind at all.
+    while let Some(found) = json.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        match (escaped(json, at), escaped(json, at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
+            (Some(0xd800..=0xdfff), _) => {
+                let made = made.get_or_insert_with(|| json.to_owned());
+                made.replace_range(at..at + 6, "\\ufffd");
+                at += 6;
+            }
+            // What follows a backslash may be one itself.
+            _ => at += 2,
+        }
+    }
+    made.map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// The unit that an escape `\\uXXXX` at this place stands for.
+fn escaped(json: &str, at: usize) -> Option<u32> {
+    let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
 /// Where the text that begins at `start` ends, and whether it has escapes.
 fn text_end(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
@@ -188,6 +218,28 @@ mod tests {
         assert_eq!(document.raw(document.member(0, "c").unwrap()), "true");
         assert_eq!(document.member(0, "none"), None);
         assert_eq!(document.member(a, "a"), None);
+    }
+
+    #[test]
+    fn halves_of_a_pair_are_mended_in_place() {
+        for (json, expected) in [
+            (r#""smile \ud83d""#, r#""smile \ufffd""#),
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ude00\ud83d""#, r#""\ufffd\ufffd""#),
+            (r#""\uD83D\ud83d\uDE00""#, r#""\ufffd\ud83d\uDE00""#),
+            (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#),
+            (r#""\ud83d\n\u00e9""#, r#""\ufffd\n\u00e9""#),
+            (r#"{"na\ud83dme":"\ud83d"}"#, r#"{"na\ufffdme":"\ufffd"}"#),
+            ("é", "é"),
+            ("\\", "\\"),
+            ("\\ud8é", "\\ud8é"),
+        ] {
+            assert_eq!(mended(json), expected, "{json}");
+        }
+        let document = Document::new(r#"{"na\ud83dme": "half \ud83d", "whole": 1}"#).unwrap();
+        let half = document.member(0, "na\u{fffd}me").unwrap();
+        assert_eq!(document.text(half), "half \u{fffd}");
+        assert_eq!(document.raw(document.member(0, "whole").unwrap()), "1");
     }
 
     #[test]

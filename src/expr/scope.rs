@@ -8,7 +8,11 @@ use std::{
 
 use minijinja::Value;
 
-use super::json::{Document, Kind, Place};
+use super::{
+    digits,
+    json::{Document, Kind, Place},
+    tree::{scalar, tree},
+};
 use crate::{
     event::{Data, Event, Topic},
     wire,
@@ -55,12 +59,12 @@ pub(super) enum Held {
 
 impl Item {
     pub(super) fn new(value: Value) -> Self {
-        let bytes = value.as_str().map_or(16, str::len);
-        Self { held: Held::Value(value), bytes }
+        Self::sized(value, 16)
     }
 
     pub(super) fn sized(value: Value, bytes: usize) -> Self {
-        let bytes = value.as_str().map_or(bytes, str::len);
+        let text = value.as_str().or_else(|| digits::number(&value));
+        let bytes = text.map_or(bytes, str::len);
         Self { held: Held::Value(value), bytes }
     }
 
@@ -161,10 +165,7 @@ impl<'a> Scope<'a> {
         let raw = document.raw(place);
         match document.kind(place) {
             Kind::Object | Kind::Array => Ok(Item { held: Held::Place(place), bytes: raw.len() }),
-            Kind::Other => {
-                self.spend(raw.len())?;
-                scalar(raw).map(Item::new)
-            }
+            Kind::Other => self.keep(place, raw.len(), || scalar(raw)).map(Item::new),
             Kind::Text | Kind::Escaped => self
                 .keep(place, raw.len(), || Ok(Value::from(&*document.text(place))))
                 .map(Item::new),
@@ -176,8 +177,9 @@ impl<'a> Scope<'a> {
         match &item.held {
             Held::Value(value) => Ok(value.clone()),
             Held::Place(place) => {
-                let raw = self.raw(*place)?;
-                self.keep(*place, raw.len().saturating_mul(TREE), || scalar(raw))
+                let document = self.document()?;
+                let work = document.raw(*place).len().saturating_mul(TREE);
+                self.keep(*place, work, || tree(document, *place, &scalar))
             }
         }
     }
@@ -261,8 +263,4 @@ impl<'a> Scope<'a> {
         self.spend(looks.saturating_mul(LOOK))?;
         Ok(found)
     }
-}
-
-fn scalar(json: &str) -> Result<Value, String> {
-    serde_json::from_str(json).map_err(|error| format!("has data that are not JSON: {error}"))
 }

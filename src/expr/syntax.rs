@@ -6,11 +6,11 @@
 
 use minijinja::{
     Error, Value,
-    machinery::{Token, ast, parse_expr, tokenize},
+    machinery::{Span, Token, ast, parse_expr, tokenize},
     value::Tuple,
 };
 
-use super::names;
+use super::{digits, names};
 
 /// The most bytes of an expression's text.
 pub(super) const EXPRESSION_BYTES_MAX: usize = 1_024;
@@ -60,8 +60,59 @@ pub(super) fn read(text: &str) -> Result<Code, String> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(format!("has {} bytes: expected at most {EXPRESSION_BYTES_MAX}", text.len()));
     }
-    check_size(text)?;
-    code(&parse_expr(text).map_err(|error| said(&error))?)
+    let readable = readable(text);
+    check_size(&readable)?;
+    code(&parse_expr(&readable).map_err(|error| said(&error))?, text)
+}
+
+/// The text, with a point put into each integer that is too long for minijinja, so that it reads
+/// a double there. What is meant is taken from the text as it was written, which is as long.
+fn readable(text: &str) -> String {
+    const DIGITS_MAX: usize = 38;
+    let is_digit = |byte: &u8| byte.is_ascii_digit() || *byte == b'_';
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
+    let length = |from: &[u8], of: &dyn Fn(&u8) -> bool| from.iter().take_while(|b| of(b)).count();
+    let mut bytes = text.as_bytes().to_vec();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let rest = &bytes[at..];
+        at += match byte {
+            b'"' | b'\'' => quoted(rest),
+            b'0'..=b'9' => {
+                let digits = length(rest, &is_digit);
+                let after_point = at > 0 && bytes[at - 1] == b'.';
+                // A point or exponent follows, or it is another base: no integer in decimals.
+                let ends = rest.get(digits).is_none_or(|next| *next != b'.' && !is_word(next));
+                if digits > DIGITS_MAX && ends && !after_point {
+                    bytes[at + digits - 2..at + digits].copy_from_slice(b".0");
+                }
+                digits
+            }
+            byte if is_word(&byte) => length(rest, &is_word),
+            _ => 1,
+        };
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+/// How long the text in quotes is that this begins with.
+fn quoted(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(&byte) = text.get(at) {
+        at += if byte == b'\\' { 2 } else { 1 };
+        if byte == text[0] {
+            break;
+        }
+    }
+    at
+}
+
+/// A literal; a number in the digits of the text, which minijinja may have rounded.
+fn constant(value: &Value, span: Span, text: &str) -> Value {
+    let (from, to) = (span.start_offset as usize, span.end_offset as usize);
+    let own = || text.get(from..to).and_then(|own| digits::written(&own.replace('_', "")));
+    let exact = if value.is_number() { own().and_then(|own| digits::value(&own)) } else { None };
+    exact.unwrap_or_else(|| value.clone())
 }
 
 /// What minijinja says, without the name it gives to a text that has none.
@@ -98,46 +149,51 @@ fn check_size(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn code(expr: &ast::Expr<'_>) -> Result<Code, String> {
+fn code(expr: &ast::Expr<'_>, source: &str) -> Result<Code, String> {
     Ok(match expr {
-        ast::Expr::Const(constant) => Code::Constant(constant.value.clone()),
+        ast::Expr::Const(literal) => {
+            Code::Constant(constant(&literal.value, literal.span(), source))
+        }
         ast::Expr::Var(var) => name(var.id)?,
         ast::Expr::GetAttr(get) => {
-            Code::Member(boxed(&get.expr)?, Box::new(Code::Constant(Value::from(get.name))))
+            Code::Member(boxed(&get.expr, source)?, Box::new(Code::Constant(Value::from(get.name))))
         }
-        ast::Expr::GetItem(get) => Code::Member(boxed(&get.expr)?, boxed(&get.subscript_expr)?),
+        ast::Expr::GetItem(get) => {
+            Code::Member(boxed(&get.expr, source)?, boxed(&get.subscript_expr, source)?)
+        }
         ast::Expr::UnaryOp(unary) => match unary.op {
-            ast::UnaryOpKind::Not => Code::Not(boxed(&unary.expr)?),
-            ast::UnaryOpKind::Neg => Code::Negative(boxed(&unary.expr)?),
+            ast::UnaryOpKind::Not => Code::Not(boxed(&unary.expr, source)?),
+            ast::UnaryOpKind::Neg => Code::Negative(boxed(&unary.expr, source)?),
         },
-        ast::Expr::BinOp(operation) => binary(operation)?,
+        ast::Expr::BinOp(operation) => binary(operation, source)?,
         ast::Expr::Compare(compare) => {
-            let others = compare.ops.iter().map(|other| Ok((other.op, code(&other.expr)?)));
-            Code::Compare(boxed(&compare.expr)?, others.collect::<Result<_, String>>()?)
+            let others = compare.ops.iter().map(|other| Ok((other.op, code(&other.expr, source)?)));
+            Code::Compare(boxed(&compare.expr, source)?, others.collect::<Result<_, String>>()?)
         }
         ast::Expr::IfExpr(choice) => Code::If {
-            condition: boxed(&choice.test_expr)?,
-            yes: boxed(&choice.true_expr)?,
-            no: choice.false_expr.as_ref().map(boxed).transpose()?,
+            condition: boxed(&choice.test_expr, source)?,
+            yes: boxed(&choice.true_expr, source)?,
+            no: choice.false_expr.as_ref().map(|expr| boxed(expr, source)).transpose()?,
         },
         ast::Expr::Filter(filter) => {
             let name = names::filter(filter.name, filter.args.len())?;
-            Code::Filter(name, with_arguments(filter.expr.as_ref(), &filter.args)?)
+            Code::Filter(name, with_arguments(filter.expr.as_ref(), &filter.args, source)?)
         }
         ast::Expr::Test(test) => {
             let name = names::test(test.name, test.args.len())?;
-            Code::Test(name, with_arguments(Some(&test.expr), &test.args)?)
+            Code::Test(name, with_arguments(Some(&test.expr), &test.args, source)?)
         }
         ast::Expr::List(list) => {
-            let items = list.items.iter().map(code).collect::<Result<Vec<_>, _>>()?;
+            let items =
+                list.items.iter().map(|item| code(item, source)).collect::<Result<Vec<_>, _>>()?;
             constants(&items).map_or(Code::List(items), |values| Code::Constant(values.into()))
         }
         ast::Expr::Tuple(tuple) if tuple.items.is_empty() => {
             Code::Constant(Value::from(Tuple::default()))
         }
-        ast::Expr::Tuple(tuple) => {
-            Code::Tuple(tuple.items.iter().map(code).collect::<Result<_, _>>()?)
-        }
+        ast::Expr::Tuple(tuple) => Code::Tuple(
+            tuple.items.iter().map(|item| code(item, source)).collect::<Result<_, _>>()?,
+        ),
         ast::Expr::Map(_) => return Err("makes a map, which expressions cannot".to_owned()),
         ast::Expr::Slice(_) => return Err("cuts a slice, which expressions cannot".to_owned()),
         ast::Expr::Call(_) => {
@@ -158,8 +214,8 @@ fn constants(items: &[Code]) -> Option<Vec<Value>> {
     items.iter().map(value).collect()
 }
 
-fn boxed(expr: &ast::Expr<'_>) -> Result<Box<Code>, String> {
-    code(expr).map(Box::new)
+fn boxed(expr: &ast::Expr<'_>, source: &str) -> Result<Box<Code>, String> {
+    code(expr, source).map(Box::new)
 }
 
 fn name(name: &str) -> Result<Code, String> {
@@ -172,11 +228,11 @@ fn name(name: &str) -> Result<Code, String> {
     }
 }
 
-fn binary(operation: &ast::BinOp<'_>) -> Result<Code, String> {
+fn binary(operation: &ast::BinOp<'_>, source: &str) -> Result<Code, String> {
     use ast::{BinOpKind as Op, CompareOpKind};
 
-    let left = boxed(&operation.left)?;
-    let right = boxed(&operation.right)?;
+    let left = boxed(&operation.left, source)?;
+    let right = boxed(&operation.right, source)?;
     let arithmetic = |sign, left, right| Ok(Code::Arithmetic(sign, left, right));
     let compare = |sign, left, right: Box<Code>| Ok(Code::Compare(left, vec![(sign, *right)]));
     match operation.op {
@@ -204,15 +260,16 @@ fn binary(operation: &ast::BinOp<'_>) -> Result<Code, String> {
 fn with_arguments(
     value: Option<&ast::Expr<'_>>,
     arguments: &[ast::CallArg<'_>],
+    source: &str,
 ) -> Result<Vec<Code>, String> {
-    let mut all = vec![code(value.ok_or("has a filter of nothing")?)?];
+    let mut all = vec![code(value.ok_or("has a filter of nothing")?, source)?];
     for argument in arguments {
         let ast::CallArg::Pos(argument) = argument else {
             return Err(
                 "names or spreads an argument: expected arguments by their place".to_owned()
             );
         };
-        all.push(code(argument)?);
+        all.push(code(argument, source)?);
     }
     Ok(all)
 }

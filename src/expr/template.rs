@@ -6,9 +6,16 @@
 use std::{collections::BTreeMap, fmt, io};
 
 use bytes::Bytes;
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, value::Rest};
 
-use super::{TRANSFORMED_BYTES_MAX, syntax::said};
+use super::{
+    TRANSFORMED_BYTES_MAX,
+    json::Document,
+    names::ENVIRONMENT,
+    syntax::said,
+    tree::{native_scalar, tree},
+    write,
+};
 use crate::event::{Data, Event, Topic};
 
 /// The most bytes of a template's text.
@@ -36,6 +43,7 @@ impl Template {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         // minijinja's own panics at a divisor of zero.
         environment.add_test("divisibleby", |n: i64, by: i64| n.checked_rem(by) == Some(0));
+        environment.add_filter("tojson", to_json);
         environment.set_fuel(Some(FUEL));
         environment.add_template_owned(NAME, text.to_owned()).map_err(|error| told(&error))?;
         Ok(Self(environment))
@@ -50,6 +58,16 @@ impl Template {
             Err(error) => Err(told(&error)),
         }
     }
+}
+
+/// minijinja's own, which indents, writes a number that is no double as a text.
+fn to_json(value: &Value, arguments: Rest<Value>) -> Result<Value, Error> {
+    if arguments.is_empty() {
+        let failed = |problem| Error::new(ErrorKind::InvalidOperation, problem);
+        return write::spaced(value).map(Value::from_safe_string).map_err(failed);
+    }
+    let own = std::iter::once(value.clone()).chain(arguments.0).collect::<Vec<_>>();
+    ENVIRONMENT.empty_state().apply_filter("tojson", &own)
 }
 
 fn told(error: &Error) -> String {
@@ -73,7 +91,9 @@ pub(super) fn names(event: &Event, topic: &Topic) -> Result<Value, String> {
     names.insert("version".to_owned(), Value::from(event.version.0));
     match &event.data {
         Data::Json(bytes) => {
-            names.insert("data".to_owned(), serde_json::from_slice(bytes).map_err(unreadable)?);
+            let document = std::str::from_utf8(bytes).ok().and_then(Document::new);
+            let document = document.ok_or("has data that are not JSON")?;
+            names.insert("data".to_owned(), tree(&document, 0, &native_scalar)?);
         }
         Data::Text(bytes) => {
             names.insert("data".to_owned(), Value::from(String::from_utf8_lossy(bytes)));

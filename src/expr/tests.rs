@@ -8,6 +8,7 @@ use super::{Filter, Transform};
 use crate::event::{Data, Epoch, Event, Micros, Topic, Version};
 
 mod depth;
+mod numbers;
 mod page;
 mod properties;
 
@@ -186,7 +187,7 @@ fn transforms_make_another_body() {
         (json!({"n": "data.n", "v": 1, "x": null}), r#"{"n":5,"v":1,"x":null}"#),
         (
             json!({"a": {"b": ["type", "data.missing"]}, "c\"": "data.total"}),
-            r#"{"a":{"b":["order.created",null]},"c\"":120.5}"#,
+            r#"{"a":{"b":["order.created",null]},"c\"":120.50}"#,
         ),
         (json!({"list": "data.list"}), r#"{"list":[1, "x", {"a": 2}]}"#),
         (json!({"s": "subject ~ '/' ~ data.n"}), r#"{"s":"é\"x/5"}"#),
@@ -206,7 +207,9 @@ fn transforms_make_another_body() {
         (json!([]), "expected an object"),
         (json!({"a": {"b": ["x ="]}}), "`a.b[0]`: "),
         (json!({"a": "data.s|int"}), "`a`: `int`: "),
-        (json!({"a": "1e308 * 10"}), "`a`: comes to a number that JSON does not have"),
+        (json!({"a": "10.0 ** 309"}), "`a`: comes to a number that JSON does not have"),
+        (json!({"a": "data.n / 0.1234567890123456789"}), "`a`: `/` is calculated with doubles"),
+        (json!({"a": [0.123_456_789_012_345_68]}), "`a[0]`: has more than 15 digits"),
         (json!("{{ x"), "line 1: "),
         (
             json!(

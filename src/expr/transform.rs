@@ -9,9 +9,11 @@ use super::{
     Bounds, ExprError, TRANSFORMED_BYTES_MAX,
     eval::evaluate,
     field, index,
+    json::mended,
     scope::{Held, Item, Scope},
     syntax::{self, Code},
     template::{Capped, Template},
+    write,
 };
 use crate::event::{Event, Topic};
 
@@ -110,8 +112,26 @@ fn part(value: &Value, path: String, depth: usize, bounds: &mut Bounds) -> Resul
                 .map(|(at, item)| part(item, index(&path, at), depth + 1, bounds))
                 .collect::<Result<_, _>>()?,
         ),
-        literal => Part::Literal(literal.to_string()),
+        literal => Part::Literal(self::literal(literal, path)?),
     })
+}
+
+/// A number, boolean or null as JSON. A number of so many digits may not be what was given: it was
+/// read as a double.
+fn literal(value: &Value, path: String) -> Result<String, ExprError> {
+    let json = value.to_string();
+    let mantissa = json.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
+    if value.is_f64() && digits.count() > f64::DIGITS as usize {
+        return Err(ExprError::new(
+            path,
+            format!(
+                "has more than {} digits, not all of which are kept here: write it as an expression, in quotes",
+                f64::DIGITS
+            ),
+        ));
+    }
+    Ok(json)
 }
 
 impl Part {
@@ -147,18 +167,16 @@ fn put(out: &mut Capped, json: &str) -> Result<(), ExprError> {
     out.write_all(json.as_bytes()).map_err(|error| ExprError::new("", error.to_string()))
 }
 
-/// Writes an item as JSON: a part of the data in the producer's own bytes, what is missing as null.
+/// Writes an item as JSON: a part of the data in the producer's own bytes, but for texts that
+/// receivers could not read; what is missing as null.
 fn write_item(out: &mut Capped, scope: &Scope<'_>, item: &Item) -> Result<(), String> {
     match &item.held {
         Held::Place(place) => {
-            out.write_all(scope.raw(*place)?.as_bytes()).map_err(|error| error.to_string())
+            out.write_all(mended(scope.raw(*place)?).as_bytes()).map_err(|error| error.to_string())
         }
         Held::Value(value) => {
-            if value.is_number() && f64::try_from(value.clone()).is_ok_and(|n| !n.is_finite()) {
-                return Err("comes to a number that JSON does not have".to_owned());
-            }
             scope.spend(item.bytes)?;
-            serde_json::to_writer(out, value).map_err(|error| error.to_string())
+            write::json(out, value)
         }
     }
 }

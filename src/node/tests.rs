@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use sqlx::Connection as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -196,5 +197,39 @@ async fn sources_that_would_share_their_events_are_refused() {
     let apart = second.replace("topic: t", "topic: u").replace("second", "third");
     let text = format!("sources: [{moved}, {named}, {apart}]\n");
     node.reload(file(directory.path(), &text)).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+}
+
+/// Earlier releases left the query out, so that two sources could share what they are known by.
+#[tokio::test]
+async fn old_sources_that_share_are_told_what_to_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = |team: &str, more: &str| {
+        let url = format!("https://a.example/?team={team}");
+        format!("{{ name: {team}, topic: t, http: {{ url: \"{url}\", id: id{more} }} }}")
+    };
+    let both = |more: &str| format!("sources: [{}, {}]\n", entry("one", ""), entry("two", more));
+    let node = Node::start(file(directory.path(), &both("")), &[], Clock::System).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+    let path = format!("sqlite:{}", directory.path().join("m.db").display());
+    let mut conn = sqlx::SqliteConnection::connect(&path).await.unwrap();
+    let before = "UPDATE sources SET event_source = NULL, config_hash = 'x', walks = 1";
+    sqlx::raw_sql(before).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let refused = Node::start(file(directory.path(), &both("")), &[], Clock::System).await;
+    let error = refused.err().unwrap();
+    assert_eq!(error.exit_code(), 78);
+    let error = error.to_string();
+    let (why, rest) = error.split_once(", as `source: ").unwrap();
+    assert!(why.contains("`one` and `two` of topic `t`"), "{error}");
+    assert!(why.ends_with("below `http:` of `two`"), "{error}");
+    // As it is printed.
+    let text = both(&format!(", source: {}", rest.trim_end_matches('`')));
+    let node = Node::start(file(directory.path(), &text), &[], Clock::System).await.unwrap();
+    let source = async |name: &str| {
+        node.store.source(&name.parse().unwrap()).await.unwrap().event_source.unwrap()
+    };
+    assert_eq!(source("one").await, "https://a.example/");
+    assert_eq!(source("two").await, "https://a.example/?team=two");
     node.stop(CancellationToken::new()).await;
 }

@@ -105,7 +105,7 @@ pub struct SourceState {
     pub walks: u64,
     /// Not to be polled before.
     pub next_poll: Micros,
-    /// When an operator last asked for a poll; 0: never.
+    /// When an operator last asked for a poll, resumed it or set its cursor; 0: never.
     pub asked_at: Micros,
     /// The last poll: JSON, opaque here.
     pub report: Option<String>,

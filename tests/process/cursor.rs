@@ -264,7 +264,7 @@ async fn two_sources_that_differ_in_the_query_only_lose_nothing() {
 
 /// Puts the file back to what the release before wrote: no new columns, and its hashes.
 async fn downgrade(place: &Place, url: &str) {
-    let mut spec = Spec::new(probes::http::Target::parse(&url).unwrap());
+    let mut spec = Spec::new(probes::http::Target::parse(url).unwrap());
     spec.cursor = CursorRule::LastId(LastId { query: Some("after".into()), ..Default::default() });
     let path = format!("sqlite:{}", place.store().display());
     let mut conn = SqliteConnection::connect(&path).await.unwrap();

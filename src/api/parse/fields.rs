@@ -50,15 +50,26 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(super) fn text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refused> {
     let text = serde_json::from_str(raw.get());
-    text.map(|Text(text)| text).map_err(|_| Refused::new(name, "expected a text"))
+    text.map(|Text(text)| text).map_err(|_| Refused::new(name, unread(raw, "expected a text")))
+}
+
+/// What is wrong with a value that cannot be read. In valid JSON a text cannot be read only for half
+/// of a pair in it (RFC 8259, section 8.2), which CloudEvents forbids in attributes.
+fn unread(raw: &RawValue, expected: &'static str) -> &'static str {
+    if raw.get().starts_with('"') {
+        "has half of a surrogate pair, as `\\ud83d` alone: expected whole characters"
+    } else {
+        expected
+    }
 }
 
 pub(super) fn value(name: &str, raw: &RawValue) -> Result<Value, Refused> {
+    const EXPECTED: &str = "expected a text, a boolean or an integer of 32 bits";
     if raw.get().starts_with(['{', '[']) {
-        return Err(Refused::new(name, "expected a text, a boolean or an integer of 32 bits"));
+        return Err(Refused::new(name, EXPECTED));
     }
-    serde_json::from_str(raw.get())
-        .map_err(|error| Refused::new(name, format!("cannot be read: {error}")))
+    // A number may be too large to be read.
+    serde_json::from_str(raw.get()).map_err(|_| Refused::new(name, unread(raw, EXPECTED)))
 }
 
 pub(super) fn base64(raw: &RawValue) -> Result<Data, Refused> {

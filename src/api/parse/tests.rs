@@ -31,6 +31,12 @@ fn data_is_kept_as_it_was_written() {
     for (members, expected) in [
         ("", Data::None),
         (r#","data": [1.0,  "é"] "#, Data::Json(Bytes::from_static("[1.0,  \"é\"]".as_bytes()))),
+        (
+            r#","data":{"na\ud83dme":"\ud83d","n":[1E400,1.50,-0,0.1234567890123456789]}"#,
+            Data::Json(Bytes::from_static(
+                br#"{"na\ud83dme":"\ud83d","n":[1E400,1.50,-0,0.1234567890123456789]}"#,
+            )),
+        ),
         (r#","data":null"#, Data::Json(Bytes::from_static(b"null"))),
         (r#","data_base64":"/w==""#, Data::Binary(Bytes::from_static(&[0xff]))),
         (r#","data_base64":null,"subject":null"#, Data::None),
@@ -49,6 +55,10 @@ fn each_broken_rule_names_its_attribute() {
         (r#","Upper":"x""#, "Upper", "extension"),
         (r#","milkrunversion":"1""#, "milkrunversion", "extension"),
         (r#","tags":["a"]"#, "tags", "boolean"),
+        (r#","tags":1e400"#, "tags", "32 bits"),
+        (r#","tags":2147483648"#, "tags", "32 bits"),
+        (r#","tags":"half \ud83d""#, "tags", "half of a surrogate pair"),
+        (r#","dataschema":"\ude00""#, "dataschema", "half of a surrogate pair"),
         (r#","deliverat":"tomorrow""#, "deliverat", "RFC 3339"),
         (r#","deliverat":5"#, "deliverat", "a text"),
         (r#","expirytime":"2030-01-01""#, "expirytime", "RFC 3339"),

@@ -260,6 +260,7 @@ async fn sources_are_shown_and_steered() {
     }
     // Here is no file that could be applied first.
     let apply = json!({"cursor": null, "apply": true});
+    relay.post("/v1/sources/none/cursor", apply.clone()).await.problem(404, "not_found");
     relay.post("/v1/sources/shop/cursor", apply).await.problem(409, "conflict");
     assert_eq!(relay.get("/v1/sources/shop").await.ok().json()["cursor"], long);
     relay.post("/v1/sources/shop/cursor", json!({"cursor": null})).await.ok();

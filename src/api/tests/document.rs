@@ -54,6 +54,20 @@ async fn every_reference_in_the_document_leads_somewhere() {
 }
 
 #[tokio::test]
+async fn the_cursor_of_a_source_is_described() {
+    let relay = Relay::new().await;
+    let schemas = relay.get("/openapi.json").await.ok().json()["components"]["schemas"].take();
+    let body = &schemas["CursorBody"];
+    for field in ["cursor", "keep", "apply"] {
+        assert!(body["properties"][field].is_object(), "{field}: {body}");
+    }
+    assert_eq!(body["required"], Value::Null);
+    let view = &schemas["SourceView"]["properties"];
+    assert!(view["event_source"].is_object() && view["old_cursor"].is_object(), "{view}");
+    assert!(view["stuck"].is_object() && schemas["Stuck"]["properties"]["help"].is_object());
+}
+
+#[tokio::test]
 async fn the_page_needs_no_network() {
     let relay = Relay::new().await;
     let page = relay.get("/docs/").await.ok();
