@@ -7,6 +7,8 @@
 
 mod budget;
 mod extract;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod moment;
 pub mod number;

@@ -133,6 +133,12 @@ pub struct PageLimitsFile {
 }
 
 impl PageLimitsFile {
+    /// Those that are set of what a page takes of the process's memory.
+    pub(super) fn bytes(self) -> impl Iterator<Item = (&'static str, usize)> {
+        let bytes = [("wire_bytes", self.wire_bytes), ("page_bytes", self.page_bytes)];
+        bytes.into_iter().filter_map(|(name, set)| Some((name, set?)))
+    }
+
     fn build(self) -> probes::http::Limits {
         let default = probes::http::Limits::default();
         probes::http::Limits {

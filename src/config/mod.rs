@@ -211,6 +211,9 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let sources = sources::build(&file.sources, &guard, env, problems);
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     file.limits.value.check(file.limits.referenced, problems);
+    for source in &file.sources {
+        source.check_limits(&file.limits.value, problems);
+    }
     let mut topics: BTreeMap<Topic, TopicSettings> = named;
     let used = sources.iter().map(|source| source.topic.clone());
     let named = subscriptions.iter().flat_map(|one| &one.topics).filter_map(TopicPattern::topic);

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::Unexpected};
 use serde_saphyr::Spanned;
 
-use super::{error::Problems, http::HttpFile, names, secret::Env};
+use super::{error::Problems, http::HttpFile, limits::Limits, names, secret::Env};
 use crate::{
     event::{Name, Topic},
     outbound::{Guard, Refused},
@@ -232,6 +232,20 @@ pub(crate) fn build(
 }
 
 impl SourceFile {
+    /// One page that fills its own bound must fit into what all pages may take.
+    pub(super) fn check_limits(&self, limits: &Limits, problems: &mut Problems<'_>) {
+        let max = limits.walk_bytes_max;
+        for (name, bytes) in self.http.value.limits.bytes() {
+            if bytes > max {
+                let message = format!(
+                    "`limits.{name}: {bytes}`: expected at most {max}, which is the process's \
+                     `limits.walk_bytes_max`"
+                );
+                problems.add(self.http.referenced, message);
+            }
+        }
+    }
+
     fn build(
         &self,
         guard: &Guard,

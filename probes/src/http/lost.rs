@@ -64,7 +64,8 @@ impl HttpProbe {
         mut failure: Failure,
     ) -> Failure {
         if mark.pages > 0 {
-            failure.restart = true;
+            // A refused token has to be had anew; an error page may be good the next time.
+            failure.restart = matches!(failure.kind, FailureKind::Status(_));
         } else if mark.lost.is_some() {
             return self.answered(place, mark, failure);
         } else if self.carries(mark)

@@ -14,6 +14,8 @@ mod error;
 mod expr;
 mod failing;
 mod fetch;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod identity;
 mod item;
 mod json;

@@ -296,8 +296,7 @@ impl Probe for HttpProbe {
     ) -> Result<Page, Failure> {
         let place = ask.cursor.map(|text| Place::read(text));
         let mark = self.resume(place.as_ref(), &ask)?;
-        let asking = self.spec.asking(&mark, &self.headers).map_err(|problem| {
-            let kind = FailureKind::ForeignLink;
+        let asking = self.spec.asking(&mark, &self.headers).map_err(|(kind, problem)| {
             self.unsent(Failure { help: help(kind), ..Self::failure(kind, &problem) })
         })?;
         let request_id = self.request_id(&asking, &mark);

@@ -15,6 +15,7 @@ use super::{
     target::Target,
     walk::{Mark, Step, Validators},
 };
+use crate::FailureKind;
 
 /// The shortest secret that is looked for in texts: a shorter one would hide ordinary words.
 const SECRET_BYTES_MIN: usize = 4;
@@ -61,12 +62,22 @@ impl Spec {
 
     /// What the page at `mark` is asked by, secrets included; `headers` are those of every page.
     /// `Err` says why its URL may not be asked.
-    pub(super) fn asking(&self, mark: &Mark, headers: &HeaderMap) -> Result<Asking, String> {
+    pub(super) fn asking(
+        &self,
+        mark: &Mark,
+        headers: &HeaderMap,
+    ) -> Result<Asking, (FailureKind, String)> {
         let mut asking =
             Asking { target: self.url.clone(), headers: headers.clone(), body: self.body.clone() };
         match &mark.step {
-            Some(Step::Url(url)) => asking.target = self.own(Target::parse(url).map_err(cut)?)?,
-            step => self.fill(&mut asking, mark, step.as_ref())?,
+            Some(Step::Url(url)) => {
+                let own = Target::parse(url).map_err(cut).and_then(|target| self.own(target));
+                asking.target = own.map_err(|problem| (FailureKind::ForeignLink, problem))?;
+            }
+            step => {
+                let filled = self.fill(&mut asking, mark, step.as_ref());
+                filled.map_err(|problem| (FailureKind::Malformed, problem))?;
+            }
         }
         for param in self.query.iter().filter(|param| param.secret) {
             asking.target.set(&param.name, &param.value);

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    carrier::{self, has_place},
+    carrier::{self, Carrier, has_place},
     cursor::{CursorRule, FieldKind},
     error::SpecError,
     pages::Pages,
@@ -326,6 +326,12 @@ impl Spec {
         } else if self.has_place("page") {
             let problem = "`{page}` stands in the request: expected `pages` with a value";
             return Err(SpecError { field: "pages", problem: problem.into() });
+        }
+        let in_body = [cursor.carriers(), pages.carriers()].into_iter().flatten();
+        let in_body = in_body.filter_map(Carrier::of).any(|into| matches!(into, Carrier::Body(_)));
+        if in_body && self.body.as_ref().is_some_and(|body| !body.is_object()) {
+            let problem = "expected a mapping, for a value is set in it".into();
+            return Err(SpecError { field: "body", problem });
         }
         let plain = |origin: &&String| origin.trim().to_ascii_lowercase().starts_with("http:");
         if self.url.base().scheme() == "https"

@@ -1,7 +1,9 @@
 //! Walks against a scripted producer; no sockets.
 
 mod bad;
+mod changes;
 mod cursors;
+mod ends;
 mod memory;
 mod packed;
 mod packed_any;
