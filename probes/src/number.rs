@@ -24,6 +24,15 @@ pub fn is_number(text: &str) -> bool {
     Decimal::read(text).is_some()
 }
 
+/// Whether `text` is a number as JSON has it (RFC 8259, section 6), and nothing else.
+#[must_use]
+pub fn is_json(text: &str) -> bool {
+    let number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    number
+        && text.ends_with(|last: char| last.is_ascii_digit())
+        && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+}
+
 /// A number as 0.DIGITS × 10^`exponent`; the first digit is not 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decimal<'a> {

@@ -9,8 +9,7 @@ use minijinja::{
     Value,
     value::{Object, ObjectRepr, ValueKind},
 };
-
-use probes::number::compare;
+use probes::number::{compare, is_json};
 
 /// The most digits that `int` writes.
 const INTEGER_DIGITS_MAX: usize = 400;
@@ -46,7 +45,7 @@ pub(super) fn value(text: &str) -> Option<Value> {
         // minijinja's arithmetic is quicker with small integers.
         return Some(i64::try_from(integer).map_or_else(|_| integer.into(), Value::from));
     }
-    compare(text, text).map(|_| Value::from_object(Number(text.into())))
+    is_json(text).then(|| Value::from_object(Number(text.into())))
 }
 
 fn is_plain_integer(text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The built binary as an operator treats it: killed, stopped, started twice, restored.
 
+mod bombs;
 mod commands;
 mod cursor;
 mod kill;

@@ -105,12 +105,15 @@ async fn a_failure_keeps_the_place_and_backs_off() {
 }
 
 #[tokio::test]
-async fn a_page_that_repeats_starts_the_walk_anew() {
+async fn a_page_that_repeats_ends_the_walk_and_is_told() {
     let bench = Bench::new(paged, at_once(|_| items([1]))).await;
     bench.walk().await;
-    assert_eq!(bench.report().await.result, "page_repeats");
+    let report = bench.report().await;
+    assert_eq!((report.result.as_str(), report.new), ("ok", 1));
+    assert_eq!(report.stopped_by.as_deref(), Some("page_repeats"));
+    assert!(report.message.unwrap().contains("has the items of an earlier one"));
     let state = bench.state().await;
-    assert_eq!((state.mark, state.cursor), (None, None));
+    assert!(state.mark.is_none() && state.cursor.is_some());
 }
 
 #[tokio::test]
