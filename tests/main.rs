@@ -10,6 +10,7 @@ mod expr;
 mod flow;
 mod input;
 mod kinto;
+mod liar;
 mod process;
 mod steering;
 mod store;

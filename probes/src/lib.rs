@@ -89,6 +89,9 @@ pub struct Page {
     pub items: usize,
     /// Whether the walk goes on or is complete.
     pub next: Next,
+    /// The cursor with what the drafts of a page that is not the last add to it, to be kept with
+    /// them: they are known then even if the walk is never complete.
+    pub learnt: Option<Cursor>,
     /// What the producer said about being asked.
     pub pace: Pace,
     /// The other fields of the page, name and value, if the walk was to be explained.

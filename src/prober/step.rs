@@ -165,7 +165,7 @@ impl Prober {
         page: Page,
         mut tally: Tally,
     ) -> Result<Stepped, StoreError> {
-        let Page { drafts, rejected, items, next, pace, held, .. } = page;
+        let Page { drafts, rejected, items, next, learnt, pace, held, .. } = page;
         let Admitted { mut events, rejected } = intake::admit(drafts, rejected);
         tally.items += items as u64;
         tally.new += events.len() as u64;
@@ -176,6 +176,7 @@ impl Prober {
         let mut progress = SourceProgress {
             source: state.id,
             fence: state.fence,
+            cursor: learnt,
             rejected,
             journal_clear: first && state.journaled > 0,
             ..SourceProgress::default()

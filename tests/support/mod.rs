@@ -1,6 +1,7 @@
 //! Scripted producers and receivers, and the built binary as a child; every wait has a deadline.
 
 pub mod api;
+pub mod liar;
 pub mod producer;
 pub mod receiver;
 pub mod relay;

@@ -75,6 +75,7 @@ pub(super) fn unchanged(place: Place, said: Pace) -> Page {
         drafts: Vec::new(),
         rejected: Vec::new(),
         field_errors: FieldErrors::default(),
+        learnt: None,
         items: 0,
         others: Vec::new(),
         exchange: None,

@@ -132,22 +132,20 @@ impl HttpProbe {
         self.spec.cursor.kind().covers_only_seen(self.spec.listed)
     }
 
-    /// A page that the walk had before: a list that begins anew behind its end, or one that moved
-    /// on by a whole page while it was read.
+    /// A page that the walk had before: a copy from somewhere, a list that begins anew behind its
+    /// end, or one that moved on by a whole page while it was read.
     fn repeated(&self, read: &Read<'_>, mark: &mut Mark, step: Option<Step>) -> Turn {
         mark.repeats += 1;
-        let patient = !self.is_safe() && mark.repeats < REPEATS_MAX;
-        match step {
-            Some(step) if patient && Some(&step) != read.asked => Turn::On(step),
-            _ => {
-                mark.warn(format!(
-                    "page {} of the walk has the items of an earlier one, which was taken for the \
-                     end of the list: expected other items, or `stop`",
-                    mark.pages
-                ));
-                Turn::Done("page_repeats")
-            }
+        if !self.is_safe() && mark.repeats < REPEATS_MAX {
+            // A copy is gone soon, and what it hides would be lost: first the page is asked for
+            // again. What still looks the same is passed over, if anything lies behind it.
+            return match step {
+                Some(step) if mark.repeats > 1 && Some(&step) != read.asked => Turn::On(step),
+                Some(_) => Turn::Again(DOUBT_PAUSE_S),
+                None => repeats(mark),
+            };
         }
+        repeats(mark)
     }
 
     /// A page without items.
@@ -263,8 +261,13 @@ impl HttpProbe {
             && mark.fresh > 0
             && (mark.sent.is_none() || cut);
         let bounded = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages");
-        let left = bounded || (cut && cursor_known && !met);
-        if missed || (left && mark.fresh > 0 && !self.goes_on_where_cut()) {
+        // Where pages are counted, one that comes again is how the list of a first walk ends.
+        let ends = stopped_by == "page_repeats" && self.spec.pages.kind().counts();
+        let left = bounded || (cut && !met && (cursor_known || !ends));
+        // The value of a header covers what lies behind the cut, whether or not this had news.
+        let moved = !self.is_safe() && mark.value.is_some() && mark.value != prior.value;
+        let news = mark.fresh > 0 || moved;
+        if missed || (left && news && !self.goes_on_where_cut()) {
             let detail = format!(
                 "{} pages with {} new items did not reach what is known (ended by {stopped_by})",
                 mark.pages, mark.fresh
@@ -291,4 +294,14 @@ impl HttpProbe {
         let explicit = matches!(stopped_by, "empty_page" | "short_page" | "flag");
         mark.pages == 1 && (in_body || explicit)
     }
+}
+
+/// The end of a walk at a page that it had before.
+fn repeats(mark: &mut Mark) -> Turn {
+    mark.warn(format!(
+        "page {} of the walk has the items of an earlier one, which was taken for the end of the \
+         list: expected other items, or `stop`",
+        mark.pages
+    ));
+    Turn::Done("page_repeats")
 }

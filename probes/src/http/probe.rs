@@ -144,6 +144,7 @@ impl HttpProbe {
         } else {
             self.take(&prior, &mut mark, &items, &answer.body, ask.now)
         };
+        let learnt = (!found.drafts.is_empty()).then(|| self.learnt(place, &mark)).flatten();
         let turn = self.follow(&mut mark, asked, &body, &items, repeated, ask.now);
         mark.items += items.len() as u64;
         let mut said = pace(&answer.headers, ask.now);
@@ -154,7 +155,9 @@ impl HttpProbe {
                 Next::Page(mark.write())
             }
             Turn::Again(pause_s) => {
+                // It is the same page once more: neither pages nor items are counted twice.
                 mark.pages -= 1;
+                mark.items -= items.len() as u64;
                 said.retry_after_s = said.retry_after_s.max(Some(pause_s));
                 Next::Page(mark.write())
             }
@@ -170,6 +173,7 @@ impl HttpProbe {
             rejected: found.rejected,
             field_errors: found.errors,
             next,
+            learnt,
             pace: said,
             others,
             exchange: None,

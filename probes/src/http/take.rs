@@ -151,6 +151,19 @@ impl HttpProbe {
         unchanged
     }
 
+    /// The cursor with the contents seen so far. A change is known by the count of those before
+    /// it, so what was appended of a walk that is abandoned must count for the next.
+    pub(super) fn learnt(&self, place: Option<&Place>, mark: &Mark) -> Option<String> {
+        if self.spec.emit != Emit::EveryChange || self.spec.listed == Listed::NewestFirst {
+            return None;
+        }
+        // As the first walk of all began; another one like it follows if this is abandoned.
+        let begun = || Place { since: mark.since.clone(), ..self.started().unwrap_or_default() };
+        let mut place = place.cloned().unwrap_or_else(begun);
+        place.contents = place.contents.join(mark.contents.clone());
+        Some(place.write())
+    }
+
     fn take_item(&self, known: &Known<'_>, mark: &mut Mark, item: Item<'_>, found: &mut Found) {
         let Item { fields, data, at, key, drafted, unchanged } = item;
         self.remember(mark, key, at.as_deref(), known.now);

@@ -186,7 +186,8 @@ impl Mark {
             Some(Lost::FullWalk) => {
                 Place { edge: place.edge, contents: place.contents, ..Place::default() }
             }
-            Some(_) => Place::default(),
+            // What was told of an id stays told: its next change is counted from there.
+            Some(_) => Place { contents: place.contents, ..Place::default() },
         }
     }
 }

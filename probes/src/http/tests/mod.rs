@@ -11,5 +11,6 @@ mod packed_seen;
 mod packed_text;
 mod packing;
 mod pages;
+mod repeats;
 mod support;
 mod times;

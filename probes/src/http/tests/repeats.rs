@@ -1,0 +1,102 @@
+//! Pages that come again in mid-walk, and what of a walk outlives it.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use serde_json::{Value, json};
+
+use super::support::*;
+use crate::{
+    Listed, Next,
+    http::{Emit, Offset, PageNumber, Pages, Spec, Token},
+};
+
+fn newest_first(spec: &mut Spec, pages: Pages) {
+    spec.listed = Listed::NewestFirst;
+    spec.pages = pages;
+}
+
+fn asked_for(request: &Asked, name: &str) -> u64 {
+    let query = request.uri().query().unwrap_or("");
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+    value.map_or(0, |value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_copy_of_the_page_before_hides_nothing() {
+    let told = AtomicUsize::new(0);
+    // Page 2 comes as a copy of page 1, once.
+    let producer = Producer::new(move |request| match asked_for(request, "page") {
+        1 => ok(&items([9, 8])),
+        2 if told.fetch_add(1, SeqCst) == 0 => ok(&items([9, 8])),
+        2 => ok(&items([7, 6])),
+        3 => ok(&items([5])),
+        _ => ok(&json!([])),
+    });
+    let probe = probe(|spec| newest_first(spec, Pages::PageNumber(PageNumber::default())));
+    let walked = walk(&probe, &producer, None).await.unwrap();
+    assert_eq!(walked.ids, ["9", "8", "7", "6", "5"]);
+    assert_eq!(walked.gap(), None);
+}
+
+#[tokio::test]
+async fn a_page_that_is_asked_for_again_is_counted_once() {
+    let told = AtomicUsize::new(0);
+    // The list moved by two items after the first page, and so that offset shows the same.
+    let producer = Producer::new(move |request| match asked_for(request, "offset") {
+        0 if told.fetch_add(1, SeqCst) == 0 => ok(&items([6, 5])),
+        offset => ok(&items((1..=8_u64.saturating_sub(offset)).rev().take(2))),
+    });
+    let probe = probe(|spec| newest_first(spec, Pages::Offset(Offset::default())));
+    let walked = walk(&probe, &producer, None).await.unwrap();
+    assert_eq!(walked.ids, ["6", "5", "4", "3", "2", "1"]);
+    let asked = producer.queries();
+    let offsets: Vec<&str> =
+        asked.iter().filter_map(|query| query.split('=').next_back()).collect();
+    assert_eq!(offsets[..4], ["0", "2", "2", "4"]);
+}
+
+#[tokio::test]
+async fn a_first_walk_that_a_copy_ends_has_a_gap() {
+    let looping = |request: &Asked| {
+        let page = asked_for(request, "at").min(1);
+        ok(&json!({ "items": items([9 - page]), "next": 1 }))
+    };
+    let token = Token { path: "next".into(), query: Some("at".into()), ..Token::default() };
+    let probe = probe(|spec| {
+        newest_first(spec, Pages::Token(token));
+        spec.items = "items".into();
+    });
+    let walked = walk(&probe, &Producer::new(looping), None).await.unwrap();
+    assert_eq!((walked.stopped_by(), walked.gap()), ("page_repeats", Some("bound_reached")));
+    assert_eq!(walked.ids, ["9", "8"]);
+}
+
+#[tokio::test]
+async fn a_change_that_an_abandoned_walk_showed_is_no_news_for_the_next() {
+    let content = Arc::new(Mutex::new("a"));
+    let shown = content.clone();
+    let producer = Producer::new(move |request| match asked_for(request, "page") {
+        1 => ok(&json!([{ "id": 1, "is": *shown.lock().unwrap() }])),
+        2 => ok(&json!([{ "id": 2 }])),
+        _ => ok(&json!([])),
+    });
+    let probe = probe(|spec| {
+        spec.emit = Emit::EveryChange;
+        spec.pages = Pages::PageNumber(PageNumber::default());
+    });
+    let mut cursor = walk(&probe, &producer, None).await.unwrap().cursor();
+    let mut kept: Vec<Value> = Vec::new();
+    // Each walk is abandoned after its first page; what was learnt is kept with the drafts.
+    for now in ["b", "a", "a", "b"] {
+        *content.lock().unwrap() = now;
+        let page = page(&probe, &producer, Some(&cursor), None).await.unwrap();
+        assert!(matches!(page.next, Next::Page(_)));
+        kept.extend(page.drafts.iter().map(|draft| serde_json::from_slice(&draft.data).unwrap()));
+        cursor = page.learnt.unwrap_or(cursor);
+    }
+    let kept: Vec<&str> = kept.iter().map(|item| item["is"].as_str().unwrap()).collect();
+    assert_eq!(kept, ["b", "a", "b"]);
+}
