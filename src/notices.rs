@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use self::dead::Dead;
 pub use self::{
-    notice::{DeadLetters, LastError, Notice},
+    notice::{DeadLetters, LastError, Notice, SourceTrouble},
     writer::Writer,
 };
 use crate::{

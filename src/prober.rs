@@ -11,27 +11,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, chance},
-    event::{Name, Topic},
+    event::{Micros, Name, Topic},
     notices::Notices,
     store::Store,
     telemetry::Metrics,
 };
 
 mod dry_run;
+mod failed;
 mod number;
 mod pace;
 mod progress;
+mod report;
 mod silence;
 mod step;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 pub use self::{
     dry_run::{DryRun, dry_run},
     pace::Schedule,
-    progress::Report,
+    report::Report,
     silence::Silence,
     step::{Memory, Stepped},
+    trouble::{Failing, Said, Waits},
 };
 
 /// One source as it is to be probed.
@@ -83,6 +88,8 @@ pub struct Prober {
     sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
     walks: Semaphore,
     budget: Budget,
+    /// When it was made: nothing that producers said before makes its requests conditional.
+    began: Micros,
 }
 
 impl Prober {
@@ -100,7 +107,8 @@ impl Prober {
     ) -> Self {
         let walks = Semaphore::new(limits.walks.max(1));
         let budget = Budget::new(limits.walk_bytes_max);
-        Self { store, clock, network, metrics, notices, sources, walks, budget }
+        let began = clock.now();
+        Self { store, clock, network, metrics, notices, sources, walks, budget, began }
     }
 
     /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped);

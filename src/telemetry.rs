@@ -29,6 +29,18 @@ pub struct PollLabel {
     pub result: String,
 }
 
+/// A source and a field of its items.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FieldLabel {
+    /// The source's name.
+    pub source: String,
+    /// One of [`FIELDS`].
+    pub field: String,
+}
+
+/// The fields of an item that an event can do without when they cannot be read.
+const FIELDS: [&str; 5] = ["time", "key", "subject", "type", "cursor"];
+
 /// A label set of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TopicLabel {
@@ -59,6 +71,12 @@ pub struct Metrics {
     pub rejected: Family<SourceLabel, Counter>,
     /// `milkrun_gaps_total{source}`
     pub gaps: Family<SourceLabel, Counter>,
+    /// `milkrun_source_field_errors_total{source,field}`
+    pub field_errors: Family<FieldLabel, Counter>,
+    /// `milkrun_source_waits_total{source}`
+    pub waits: Family<SourceLabel, Counter>,
+    /// `milkrun_source_failing{source}`
+    pub failing: Family<SourceLabel, Gauge>,
     /// `milkrun_attempts_total{subscription,verdict}`
     pub attempts: Family<VerdictLabel, Counter>,
     /// `milkrun_attempt_seconds`
@@ -86,6 +104,9 @@ impl Metrics {
             polls: Family::default(),
             rejected: Family::default(),
             gaps: Family::default(),
+            field_errors: Family::default(),
+            waits: Family::default(),
+            failing: Family::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new([
                 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0,
@@ -108,9 +129,8 @@ impl Metrics {
             "Events that were known already",
             self.duplicates.clone(),
         );
-        registry.register("polls", "Requests to producers", self.polls.clone());
-        registry.register("items_rejected", "Items that were no events", self.rejected.clone());
-        registry.register("gaps", "Holes recorded in what producers showed", self.gaps.clone());
+        self.register_sources();
+        let registry = &mut self.registry;
         registry.register("attempts", "Finished attempts", self.attempts.clone());
         registry.register(
             "attempt_seconds",
@@ -129,6 +149,24 @@ impl Metrics {
             "notices_dropped",
             "Notices that were not appended",
             self.notices_dropped.clone(),
+        );
+    }
+
+    fn register_sources(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("polls", "Requests to producers", self.polls.clone());
+        registry.register("items_rejected", "Items that were no events", self.rejected.clone());
+        registry.register("gaps", "Holes recorded in what producers showed", self.gaps.clone());
+        registry.register(
+            "source_field_errors",
+            "Fields that could not be read and were left out",
+            self.field_errors.clone(),
+        );
+        registry.register("source_waits", "Answers that were not ready", self.waits.clone());
+        registry.register(
+            "source_failing",
+            "1 while the source is told as failing",
+            self.failing.clone(),
         );
     }
 
@@ -151,6 +189,12 @@ impl Metrics {
         let label = SourceLabel { source: name.to_string() };
         drop(self.rejected.get_or_create_owned(&label));
         drop(self.gaps.get_or_create_owned(&label));
+        drop(self.waits.get_or_create_owned(&label));
+        drop(self.failing.get_or_create_owned(&label));
+        for field in FIELDS {
+            let label = FieldLabel { source: name.to_string(), field: field.to_owned() };
+            drop(self.field_errors.get_or_create_owned(&label));
+        }
         let label = PollLabel { source: label.source, result: "ok".to_owned() };
         drop(self.polls.get_or_create_owned(&label));
     }

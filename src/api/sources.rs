@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     event::Name,
+    prober::Report,
     store::{Rejected, SourceState, SourceStatus, Steer},
     stuck::Stuck,
 };
@@ -52,7 +53,8 @@ pub struct SourceView {
     walks: u64,
     /// Not to be polled before.
     next_poll: String,
-    /// The last poll.
+    /// The last poll, and what is wrong since when; null before the first.
+    #[schema(value_type = Option<Report>)]
     report: Value,
     /// Events it appended, ever.
     appended: u64,

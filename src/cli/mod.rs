@@ -15,6 +15,7 @@ mod client;
 mod config;
 mod dead_letters;
 mod demo;
+mod dry_run;
 mod events;
 mod failure;
 mod healthcheck;
@@ -24,6 +25,7 @@ mod pending;
 mod probe;
 mod replay;
 mod run;
+mod source_story;
 mod sources;
 mod subscriptions;
 #[cfg(test)]

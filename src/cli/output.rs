@@ -53,7 +53,8 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-fn table(items: &[Value], columns: &[Column]) -> String {
+/// A list as aligned columns.
+pub(crate) fn table(items: &[Value], columns: &[Column]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {

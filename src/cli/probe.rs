@@ -1,20 +1,17 @@
 //! `milkrun probe NAME`: asks a source now; with `--dry-run` here, telling everything and storing
 //! nothing.
 
-use probes::{
-    Ask, Budget, Exchange, Failure as ProbeFailure, Network, Next, Page, Probe as _,
-    http::HttpProbe,
-};
+use probes::{Ask, Budget, Network, Probe as _, http::HttpProbe};
 use serde_json::json;
 
 use super::{
-    Failure, Options, environment,
-    output::{Output, print},
+    Failure, Options,
+    dry_run::{DryRun, timestamp},
+    environment,
 };
 use crate::{
     clock::Clock,
-    config::{self, Limits, SourceConfig},
-    event::Micros,
+    config::{self, SourceConfig},
 };
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +50,17 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     };
     let guard = config.outbound.guard();
     let network = guard.network().map_err(Failure::new)?;
-    walk(source, &network, &args, options.output).await
+    let probe =
+        HttpProbe::new(source.http.clone()).map_err(|error| Failure::new(error.to_string()))?;
+    let run = DryRun {
+        name: source.name.as_str(),
+        probe: &probe,
+        network: &network,
+        output: options.output,
+        clock: Clock::System,
+        pages: args.pages,
+    };
+    run.walk(args.cursor.as_ref()).await
 }
 
 /// What the first page of a source shows, in a line.
@@ -64,145 +71,12 @@ pub(crate) async fn first_page(
 ) -> Result<String, String> {
     let probe = HttpProbe::new(source.http.clone()).map_err(|error| error.to_string())?;
     let page = probe
-        .page(network, budget, Ask::new(None, None, now()))
+        .page(network, budget, Ask::new(None, None, timestamp(&Clock::System)))
         .await
-        .map_err(|error| told(&error))?;
+        .map_err(|failure| format!("{}: {}", failure.kind.as_str(), failure.message))?;
     let found = format!("{} events on a page of {} items", page.drafts.len(), page.items);
     match page.rejected.first() {
         Some(one) => Err(format!("{found}, {} rejected: {}", page.rejected.len(), one.reason)),
         None => Ok(found),
-    }
-}
-
-fn now() -> jiff::Timestamp {
-    let Micros(now) = Clock::System.now();
-    jiff::Timestamp::from_microsecond(now).unwrap_or_default()
-}
-
-fn told(failure: &ProbeFailure) -> String {
-    format!("{}: {}", failure.kind.as_str(), failure.message)
-}
-
-async fn walk(
-    source: &SourceConfig,
-    network: &Network,
-    args: &Args,
-    output: Output,
-) -> Result<(), Failure> {
-    let probe =
-        HttpProbe::new(source.http.clone()).map_err(|error| Failure::new(error.to_string()))?;
-    let budget = Budget::new(Limits::default().walk_bytes_max);
-    let (mut mark, mut pages) = (None, 0);
-    loop {
-        let ask = Ask::new(args.cursor.as_ref(), mark.as_ref(), now());
-        let page = probe.page(network, &budget, ask).await;
-        let page = match page {
-            Ok(page) => page,
-            Err(failure) => {
-                if let Some(exchange) = &failure.exchange {
-                    show_failed(exchange, output)?;
-                }
-                return Err(Failure::new(told(&failure)));
-            }
-        };
-        pages += 1;
-        show(&page, output)?;
-        match page.next {
-            Next::Done(walk) => {
-                let end = json!({
-                    "stopped_by": walk.stopped_by,
-                    "unchanged": walk.unchanged,
-                    "gap": walk.gap.map(|gap| format!("{}: {}", gap.reason, gap.detail)),
-                    "warnings": walk.warnings,
-                    "next_cursor": walk.cursor,
-                });
-                return Ok(output.one(&end)?);
-            }
-            Next::Page(_) if pages == args.pages => {
-                return Ok(print(&format!("stopped after {pages} pages; more with --pages"))?);
-            }
-            Next::Page(next) => mark = Some(next),
-        }
-    }
-}
-
-/// One page: the request, what came back, what was extracted, in listed order.
-fn show(page: &Page, output: Output) -> Result<(), Failure> {
-    let exchange = page.exchange.clone().unwrap_or_default();
-    let drafts = page.drafts.iter().map(|draft| {
-        json!({
-            "id": draft.id, "source": draft.source, "type": draft.kind, "time": draft.time,
-            "subject": draft.subject, "key": draft.key,
-            "data": String::from_utf8_lossy(&draft.data),
-        })
-    });
-    let drafts: Vec<_> = drafts.collect();
-    let rejected: Vec<_> = page
-        .rejected
-        .iter()
-        .map(|one| json!({ "reason": one.reason, "item": String::from_utf8_lossy(&one.item) }))
-        .collect();
-    if output == Output::Json {
-        let page = json!({ "exchange": exchange, "events": drafts, "rejected": rejected });
-        return Ok(output.one(&page)?);
-    }
-    print(&request(&exchange))?;
-    let columns = [
-        ("ID", "/id"),
-        ("TYPE", "/type"),
-        ("TIME", "/time"),
-        ("KEY", "/key"),
-        ("SUBJECT", "/subject"),
-    ];
-    output.list(&json!({ "events": drafts }), "events", &columns)?;
-    if !rejected.is_empty() {
-        let columns = [("REJECTED", "/reason"), ("ITEM", "/item")];
-        output.list(&json!({ "rejected": rejected }), "rejected", &columns)?;
-    }
-    Ok(print("")?)
-}
-
-/// A request that gave no page, and what it was answered.
-fn show_failed(exchange: &Exchange, output: Output) -> Result<(), Failure> {
-    match output {
-        Output::Json => Ok(output.one(&json!({ "exchange": exchange }))?),
-        Output::Table => Ok(print(&request(exchange))?),
-    }
-}
-
-/// A request and its answer, in lines.
-fn request(exchange: &Exchange) -> String {
-    let mut lines = vec![format!("{} {}", exchange.method, exchange.url)];
-    lines.extend(exchange.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
-    let kind = Some(exchange.content_type.as_str()).filter(|kind| !kind.is_empty());
-    let kind = kind.unwrap_or("no content type");
-    lines.push(match exchange.status {
-        None => "  → no answer".into(),
-        Some(status) => {
-            format!("  → {status}  {kind}  {} bytes  {} items", exchange.bytes, exchange.items)
-        }
-    });
-    lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_is_shown_with_its_answer() {
-        let mut exchange = Exchange {
-            method: "GET".into(),
-            url: "https://a.example/list?key=***".into(),
-            headers: vec![("authorization".into(), "***".into())],
-            status: Some(500),
-            content_type: "text/html".into(),
-            bytes: 7,
-            ..Exchange::default()
-        };
-        let asked = "GET https://a.example/list?key=***\n  authorization: ***\n";
-        assert_eq!(request(&exchange), format!("{asked}  → 500  text/html  7 bytes  0 items"));
-        exchange.status = None;
-        assert_eq!(request(&exchange), format!("{asked}  → no answer"));
     }
 }

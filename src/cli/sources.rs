@@ -7,7 +7,8 @@ use super::{
     client::{Client, ClientError},
     failure::chain,
     offline,
-    output::Output,
+    output::{Output, print},
+    source_story,
 };
 use crate::{clock::Clock, event::Name, store::Steer};
 
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     };
     match args.action.unwrap_or(Action::List) {
         Action::List => output.list(
-            &client.get(&["v1", "sources"], &[]).await?,
+            &with_reasons(client.get(&["v1", "sources"], &[]).await?, output),
             "sources",
             &[
                 ("SOURCE", "/name"),
@@ -71,10 +72,11 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 ("EVENTS", "/appended"),
                 ("KNOWN", "/duplicates"),
                 ("REJECTED", "/rejected"),
-                ("HELP", "/stuck/help"),
+                ("WHY", "/why"),
+                ("STANDS STILL, RUN ONE OF", "/stuck/help"),
             ],
         )?,
-        Action::Show { name } => output.one(&client.get(&["v1", "sources", &name], &[]).await?)?,
+        Action::Show { name } => show(&client, &name, output).await?,
         Action::Poll { name } => output.one(&post(&name, "poll", json!({})).await?)?,
         Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
         Action::Resume { name } => output.one(&post(&name, "resume", json!({})).await?)?,
@@ -100,6 +102,29 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         )?,
     }
     Ok(())
+}
+
+/// One source: for a program as the API has it, for a person what it means.
+async fn show(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    let view = client.get(&["v1", "sources", name], &[]).await?;
+    if output == Output::Json {
+        return Ok(output.one(&view)?);
+    }
+    let gaps = match view["topic"].as_str() {
+        Some(topic) => client.get(&["v1", "topics", topic, "gaps"], &[]).await?,
+        None => Value::Null,
+    };
+    let gaps = gaps["gaps"].as_array().map_or(&[][..], Vec::as_slice);
+    Ok(print(&source_story::story(&view, gaps, Clock::System.now()))?)
+}
+
+/// The list with what a person wants to know of each first; a program finds it in the report.
+fn with_reasons(mut answer: Value, output: Output) -> Value {
+    let sources = answer["sources"].as_array_mut().filter(|_| output == Output::Table);
+    for source in sources.into_iter().flatten() {
+        source["why"] = source_story::reason(source).into();
+    }
+    answer
 }
 
 /// Asks the running relay, or opens the store file when there is none. Without a cursor the stored

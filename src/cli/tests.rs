@@ -283,6 +283,51 @@ async fn a_dry_run_asks_the_producer_and_stores_nothing() {
     assert!(failure.message.ends_with("has no source `shpo`: did you mean `shop`?"), "{failure}");
 }
 
+/// An answer that is not ready is waited for, and a pause that is too long is not.
+#[tokio::test]
+async fn a_dry_run_waits_for_the_producer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, file) = producer_and_file(directory.path()).await;
+    let answers = |status, after: &str, times| {
+        let answer = ResponseTemplate::new(status).insert_header("retry-after", after);
+        Mock::given(method("GET"))
+            .and(path("/list"))
+            .respond_with(answer)
+            .up_to_n_times(times)
+            .with_priority(1)
+            .mount(&server)
+    };
+    answers(202, "1", 1).await;
+    on_file(&file, "probe shop --dry-run").await.unwrap();
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    for (status, kind) in [(202, "waiting"), (429, "status")] {
+        answers(status, "600", 1).await;
+        let failure = on_file(&file, "probe shop --dry-run").await.unwrap_err();
+        assert!(failure.message.starts_with(&format!("{kind}: ")), "{failure}");
+        assert!(failure.message.ends_with("a relay would ask again in 600 s"), "{failure}");
+        assert!(failure.message.contains("\nhelps: "), "{failure}");
+    }
+    assert_eq!(server.received_requests().await.unwrap().len(), 4);
+}
+
+/// A person is shown the gaps, too, which the topic has.
+#[tokio::test]
+async fn a_source_is_shown_with_its_gaps() {
+    for (words, gaps) in [("sources show shop", 1), ("sources show shop -o json", 0)] {
+        let server = MockServer::start().await;
+        let answers = |at: &str, answer: serde_json::Value| {
+            let answer = ResponseTemplate::new(200).set_body_json(answer);
+            Mock::given(method("GET")).and(path(at)).respond_with(answer)
+        };
+        let view = json!({ "name": "shop", "topic": "orders", "status": "active" });
+        answers("/v1/sources/shop", view).expect(1).mount(&server).await;
+        let list = json!({ "gaps": [{ "source": "shop" }] });
+        answers("/v1/topics/orders/gaps", list).expect(gaps).mount(&server).await;
+        milkrun(&server, words).await.unwrap();
+        server.verify().await;
+    }
+}
+
 #[tokio::test]
 async fn check_online_asks_everybody_and_pushes_nothing() {
     let directory = tempfile::tempdir().unwrap();

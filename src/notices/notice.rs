@@ -58,6 +58,20 @@ pub enum Notice {
         /// What was wrong with the last poll, if anything was.
         last_error: Option<LastError>,
     },
+    /// Five walks in a row of a source failed, or it was not ready for an hour; once until a walk
+    /// is complete.
+    SourceFailing(SourceTrouble),
+    /// The first complete walk of a source that was told as failing.
+    SourceRecovered {
+        /// Which.
+        source: Name,
+        /// Where its events go.
+        topic: Topic,
+        /// When the first walk failed.
+        since: Micros,
+        /// How many failed.
+        walks: u64,
+    },
     /// A producer may have shown something that was not seen.
     Gap {
         /// The source that has it.
@@ -78,6 +92,25 @@ pub enum Notice {
         /// Its cap.
         max_bytes: u64,
     },
+}
+
+/// What is wrong with a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTrouble {
+    /// Which.
+    pub source: Name,
+    /// Where its events would go.
+    pub topic: Topic,
+    /// When the first walk failed.
+    pub since: Micros,
+    /// How many failed in a row.
+    pub walks: u64,
+    /// The kind of the last failure, as in the metric of polls.
+    pub kind: String,
+    /// What is wrong, for a person.
+    pub message: String,
+    /// The setting or command that helps.
+    pub help: Option<String>,
 }
 
 /// Events of one subscription that were given up since the last notice of them.
@@ -118,6 +151,8 @@ impl Notice {
             Self::Disabled { .. } => "subscription.disabled",
             Self::DeadLetters(_) => "dead_letter.added",
             Self::Silent { .. } => "source.silent",
+            Self::SourceFailing(_) => "source.failing",
+            Self::SourceRecovered { .. } => "source.recovered",
             Self::Gap { .. } => "gap.recorded",
             Self::NearCap { .. } => "retention.near_cap",
         }
@@ -131,7 +166,10 @@ impl Notice {
             | Self::Recovered { subscription, .. }
             | Self::Disabled { subscription, .. }
             | Self::DeadLetters(DeadLetters { subscription, .. }) => subscription,
-            Self::Silent { source, .. } | Self::Gap { source, .. } => source,
+            Self::Silent { source, .. }
+            | Self::SourceFailing(SourceTrouble { source, .. })
+            | Self::SourceRecovered { source, .. }
+            | Self::Gap { source, .. } => source,
             Self::NearCap { topic, .. } => topic,
         }
     }
@@ -144,7 +182,11 @@ impl Notice {
             | Self::Recovered { .. }
             | Self::Disabled { .. }
             | Self::DeadLetters(_) => Some(self.subject()),
-            Self::Silent { .. } | Self::Gap { .. } | Self::NearCap { .. } => None,
+            Self::Silent { .. }
+            | Self::SourceFailing(_)
+            | Self::SourceRecovered { .. }
+            | Self::Gap { .. }
+            | Self::NearCap { .. } => None,
         }
     }
 
@@ -170,6 +212,11 @@ impl Notice {
                     "last_error": last_error,
                 })
             }
+            Self::SourceFailing(trouble) => trouble.data(),
+            Self::SourceRecovered { source, topic, since, walks } => json!({
+                "source": source, "topic": topic, "since": since.to_string(), "walks": walks,
+                "failed_s": at.since(*since).as_secs(),
+            }),
             Self::Gap { source, topic, reason, detail } => json!({
                 "source": source, "topic": topic, "reason": reason, "detail": detail,
             }),
@@ -177,6 +224,15 @@ impl Notice {
                 "topic": topic, "bytes": bytes, "max_bytes": max_bytes,
             }),
         }
+    }
+}
+
+impl SourceTrouble {
+    fn data(&self) -> Value {
+        json!({
+            "source": self.source, "topic": self.topic, "since": self.since.to_string(),
+            "walks": self.walks, "kind": self.kind, "message": self.message, "help": self.help,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! A complete newest-first walk is numbered, oldest first, out of its journal.
 
 use super::{
-    Memory, Prober, SourceSetup, Stepped,
-    progress::{Ending, Report, Tally},
+    Memory, Prober, Report, SourceSetup, Stepped,
+    progress::{Ending, Tally},
     step::duplicates,
 };
 use crate::store::{SourceProgress, SourceState, StoreError};

@@ -10,6 +10,8 @@ use crate::{event::Micros, retry, settings::Delays};
 const FAILED_FIRST: Duration = Duration::from_secs(5);
 /// The longest pause after failures, for sources that are asked more often than that.
 const FAILED_MAX: Duration = Duration::from_mins(5);
+/// The first pause after an answer that was not ready.
+const WAIT_FIRST: Duration = Duration::from_secs(2);
 /// The longest that a producer can keep us away.
 const ASKED_MAX: Duration = Duration::from_hours(24);
 /// How much an interval varies, so that sources drift apart.
@@ -70,6 +72,24 @@ impl Schedule {
         };
         now.plus(retry::pause(&delays, failures, chance).max(asked(said)))
     }
+
+    /// When to ask again after the `waits`th answer in a row that was not ready: when the producer
+    /// says, else soon and then ever later, up to the usual interval.
+    pub(super) fn after_wait(&self, now: Micros, waits: u64, said: Pace) -> Micros {
+        if let Some(told) = between_pages(now, said) {
+            return told;
+        }
+        let doublings = u32::try_from(waits.saturating_sub(1)).unwrap_or(u32::MAX);
+        let factor = 2_u32.saturating_pow(doublings);
+        now.plus(WAIT_FIRST.saturating_mul(factor).min(self.interval))
+    }
+}
+
+/// Until when the producer wants no further page of a walk, if it said so. How often it wants to be
+/// asked for anything new is no matter of a walk.
+pub(super) fn between_pages(now: Micros, said: Pace) -> Option<Micros> {
+    let pause = asked(Pace { poll_interval_s: None, ..said });
+    (!pause.is_zero()).then(|| now.plus(pause))
 }
 
 /// What the producer asked for.
@@ -105,6 +125,27 @@ mod tests {
         assert_eq!(after(true, 0, said), 90);
         let never = Pace { retry_after_s: Some(u64::MAX), poll_interval_s: None };
         assert_eq!(after(true, 0, never), 86_400);
+    }
+
+    #[test]
+    fn who_is_not_ready_is_asked_again_soon() {
+        let schedule = Schedule::every(MINUTE);
+        let after = |waits, said| seconds(schedule.after_wait(Micros(0), waits, said));
+        let waits = [1, 2, 5, 6, 1_000].map(|waits| after(waits, Pace::default()));
+        assert_eq!(waits, [2, 4, 32, 60, 60]);
+        let said = Pace { retry_after_s: Some(300), poll_interval_s: None };
+        assert_eq!(after(1, said), 300);
+        // "At once" is no reason to ask without a pause.
+        let said = Pace { retry_after_s: Some(0), poll_interval_s: None };
+        assert_eq!(after(1, said), 2);
+    }
+
+    #[test]
+    fn a_poll_interval_is_for_walks_only() {
+        let said = Pace { retry_after_s: None, poll_interval_s: Some(60) };
+        assert_eq!(between_pages(Micros(0), said), None);
+        let said = Pace { retry_after_s: Some(7), poll_interval_s: Some(60) };
+        assert_eq!(between_pages(Micros(0), said), Some(Micros(7_000_000)));
     }
 
     #[test]

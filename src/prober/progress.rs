@@ -1,9 +1,11 @@
-//! What is kept of a walk beside the probe's own mark, and what is told of a poll.
+//! What is kept of a walk beside the probe's own mark.
 
-use probes::Walk;
+use std::time::Duration;
+
+use probes::{FieldErrors, Walk};
 use serde::{Deserialize, Serialize};
 
-use super::silence::Silence;
+use super::Report;
 use crate::{
     event::Micros,
     store::{NewGap, SourceProgress, SourceState},
@@ -14,6 +16,24 @@ use crate::{
 pub(super) struct Underway {
     pub(super) stage: Stage,
     pub(super) tally: Tally,
+    /// Until when the producer asked to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<Micros>,
+}
+
+impl Underway {
+    /// Whether the walk may go on where it was. A pause that the producer asked for does not make
+    /// it older: else a producer that asks for longer ones would never be walked to the end.
+    pub(super) fn is_fresh(&self, mark_at: Micros, now: Micros, walk_resume: Duration) -> bool {
+        let since = self.until.map_or(mark_at, |until| until.max(mark_at));
+        now.since(since) <= walk_resume
+    }
+
+    /// As the store keeps it.
+    pub(super) fn json(&self) -> String {
+        // Texts and numbers only: this cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// What is to be done next.
@@ -63,103 +83,91 @@ impl Ending {
     }
 }
 
-/// What a walk counted so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a walk counted so far. What came later has a default: a mark of an earlier release is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) began: Micros,
     pub(super) requests: u64,
     pub(super) items: u64,
     pub(super) new: u64,
     pub(super) rejected: u64,
+    /// Why the first item was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rejected_reason: Option<String>,
+    /// Pages without an item.
+    #[serde(default)]
+    pub(super) empty_pages: u64,
+    #[serde(default, skip_serializing_if = "FieldErrors::is_empty")]
+    pub(super) field_errors: FieldErrors,
 }
 
 impl Tally {
     pub(super) fn new(began: Micros) -> Self {
-        Self { began, requests: 0, items: 0, new: 0, rejected: 0 }
-    }
-}
-
-/// What the last poll of a source found, as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// When it ended, RFC 3339.
-    pub at: String,
-    /// `ok`, `unchanged`, or the kind of failure.
-    pub result: String,
-    /// Requests of the walk.
-    pub requests: u64,
-    /// Items on its pages, known and rejected ones included.
-    pub items: u64,
-    /// Events appended.
-    pub new: u64,
-    /// Events that the log knew already.
-    pub duplicates: u64,
-    /// Items that were no events.
-    pub rejected: u64,
-    /// Why the walk ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped_by: Option<String>,
-    /// The failure, or what an operator should know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// From the first request to the end, milliseconds.
-    pub duration_ms: u64,
-    /// When a walk was last complete, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_success: Option<String>,
-    /// Since when there has been nothing new.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silence: Option<Silence>,
-}
-
-impl Report {
-    /// That of the last poll of a source; `None` when there was none, or it cannot be read.
-    pub(super) fn last(state: &SourceState) -> Option<Self> {
-        serde_json::from_str(state.report.as_deref()?).ok()
-    }
-
-    /// Whether the poll was the end of a complete walk.
-    pub(super) fn is_success(&self) -> bool {
-        matches!(&*self.result, "ok" | "unchanged")
-    }
-
-    pub(super) fn new(result: &str, tally: &Tally, now: Micros) -> Self {
         Self {
-            at: now.to_string(),
-            result: result.to_owned(),
-            requests: tally.requests,
-            items: tally.items,
-            new: tally.new,
-            duplicates: 0,
-            rejected: tally.rejected,
-            stopped_by: None,
-            message: None,
-            duration_ms: u64::try_from(now.since(tally.began).as_millis()).unwrap_or(u64::MAX),
-            last_success: None,
-            silence: None,
+            began,
+            requests: 0,
+            items: 0,
+            new: 0,
+            rejected: 0,
+            rejected_reason: None,
+            empty_pages: 0,
+            field_errors: FieldErrors::default(),
         }
     }
 
-    /// That of a walk that ended as `ending` says.
-    pub(super) fn complete(result: &str, tally: &Tally, ending: &Ending, now: Micros) -> Self {
-        let gap = ending.gap.as_ref().map(|(_, detail)| detail.clone());
-        let told: Vec<String> = gap.into_iter().chain(ending.warnings.iter().cloned()).collect();
-        Self {
-            stopped_by: Some(ending.stopped_by.clone()),
-            message: (!told.is_empty()).then(|| told.join("; ")),
-            ..Self::new(result, tally, now)
+    /// What of the items was left out, for a person.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.rejected > 0 {
+            let reason = self.rejected_reason.as_deref().unwrap_or("see the rejected items");
+            told.push(format!(
+                "{} of {} items were no events: {reason}",
+                self.rejected, self.items
+            ));
         }
+        for (field, error) in &self.field_errors.0 {
+            let (count, reason) = (error.count, &error.reason);
+            told.push(format!("`{field}` could not be read of {count} items: {reason}"));
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_of_an_earlier_release_is_read() {
+        let mark = r#"{"stage":{"page":"{}"},
+            "tally":{"began":5,"requests":2,"items":3,"new":1,"rejected":1}}"#;
+        let underway: Underway = serde_json::from_str(mark).unwrap();
+        assert_eq!(underway.until, None);
+        assert_eq!(
+            underway.tally,
+            Tally { requests: 2, items: 3, new: 1, rejected: 1, ..Tally::new(Micros(5)) }
+        );
+        let told = ["1 of 3 items were no events: see the rejected items"];
+        assert_eq!(underway.tally.left_out(), told);
     }
 
-    /// The report with what the log knew already taken out of what is new.
-    pub(super) fn without(mut self, duplicates: u64) -> Self {
-        self.new = self.new.saturating_sub(duplicates);
-        self.duplicates += duplicates;
-        self
-    }
-
-    pub(super) fn json(&self) -> String {
-        // Texts and numbers only: this cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
+    #[test]
+    fn a_pause_that_was_asked_for_is_no_age() {
+        let minutes = |minutes| Micros(0).plus(Duration::from_mins(minutes));
+        let stage = Stage::Page(String::new());
+        let mut underway = Underway { stage, tally: Tally::new(Micros(0)), until: None };
+        let fresh = |underway: &Underway, now| {
+            underway.is_fresh(Micros(0), minutes(now), Duration::from_mins(10))
+        };
+        assert_eq!([fresh(&underway, 10), fresh(&underway, 11)], [true, false]);
+        underway.until = Some(minutes(60));
+        assert_eq!([30, 60, 70, 71].map(|now| fresh(&underway, now)), [true, true, true, false]);
+        // The pause before an earlier page is over.
+        let page = minutes(90);
+        assert!(underway.is_fresh(page, minutes(100), Duration::from_mins(10)));
+        assert_eq!(
+            serde_json::from_str::<Underway>(&underway.json()).unwrap().until,
+            underway.until
+        );
     }
 }

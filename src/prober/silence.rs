@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
+use utoipa::ToSchema;
 
 use super::{Prober, Report, SourceSetup};
 use crate::{
@@ -14,10 +15,12 @@ use crate::{
 
 /// Since when a source has shown nothing new; kept with its report, so that a restart neither
 /// forgets a silence nor tells of it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SourceSilence)]
 pub struct Silence {
     /// When it was seen that the source had appended events, or when it was first asked.
     #[serde(rename = "since_us")]
+    #[schema(value_type = i64)]
     since: Micros,
     /// Events it had appended by then, ever.
     appended: u64,
@@ -51,6 +54,7 @@ impl Prober {
         now: Micros,
     ) -> Report {
         let before = Report::last(state);
+        let report = report.following(before.as_ref());
         let silence = Silence::after(before.as_ref().and_then(|last| last.silence), appended, now);
         let failed = !report.is_success();
         let last_success =

@@ -1,21 +1,20 @@
 //! One step of one source: poll when it is due, one page, on disk before the next.
 
-use probes::{Ask, Failure, Listed, Next, Page, Walk};
-use tracing::{debug, info, warn};
+use probes::{Ask, FailureKind, Listed, Next, Page, Walk};
+use tracing::{debug, warn};
 
 use super::{
-    Prober, SourceSetup,
-    progress::{Ending, Report, Stage, Tally, Underway},
+    Prober, Report, SourceSetup,
+    failed::Asked,
+    pace,
+    progress::{Ending, Stage, Tally, Underway},
 };
 use crate::{
     clock::chance,
     event::Micros,
     intake::{self, Admitted},
-    notices::Notice,
-    store::{
-        Append, NewEvent, NewGap, Placed, SourceProgress, SourceState, SourceStatus, StoreError,
-    },
-    telemetry::{PollLabel, SourceLabel, TopicLabel},
+    store::{Append, NewEvent, Placed, SourceProgress, SourceState, SourceStatus, StoreError},
+    telemetry::{PollLabel, TopicLabel},
 };
 
 /// How long to leave a store alone that did not do what was asked.
@@ -36,6 +35,8 @@ pub struct Memory {
     pub(super) duplicates: u64,
     /// What the last walk warned of, so that it is logged once.
     warned: String,
+    /// Whether the gauge shows what the store knows of the source.
+    shown: bool,
 }
 
 impl Memory {
@@ -50,7 +51,7 @@ impl Memory {
     }
 
     /// Notes a failure; whether it is the first of its kind.
-    fn failed(&mut self, request: u64, kind: &'static str) -> bool {
+    pub(super) fn failed(&mut self, request: u64, kind: &'static str) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.failed_at = self.failed_at.max(request);
         let first = !self.told.contains(&kind);
@@ -101,16 +102,23 @@ impl Prober {
         if outdated || state.status != SourceStatus::Active || !state.accepts(&setup.contract) {
             return Ok(Stepped::Idle);
         }
+        if !memory.shown {
+            self.show_failing(setup, Report::last(&state).as_ref());
+            memory.shown = true;
+        }
         let now = self.clock.now();
-        let underway = state.mark.as_deref().and_then(|mark| serde_json::from_str(mark).ok());
-        let fresh = now.since(state.mark_at) <= setup.walk_resume;
+        let underway: Option<Underway> =
+            state.mark.as_deref().and_then(|mark| serde_json::from_str(mark).ok());
+        let fresh = underway
+            .as_ref()
+            .is_some_and(|underway| underway.is_fresh(state.mark_at, now, setup.walk_resume));
         match underway {
             // Its events are on disk already, so its age is no reason to ask again.
-            Some(Underway { stage: Stage::Number(ending), tally }) => {
+            Some(Underway { stage: Stage::Number(ending), tally, .. }) => {
                 self.number(setup, memory, &state, &ending, &tally).await
             }
             _ if now < state.next_poll => Ok(Stepped::Due(state.next_poll)),
-            Some(Underway { stage: Stage::Page(mark), tally }) if fresh => {
+            Some(Underway { stage: Stage::Page(mark), tally, .. }) if fresh => {
                 self.poll(setup, memory, &state, Some(mark), tally).await
             }
             _ => {
@@ -131,9 +139,12 @@ impl Prober {
     ) -> Result<Stepped, StoreError> {
         // It is closed when everything stops: nothing was begun then.
         let Ok(_walk) = self.walks.acquire().await else { return Ok(Stepped::Idle) };
-        let now = jiff::Timestamp::from_microsecond(self.clock.now().0).unwrap_or_default();
-        let cursor = state.cursor.as_ref();
-        let ask = Ask::new(cursor, mark.as_ref(), now);
+        let timestamp = |at: Micros| jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+        let ask = Ask {
+            // An operator, or a start, wants to see for itself.
+            validators_since: timestamp(self.began.max(state.asked_at)),
+            ..Ask::new(state.cursor.as_ref(), mark.as_ref(), timestamp(self.clock.now()))
+        };
         let page = setup.probe.page(&self.network, &self.budget, ask).await;
         self.show_bytes();
         tally.requests += 1;
@@ -149,7 +160,13 @@ impl Prober {
                 memory.succeeded(tally.requests, matches!(page.next, Next::Done(_)));
                 self.keep(setup, memory, state, mark.is_none(), page, tally).await
             }
-            Err(failure) => self.failed(setup, memory, state, failure, &tally).await,
+            Err(failure) => {
+                let asked = Asked { setup, state, mark, tally };
+                match failure.kind {
+                    FailureKind::Waiting => self.waits(memory, asked, failure).await,
+                    _ => self.failed(memory, asked, failure).await,
+                }
+            }
         };
         self.show_bytes();
         stepped
@@ -165,11 +182,18 @@ impl Prober {
         page: Page,
         mut tally: Tally,
     ) -> Result<Stepped, StoreError> {
-        let Page { drafts, rejected, items, next, learnt, pace, held, .. } = page;
+        let Page { drafts, rejected, field_errors, items, next, learnt, pace, held, .. } = page;
         let Admitted { mut events, rejected } = intake::admit(drafts, rejected);
         tally.items += items as u64;
         tally.new += events.len() as u64;
         tally.rejected += rejected.len() as u64;
+        if tally.rejected_reason.is_none() {
+            tally.rejected_reason = rejected.first().map(|item| item.reason.clone());
+        }
+        let unchanged = matches!(&next, Next::Done(walk) if walk.unchanged);
+        tally.empty_pages += u64::from(items == 0 && !unchanged);
+        self.tell_field_errors(setup, &field_errors);
+        tally.field_errors.join(field_errors);
         self.tell_rejected(setup, rejected.len(), rejected.first().map(|item| &*item.reason));
         let now = self.clock.now();
         let newest_first = setup.probe.listed() == Listed::NewestFirst;
@@ -183,8 +207,9 @@ impl Prober {
         };
         let walk = match next {
             Next::Page(mark) => {
-                let underway = Underway { stage: Stage::Page(mark), tally };
-                return self.go_on(setup, memory, underway, events, progress).await;
+                let until = pace::between_pages(now, pace);
+                let underway = Underway { stage: Stage::Page(mark), tally, until };
+                return self.go_on(setup, memory, state, underway, events, progress).await;
             }
             Next::Done(walk) => walk,
         };
@@ -195,8 +220,8 @@ impl Prober {
         let ending = Ending::of(walk, next_poll);
         if newest_first {
             if !first && state.journaled > 0 {
-                let underway = Underway { stage: Stage::Number(ending), tally };
-                return self.go_on(setup, memory, underway, events, progress).await;
+                let underway = Underway { stage: Stage::Number(ending), tally, until: None };
+                return self.go_on(setup, memory, state, underway, events, progress).await;
             }
             // The whole walk is one page: the journal would only be a detour.
             events.reverse();
@@ -220,6 +245,7 @@ impl Prober {
         &self,
         setup: &SourceSetup,
         memory: &mut Memory,
+        state: &SourceState,
         underway: Underway,
         mut events: Vec<NewEvent>,
         mut progress: SourceProgress,
@@ -228,12 +254,15 @@ impl Prober {
             progress.journal = std::mem::take(&mut events);
         }
         let now = self.clock.now();
-        // Texts and numbers only: this cannot fail.
-        progress.mark = Some(Some(serde_json::to_string(&underway).unwrap_or_default()));
-        progress.next_poll = Some(now);
+        progress.mark = Some(Some(underway.json()));
+        progress.next_poll = Some(underway.until.unwrap_or(now));
+        if let Some(report) = Report::last(state).filter(|report| report.waits.is_some()) {
+            // What was waited for is there.
+            progress.report = Some(Report { waits: None, ..report }.json());
+        }
         let placed = self.append(setup, events, progress, now).await?;
         memory.duplicates += duplicates(&placed);
-        Ok(Stepped::Again)
+        Ok(underway.until.map_or(Stepped::Again, Stepped::Due))
     }
 
     /// Announces a complete walk, and corrects its report by what only the last append could tell.
@@ -269,50 +298,8 @@ impl Prober {
             self.append(setup, Vec::new(), progress, now).await?;
         }
         self.tell_silence(setup, state, &report);
+        self.tell_trouble(setup, state, &report);
         Ok(())
-    }
-
-    /// Keeps what a failed poll tells; nothing else of it counts.
-    async fn failed(
-        &self,
-        setup: &SourceSetup,
-        memory: &mut Memory,
-        state: &SourceState,
-        failure: Failure,
-        tally: &Tally,
-    ) -> Result<Stepped, StoreError> {
-        let now = self.clock.now();
-        let kind = failure.kind.as_str();
-        if memory.failed(tally.requests, kind) {
-            warn!(source = %setup.name, kind, error = %failure, "poll failed");
-        } else {
-            debug!(source = %setup.name, kind, error = %failure, failures = memory.failures, "poll failed again");
-        }
-        let next_poll = setup.schedule.after_failure(now, memory.failures, failure.pace, chance());
-        let mut report = Report::new(kind, tally, now).without(memory.duplicates);
-        report.message = Some(failure.message);
-        let report = Self::listened(setup, state, report, state.appended, now);
-        let gap = failure.gap;
-        let new_gap = gap
-            .as_ref()
-            .map(|gap| NewGap { reason: gap.reason.to_owned(), detail: gap.detail.clone() });
-        let progress = SourceProgress {
-            source: state.id,
-            fence: state.fence,
-            mark: failure.restart.then_some(None),
-            journal_clear: failure.restart,
-            cursor: failure.cursor,
-            gap: new_gap,
-            next_poll: Some(next_poll),
-            report: Some(report.json()),
-            ..SourceProgress::default()
-        };
-        self.append(setup, Vec::new(), progress, now).await?;
-        if let Some(gap) = gap {
-            self.tell_gap(setup, gap.reason, &gap.detail);
-        }
-        self.tell_silence(setup, state, &report);
-        Ok(Stepped::Due(next_poll))
     }
 
     /// One append with its progress; repeated by the next step when its outcome is unknown, and
@@ -332,31 +319,6 @@ impl Prober {
         self.metrics.appended.get_or_create(&label).inc_by(placed.len() as u64 - known);
         self.metrics.duplicates.get_or_create(&label).inc_by(known);
         Ok(placed)
-    }
-
-    fn tell_gap(&self, setup: &SourceSetup, reason: &str, detail: &str) {
-        warn!(source = %setup.name, topic = %setup.topic, reason, detail, "gap recorded");
-        let label = SourceLabel { source: setup.name.to_string() };
-        self.metrics.gaps.get_or_create(&label).inc();
-        self.notices.tell(Notice::Gap {
-            source: setup.name.clone(),
-            topic: setup.topic.clone(),
-            reason: reason.to_owned(),
-            detail: detail.to_owned(),
-        });
-    }
-
-    fn tell_rejected(&self, setup: &SourceSetup, count: usize, reason: Option<&str>) {
-        if let Some(reason) = reason {
-            info!(source = %setup.name, count, reason, "items rejected");
-            let label = SourceLabel { source: setup.name.to_string() };
-            self.metrics.rejected.get_or_create(&label).inc_by(count as u64);
-        }
-    }
-
-    fn show_bytes(&self) {
-        let held = i64::try_from(self.budget.held_bytes()).unwrap_or(i64::MAX);
-        self.metrics.walk_bytes.set(held);
     }
 }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::{
     HttpProbe,
+    pace::pace,
     request::lossy,
     rules::{Lost, Start},
     walk::{Mark, Place, Step},
@@ -49,7 +50,10 @@ impl HttpProbe {
         }
         // Who asks, and how often, are not about the cursor.
         let unknown = status.is_client_error() && !matches!(code, 401 | 407 | 408 | 425 | 429);
-        if unknown {
+        // GitHub answers 403 when a quota is spent: only whether it says so counts, not until when.
+        let is_spent =
+            code == 403 && pace(headers, jiff::Timestamp::UNIX_EPOCH).retry_after_s.is_some();
+        if unknown && !is_spent {
             self.suspect(place, mark, failure)
         } else {
             self.answered(place, mark, failure)

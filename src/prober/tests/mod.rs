@@ -1,6 +1,8 @@
 //! Steps of the prober on a real store, against a scripted producer; no sockets.
 
 mod newest_first;
+mod pauses;
 mod silence;
 mod steps;
 mod support;
+mod trouble;

@@ -123,12 +123,18 @@ impl Bench {
         self.prober.step(&self.setup, &mut Memory::default()).await
     }
 
-    /// Steps until the walk is complete or failed.
+    /// Steps until the walk is complete or failed, through the pauses between its pages.
     pub(super) async fn walk(&self) {
         let mut memory = Memory::default();
         for _ in 0..100 {
-            if self.prober.step(&self.setup, &mut memory).await != Stepped::Again {
-                return;
+            let before = self.state().await;
+            if let Stepped::Due(due) = self.prober.step(&self.setup, &mut memory).await {
+                let after = self.state().await;
+                let paused = after.mark.is_some() && after.mark != before.mark;
+                if !paused || after.report != before.report {
+                    return;
+                }
+                self.clock.advance(due.since(self.clock.now()));
             }
         }
         panic!("the walk does not end");
