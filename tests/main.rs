@@ -7,11 +7,13 @@ mod support;
 
 mod delivery;
 mod expr;
+mod field;
 mod flow;
 mod input;
 mod kinto;
 mod liar;
 mod process;
+mod recipes;
 mod steering;
 mod store;
 mod structure;

@@ -13,6 +13,7 @@ pub mod http;
 pub mod moment;
 pub mod number;
 pub mod period;
+pub mod schema;
 mod shape;
 
 use std::collections::BTreeMap;

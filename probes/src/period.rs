@@ -79,6 +79,24 @@ impl JsonSchema for Period {
     }
 }
 
+/// The schema of a [`Period`] that is more than zero.
+#[derive(Debug)]
+pub struct Positive;
+
+impl JsonSchema for Positive {
+    fn schema_name() -> Cow<'static, str> {
+        "PositivePeriod".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^0*[1-9][0-9]* *(ms|s|m|h|d)$",
+            "description": "A length of time above zero, as 500ms, 30s, 2m, 24h or 30d"
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,13 +85,18 @@ impl<'de, E: de::Error> VariantAccess<'de> for Word<E> {
     }
 }
 
-/// Adds the bare words to the schema of an enum of kinds.
-pub(crate) fn bare_words(schema: &mut Schema) {
+/// Adds the bare words to the schema of an enum of kinds, but for those that need parameters.
+pub(crate) fn bare_words(needy: &'static [&'static str]) -> impl FnMut(&mut Schema) {
+    move |schema| add_words(schema, needy)
+}
+
+fn add_words(schema: &mut Schema, needy: &[&str]) {
     let Some(kinds) = schema.get_mut("oneOf").and_then(|kinds| kinds.as_array_mut()) else {
         return;
     };
-    let words: Vec<serde_json::Value> =
-        kinds.iter().filter_map(|kind| Some(kind.get("required")?.get(0)?.clone())).collect();
+    let named = |kind: &serde_json::Value| Some(kind.get("required")?.get(0)?.clone());
+    let mut words: Vec<serde_json::Value> = kinds.iter().filter_map(named).collect();
+    words.retain(|word| word.as_str().is_some_and(|word| !needy.contains(&word)));
     kinds.push(serde_json::json!({
         "type": "string",
         "enum": words,

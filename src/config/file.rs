@@ -10,6 +10,7 @@ use super::{
     Outbound,
     error::Problems,
     limits::Limits,
+    schema,
     secret::{Env, Value, resolve_value},
     sources::SourceFile,
     subscriptions::SubscriptionFile,
@@ -23,14 +24,15 @@ use crate::outbound::check_proxy;
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// Where everything is kept: `sqlite:PATH`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", regex(pattern = "^sqlite:/*[^/]"))]
     pub store: Spanned<String>,
     /// Where the API listens: `ADDRESS:PORT`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", regex(pattern = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$"))]
     pub listen: Spanned<String>,
     /// What requests to producers and consumers may reach.
     pub outbound: OutboundFile,
     /// Topics by name; those that sources and subscriptions use need not be named.
+    #[schemars(transform = schema::named)]
     pub topics: Table<Option<TopicFile>>,
     /// Who is probed.
     pub sources: Vec<SourceFile>,

@@ -6,7 +6,8 @@ use probes::{
         Auth, Credential, CursorRule, Emit, IdRule, ItemsRule, Lost, Overlap, Pages, Param, Secret,
         Spec, Start, Stop, Target, TextRule, TimeRule, ValidatorsRule,
     },
-    period::Period,
+    period::{Period, Positive},
+    schema::exactly_one,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::event::Topic;
 #[serde(deny_unknown_fields)]
 pub struct HttpFile {
     /// The list, `http` or `https`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", regex(pattern = r"^\s*[hH][tT][tT][pP][sS]?://"))]
     pub url: Spanned<String>,
     /// Query parameters of the first request.
     #[serde(default)]
@@ -104,6 +105,7 @@ pub struct HttpFile {
     pub limits: PageLimitsFile,
     /// One deadline over connecting, sending and the whole answer.
     #[serde(default = "timeout")]
+    #[schemars(with = "Positive")]
     pub timeout: Period,
 }
 
@@ -179,6 +181,7 @@ pub struct BasicFile {
 /// A key, and where it goes: one of `header` and `query`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = exactly_one(&["header", "query"]))]
 pub struct ApiKeyFile {
     /// The header that takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

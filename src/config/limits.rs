@@ -11,20 +11,28 @@ use super::error::Problems;
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The newest events in memory, all topics together.
+    #[schemars(range(min = 0, max = BYTES_MAX))]
     pub tail_bytes: usize,
     /// Dedupe keys in memory, all topics together.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub dedupe_keys_max: usize,
     /// Decoded pages in memory, all sources together.
+    #[schemars(range(min = WALK_BYTES_MIN, max = BYTES_MAX))]
     pub walk_bytes_max: usize,
     /// Sources that are asked at the same time.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub walks_max: usize,
     /// Deliveries under way, all subscriptions together.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub in_flight_max: usize,
     /// Deliveries under way to one host, all subscriptions on it together.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub host_in_flight_max: usize,
     /// Long polls and event streams of the API.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub streams_max: usize,
     /// Connections that read the store.
+    #[schemars(range(min = 1, max = 64))]
     pub readers: u32,
 }
 

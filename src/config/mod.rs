@@ -24,6 +24,7 @@ mod file;
 mod http;
 mod limits;
 mod names;
+mod schema;
 mod secret;
 mod sources;
 mod subscriptions;
@@ -153,7 +154,7 @@ pub fn listen(
 /// The JSON Schema of the file.
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(File).to_value()
+    schema::of_file()
 }
 
 /// The longest file.

@@ -25,7 +25,8 @@ pub enum SecretRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Value {
-    /// As it is.
+    /// As it is; numbers and `true` are texts here.
+    #[schemars(schema_with = "super::schema::scalar")]
     Plain(String),
     /// By reference.
     Secret(SecretRef),

@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use probes::period::Period;
+use probes::period::{Period, Positive};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::Unexpected};
 use serde_saphyr::Spanned;
 
-use super::{error::Problems, http::HttpFile, limits::Limits, names, secret::Env};
+use super::{error::Problems, http::HttpFile, limits::Limits, names, schema, secret::Env};
 use crate::{
     event::{Name, Topic},
     outbound::{Guard, Refused},
@@ -22,14 +22,14 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
     /// Its name.
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "schema::name")]
     pub name: Spanned<String>,
     /// Where its events go.
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "schema::name")]
     pub topic: Spanned<String>,
     /// How often it is asked.
     #[serde(default)]
-    #[schemars(with = "IntervalFile")]
+    #[schemars(with = "Option<IntervalFile>")]
     pub interval: Option<Spanned<IntervalFile>>,
     /// How old an interrupted walk may be to be continued.
     #[serde(default = "walk_resume")]
@@ -99,6 +99,7 @@ fn period_or_none_schema(_: &mut SchemaGenerator) -> Schema {
 #[serde(untagged)]
 pub enum IntervalFile {
     /// The time between two polls.
+    #[schemars(with = "Positive")]
     Every(Period),
     /// With its bounds.
     Between(Between),
@@ -109,12 +110,15 @@ pub enum IntervalFile {
 #[serde(deny_unknown_fields)]
 pub struct Between {
     /// The usual time between two polls.
+    #[schemars(with = "Positive")]
     pub every: Period,
     /// The time between two polls while catching up; by default a tenth, at least 1 s.
     #[serde(default)]
+    #[schemars(with = "Option<Positive>")]
     pub min: Option<Period>,
     /// What it may grow to while there is nothing new; by default it does not grow.
     #[serde(default)]
+    #[schemars(with = "Option<Positive>")]
     pub max: Option<Period>,
 }
 

@@ -1,11 +1,11 @@
 //! `subscriptions`: who gets what of which topics, and from where on.
 
-use probes::period::Period;
+use probes::{period::Period, schema::exactly_one};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 
-use super::{error::Problems, names, secret::Env, table::unplaced, webhook::WebhookFile};
+use super::{error::Problems, names, schema, secret::Env, table::unplaced, webhook::WebhookFile};
 use crate::{
     event::{TopicPattern, Version},
     outbound::Guard,
@@ -17,9 +17,10 @@ use crate::{
 /// One subscription.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = exactly_one(&["topic", "topics"]))]
 pub struct SubscriptionFile {
     /// Its name.
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "schema::name")]
     pub name: Spanned<String>,
     /// The topic, or a pattern as `billing.*`; or `topics`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,7 +32,7 @@ pub struct SubscriptionFile {
     pub topics: Option<Vec<Spanned<String>>>,
     /// Where it begins when it is new: `latest`, `earliest`, a version, or a time (RFC 3339).
     #[serde(default = "latest")]
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "schema::start")]
     pub from: Spanned<String>,
     /// Where to push.
     pub webhook: WebhookFile,
@@ -66,7 +67,7 @@ pub struct SubscriptionFile {
     pub on_dead: Spanned<OnDead>,
     /// So many events are looked at ahead for those of a higher priority; without an order only.
     #[serde(default = "read_ahead")]
-    #[schemars(with = "usize")]
+    #[schemars(with = "usize", range(min = 1, max = 100_000))]
     pub read_ahead: Spanned<usize>,
     /// The longest that an event is overtaken by those of a higher priority.
     #[serde(default = "priority_max_wait")]
@@ -74,11 +75,11 @@ pub struct SubscriptionFile {
     pub priority_max_wait: Spanned<Period>,
     /// The most events started in a time, as `100/s`, `20/m` or `5/h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = "^0*([1-9][0-9]{0,5}|1000000)/[smh]$"))]
     pub rate: Option<Spanned<Rate>>,
     /// The most deliveries of one topic under way at once.
     #[serde(default = "concurrency")]
-    #[schemars(with = "usize")]
+    #[schemars(with = "usize", range(min = 1, max = 1_024))]
     pub concurrency: Spanned<usize>,
     /// When a failed event is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +91,7 @@ pub struct SubscriptionFile {
     pub hold: Option<Spanned<written::Hold>>,
     /// The most events of one topic that wait for another attempt.
     #[serde(default = "max_exceptions")]
-    #[schemars(with = "usize")]
+    #[schemars(with = "usize", range(min = 1, max = 1_000_000))]
     pub max_exceptions: Spanned<usize>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use probes::period::Period;
+use probes::period::{Period, Positive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +26,13 @@ pub struct TopicFile {
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// Older events go; `null`: whatever their age, they stay.
+    #[schemars(with = "Option<Positive>")]
     pub age: Option<Period>,
     /// More events than this go, the oldest first.
+    #[schemars(range(min = 1))]
     pub count: Option<u64>,
     /// The hard cap on attributes and data; what subscriptions are owed goes too.
+    #[schemars(range(min = 1))]
     pub max_bytes: Option<u64>,
     /// How long events that a subscription is owed outlive the limits; `0s`: not at all.
     pub owed: Period,

@@ -17,10 +17,16 @@ pub(crate) fn used(
     problems: &mut Problems<'_>,
 ) -> HashMap<String, String> {
     let mut found = HashMap::new();
+    let mut places = Places::default();
     for event in Parser::new_from_str(text) {
         // What is no YAML is told better by the deserializer.
         let Ok((event, span)) = event else { return found };
+        let is_key = places.is_key(&event);
         let Event::Scalar(value, ..) = event else { continue };
+        // `$filter` is a parameter's name: the deserializer leaves keys as they are.
+        if is_key {
+            continue;
+        }
         for reference in references(&value) {
             let line = span.start.line() as u64;
             let column = span.start.col() as u64 + 1;
@@ -41,6 +47,48 @@ pub(crate) fn used(
         }
     }
     found
+}
+
+/// The mappings and sequences that are open.
+#[derive(Default)]
+struct Places(Vec<Place>);
+
+enum Place {
+    List,
+    /// A mapping, and whether its next node is a key.
+    Mapping(bool),
+}
+
+impl Places {
+    /// Whether the node that begins with `event` is the key of a mapping.
+    fn is_key(&mut self, event: &Event<'_>) -> bool {
+        match event {
+            Event::Scalar(..) | Event::Alias(_) => self.node(),
+            Event::MappingStart(..) => {
+                let is_key = self.node();
+                self.0.push(Place::Mapping(true));
+                is_key
+            }
+            Event::SequenceStart(..) => {
+                let is_key = self.node();
+                self.0.push(Place::List);
+                is_key
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                self.0.pop();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes one node of the innermost mapping or list.
+    fn node(&mut self) -> bool {
+        match self.0.last_mut() {
+            Some(Place::Mapping(key)) => std::mem::replace(key, !*key),
+            _ => false,
+        }
+    }
 }
 
 /// The references in one value: name, and whether there is a default.

@@ -1,6 +1,9 @@
 //! `webhook`: where a subscription is pushed to, how it is signed, and how the relay says who it is.
 
-use probes::period::Period;
+use probes::{
+    period::{Period, Positive},
+    schema::at_most_one,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
@@ -15,6 +18,7 @@ use crate::settings::{Auth, SubscriptionSettings, Tls};
 /// An HTTP endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = at_most_one(&["secret", "secrets"]))]
 pub struct WebhookFile {
     /// `http` or `https`.
     #[schemars(with = "String")]
@@ -34,7 +38,7 @@ pub struct WebhookFile {
     pub headers: Table<Spanned<Value>>,
     /// One deadline over connecting, sending and the whole answer.
     #[serde(default = "timeout")]
-    #[schemars(with = "Period")]
+    #[schemars(with = "Positive")]
     pub timeout: Spanned<Period>,
     /// How the relay says who it is, besides its signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,6 +28,7 @@ pub struct Retry {
     pub jitter: Option<f64>,
     /// The most attempts that count against an event; by default one more than the schedule has
     /// delays, else 10. With 1 an event is settled before it is sent, and so sent at most once.
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_attempts: Option<u32>,
     /// The longest time from the first attempt; stands still on hold and pause.
     #[schema(value_type = Option<String>)]
@@ -130,6 +131,7 @@ impl From<&RetryPolicy> for Retry {
 #[serde(deny_unknown_fields, default)]
 pub struct Hold {
     /// So many failed attempts in a row begin a hold. Default 5.
+    #[schemars(range(min = 1, max = 1_000))]
     pub after: u32,
     /// The first pause between two trials; doubles. Default `5s`.
     #[schema(value_type = String)]
@@ -180,6 +182,7 @@ impl From<Hold> for HoldPolicy {
 #[serde(deny_unknown_fields, default)]
 pub struct Batch {
     /// The most events of one request, 1 to 1000. Default 100.
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_events: usize,
     /// The longest that an event waits for others, at most `10m`. Default `1s`.
     #[schema(value_type = String)]

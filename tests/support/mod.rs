@@ -3,6 +3,7 @@
 pub mod api;
 pub mod liar;
 pub mod producer;
+pub mod raw;
 pub mod receiver;
 pub mod relay;
 pub mod server;
@@ -11,6 +12,7 @@ use std::{future::Future, time::Duration};
 
 pub use api::Api;
 pub use producer::Producer;
+pub use raw::Raw;
 pub use receiver::{Answer, Receiver};
 pub use relay::{Place, Relay};
 pub use server::Server;

@@ -35,7 +35,7 @@ pub use self::{
 /// Where the next walk starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case")]
-#[schemars(transform = bare_words)]
+#[schemars(transform = bare_words(&["max_field", "body_token", "body_url", "header"]))]
 pub enum CursorRule {
     /// At the beginning of the list, always; what was seen is recognised.
     #[default]

@@ -29,7 +29,7 @@ pub use self::{
 /// How the next page is found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", rename_all = "snake_case")]
-#[schemars(transform = bare_words)]
+#[schemars(transform = bare_words(&["next_url", "token"]))]
 pub enum Pages {
     /// There is one page.
     #[default]

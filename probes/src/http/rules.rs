@@ -187,6 +187,7 @@ pub struct Stop {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkStop>,
     /// The bound of a walk.
+    #[schemars(range(min = 1))]
     pub max_pages: u32,
     /// The most pages in a row that may be empty although another is to follow.
     pub empty_pages: u32,

@@ -90,6 +90,7 @@ impl<'de> Deserialize<'de> for TimeRule {
 impl<'de> Deserialize<'de> for ItemsRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
+        #[serde(transparent)]
         struct Mapping(#[serde(with = "ItemsRule")] ItemsRule);
         deserializer.deserialize_any(TextOr::<Self, Mapping> {
             expecting: "a path, or { path: …, of: list | values | one | any, missing: fail | empty }",

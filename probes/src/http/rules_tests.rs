@@ -29,6 +29,8 @@ fn a_bare_word_is_a_kind_with_its_defaults() {
 
 #[test]
 fn rules_keep_their_shape() {
+    same::<ItemsRule>(json!("data.items"));
+    same::<ItemsRule>(json!({"path": "data", "of": "values", "missing": "empty"}));
     same::<IdRule>(json!("id"));
     same::<IdRule>(json!(["id", "updated_at"]));
     same::<IdRule>(json!({"expr": "item.id"}));
@@ -56,7 +58,11 @@ fn the_schema_has_the_bare_words() {
     let schema = serde_json::to_value(schemars::schema_for!(Pages)).unwrap();
     let words = schema["oneOf"].as_array().unwrap().last().unwrap();
     let words = words["enum"].as_array().unwrap();
-    for word in ["link_header", "next_url", "token", "page_number", "offset", "item_id"] {
+    for word in ["link_header", "page_number", "offset", "item_id"] {
         assert!(words.contains(&json!(word)), "{word}: {schema}");
+    }
+    // They need a path.
+    for word in ["next_url", "token"] {
+        assert!(!words.contains(&json!(word)), "{word}: {schema}");
     }
 }

@@ -89,10 +89,10 @@ pub fn window(list: &List, shape: Shape, asked: &Asked, behind: usize) -> Window
     };
     let items: Vec<Item> =
         listed.iter().skip(start).take(PAGE).map(|item| (*item).clone()).collect();
-    let last = items.last().map_or(0, key);
+    let end = items.last().map_or(0, key);
     let head = list.items.len().saturating_sub(behind);
     let more = start + items.len() < listed.len() && !items.is_empty();
-    Window { items, more, last, head: i64::try_from(head).unwrap() }
+    Window { items, more, last: end, head: i64::try_from(head).unwrap() }
 }
 
 /// How the next page is named.

@@ -7,10 +7,12 @@ use super::{CursorKind, Learning, Mark};
 use crate::{
     Listed,
     http::{body::Token as Found, carrier::Carriers},
+    schema::at_most_one,
 };
 
 /// Parameters of `body_token`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields)]
 pub struct BodyToken {
     /// Where it is in the page.

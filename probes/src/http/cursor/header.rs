@@ -7,10 +7,12 @@ use super::{CursorKind, Learning, Mark};
 use crate::{
     Listed,
     http::{carrier::Carriers, request::lossy},
+    schema::at_most_one,
 };
 
 /// Parameters of `header`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields)]
 pub struct HeaderCursor {
     /// The response header, such as `ETag`.

@@ -8,10 +8,12 @@ use crate::{
     Listed,
     extract::Path,
     http::{carrier::Carriers, rules::Of},
+    schema::at_most_one,
 };
 
 /// Parameters of `last_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields)]
 pub struct LastId {
     /// The query parameter that takes it.

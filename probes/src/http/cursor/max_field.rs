@@ -21,10 +21,12 @@ use crate::{
         times,
     },
     moment::{Moment, MomentError, Reading, Unit},
+    schema::at_most_one,
 };
 
 /// Parameters of `max_field`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields)]
 pub struct MaxField {
     /// Where it is in the item.
@@ -44,8 +46,8 @@ pub struct MaxField {
     /// Of a time that is a number: what it counts since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
-    /// How a time is written, in the items and to the producer, as `%Y-%m-%d %H:%M`; `unix` and
-    /// `unix_ms` are numbers of seconds and milliseconds.
+    /// How a time is written to the producer, as `%Y-%m-%d %H:%M`, and perhaps in the items; `unix`
+    /// and `unix_ms` are numbers of seconds and milliseconds. With `unit` the items have numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// The time zone of a time without one, as `Europe/Berlin`; times are sent in it.
@@ -155,6 +157,27 @@ impl CursorKind for MaxField {
             let problem = "`unit`, `format` and `zone` need `kind: time`".into();
             return Err(SpecError { field: "cursor.max_field", problem });
         }
-        times::check("cursor.max_field", self.format.as_deref(), self.zone.as_deref(), self.unit)
+        // Unlike a `time`, which is only read, a cursor may be read as a number and sent as a text.
+        let unit = self.unit.filter(|_| self.format.is_none());
+        times::check("cursor.max_field", self.format.as_deref(), self.zone.as_deref(), unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_may_be_sent_as_a_text() {
+        let rule = MaxField {
+            unit: Some(Unit::Ms),
+            format: Some("%Y-%m-%dT%H:%M:%S".into()),
+            ..MaxField::default()
+        };
+        assert_eq!(rule.check(), Ok(()));
+        let read = rule.read("1772359202500").unwrap().rfc3339();
+        assert_eq!(rule.sent(&read), "2026-03-01T10:00:02");
+        let wrong = MaxField { format: Some("%Q%".into()), ..rule };
+        assert!(wrong.check().is_err());
     }
 }

@@ -7,10 +7,12 @@ use super::{Carried, PageKind, Turning};
 use crate::{
     extract::{Fields, Path},
     http::{carrier::Carriers, rules::Of},
+    schema::at_most_one,
 };
 
 /// Parameters of `item_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields)]
 pub struct ItemId {
     /// The query parameter that takes it.

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Carried, PageKind, Step, Turning};
 use crate::http::carrier::Carriers;
+use crate::schema::at_most_one;
 
 /// Parameters of `page_number`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields, default)]
 pub struct PageNumber {
     /// The query parameter that takes it; `page` unless another carrier is named.

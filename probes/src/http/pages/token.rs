@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Carried, PageKind, Turning};
 use crate::http::{body::Token as Found, carrier::Carriers};
+use crate::schema::at_most_one;
 
 /// Parameters of `token`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = at_most_one(&["query", "header", "body"]))]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// Where it is.

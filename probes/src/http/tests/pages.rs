@@ -15,6 +15,7 @@ fn producer() -> Producer {
         let first = match request.uri().query().unwrap_or("") {
             q if q.contains("page=") => (number(request, "page") - 1) * 2,
             q if q.contains("offset=") => number(request, "offset"),
+            q if q.contains("start=") => number(request, "start") - 1,
             _ => query(request, "after").map_or(0, |after| after.parse().unwrap()),
         };
         let last = (first + 2).min(6);
@@ -57,6 +58,11 @@ async fn every_kind_of_pages_finds_all() {
             "flag",
         ),
         (Pages::Offset(Offset::default()), Stop::default(), "empty_page"),
+        (
+            Pages::Offset(Offset { query: Some("start".into()), from: 1, ..Default::default() }),
+            Stop::default(),
+            "empty_page",
+        ),
         (
             Pages::ItemId(ItemId { query: Some("after".into()), ..Default::default() }),
             Stop { short_page: Some(2), ..Stop::default() },
