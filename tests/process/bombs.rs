@@ -21,8 +21,7 @@ const BESIDE: u64 = 64 << 20;
 
 /// 31 MiB of blanks in a list, in 31 KiB.
 fn bomb() -> Bytes {
-    let coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    let mut coder = coder;
+    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     coder.write_all(b"[").unwrap();
     for _ in 0..31 {
         coder.write_all(&vec![b' '; 1 << 20]).unwrap();
@@ -44,17 +43,18 @@ fn config(server: &Server, sources: usize) -> String {
     yaml.push_str("sources:\n");
     for n in 0..sources {
         let url = server.url(&format!("/bomb?n={n}"));
-        yaml.push_str(&format!(
+        let line = format!(
             "  - {{ name: s{n}, topic: t, interval: 1h, http: {{ url: \"{url}\", id: id }} }}\n"
-        ));
+        );
+        yaml.push_str(&line);
     }
     yaml
 }
 
 #[tokio::test]
 async fn a_hundred_bombs_at_once_stay_within_the_bound() {
-    let (bomb, served) = (bomb(), Arc::new(AtomicUsize::new(0)));
-    let counter = served.clone();
+    let (bomb, asked) = (bomb(), Arc::new(AtomicUsize::new(0)));
+    let counter = asked.clone();
     let server = Server::start(move |_| {
         let (body, counter) = (bomb.clone(), counter.clone());
         async move {
@@ -77,7 +77,7 @@ async fn a_hundred_bombs_at_once_stay_within_the_bound() {
     .await;
     let grown = peak_bytes(relay.id()).saturating_sub(before);
     println!("{SOURCES} bombs: the peak grew by {} MiB", grown >> 20);
-    assert!(served.load(SeqCst) >= SOURCES);
+    assert!(asked.load(SeqCst) >= SOURCES);
     assert!(grown <= WALK_BYTES_MAX + BESIDE, "the peak grew by {} MiB", grown >> 20);
     assert!(relay.stop().await.success());
 }
