@@ -97,15 +97,22 @@ async fn delivered(
     (sent, relay.api().log("field").await)
 }
 
+/// An event without its data, which hold numbers and texts that not every reader can take.
+#[derive(serde::Deserialize)]
+struct Head {
+    id: String,
+    partitionkey: Option<String>,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_keep_their_digits_through_keys_filters_and_transforms() {
     let settings = "    filter: \"data.id == 7615917337495251231\"\n    \
                     transform: { a: data.a, b: data.b, c: data.c }\n";
     let (sent, log) = delivered("kurrent-numbers", "items: \"\"\nkey: id", settings, 1).await;
     assert_eq!(sent, ["{\"a\":0.1234567890123456789,\"b\":12345678901234567890,\"c\":1.50}"]);
-    let events: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<Head> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (event, id) in events.iter().zip(["7615917337495251231", "7615917337495251232"]) {
-        assert_eq!((&event["id"], &event["partitionkey"]), (&json!(id), &json!(id)));
+        assert_eq!((event.id.as_str(), event.partitionkey.as_deref()), (id, Some(id)));
     }
     let bytes = super::answer("kurrent-numbers", 1);
     let first = bytes.split("\n\n[").nth(1).unwrap().split(",{").next().unwrap();
@@ -122,10 +129,10 @@ async fn half_an_emoji_costs_no_event() {
         "{}",
         log[0]
     );
-    let events: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let ids: Vec<&Value> = events.iter().map(|event| &event["id"]).collect();
+    let events: Vec<Head> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
     // The third has half an emoji in its id; the fourth in the name of another field.
-    assert_eq!(json!(ids.first()), json!("a1"));
-    assert!(ids.contains(&&json!("a2")) && ids.contains(&&json!("a4")), "{ids:?}");
-    assert_eq!(events[0]["partitionkey"], "k");
+    assert_eq!(ids.first(), Some(&"a1"));
+    assert!(ids.contains(&"a2") && ids.contains(&"a4"), "{ids:?}");
+    assert_eq!(events[0].partitionkey.as_deref(), Some("k"));
 }
