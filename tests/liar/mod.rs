@@ -122,6 +122,7 @@ async fn what_a_lying_producer_shows_is_logged_or_told() {
         panic!("{story}\n{}\nagain: MILKRUN_LIAR_SEED={seed}", all.join("\n"));
     }
     assert!(figures.events > seeds * 10 && figures.crashes > seeds, "{figures:?}");
+    assert_eq!(figures.anew_after_pause, 0, "a pause that was asked for cost a walk");
 }
 
 /// One seed: its story, and what was wrong.

@@ -139,7 +139,8 @@ impl HttpProbe {
 
         let repeated = Self::note_page(&mut mark, &items);
         let prior = mark.prior(place.cloned().or_else(|| self.started()).unwrap_or_default());
-        let found = if repeated {
+        // Newest first, items that moved down are listed again: the last time is their place.
+        let found = if repeated && self.spec.listed != Listed::NewestFirst {
             super::take::Found::default()
         } else {
             self.take(&prior, &mut mark, &items, &answer.body, ask.now)

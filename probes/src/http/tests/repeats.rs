@@ -100,3 +100,17 @@ async fn a_change_that_an_abandoned_walk_showed_is_no_news_for_the_next() {
     let kept: Vec<&str> = kept.iter().map(|item| item["is"].as_str().unwrap()).collect();
     assert_eq!(kept, ["b", "a", "b"]);
 }
+
+#[tokio::test]
+async fn items_that_moved_down_have_their_last_place() {
+    // The list grows by one page's length while it is read: 8, 7 and 6 are listed before and behind 9.
+    let pages = [[12, 11, 10], [8, 7, 6], [9, 8, 7], [8, 7, 6], [8, 7, 6], [5, 4, 3]];
+    let asked = AtomicUsize::new(0);
+    let producer = Producer::new(move |_| {
+        let at = asked.fetch_add(1, SeqCst);
+        ok(&pages.get(at).map_or_else(|| items([]), |page| items(*page)))
+    });
+    let probe = probe(|spec| newest_first(spec, Pages::PageNumber(PageNumber::default())));
+    let walked = walk(&probe, &producer, None).await.unwrap();
+    assert_eq!(walked.ids, ["12", "11", "10", "9", "8", "7", "6", "5", "4", "3"]);
+}

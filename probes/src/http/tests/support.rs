@@ -113,7 +113,13 @@ pub(super) async fn walk(
     let (mut walked, mut mark) = (Walked::default(), None);
     for _ in 0..50 {
         let page = page(probe, producer, cursor, mark.as_ref()).await?;
-        walked.ids.extend(page.drafts.iter().map(|draft| draft.id.clone()));
+        for draft in &page.drafts {
+            // As the journal is numbered: an item that is listed again has its last place.
+            if probe.listed() == crate::Listed::NewestFirst {
+                walked.ids.retain(|id| *id != draft.id);
+            }
+            walked.ids.push(draft.id.clone());
+        }
         walked.rejected.extend(page.rejected);
         walked.errors.join(page.field_errors);
         match page.next {
