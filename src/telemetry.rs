@@ -34,7 +34,7 @@ pub struct PollLabel {
 pub struct FieldLabel {
     /// The source's name.
     pub source: String,
-    /// One of [`FIELDS`].
+    /// `time`, `key`, `subject`, `type`, or `cursor`.
     pub field: String,
 }
 
