@@ -17,7 +17,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-mod dry_run;
 mod failed;
 mod number;
 mod pace;
@@ -31,7 +30,6 @@ mod tests;
 mod trouble;
 
 pub use self::{
-    dry_run::{DryRun, dry_run},
     pace::Schedule,
     report::Report,
     silence::Silence,

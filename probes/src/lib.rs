@@ -130,6 +130,13 @@ impl FieldErrors {
         self.0.entry(field.to_owned()).or_insert_with(first).count += 1;
     }
 
+    /// One line a field, for a person.
+    pub fn told(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(|(field, FieldError { count, reason })| {
+            format!("`{field}` could not be read of {count} items: {reason}")
+        })
+    }
+
     /// Adds those of another page.
     pub fn join(&mut self, other: Self) {
         for (field, error) in other.0 {
@@ -240,6 +247,14 @@ pub struct Failure {
     pub gap: Option<Box<Gap>>,
     /// How the request looked, if one was sent.
     pub exchange: Option<Box<Exchange>>,
+}
+
+impl Failure {
+    /// What helps, for the source of this name.
+    #[must_use]
+    pub fn help_for(&self, name: &str) -> Option<String> {
+        Some(self.help.as_deref()?.replace(" NAME ", &format!(" {name} ")))
+    }
 }
 
 /// Kinds of failure: the `reason` of logs, metrics and reports.

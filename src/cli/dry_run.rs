@@ -41,7 +41,7 @@ impl DryRun<'_> {
         let (mut mark, mut pages, mut waits) = (None, 0, 0);
         let (mut seen, mut left) = (Seen::new(), WAIT_MAX);
         loop {
-            let now = timestamp(&self.clock);
+            let now = self.clock.now().timestamp();
             let ask = Ask { explain: true, ..Ask::new(cursor, mark.as_ref(), now) };
             let page = match self.probe.page(self.network, &budget, ask).await {
                 Ok(page) => page,
@@ -125,11 +125,6 @@ impl DryRun<'_> {
     }
 }
 
-/// The present moment, as probes take it.
-pub(super) fn timestamp(clock: &Clock) -> jiff::Timestamp {
-    jiff::Timestamp::from_microsecond(clock.now().0).unwrap_or_default()
-}
-
 /// How long a relay would stay away after a failure, in seconds; 0: as its schedule says.
 fn pause_after(failure: &ProbeFailure, waits: u32) -> u64 {
     let said = failure.pace.retry_after_s.filter(|pause| *pause > 0);
@@ -143,9 +138,7 @@ fn pause_after(failure: &ProbeFailure, waits: u32) -> u64 {
 /// A failure with what helps, and when a relay would ask again.
 fn told(failure: &ProbeFailure, name: &str, pause_s: u64) -> String {
     let mut told = vec![format!("{}: {}", failure.kind.as_str(), failure.message)];
-    if let Some(help) = &failure.help {
-        told.push(format!("helps: {}", help.replace(" NAME ", &format!(" {name} "))));
-    }
+    told.extend(failure.help_for(name).map(|help| format!("helps: {help}")));
     if pause_s > 0 {
         told.push(format!("a relay would ask again in {pause_s} s"));
     }
@@ -215,10 +208,7 @@ fn page_text(page: &Page, told: &Value, now: Micros) -> String {
             parts.push(table(&items, &columns));
         }
     }
-    for (field, error) in &page.field_errors.0 {
-        let (count, reason) = (error.count, &error.reason);
-        parts.push(format!("`{field}` could not be read of {count} items: {reason}"));
-    }
+    parts.extend(page.field_errors.told());
     parts.push(String::new());
     parts.join("\n")
 }

@@ -4,11 +4,7 @@
 use probes::{Ask, Budget, Network, Probe as _, http::HttpProbe};
 use serde_json::json;
 
-use super::{
-    Failure, Options,
-    dry_run::{DryRun, timestamp},
-    environment,
-};
+use super::{Failure, Options, dry_run::DryRun, environment};
 use crate::{
     clock::Clock,
     config::{self, SourceConfig},
@@ -71,7 +67,7 @@ pub(crate) async fn first_page(
 ) -> Result<String, String> {
     let probe = HttpProbe::new(source.http.clone()).map_err(|error| error.to_string())?;
     let page = probe
-        .page(network, budget, Ask::new(None, None, timestamp(&Clock::System)))
+        .page(network, budget, Ask::new(None, None, Clock::System.now().timestamp()))
         .await
         .map_err(|failure| format!("{}: {}", failure.kind.as_str(), failure.message))?;
     let found = format!("{} events on a page of {} items", page.drafts.len(), page.items);

@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 pub struct Micros(pub i64);
 
 impl Micros {
+    /// As probes take it; 1970 for what is no timestamp.
+    #[must_use]
+    pub fn timestamp(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or_default()
+    }
+
     /// This moment and `duration` later, saturating.
     #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Self {

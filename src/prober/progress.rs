@@ -125,10 +125,7 @@ impl Tally {
                 self.rejected, self.items
             ));
         }
-        for (field, error) in &self.field_errors.0 {
-            let (count, reason) = (error.count, &error.reason);
-            told.push(format!("`{field}` could not be read of {count} items: {reason}"));
-        }
+        told.extend(self.field_errors.told());
         told
     }
 }

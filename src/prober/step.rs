@@ -139,11 +139,10 @@ impl Prober {
     ) -> Result<Stepped, StoreError> {
         // It is closed when everything stops: nothing was begun then.
         let Ok(_walk) = self.walks.acquire().await else { return Ok(Stepped::Idle) };
-        let timestamp = |at: Micros| jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
         let ask = Ask {
             // An operator, or a start, wants to see for itself.
-            validators_since: timestamp(self.began.max(state.asked_at)),
-            ..Ask::new(state.cursor.as_ref(), mark.as_ref(), timestamp(self.clock.now()))
+            validators_since: self.began.max(state.asked_at).timestamp(),
+            ..Ask::new(state.cursor.as_ref(), mark.as_ref(), self.clock.now().timestamp())
         };
         let page = setup.probe.page(&self.network, &self.budget, ask).await;
         self.show_bytes();

@@ -94,7 +94,7 @@ impl Failing {
             walks: 1,
             kind: failure.kind.as_str().to_owned(),
             message: failure.message.clone(),
-            help: failure.help.as_ref().map(|help| help_of(help, name)),
+            help: failure.help_for(name.as_str()),
             answer: failure.exchange.as_deref().and_then(Said::of),
             told: false,
             reached: request,
@@ -151,11 +151,6 @@ impl Failing {
         let answer = self.answer.or(before.answer);
         Self { message: before.message, help: before.help, answer, ..self }
     }
-}
-
-/// A setting or command with the source's name in it.
-fn help_of(help: &str, name: &Name) -> String {
-    help.replace(" NAME ", &format!(" {name} "))
 }
 
 /// A message without what differs from request to request: words with a digit in them, such as

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::support::*;
 use crate::{
     event::Version,
-    prober::{Memory, Stepped, dry_run},
+    prober::{Memory, Stepped},
     settings::TopicSettings,
     store::{EventSource, NewSource, Steer},
 };
@@ -319,25 +319,4 @@ async fn a_worker_that_breaks_down_is_replaced() {
     soft.cancel();
     running.await.unwrap();
     store.close().await;
-}
-
-#[tokio::test]
-async fn a_dry_run_shows_all_and_stores_nothing() {
-    let bench = Bench::new(
-        paged,
-        at_once(|request| match page_of(request) {
-            1 => items([1]),
-            _ => items([]),
-        }),
-    )
-    .await;
-    let now = jiff::Timestamp::from_microsecond(bench.clock.now().0).unwrap();
-    let probe = &*bench.setup.probe;
-    let run = dry_run(probe, &bench.prober.network, None, now, 10).await;
-    assert_eq!(run.pages.len(), 2);
-    assert_eq!(run.pages[0].exchange.url, "https://shop.example.com/orders?page=1");
-    assert_eq!(run.pages[0].exchange.status, Some(200));
-    assert_eq!(run.pages[0].drafts[0].id, "1");
-    assert_eq!(run.end.unwrap().unwrap().stopped_by, "empty_page");
-    assert!(bench.ids().await.is_empty());
 }
