@@ -23,6 +23,8 @@ const DOUBTS_MAX: u32 = 3;
 const DOUBT_PAUSE_S: u64 = 2;
 /// Pages in a row that repeat earlier ones before a walk is given up that could lose by it.
 const REPEATS_MAX: u32 = 3;
+/// The same where pages are counted, each twice: a newest-first list moves on while it is read.
+const COUNTED_REPEATS_MAX: u32 = 16;
 
 /// What follows a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,11 +138,14 @@ impl HttpProbe {
     /// end, or one that moved on by a whole page while it was read.
     fn repeated(&self, read: &Read<'_>, mark: &mut Mark, step: Option<Step>) -> Turn {
         mark.repeats += 1;
-        if !self.is_safe() && mark.repeats < REPEATS_MAX {
-            // A copy is gone soon, and what it hides would be lost: first the page is asked for
+        let counts = self.spec.pages.kind().counts();
+        let max = if counts { COUNTED_REPEATS_MAX } else { REPEATS_MAX };
+        if !self.is_safe() && mark.repeats < max {
+            // A copy is gone soon, and what it hides would be lost: first each page is asked for
             // again. What still looks the same is passed over, if anything lies behind it.
+            let again = mark.repeats % 2 == 1;
             return match step {
-                Some(step) if mark.repeats > 1 && Some(&step) != read.asked => Turn::On(step),
+                Some(step) if !again && Some(&step) != read.asked => Turn::On(step),
                 Some(_) => Turn::Again(DOUBT_PAUSE_S),
                 None => repeats(mark),
             };
@@ -247,19 +252,14 @@ impl HttpProbe {
 
     /// What the walk did not see although the producer may have shown it.
     fn gap(&self, prior: &Place, mark: &Mark, cut: bool, stopped_by: &str) -> Option<Gap> {
-        if mark.lost.is_some() {
-            let policy = self.spec.lost.as_str();
-            let detail =
-                format!("the producer refused the cursor twice; went on by `lost: {policy}`");
-            return Some(gap("cursor_lost", &detail));
-        }
         let cursor_known = prior.value.is_some() || !prior.edge.is_empty();
         let met = mark.known > 0 || mark.old > 0;
         let missed = self.spec.listed == Listed::NewestFirst
             && cursor_known
             && !met
             && mark.fresh > 0
-            && (mark.sent.is_none() || cut);
+            // A list that is read anew for a lost cursor ends where it ends.
+            && (cut || (mark.sent.is_none() && mark.lost.is_none()));
         let bounded = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages");
         // Where pages are counted, one that comes again is how the list of a first walk ends.
         let ends = stopped_by == "page_repeats" && self.spec.pages.kind().counts();
@@ -267,14 +267,19 @@ impl HttpProbe {
         // The value of a header covers what lies behind the cut, whether or not this had news.
         let moved = !self.is_safe() && mark.value.is_some() && mark.value != prior.value;
         let news = mark.fresh > 0 || moved;
+        let policy = self.spec.lost.as_str();
+        let lost = format!("the producer refused the cursor twice; went on by `lost: {policy}`");
         if missed || (left && news && !self.goes_on_where_cut()) {
-            let detail = format!(
+            let mut detail = format!(
                 "{} pages with {} new items did not reach what is known (ended by {stopped_by})",
                 mark.pages, mark.fresh
             );
+            if mark.lost.is_some() {
+                detail = format!("{detail}; {lost}");
+            }
             return Some(gap("bound_reached", &detail));
         }
-        None
+        mark.lost.is_some().then(|| gap("cursor_lost", &lost))
     }
 
     /// Whether the next walk takes up what a bound cut off.

@@ -10,7 +10,7 @@ use crate::{
     FailureKind, Listed, Next,
     http::{
         BodyToken, CursorRule, FieldKind, HeaderCursor, LastId, LinkHeader, LinkUrl, Lost,
-        MaxField, Overlap, PageNumber, Pages, Start,
+        MaxField, Overlap, PageNumber, Pages, Start, Token,
     },
 };
 
@@ -412,6 +412,41 @@ async fn a_lost_cursor_is_told_apart_from_a_bad_moment() {
         let told = format!("`lost: {}`", policy.as_str().unwrap());
         assert!(end.gap.unwrap().detail.ends_with(&told), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_is_read_anew_and_cut_off_is_a_gap_of_both_kinds() {
+    let probe = probe(|spec| {
+        spec.cursor = CursorRule::Header(HeaderCursor {
+            name: "x-as-of".into(),
+            query: Some("after".into()),
+            ..HeaderCursor::default()
+        });
+        let token = Token { path: "next".into(), query: Some("at".into()), ..Token::default() };
+        (spec.pages, spec.items) = (Pages::Token(token), "items".into());
+        spec.lost = Lost::FullWalk;
+    });
+    // The second page of the whole list stays empty.
+    let producer = Producer::new(|request| {
+        if query(request, "after").is_some() {
+            return status(410);
+        }
+        let mut answer = ok(&match query(request, "at") {
+            None => json!({ "items": items(1..=2), "next": 1 }),
+            Some(_) => json!({ "items": [] }),
+        });
+        answer.headers_mut().insert("x-as-of", "4".parse().unwrap());
+        answer
+    });
+    let mut cursor = "2".to_owned();
+    for _ in 0..2 {
+        let failure = walk(&probe, &producer, Some(&cursor)).await.unwrap_err();
+        cursor = failure.cursor.unwrap();
+    }
+    let walked = walk(&probe, &producer, Some(&cursor)).await.unwrap();
+    assert_eq!((walked.gap(), walked.value().as_deref()), (Some("bound_reached"), Some("4")));
+    let detail = walked.end.unwrap().gap.unwrap().detail;
+    assert!(detail.contains("refused the cursor") && detail.contains("empty_pages"), "{detail}");
 }
 
 #[tokio::test]

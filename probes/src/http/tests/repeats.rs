@@ -114,3 +114,28 @@ async fn items_that_moved_down_have_their_last_place() {
     let walked = walk(&probe, &producer, None).await.unwrap();
     assert_eq!(walked.ids, ["12", "11", "10", "9", "8", "7", "6", "5", "4", "3"]);
 }
+
+#[tokio::test]
+async fn a_list_that_moves_on_by_several_pages_hides_nothing() {
+    for shift in [1, 2, 4, 8] {
+        let told = AtomicUsize::new(0);
+        // Before each of so many requests a page of items comes in at the top.
+        let producer = Producer::new(move |request| {
+            let top = 20 + 2 * shift.min(told.fetch_add(1, SeqCst) as u64);
+            ok(&items((1..=top.saturating_sub(asked_for(request, "offset"))).rev().take(2)))
+        });
+        let probe = probe(|spec| newest_first(spec, Pages::Offset(Offset::default())));
+        let walked = walk(&probe, &producer, None).await.unwrap();
+        let hidden = (1..=20_u64).find(|id| !walked.ids.contains(&id.to_string()));
+        assert_eq!(hidden, None, "{shift} pages");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_always_the_same_is_asked_for_a_few_times() {
+    let producer = Producer::new(|_| ok(&items([2, 1])));
+    let probe = probe(|spec| newest_first(spec, Pages::PageNumber(PageNumber::default())));
+    let walked = walk(&probe, &producer, None).await.unwrap();
+    assert_eq!((walked.stopped_by(), producer.queries().len()), ("page_repeats", 17));
+    assert!(walked.warns("taken for the end"));
+}
