@@ -82,7 +82,7 @@ impl Item {
 }
 
 /// All items ever published, by their ids: the first has id 1.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct List {
     pub items: Vec<Item>,
 }
@@ -121,16 +121,8 @@ impl List {
         Some(format!("removed {}", item.id))
     }
 
-    /// What a request with this cursor may see, in the list's order. `behind` leaves out the items
-    /// published last, as a copy that lags does.
-    pub fn listed(
-        &self,
-        order: Order,
-        since: Since,
-        cursor: Option<i64>,
-        behind: usize,
-    ) -> Vec<&Item> {
-        let known = self.items.len().saturating_sub(behind);
+    /// What a request with this cursor may see, in the list's order.
+    pub fn listed(&self, order: Order, since: Since, cursor: Option<i64>) -> Vec<&Item> {
         let wanted = |item: &&Item| {
             let Some(cursor) = cursor else { return true };
             match since {
@@ -141,7 +133,7 @@ impl List {
             }
         };
         let mut listed: Vec<&Item> =
-            self.items[..known].iter().filter(|item| !item.gone).filter(wanted).collect();
+            self.items.iter().filter(|item| !item.gone).filter(wanted).collect();
         listed.sort_by_key(|item| Self::key(order, since, item));
         if order == Order::Newest {
             listed.reverse();

@@ -2,7 +2,7 @@
 //! it is the network itself, so that a seed tells the whole story.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -54,6 +54,8 @@ impl Shape {
 
 /// Items on one page.
 const PAGE: usize = 3;
+/// The most changes that a copy lags behind.
+const LAG: usize = 3;
 /// Of 100 requests so many are answered wrongly.
 const LIES_PERCENT: u32 = 35;
 
@@ -65,6 +67,8 @@ pub struct Liar(Arc<Mutex<State>>);
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct State {
     pub list: List,
+    /// The list as it was before each of the last changes: what a copy that lags still has.
+    past: VecDeque<List>,
     pub shape: Shape,
     pub rng: Rng,
     /// Whether it lies at present.
@@ -105,6 +109,7 @@ impl Liar {
     pub fn new(shape: Shape, seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             list: List::default(),
+            past: VecDeque::new(),
             shape,
             rng: Rng::with_seed(seed),
             lying: true,
@@ -156,18 +161,29 @@ impl State {
         let count = self.rng.u32(0..=most).min(8_u32.saturating_sub(self.published));
         self.published += count;
         for _ in 0..count {
+            self.pass();
             let late = self.shape.late && self.rng.u8(0..5) == 0;
             let told = self.list.publish(late, &mut self.rng);
             self.story.push(told);
         }
         if self.shape.changes && self.rng.bool() {
+            self.pass();
             let moves = self.shape.since != Since::All;
             let told = self.list.change(moves, &mut self.rng);
             self.story.extend(told);
         }
         if self.shape.removes && self.rng.u8(0..4) == 0 {
+            self.pass();
             let told = self.list.remove(&mut self.rng);
             self.story.extend(told);
+        }
+    }
+
+    /// Remembers the list as it is, before it changes.
+    fn pass(&mut self) {
+        self.past.push_back(self.list.clone());
+        if self.past.len() > LAG {
+            self.past.pop_front();
         }
     }
 
@@ -196,7 +212,7 @@ impl State {
             self.story.push(format!("  asked {query}: 410, forgotten"));
             return Some(Answer::json(410, &json!({ "message": "cursor expired" })));
         }
-        let window = page::window(&self.list, self.shape, &asked, 0);
+        let window = page::window(&self.list, self.shape, &asked);
         let lie = self.choose(&asked, &window, again);
         self.last = lie;
         let told = lie.map_or_else(|| "truly".into(), |lie| format!("{lie:?}"));
@@ -290,8 +306,9 @@ impl State {
             Lie::BrokenCarrier => page::with_carrier(self, asked, &window, page::Carrier::Broken),
             Lie::ForeignLink => page::with_carrier(self, asked, &window, page::Carrier::Foreign),
             Lie::Behind => {
-                let behind = self.rng.usize(1..=2);
-                let window = page::window(&self.list, self.shape, asked, behind);
+                let copy = self.rng.usize(0..LAG);
+                let copy = self.past.get(copy).unwrap_or(&self.list);
+                let window = page::window(copy, self.shape, asked);
                 self.story.push(format!("    which is {window}"));
                 let answer = self.page(asked, &window);
                 self.before = Some(window);

@@ -65,9 +65,9 @@ impl fmt::Display for Window {
     }
 }
 
-/// The page that `asked` is for, of a list that lags `behind`.
-pub fn window(list: &List, shape: Shape, asked: &Asked, behind: usize) -> Window {
-    let listed = list.listed(shape.order, shape.since, asked.cursor, behind);
+/// The page that `asked` is for.
+pub fn window(list: &List, shape: Shape, asked: &Asked) -> Window {
+    let listed = list.listed(shape.order, shape.since, asked.cursor);
     let key = |item: &Item| List::key(shape.order, shape.since, item);
     let after = |place: i64| {
         let past = |item: &&&Item| match shape.order {
@@ -90,7 +90,7 @@ pub fn window(list: &List, shape: Shape, asked: &Asked, behind: usize) -> Window
     let items: Vec<Item> =
         listed.iter().skip(start).take(PAGE).map(|item| (*item).clone()).collect();
     let end = items.last().map_or(0, key);
-    let head = list.items.len().saturating_sub(behind);
+    let head = list.items.len();
     let more = start + items.len() < listed.len() && !items.is_empty();
     Window { items, more, last: end, head: i64::try_from(head).unwrap() }
 }
