@@ -99,9 +99,8 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 impl CursorBody {
     fn steer(self) -> Result<Steer, Problem> {
         match (self.cursor, self.keep) {
-            (Some(cursor), false) => {
-                Ok(Steer::Cursor((!cursor.is_null()).then(|| cursor.to_string())))
-            }
+            (Some(Value::Null), false) => Ok(Steer::Reset(probes::http::reset)),
+            (Some(cursor), false) => Ok(Steer::Cursor(cursor.to_string())),
             (None, true) => Ok(Steer::KeepCursor),
             _ => Err(Problem::field(
                 "cursor",

@@ -146,7 +146,8 @@ async fn set_cursor(
     let name: Name = name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
     let store = offline::open(options).await?;
     let steer = match cursor {
-        Some(cursor) => Steer::Cursor((!cursor.is_null()).then(|| cursor.to_string())),
+        Some(Value::Null) => Steer::Reset(probes::http::reset),
+        Some(cursor) => Steer::Cursor(cursor.to_string()),
         None => Steer::KeepCursor,
     };
     let state = store.steer_source(&name, steer, Clock::System.now()).await;

@@ -208,9 +208,11 @@ pub enum Steer {
     Resume,
     /// Poll as soon as may be.
     Poll,
-    /// Start the next walk here (`None`: as at the first run); drops mark and journal and accepts
-    /// the configured contract. The cursor that was there is kept as the old one.
-    Cursor(Option<String>),
+    /// Start the next walk here; drops mark and journal and accepts the configured contract. The
+    /// cursor that was there is kept as the old one.
+    Cursor(String),
+    /// The same, as at the first run, with what this makes of the cursor that was there.
+    Reset(fn(&str) -> Option<String>),
     /// As [`Steer::Cursor`] with the cursor that is there, which there must be.
     KeepCursor,
     /// It left the configuration.

@@ -176,7 +176,10 @@ impl Bench {
     /// What an operator does about a cursor that is lost for good.
     pub async fn reset_cursor(&self) {
         let now = self.clock.now();
-        self.store.steer_source(&self.setup.name, Steer::Cursor(None), now).await.unwrap();
+        self.store
+            .steer_source(&self.setup.name, Steer::Reset(probes::http::reset), now)
+            .await
+            .unwrap();
     }
 
     pub fn report(state: &SourceState) -> Option<Report> {

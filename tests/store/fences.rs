@@ -126,7 +126,7 @@ pub async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
     let walked = SourceProgress { cursor: Some("8".into()), ..progress(&state) };
     let refused = save(&store, &topic, events([8]), walked).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
-    let set = store.steer_source(&state.name, Steer::Cursor(Some("7".into())), later(3)).await;
+    let set = store.steer_source(&state.name, Steer::Cursor("7".into()), later(3)).await;
     let set = set.unwrap();
     assert!(!set.needs_cursor() && set.fence > stuck.fence, "{set:?}");
     assert_eq!((set.cursor.as_deref(), set.old_cursor.as_deref()), (Some("7"), Some("4")));
@@ -146,7 +146,7 @@ pub async fn a_cursor_set_by_hand_goes_with_any_contract(bench: &dyn Bench) {
         config_hash: n.into(),
         ..source(&topic)
     };
-    let set = || Steer::Cursor(Some("7".into()));
+    let set = || Steer::Cursor("7".into());
     for (steer, name) in [(set(), "a"), (Steer::KeepCursor, "b")] {
         let kept = store.steer_source(&state.name, steer, NOW).await.unwrap();
         assert_eq!(kept.cursor.as_deref(), Some("7"), "{name}");

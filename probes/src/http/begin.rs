@@ -42,8 +42,8 @@ impl HttpProbe {
                 mark.skip = self.spec.lost == Lost::Latest;
                 mark.prior(place.clone())
             }
-            Some(place) => place.clone(),
-            None => {
+            Some(place) if !place.anew => place.clone(),
+            _ => {
                 let mut first = Place::default();
                 match &self.spec.start {
                     Start::Earliest => {}

@@ -227,6 +227,7 @@ impl HttpProbe {
             refused: 0,
             announced: false,
             config: self.config.clone(),
+            anew: false,
         };
         Walk { cursor: place.write(), gap, unchanged: false, stopped_by, warnings }
     }

@@ -116,6 +116,16 @@ impl HttpProbe {
             || (self.spec.cursor.kind().is_url() && matches!(mark.step, Some(Step::Url(_))))
     }
 
+    /// The place that a cursor stands for.
+    pub(super) fn known(&self, cursor: &str) -> Place {
+        let place = Place::read(cursor);
+        if !place.anew {
+            return place;
+        }
+        let start = self.started().unwrap_or_default().value;
+        Place { value: place.value.or(start), ..place }
+    }
+
     /// The place of a first run that starts at a given cursor.
     pub(super) fn started(&self) -> Option<Place> {
         match &self.spec.start {

@@ -53,4 +53,5 @@ pub use self::{
     },
     spec::{Auth, Credential, Limits, Param, Secret, Spec},
     target::Target,
+    walk::reset,
 };

@@ -299,7 +299,7 @@ impl Probe for HttpProbe {
         budget: &Budget,
         ask: Ask<'_>,
     ) -> Result<Page, Failure> {
-        let place = ask.cursor.map(|text| Place::read(text));
+        let place = ask.cursor.map(|text| self.known(text));
         let mark = self.resume(place.as_ref(), &ask)?;
         let asking = self.spec.asking(&mark, &self.headers).map_err(|(kind, problem)| {
             self.unsent(Failure { help: help(kind), ..Self::failure(kind, &problem) })

@@ -31,6 +31,18 @@ pub(super) struct Place {
     /// The configuration that the validators belong to.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) config: String,
+    /// It was reset: the next walk begins as the first did, and knows the contents alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) anew: bool,
+}
+
+/// What a cursor that is reset leaves behind: what was told of each id stays told, so that its next
+/// change is counted from there. `None`: nothing, and the next walk is as the first.
+#[must_use]
+pub fn reset(cursor: &str) -> Option<crate::Cursor> {
+    let contents = Place::read(cursor).contents;
+    let place = Place { contents, anew: true, ..Place::default() };
+    (!place.contents.is_empty()).then(|| place.write())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

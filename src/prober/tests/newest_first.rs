@@ -126,7 +126,11 @@ async fn setting_the_cursor_drops_mark_and_journal() {
     let bench = Bench::new(newest_first, feed(&count, 2)).await;
     assert_eq!(bench.step().await, Stepped::Again);
     let now = bench.clock.now();
-    bench.store.steer_source(&bench.setup.name, Steer::Cursor(None), now).await.unwrap();
+    bench
+        .store
+        .steer_source(&bench.setup.name, Steer::Reset(probes::http::reset), now)
+        .await
+        .unwrap();
     bench.asked();
     bench.walk().await;
     assert_eq!(bench.asked()[0], "page=1");

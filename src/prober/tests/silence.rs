@@ -112,7 +112,11 @@ async fn known_events_are_no_news() {
     for expected in [0, 1, 1] {
         bench.clock.advance(12 * HOUR);
         let now = bench.clock.now();
-        bench.store.steer_source(&bench.setup.name, Steer::Cursor(None), now).await.unwrap();
+        bench
+            .store
+            .steer_source(&bench.setup.name, Steer::Reset(probes::http::reset), now)
+            .await
+            .unwrap();
         bench.walk().await;
         assert_eq!(bench.report().await.duplicates, 1);
         assert_eq!(bench.notices().await.len(), expected);

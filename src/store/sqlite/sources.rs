@@ -182,7 +182,7 @@ pub(super) async fn steer(
             "source `{name}` has no cursor that could be kept; it starts as at the first run"
         )));
     }
-    if matches!(steer, Steer::Cursor(_) | Steer::KeepCursor) {
+    if matches!(steer, Steer::Cursor(_) | Steer::Reset(_) | Steer::KeepCursor) {
         clear_journal(desk, known.id).await?;
     }
     let (change, value) = match steer {
@@ -192,7 +192,8 @@ pub(super) async fn steer(
         }
         Steer::Poll => ("next_poll = $2, asked_at = $2", None),
         Steer::Remove => ("fence = fence + 1, removed_at = $2", None),
-        Steer::Cursor(cursor) => (SET_CURSOR, cursor),
+        Steer::Cursor(cursor) => (SET_CURSOR, Some(cursor)),
+        Steer::Reset(left) => (SET_CURSOR, known.cursor.as_deref().and_then(left)),
         Steer::KeepCursor => (SET_CURSOR, known.cursor),
     };
     let sql = format!("-- steered source\nUPDATE sources SET {change} WHERE id = $1");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::support::*;
 use crate::{
     Listed, Next,
-    http::{Emit, Offset, PageNumber, Pages, Spec, Token},
+    http::{CursorRule, Emit, LastId, Offset, PageNumber, Pages, Spec, Start, Token, reset},
 };
 
 fn newest_first(spec: &mut Spec, pages: Pages) {
@@ -99,6 +99,46 @@ async fn a_change_that_an_abandoned_walk_showed_is_no_news_for_the_next() {
     }
     let kept: Vec<&str> = kept.iter().map(|item| item["is"].as_str().unwrap()).collect();
     assert_eq!(kept, ["b", "a", "b"]);
+}
+
+#[tokio::test]
+async fn a_reset_cursor_knows_what_was_told_of_each_id() {
+    let content = Arc::new(Mutex::new("a"));
+    let shown = content.clone();
+    let producer = Producer::new(move |_| {
+        ok(&json!([{ "id": 1, "is": *shown.lock().unwrap() }, { "id": 2, "is": "x" }]))
+    });
+    let probe = probe(|spec| spec.emit = Emit::EveryChange);
+    let mut cursor = walk(&probe, &producer, None).await.unwrap().cursor();
+    *content.lock().unwrap() = "b";
+    let changed = walk(&probe, &producer, Some(&cursor)).await.unwrap();
+    assert_eq!(changed.ids.len(), 1);
+    cursor = reset(&changed.cursor()).unwrap();
+    let again = walk(&probe, &producer, Some(&cursor)).await.unwrap();
+    assert_eq!(again.ids, [""; 0], "told once more");
+    *content.lock().unwrap() = "a";
+    let back = walk(&probe, &producer, Some(&again.cursor())).await.unwrap();
+    assert_eq!(back.ids.len(), 1, "a change back is one");
+    assert_ne!(back.ids, changed.ids);
+}
+
+#[tokio::test]
+async fn a_reset_cursor_begins_as_the_first_run_does() {
+    let probe = probe(|spec| {
+        spec.emit = Emit::EveryChange;
+        spec.start = Start::Cursor("5".into());
+        spec.cursor =
+            CursorRule::LastId(LastId { query: Some("after".into()), ..LastId::default() });
+    });
+    let producer = Producer::new(|request| ok(&items([asked_for(request, "after") + 1])));
+    let first = walk(&probe, &producer, None).await.unwrap();
+    let second = walk(&probe, &producer, Some(&first.cursor())).await.unwrap();
+    let left = reset(&second.cursor()).unwrap();
+    walk(&probe, &producer, Some(&left)).await.unwrap();
+    let asked: Vec<String> = producer.queries();
+    assert_eq!(asked, ["fixed=1&after=5", "fixed=1&after=6", "fixed=1&after=5"]);
+    // Without contents there is nothing that could be left.
+    assert_eq!(reset("\"7\""), None);
 }
 
 #[tokio::test]
