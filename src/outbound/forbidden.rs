@@ -36,6 +36,10 @@ fn is_forbidden_v6(address: Ipv6Addr) -> bool {
         let [c, d] = segments[at + 1].to_be_bytes();
         Ipv4Addr::new(a, b, c, d)
     };
+    // ISATAP, RFC 5214, section 6.1: below whatever prefix, the interface is an IPv4 address.
+    if segments[4] & !0x200 == 0 && segments[5] == 0x5efe && is_forbidden_v4(wrapped(6)) {
+        return true;
+    }
     match segments {
         // IPv4-mapped, IPv4-compatible (the unspecified and the loopback address among them) and
         // NAT64 of RFC 6052.

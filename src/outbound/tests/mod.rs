@@ -71,6 +71,9 @@ fn special_addresses_are_forbidden() {
         "fec0::1",
         "ff02::1",
         "5f00::1",
+        "2606:4700::5efe:127.0.0.1",
+        "2606:4700:1:2:200:5efe:169.254.169.254",
+        "2002:808:808::5efe:10.0.0.1",
     ] {
         assert!(is_forbidden(text.parse().unwrap()), "{text}");
     }
@@ -102,6 +105,8 @@ fn public_addresses_are_not() {
         "2a00:1450:4001::1",
         "2001:4860:4860::8888",
         "2001:0:808:808::f7f7:f7f7",
+        "2606:4700::5efe:8.8.8.8",
+        "2606:4700::1:5efe:a00:1",
     ] {
         assert!(!is_forbidden(text.parse().unwrap()), "{text}");
     }
