@@ -244,7 +244,21 @@ fn auth(auth: &settings::Auth) -> Result<Auth, String> {
     })
 }
 
-/// W3C Trace Context, level 1: the producer's trace goes on; else the trace is the event, or the
+/// Whether a text is a `traceparent` as W3C Trace Context, section 3.2.2, has it. Of versions
+/// after 00, which may be longer, there is none yet.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts[..] else { return false };
+    let hex = |part: &str, length| {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        part.len() == length && part.bytes().all(is_hex)
+    };
+    // An id of zeros is invalid.
+    let id = |part: &str, length| hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    hex(version, 2) && version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)
+}
+
+/// W3C Trace Context, level 1: the producer's trace goes on if it is one; else the trace is the event, or the
 /// batch, so that all attempts of all subscriptions are found under one id. The span is the
 /// attempt.
 fn traceparent(delivery: &Delivery<'_>, subscription: i64) -> String {
@@ -252,6 +266,7 @@ fn traceparent(delivery: &Delivery<'_>, subscription: i64) -> String {
     if let [event] = events
         && event.attributes.contains("\"traceparent\":")
         && let Some(own) = event.attribute("traceparent")
+        && is_traceparent(&own)
     {
         return own;
     }

@@ -151,6 +151,32 @@ fn formats_are_as_the_settings_ask() {
 }
 
 #[test]
+fn only_a_trace_that_is_one_goes_on() {
+    let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let long = format!("{good}{}", "0".repeat(100_000));
+    for (given, goes_on) in [
+        (good, true),
+        ("", false),
+        ("mine", false),
+        (&*long, false),
+        (&good.to_uppercase(), false),
+        (&good.replace("00-", "ff-"), false),
+        (&good.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32)), false),
+        (&good.replace("00f067aa0ba902b7", "0000000000000000"), false),
+        (&good.replace("-01", "-1"), false),
+        (&good.replace("-01", "-01-x"), false),
+        (&good.replace("-01", "-0é"), false),
+    ] {
+        let attributes = json!({"id": "1", "source": "/s", "type": "t", "traceparent": given});
+        let event = event(7, &attributes.to_string());
+        let headers = drawn(&parcel(&plan(|_| {}), &event, 1).unwrap());
+        let sent = headers["traceparent"].to_str().unwrap();
+        assert_eq!(sent == given, goes_on, "{given}: {sent}");
+        assert_eq!(sent.len(), 55);
+    }
+}
+
+#[test]
 fn several_events_are_one_batch() {
     let own = r#"{"id":"1","source":"/s","type":"t","traceparent":"mine"}"#;
     let events = [event(7, own), event(8, ATTRIBUTES), event(11, ATTRIBUTES)];
