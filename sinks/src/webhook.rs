@@ -100,7 +100,12 @@ impl Webhook {
         if small.is_some() {
             all.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        *request.body_mut() = small.unwrap_or(body);
+        let body = small.unwrap_or(body);
+        if body.is_empty() {
+            // A POST without a body says so, or receivers wait for one (RFC 9110, section 8.6).
+            all.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        *request.body_mut() = body;
         Ok(request)
     }
 

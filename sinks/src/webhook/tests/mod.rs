@@ -91,6 +91,17 @@ async fn a_parcel_becomes_one_signed_post() {
 }
 
 #[test]
+fn a_post_without_a_body_says_so() {
+    let length = |body: &'static [u8]| {
+        let drawn = nowhere().draw(Parcel { body: body.into(), ..parcel() }).unwrap();
+        drawn.headers().get("content-length").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(length(b"").as_deref(), Some("0"));
+    // What has a body is framed when it is sent.
+    assert_eq!(length(b"{}"), None);
+}
+
+#[test]
 fn what_the_sink_sets_wins_over_headers_of_the_target() {
     let mut own = target();
     for name in ["webhook-id", "user-agent", "authorization", "milkrun-attempt"] {
