@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{
     problem::Problem,
     query::{cut, suggestion},
+    strict::Strict,
 };
 use crate::wire;
 
@@ -91,7 +92,7 @@ pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> 
 /// Reads JSON into a request type; the error names the field and the nearest valid name.
 pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = match serde_path_to_error::deserialize(&mut reader) {
+    let read: T = match serde_path_to_error::deserialize(&mut reader) {
         Err(error) if !error.inner().is_data() => {
             // The reader takes another type than an enum's for broken JSON; a value does not.
             let value: serde_json::Value =
@@ -101,7 +102,10 @@ pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
         read => read.map_err(|error| misfit(&error))?,
     };
     reader.end().map_err(|error| refusal("", &error))?;
-    Ok(value)
+    drop(read);
+    // The reader above tells fields that come twice; this one arrays that stand for objects.
+    let value = serde_json::from_slice(text).map_err(|error| refusal("", &error))?;
+    serde_path_to_error::deserialize(Strict(value)).map_err(|error| misfit(&error))
 }
 
 fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {

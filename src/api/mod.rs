@@ -41,6 +41,7 @@ mod publish;
 mod query;
 mod serve;
 mod sources;
+mod strict;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
