@@ -3,7 +3,10 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0, 1 (it did not work), 2 (usage),
 //! 3 (stopped hard with work under way), 78 (bad configuration, or the store is held by another).
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
@@ -45,9 +48,9 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, clap::Args)]
 struct Options {
-    /// The configuration file.
-    #[arg(short, long, global = true, env = "MILKRUN_CONFIG", default_value = "milkrun.yaml")]
-    config: PathBuf,
+    /// The configuration file [default: milkrun.yaml].
+    #[arg(short, long, global = true, env = "MILKRUN_CONFIG")]
+    config: Option<PathBuf>,
     /// The API of the running relay [default: where the configuration listens, else
     /// port 8080 of this machine].
     #[arg(long, global = true, env = "MILKRUN_SERVER", value_name = "URL")]
@@ -129,10 +132,10 @@ impl Cli {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let options = &self.options;
         match self.command {
-            Command::Run(args) => return run::run(args, &options.config).await,
+            Command::Run(args) => return run::run(args, options.file()).await,
             Command::Demo(args) => return demo::run(args).await,
-            Command::Check(args) => check::run(args, &options.config).await?,
-            Command::Config(action) => config::run(&action, &options.config)?,
+            Command::Check(args) => check::run(args, options.file()).await?,
+            Command::Config(action) => config::run(&action, options.file())?,
             Command::Probe(args) => probe::run(args, options).await?,
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
@@ -154,8 +157,20 @@ impl Cli {
 }
 
 impl Options {
+    /// The configuration file.
+    fn file(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new("milkrun.yaml"))
+    }
+
     /// The API of the running relay.
+    ///
+    /// # Errors
+    /// A file was named that is not there, whether or not anything of it is wanted.
     fn client(&self) -> Result<Client, Failure> {
+        if let Some(file) = self.config.as_ref().filter(|file| !file.exists()) {
+            let message = format!("{}: there is no such file (-c, MILKRUN_CONFIG)", file.display());
+            return Err(Failure { message, code: 78 });
+        }
         match &self.server {
             Some(server) => Client::new(server),
             None => Client::new(&self.listens()),
@@ -164,13 +179,13 @@ impl Options {
 
     /// Where the relay of this configuration is to be found, seen from this machine.
     fn listens(&self) -> String {
-        match crate::config::listen(&self.config, environment) {
+        match crate::config::listen(self.file(), environment) {
             Ok(address) if address.ip().is_unspecified() => {
                 format!("http://127.0.0.1:{}", address.port())
             }
             Ok(address) => format!("http://{address}"),
             Err(error) => {
-                if self.config.exists() {
+                if self.file().exists() {
                     tracing::warn!(
                         "asking port 8080, because the file does not say where:\n{error}"
                     );

@@ -10,7 +10,7 @@ use crate::{
 
 /// Opens the store of the configured file, which nobody else may hold; makes none.
 pub(super) async fn open(options: &Options) -> Result<Arc<dyn Store>, Failure> {
-    let config = config::load(&options.config, environment)?;
+    let config = config::load(options.file(), environment)?;
     let failed = |message: String| Failure { message, code: 78 };
     if !exists(&config.store) {
         return Err(failed(format!("{}: there is no such file, and no relay runs", config.store)));

@@ -2,9 +2,8 @@
 //! nothing.
 
 use probes::{Ask, Budget, Network, Probe as _, http::HttpProbe};
-use serde_json::json;
 
-use super::{Failure, Options, dry_run::DryRun, environment};
+use super::{Failure, Options, dry_run::DryRun, environment, sources};
 use crate::{
     clock::Clock,
     config::{self, SourceConfig},
@@ -28,11 +27,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     if !args.dry_run {
-        let path = ["v1", "sources", &args.name, "poll"];
-        let answer = options.client()?.post(&path, json!({})).await?;
-        return Ok(options.output.one(&answer)?);
+        return sources::poll(&options.client()?, &args.name, options.output).await;
     }
-    let config = config::load(&options.config, environment)?;
+    let config = config::load(options.file(), environment)?;
     let source = config.sources.iter().find(|source| source.name.as_str() == args.name);
     let Some(source) = source else {
         let names = config.sources.iter().map(|source| source.name.as_str());
@@ -40,7 +37,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         let near = near.map(|name| format!(": did you mean `{name}`?")).unwrap_or_default();
         return Err(Failure::usage(format!(
             "{} has no source `{}`{near}",
-            options.config.display(),
+            options.file().display(),
             args.name
         )));
     };

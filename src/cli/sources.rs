@@ -1,5 +1,7 @@
 //! `milkrun sources`: when they were asked, and how to steer them.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{
@@ -24,7 +26,7 @@ enum Action {
     List,
     /// One with its last poll.
     Show { name: String },
-    /// Ask it now.
+    /// Ask it now, and show what came of it.
     Poll { name: String },
     /// Do not ask it; its place stays.
     Pause { name: String },
@@ -77,7 +79,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             ],
         )?,
         Action::Show { name } => show(&client, &name, output).await?,
-        Action::Poll { name } => output.one(&post(&name, "poll", json!({})).await?)?,
+        Action::Poll { name } => poll(&client, &name, output).await?,
         Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
         Action::Resume { name } => output.one(&post(&name, "resume", json!({})).await?)?,
         Action::Cursor { name, cursor, reset: _, keep } => {
@@ -104,18 +106,40 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How long a walk that was asked for is waited for.
+const POLL_WAIT: Duration = Duration::from_mins(1);
+
+/// Asks a source now, and shows it when the walk has ended, or as it is after a minute.
+pub(super) async fn poll(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    let ended = |view: &Value| view["report"]["at"].clone();
+    let mut view = client.post(&["v1", "sources", name, "poll"], json!({})).await?;
+    let (before, asked) = (ended(&view), Instant::now());
+    let is_asked = |view: &Value| view["status"] == "active" && view["stuck"].is_null();
+    while is_asked(&view) && ended(&view) == before && asked.elapsed() < POLL_WAIT {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        view = client.get(&["v1", "sources", name], &[]).await?;
+    }
+    if is_asked(&view) && ended(&view) == before {
+        tracing::warn!("the walk is still under way: this is the one before");
+    }
+    tell(client, &view, output).await
+}
+
 /// One source: for a program as the API has it, for a person what it means.
 async fn show(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
-    let view = client.get(&["v1", "sources", name], &[]).await?;
-    if output == Output::Json {
-        return Ok(output.one(&view)?);
+    tell(client, &client.get(&["v1", "sources", name], &[]).await?, output).await
+}
+
+async fn tell(client: &Client, view: &Value, output: Output) -> Result<(), Failure> {
+    if output == Output::Json || view["name"].is_null() {
+        return Ok(output.one(view)?);
     }
     let gaps = match view["topic"].as_str() {
         Some(topic) => client.get(&["v1", "topics", topic, "gaps"], &[]).await?,
         None => Value::Null,
     };
     let gaps = gaps["gaps"].as_array().map_or(&[][..], Vec::as_slice);
-    Ok(print(&source_story::story(&view, gaps, Clock::System.now()))?)
+    Ok(print(&source_story::story(view, gaps, Clock::System.now()))?)
 }
 
 /// The list with what a person wants to know of each first; a program finds it in the report.

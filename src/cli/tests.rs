@@ -243,6 +243,31 @@ async fn a_bad_file_is_told() {
     }
 }
 
+/// A file that is being edited leads to its relay; one that is not there leads nowhere else.
+#[tokio::test]
+async fn a_client_finds_the_relay_of_its_file() {
+    let server = MockServer::start().await;
+    Mock::given(path("/v1/topics"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "topics": [] })))
+        .expect(2)
+        .mount(&server)
+        .await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m.yaml");
+    let ask = async || {
+        let words = ["milkrun", "-c", file.to_str().unwrap(), "topics"];
+        Cli::try_parse_from(words).unwrap().run().await.map(|_| ())
+    };
+    for rest in ["", "stroe: x\nsources: [{ name: 7 }]\n"] {
+        std::fs::write(&file, format!("listen: {}\n{rest}", server.address())).unwrap();
+        ask().await.unwrap();
+    }
+    std::fs::remove_file(&file).unwrap();
+    let failure = ask().await.unwrap_err();
+    assert_eq!(failure.code, 78);
+    assert!(failure.message.contains("m.yaml: there is no such file"), "{failure}");
+}
+
 /// One page of a producer, and a file with a source for it and a subscription.
 async fn producer_and_file(directory: &std::path::Path) -> (MockServer, std::path::PathBuf) {
     let server = MockServer::start().await;

@@ -148,7 +148,18 @@ pub fn listen(
     let (name, text) = (path.display().to_string(), read(path)?);
     let mut problems = Problems::new(&text);
     let address = file(&text, &env, &mut problems).and_then(|(file, _)| file.listen(&mut problems));
+    // A file that is being edited leads to its relay all the same.
+    let address = address.or_else(|| {
+        let (only, _) = read_as::<OnlyListen>(&text, &env, &mut Problems::new(&text))?;
+        only.listen?.parse().ok()
+    });
     address.ok_or_else(|| problems.into_error(&name))
+}
+
+/// What a client wants of a file, whatever else is in it.
+#[derive(Debug, Default, serde::Deserialize)]
+struct OnlyListen {
+    listen: Option<String>,
 }
 
 /// The JSON Schema of the file.
@@ -179,6 +190,14 @@ fn file(
     env: Env<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(File, std::collections::HashMap<String, String>)> {
+    read_as(text, env, problems)
+}
+
+fn read_as<T: serde::de::DeserializeOwned + Default>(
+    text: &str,
+    env: Env<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<(T, std::collections::HashMap<String, String>)> {
     let used = variables::used(text, env, problems);
     if !problems.is_empty() {
         return None;
@@ -192,7 +211,7 @@ fn file(
     // A text without any content asks for the defaults.
     let empty = text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
     if empty {
-        return Some((File::default(), used));
+        return Some((T::default(), used));
     }
     match serde_saphyr::from_str_with_options(text, options) {
         Ok(file) => Some((file, used)),
