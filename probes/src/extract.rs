@@ -13,11 +13,14 @@ pub(crate) use self::text::{deeper_than, is_broken, kind_of, scalar};
 
 mod text;
 
-/// A path to a value: `data.orders` or, as RFC 6901 has it, `/data/orders`; empty: the whole.
+/// A path to a value: `data.orders` or, as RFC 6901 has it, `/data/orders`; empty: the whole. What
+/// has dots and finds nothing is one name, as `@odata.nextLink`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Path {
     text: String,
     segments: Vec<String>,
+    /// Whether it may be one name with dots.
+    dotted: bool,
 }
 
 impl Path {
@@ -29,12 +32,13 @@ impl Path {
         } else {
             text.split('.').map(str::to_owned).collect()
         };
-        Self { text: text.to_owned(), segments }
+        let dotted = segments.len() > 1 && !text.starts_with('/');
+        Self { text: text.to_owned(), segments, dotted }
     }
 
     /// The path of these names, whatever characters they have.
     pub(crate) fn of_names(names: &[String]) -> Self {
-        Self { text: names.join("."), segments: names.to_vec() }
+        Self { text: names.join("."), segments: names.to_vec(), dotted: false }
     }
 
     /// The names on the way.
@@ -47,13 +51,14 @@ impl Path {
         &self,
         json: &'a str,
     ) -> Result<Option<&'a RawValue>, serde_json::Error> {
-        match self.segments.split_first() {
-            None => serde_json::from_str(json).map(Some),
-            Some((first, rest)) => match pick(json, first)? {
-                None => Ok(None),
-                Some(found) => descend(found, rest),
-            },
-        }
+        let Some((first, rest)) = self.segments.split_first() else {
+            return serde_json::from_str(json).map(Some);
+        };
+        let found = match pick(json, first)? {
+            None => None,
+            Some(found) => descend(found, rest)?,
+        };
+        if found.is_none() && self.dotted { pick(json, &self.text) } else { Ok(found) }
     }
 
     /// The elements of the array at this path, at most `max`, found and read in one go; `None`
@@ -72,9 +77,10 @@ impl Path {
     /// The value at this path of an item whose fields were read already.
     pub(crate) fn of<'a>(&self, item: &Fields<'a>) -> Option<&'a RawValue> {
         let Some((first, rest)) = self.segments.split_first() else { return Some(item.whole) };
-        let field = item.raw_field(first)?;
         // The page was checked as a whole, so its parts are valid JSON.
-        descend(field, rest).ok().flatten()
+        let found = item.raw_field(first).and_then(|field| descend(field, rest).ok().flatten());
+        let named = || item.raw_field(&self.text).filter(|_| self.dotted);
+        found.or_else(named)
     }
 }
 
@@ -308,8 +314,7 @@ mod tests {
 
     #[test]
     fn paths_find_the_original_bytes() {
-        let json =
-            r#" { "data" : {"orders":[ {"id":1.0}, 2 ] , "a.b": true, "x/y":"\u00e9"},"n":null } "#;
+        let json = r#" { "data" : {"orders":[ {"id":1.0}, 2 ] , "a.b": true, "x/y":"\u00e9"},"n":null, "@odata.nextLink":7, "n.o":8 } "#;
         for (path, found) in [
             ("data.orders", Some(r#"[ {"id":1.0}, 2 ]"#)),
             ("/data/orders", Some(r#"[ {"id":1.0}, 2 ]"#)),
@@ -319,11 +324,16 @@ mod tests {
             ("data.orders.x", None),
             ("/data/a.b", Some("true")),
             ("/data/x~1y", Some(r#""\u00e9""#)),
+            ("@odata.nextLink", Some("7")),
+            ("/@odata/nextLink", None),
+            ("n.o", Some("8")),
             ("n", Some("null")),
             ("n.x", None),
             ("", Some(json.trim())),
         ] {
             assert_eq!(Path::new(path).find(json).unwrap().map(RawValue::get), found, "{path}");
+            let item: &RawValue = serde_json::from_str(json).unwrap();
+            assert_eq!(Path::new(path).of(&Fields::of(item)).map(RawValue::get), found, "{path}");
         }
         assert!(Path::new("a").find("<html>").is_err());
         assert!(Path::new("a").find(r#"{"a":1} x"#).is_err());

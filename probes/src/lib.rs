@@ -278,6 +278,9 @@ pub enum FailureKind {
     ErrorPage,
     /// The producer is not ready yet: asked again soon, and no failure.
     Waiting,
+    /// The producer refused the cursor twice, and answers without it: whether that is the cursor's
+    /// fault is seen by asking with it once more.
+    CursorDoubted,
     /// The cursor is not known to the producer any more.
     CursorLost,
 }
@@ -296,6 +299,7 @@ impl FailureKind {
             Self::ForeignLink => "foreign_link",
             Self::ErrorPage => "error_page",
             Self::Waiting => "waiting",
+            Self::CursorDoubted => "cursor_doubted",
             Self::CursorLost => "cursor_lost",
         }
     }

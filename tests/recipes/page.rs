@@ -49,6 +49,7 @@ fn every_word_of_a_report_is_told() {
         "unreachable",
         "forbidden_address",
         "foreign_link",
+        "cursor_doubted",
         "cursor_lost",
     ];
     let ends = [

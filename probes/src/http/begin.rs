@@ -36,7 +36,7 @@ impl HttpProbe {
         let place = match place {
             // Its loss was told of, and only the producer or an operator can mend it.
             Some(place)
-                if place.refused >= 2 && !(place.announced && self.spec.lost == Lost::Fail) =>
+                if place.goes_without() && !(place.announced && self.spec.lost == Lost::Fail) =>
             {
                 mark.lost = Some(self.spec.lost);
                 mark.skip = self.spec.lost == Lost::Latest;

@@ -96,9 +96,20 @@ impl<'a> Body<'a> {
                 "an object" => format!("has {}", Fields::of(whole).names()),
                 other => format!("is {other}"),
             };
+            let help = match self.complaint() {
+                Some(complaint) => {
+                    format!(
+                        "it says {}: `fail_when: {}` makes that a failure",
+                        complaint.said, complaint.rule
+                    )
+                }
+                None => format!(
+                    "if a page without items has no such field, set `items: {{ path: {path}, \
+                     missing: empty }}`"
+                ),
+            };
             return Err(malformed(format!(
-                "items: the path `{path}` finds nothing: expected {}; the page {has}; if a page \
-                 without items has no such field, set `items: {{ path: {path}, missing: empty }}`",
+                "items: the path `{path}` finds nothing: expected {}; the page {has}; {help}",
                 rule.of.expected()
             )));
         };
@@ -177,6 +188,11 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Whether there is nothing, as in a 204.
+    pub(super) fn is_bare(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Whether the value at `path` is `expected`.
     pub(super) fn is(&self, path: &str, expected: &serde_json::Value) -> bool {
         if let Some(name) = path.strip_prefix("headers.") {
@@ -199,6 +215,10 @@ impl<'a> Body<'a> {
             unread = unread.or_else(|| links.unread.map(shown));
         }
         match unread {
+            None if self.names(rel) => Carried::Ended(format!(
+                "no `Link` header has `rel=\"{rel}\"`, but one has the word `{rel}`: it was taken \
+                 for the end of the list"
+            )),
             None => Carried::End("no_token"),
             Some(unread) if unread.to_ascii_lowercase().contains(&rel.to_ascii_lowercase()) => {
                 Carried::Broken(format!("the `Link` header cannot be read at `{unread}`"))
@@ -207,6 +227,18 @@ impl<'a> Body<'a> {
                 Carried::Ended(format!("the `Link` header cannot be read at `{unread}`"))
             }
         }
+    }
+
+    /// Whether a `Link` header has this word outside of its targets.
+    fn names(&self, rel: &str) -> bool {
+        let has = |text: &str| {
+            let outside =
+                text.split('<').map(|part| part.split_once('>').map_or(part, |(_, it)| it));
+            outside
+                .flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric()))
+                .any(|word| word.eq_ignore_ascii_case(rel))
+        };
+        self.headers.get_all(header::LINK).iter().map(lossy).any(|text| has(&text))
     }
 
     /// Whether the link that `stop` names says that the list ends.
@@ -218,7 +250,7 @@ impl<'a> Body<'a> {
     }
 
     /// What a page without items says is wrong.
-    pub(super) fn complaint(&self) -> Option<String> {
+    pub(super) fn complaint(&self) -> Option<Complaint> {
         let whole: &RawValue = serde_json::from_str(self.text).ok()?;
         let fields = Fields::of(whole);
         COMPLAINTS.iter().find_map(|name| {
@@ -228,7 +260,11 @@ impl<'a> Body<'a> {
                 "message" => value.starts_with('"') && value != "\"\"",
                 _ => !matches!(value, "null" | "false" | "\"\"" | "0") && !is_blank(value),
             };
-            wrong.then(|| format!("`{name}`: {}", shown(value)))
+            let is_flag = matches!(*name, "ok" | "success");
+            wrong.then(|| Complaint {
+                said: format!("`{name}`: {}", shown(value)),
+                rule: format!("page.{name}{}", if is_flag { " == false" } else { "" }),
+            })
         })
     }
 
@@ -241,6 +277,14 @@ impl<'a> Body<'a> {
             fields.into_iter().filter(|(name, _)| Some(&**name) != held.map(String::as_str));
         others.map(|(name, value)| (name.into_owned(), shown(value.get()))).take(50).collect()
     }
+}
+
+/// A field of a page that says that something is wrong.
+pub(super) struct Complaint {
+    /// The field and its value, for a person.
+    pub(super) said: String,
+    /// The expression that makes a failure of such pages.
+    pub(super) rule: String,
 }
 
 /// The items in what was found; `None` when it is of another form.

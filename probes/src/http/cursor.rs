@@ -112,6 +112,11 @@ pub(super) trait CursorKind {
     /// Learns from a page.
     fn page(&self, _learning: &Learning<'_>, _mark: &mut Mark) {}
 
+    /// Where a page has the value, if pages have it: a walk without it does not move the cursor.
+    fn place(&self) -> Option<&str> {
+        None
+    }
+
     /// Other origins that its URL may lead to.
     fn origins(&self) -> &[String] {
         &[]
@@ -167,4 +172,14 @@ impl CursorRule {
             _ => None,
         }
     }
+}
+
+/// Whether a text is what producers give for "no cursor"; `0` is one where sequences begin.
+fn is_end(text: &str) -> bool {
+    text != "0" && super::pages::token::ends(text)
+}
+
+/// What is said of such a text.
+fn end_mark(path: &str, text: &str) -> String {
+    format!("cursor: `{path}` is `{text}`, which is no cursor: it stays where it is")
 }

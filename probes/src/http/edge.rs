@@ -72,6 +72,10 @@ pub(super) fn hash(bytes: &[u8]) -> u128 {
 /// The hash of texts as of one behind the other.
 pub(super) fn hash_all<'a>(texts: impl Iterator<Item = &'a str>) -> u128 {
     let mut hasher = SipHasher13::new();
-    texts.for_each(|text| hasher.write(text.as_bytes()));
+    texts.for_each(|text| {
+        // With its length: where one text ends and the next begins counts.
+        hasher.write(&text.len().to_be_bytes());
+        hasher.write(text.as_bytes());
+    });
     hasher.finish128().as_u128()
 }

@@ -179,8 +179,8 @@ impl HttpProbe {
         if mark.doubts < DOUBTS_MAX {
             return Turn::Again(DOUBT_PAUSE_S << (mark.doubts - 1));
         }
-        // Where pages are counted, an empty one is how a list ends.
-        if counts {
+        // Where pages are counted, an empty list is how they end; no list at all is something else.
+        if counts && !read.body.is_bare() {
             return Turn::Done("empty_page");
         }
         mark.warn(format!(
@@ -201,8 +201,21 @@ impl HttpProbe {
                     .into(),
             );
         }
+        if let Some(place) = self.spec.cursor.kind().place()
+            && mark.value.is_none()
+            && (mark.items > 0 || prior.value.is_none())
+        {
+            warnings.push(format!("cursor: no page has `{place}`: the cursor stays where it is"));
+        }
         if mark.late > 0 {
             warnings.push(format!("{} items came late, within the overlap", mark.late));
+        }
+        if mark.old > 0 && mark.sent.is_some() && self.spec.listed != Listed::NewestFirst {
+            warnings.push(format!(
+                "{} items below the cursor were listed although it was sent, and passed over: \
+                 `overlap` takes what is new of them",
+                mark.old
+            ));
         }
         let bounded = matches!(stopped_by, "max_pages" | "ceiling");
         if bounded && !self.goes_on_where_cut() && self.spec.listed == Listed::OldestFirst {
@@ -269,7 +282,7 @@ impl HttpProbe {
         let moved = !self.is_safe() && mark.value.is_some() && mark.value != prior.value;
         let news = mark.fresh > 0 || moved;
         let policy = self.spec.lost.as_str();
-        let lost = format!("the producer refused the cursor twice; went on by `lost: {policy}`");
+        let lost = format!("the producer refused the cursor; went on by `lost: {policy}`");
         if missed || (left && news && !self.goes_on_where_cut()) {
             let mut detail = format!(
                 "{} pages with {} new items did not reach what is known (ended by {stopped_by})",

@@ -7,6 +7,10 @@ use serde_json::value::RawValue;
 
 use super::{json, request::lossy};
 
+/// What expressions over an item speak of.
+pub(super) const ITEM: [&str; 1] = ["item"];
+/// What expressions over an answer speak of.
+pub(super) const ANSWER: [&str; 3] = ["page", "status", "headers"];
 /// Enough for any sensible expression, and reached in well under a millisecond.
 const FUEL: u64 = 20_000;
 
@@ -34,9 +38,20 @@ impl Expressions {
         Self(environment)
     }
 
-    /// Whether `expression` can be read.
-    pub(super) fn check(&self, expression: &str) -> Result<(), String> {
-        self.0.compile_expression_owned(expression).map(|_| ()).map_err(|error| error.to_string())
+    /// Whether `expression` can be read, and speaks of nothing but `known`.
+    pub(super) fn check(&self, expression: &str, known: &[&str]) -> Result<(), String> {
+        let read =
+            self.0.compile_expression_owned(expression).map_err(|error| error.to_string())?;
+        let mut names: Vec<String> = read.undeclared_variables(false).into_iter().collect();
+        names.sort();
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(format!(
+                "`{name}` is not known: expected `{}`, as in `{}.{name}`",
+                known.join("`, `"),
+                known[0]
+            )),
+        }
     }
 
     /// The value of `expression` for an item, a slice of `page`: `None` when it is none or
@@ -98,7 +113,17 @@ mod tests {
             assert_eq!(text(expression, item), Ok(found.map(str::to_owned)), "{expression}");
         }
         assert!(text("item.missing.deeper", item).is_err());
-        assert!(Expressions::new().check("item.").is_err());
+        assert!(Expressions::new().check("item.", &ITEM).is_err());
+        for (rule, unknown) in [
+            ("page.error or status == 209 or headers['x']", None),
+            ("error", Some("`error` is not known: expected `page`, `status`, `headers`")),
+            ("page.ok == False", None),
+            ("body.error and page.x", Some("as in `page.body`")),
+        ] {
+            let told = Expressions::lenient().check(rule, &ANSWER).err();
+            assert_eq!(told.is_some(), unknown.is_some(), "{rule}: {told:?}");
+            assert!(told.unwrap_or_default().contains(unknown.unwrap_or("")), "{rule}");
+        }
     }
 
     #[test]

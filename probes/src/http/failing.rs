@@ -35,7 +35,9 @@ pub(super) fn help(kind: FailureKind) -> Option<Box<str>> {
             "`milkrun probe NAME --dry-run` shows the request and its answer"
         }
         FailureKind::Waiting => "`http.wait_when` says which answers are waited for",
-        FailureKind::Status(_) | FailureKind::CursorLost => return None,
+        FailureKind::Status(_) | FailureKind::CursorDoubted | FailureKind::CursorLost => {
+            return None;
+        }
     };
     Some(text.into())
 }

@@ -93,8 +93,8 @@ impl Spec {
     }
 }
 
-/// Whether a query parameter of this name may hold a credential.
-fn looks_secret(name: &str) -> bool {
+/// Whether a parameter or header of this name may hold a credential.
+pub(super) fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.contains(&name.as_str()) || SECRET_WORDS.iter().any(|word| name.contains(word))
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     edge::hash,
     error::SpecError,
-    expr::Expressions,
+    expr::{Expressions, ITEM},
     fetch::excerpt,
     rules::{IdRule, Made, OnError, TextRule, TimeRule, TimeWritten},
     spec::Spec,
@@ -40,6 +40,20 @@ pub(super) struct Reader {
     subject: Option<Text>,
     item_bytes_max: usize,
     depth_max: usize,
+}
+
+/// Why an item is no event.
+pub(super) struct Unfit {
+    /// For a person, naming the field.
+    pub(super) reason: String,
+    /// Whether it has no id.
+    pub(super) nameless: bool,
+}
+
+impl From<String> for Unfit {
+    fn from(reason: String) -> Self {
+        Self { reason, nameless: false }
+    }
 }
 
 /// An item as an event, and what of it could not be read: fields and why.
@@ -82,7 +96,7 @@ impl Reader {
             IdRule::Path(path) => Id::Paths(vec![Path::new(path)]),
             IdRule::Paths(paths) => Id::Paths(paths.iter().map(|path| Path::new(path)).collect()),
             IdRule::Expr(expression) => {
-                let check = expressions.check(&expression.expr);
+                let check = expressions.check(&expression.expr, &ITEM);
                 check.map_err(|problem| SpecError { field: "id.expr", problem })?;
                 Id::Expr(expression.expr.clone())
             }
@@ -107,21 +121,22 @@ impl Reader {
         })
     }
 
-    /// An item, whose data is `data`, as an event; or why it is none, naming the field.
-    pub(super) fn draft(&self, item: &Fields<'_>, data: Bytes) -> Result<Drafted, String> {
+    /// An item, whose data is `data`, as an event; or why it is none.
+    pub(super) fn draft(&self, item: &Fields<'_>, data: Bytes) -> Result<Drafted, Unfit> {
         if data.len() > self.item_bytes_max {
             let max = self.item_bytes_max;
             let bytes = data.len();
             return Err(format!(
                 "the item has {bytes} bytes: expected at most {max} (`limits.event_bytes`)"
-            ));
+            )
+            .into());
         }
         if deeper_than(&data, self.depth_max) {
             let max = self.depth_max;
-            return Err(format!("the item is nested deeper than {max} (`limits.depth`)"));
+            return Err(format!("the item is nested deeper than {max} (`limits.depth`)").into());
         }
         let mut errors = Vec::new();
-        let id = self.id(item, &data)?;
+        let id = self.id(item, &data).map_err(|reason| Unfit { reason, nameless: true })?;
         let kind = self.optional("type", self.kind.as_ref(), item, &data, &mut errors)?;
         let draft = Draft {
             id,
@@ -155,8 +170,10 @@ impl Reader {
             }
             Id::Paths(paths) => {
                 let mut parts = Vec::with_capacity(paths.len());
-                for path in paths {
-                    parts.push(id_part(path, item)?);
+                for (at, path) in paths.iter().enumerate() {
+                    let part = id_part(path, item)?;
+                    let last = at + 1 == paths.len();
+                    parts.push(if last { part } else { apart(part) });
                 }
                 parts.join(":")
             }
@@ -254,7 +271,7 @@ fn text(
         Made { path: Some(path), .. } => Way::Path(Path::new(&path)),
         Made { constant: Some(text), .. } => Way::Const(text),
         Made { expr: Some(expr), .. } => {
-            expressions.check(&expr).map_err(|problem| SpecError { field, problem })?;
+            expressions.check(&expr, &ITEM).map_err(|problem| SpecError { field, problem })?;
             Way::Expr(expr)
         }
         Made { .. } => {
@@ -304,6 +321,12 @@ impl Time {
         };
         read.map(Some).map_err(|error| format!("`{path}`: {error}"))
     }
+}
+
+/// A part that another follows, so that no two ids look the same: the first colon that is not
+/// escaped ends it.
+fn apart(part: String) -> String {
+    if part.contains([':', '\\']) { part.replace('\\', "\\\\").replace(':', "\\:") } else { part }
 }
 
 /// One part of an id. Half a character in it becomes U+FFFD, and a hash keeps it apart from others

@@ -1,8 +1,9 @@
 //! A status that is no success, and when it means that the producer forgot the cursor.
 //!
-//! A cursor is lost when the request with it is refused twice, and goes through without it. With
-//! `lost: fail` the source then asks with the cursor only, and says the same at every poll until
-//! the producer takes it again or an operator sets another.
+//! A cursor is lost when the request with it is refused twice, goes through without it, and is
+//! refused once more: an outage that ends meanwhile looks the same up to there. With `lost: fail`
+//! the source then asks with the cursor only, and says the same at every poll until the producer
+//! takes it again or an operator sets another.
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -18,8 +19,24 @@ use crate::{Failure, FailureKind, Gap};
 /// What is said of a lost cursor, and what helps.
 const LOST: &str = "the producer refuses the cursor, and answers without it: the cursor is lost; \
                     set a cursor, or `lost`";
+const DOUBT: &str = "the producer refused the cursor twice, and answers without it: it is asked with \
+                     the cursor once more";
 const HELP: &str = "`milkrun sources cursor NAME --reset` starts anew and repeats nothing that the \
                     topic still knows; `lost: earliest`, `latest` or `full_walk` does it by itself";
+
+/// Refusals before the request is tried without the cursor.
+const TRIED_AT: u8 = 2;
+/// It went through: asked with the cursor once more.
+const DOUBTED: u8 = 3;
+/// Refused then, too: whatever goes through without the cursor now is taken.
+const LOST_AT: u8 = 4;
+
+impl Place {
+    /// Whether a walk goes without the cursor, to see or because it is lost.
+    pub(super) fn goes_without(&self) -> bool {
+        self.refused == TRIED_AT || self.refused >= LOST_AT
+    }
+}
 
 impl HttpProbe {
     /// What a status that is no success means.
@@ -38,15 +55,22 @@ impl HttpProbe {
         failure.help = help(code);
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let target = headers.get(header::LOCATION).map(lossy).unwrap_or_default();
-            let target = self
-                .spec
-                .url
-                .join(&target)
-                .map(|target| target.hiding(|_, _| true).without_user().to_string());
+            let target = self.spec.url.join(&target);
+            // Elsewhere a sign-in page waits, or somebody who must not get the credentials.
+            let moved = target.as_ref().is_ok_and(|target| {
+                matches!(code, 301 | 302 | 307 | 308)
+                    && target.base().host_str() == self.spec.url.base().host_str()
+            });
+            let target = target.map(|target| target.hiding(|_, _| true).without_user().to_string());
             let target = target.unwrap_or_else(|_| "nowhere".into());
-            failure.message =
-                format!("answered {status} to {target}: redirects are not followed, set that URL");
-            failure.help = Some(format!("set `http.url` to {target}").into());
+            failure.message = format!("answered {status} to {target}: redirects are not followed");
+            failure.help = Some(if moved {
+                format!("set `http.url` to {target}").into()
+            } else {
+                "look at `http.auth`: APIs lead to a sign-in page like this; if the API has moved, \
+                 set `http.url`"
+                    .into()
+            });
         }
         // Who asks, and how often, are not about the cursor.
         let unknown = status.is_client_error() && !matches!(code, 401 | 407 | 408 | 425 | 429);
@@ -82,7 +106,7 @@ impl HttpProbe {
                 failure.help = Some(HELP.into());
                 return failure;
             }
-            let refused = (place.refused + 1).min(2);
+            let refused = (place.refused + 1).min(LOST_AT);
             failure.cursor = Some(Place { refused, validators: None, ..place }.write());
         }
         failure
@@ -98,8 +122,22 @@ impl HttpProbe {
         failure
     }
 
-    /// The request went through without the cursor, and `lost: fail` was asked for.
-    pub(super) fn lost(&self, place: Option<&Place>) -> Failure {
+    /// The request went through without the cursor.
+    ///
+    /// # Errors
+    /// It is not sure yet that the cursor is lost, or `lost: fail` was asked for.
+    pub(super) fn without(&self, place: Option<&Place>, mark: &Mark) -> Result<(), Failure> {
+        let Some(lost) = mark.lost.filter(|_| mark.pages == 0) else { return Ok(()) };
+        let known = place.cloned().or_else(|| self.started()).unwrap_or_default();
+        if known.refused == TRIED_AT {
+            let mut failure = Self::failure(FailureKind::CursorDoubted, DOUBT);
+            failure.cursor = Some(Place { refused: DOUBTED, ..known }.write());
+            return Err(failure);
+        }
+        if lost == Lost::Fail { Err(self.lost(place)) } else { Ok(()) }
+    }
+
+    fn lost(&self, place: Option<&Place>) -> Failure {
         let mut failure = Self::failure(FailureKind::CursorLost, LOST);
         failure.help = Some(HELP.into());
         let place = place.cloned().or_else(|| self.started()).unwrap_or_default();

@@ -21,6 +21,7 @@ mod item;
 mod json;
 mod link;
 mod lost;
+mod mask;
 mod order;
 mod pace;
 mod pages;

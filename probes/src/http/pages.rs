@@ -19,7 +19,7 @@ mod link_header;
 mod next_url;
 mod offset;
 mod page_number;
-mod token;
+pub(super) mod token;
 
 pub use self::{
     item_id::ItemId, link_header::LinkHeader, next_url::NextUrl, offset::Offset,

@@ -12,14 +12,13 @@ use super::{
     edge::hash_all,
     end::{Read, Turn},
     error::SpecError,
-    expr::Expressions,
+    expr::{ANSWER, Expressions},
     failing::help,
-    fetch::{Answer, Fault, excerpt, fetch},
+    fetch::{Answer, Fault, fetch},
     item::Reader,
     pace::pace,
     pages::Turning,
     request::{Asking, request, shown},
-    rules::Lost,
     spec::Spec,
     walk::{Carried, Mark, Place, Validators},
 };
@@ -30,8 +29,8 @@ use crate::{
 
 /// The most pages of a walk that are recognised when they come again.
 const SEEN_MAX: usize = 1_000;
-/// So much of an answer that cannot be used is shown, bytes.
-const EXCERPT_BYTES: usize = 200;
+/// What helps where no item has an id.
+const NAMELESS_HELP: &str = "the API may have changed: set `http.id` to a field that each item has";
 
 /// An HTTP JSON producer.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl HttpProbe {
         let rules = Expressions::lenient();
         for (field, rule) in [("fail_when", &spec.fail_when), ("wait_when", &spec.wait_when)] {
             if let Some(rule) = rule {
-                rules.check(rule).map_err(|problem| SpecError { field, problem })?;
+                rules.check(rule, &ANSWER).map_err(|problem| SpecError { field, problem })?;
             }
         }
         Ok(Self {
@@ -86,8 +85,7 @@ impl HttpProbe {
             Some(rule) => holds("wait_when", rule)?,
         };
         if waits {
-            let problem = format!("answered {}: the list is not ready yet", answer.status);
-            return Err(Self::failure(FailureKind::Waiting, &problem));
+            return Err(Self::waiting(answer.status));
         }
         if !answer.status.is_success() {
             return Err(self.refused(place, mark, answer.status, &answer.headers));
@@ -103,9 +101,9 @@ impl HttpProbe {
         Ok(())
     }
 
-    /// The first bytes of what a producer said, for a person.
-    fn excerpt(&self, bytes: &[u8]) -> String {
-        self.spec.mask(&excerpt(bytes, EXCERPT_BYTES))
+    fn waiting(status: StatusCode) -> Failure {
+        let problem = format!("answered {status}: the list is not ready yet");
+        Self::failure(FailureKind::Waiting, &problem)
     }
 
     /// Reads an answer that is a success.
@@ -118,9 +116,7 @@ impl HttpProbe {
         ask: &Ask<'_>,
     ) -> Result<Page, Failure> {
         self.judge(place, &mark, &answer)?;
-        if mark.lost == Some(Lost::Fail) {
-            return Err(self.lost(place));
-        }
+        self.without(place, &mark)?;
         if answer.text.contains('\u{feff}') {
             answer.text = clean(&answer.text);
             answer.body = answer.text.clone().into_bytes();
@@ -128,7 +124,11 @@ impl HttpProbe {
         let failed = |fault: Fault| Self::failure(fault.kind, &fault.problem);
         let body = Body::read(&answer);
         let max = self.spec.limits.items_max;
-        let items = body.items(&self.spec.items, &self.items, max).map_err(failed)?;
+        let items = body.items(&self.spec.items, &self.items, max).map_err(|fault| {
+            // Accepted, and no list: it is not ready, whatever else is waited for.
+            let waits = answer.status == StatusCode::ACCEPTED;
+            if waits { Self::waiting(answer.status) } else { failed(fault) }
+        })?;
         if answer.warnings.is_empty() && content_type(&answer.headers).contains("html") {
             mark.warn(format!(
                 "the answer says it is `{}`, and is JSON",
@@ -145,6 +145,14 @@ impl HttpProbe {
         } else {
             self.take(&prior, &mut mark, &items, &answer.body, ask.now)
         };
+        if let Some((reason, count)) = &found.nameless
+            && *count == items.len()
+            && *count > 1
+        {
+            let problem = format!("none of {count} items has an id: {reason}");
+            let failure = Self::failure(FailureKind::Malformed, &problem);
+            return Err(Failure { help: Some(NAMELESS_HELP.into()), ..failure });
+        }
         let learnt = (!found.drafts.is_empty()).then(|| self.learnt(place, &mark)).flatten();
         let turn = self.follow(&mut mark, asked, &body, &items, repeated, ask.now);
         mark.items += items.len() as u64;
@@ -213,7 +221,8 @@ impl HttpProbe {
             && let Some(complaint) = body.complaint()
         {
             mark.warn(format!(
-                "the page has no items and says {complaint}; `fail_when` can make that a failure"
+                "the page has no items and says {}; `fail_when: {}` makes that a failure",
+                complaint.said, complaint.rule
             ));
             mark.validators = None;
         }
@@ -285,15 +294,9 @@ impl HttpProbe {
         let answer = answer.map_err(|fault| Self::failure(fault.kind, &fault.problem));
         (exchange, answer)
     }
-}
 
-#[async_trait]
-impl Probe for HttpProbe {
-    fn listed(&self) -> Listed {
-        self.spec.listed
-    }
-
-    async fn page(
+    /// Makes the request that `ask` wants, and reads the answer.
+    async fn asked(
         &self,
         network: &Network,
         budget: &Budget,
@@ -323,13 +326,28 @@ impl Probe for HttpProbe {
             }
             Err(failure) => {
                 let mut failure = failure.at(&exchange.url);
-                failure.message = self.spec.mask(&failure.message);
                 failure.help = failure.help.or_else(|| help(failure.kind));
                 failure.pace = said;
                 failure.exchange = Some(Box::new(exchange));
                 Err(failure)
             }
         }
+    }
+}
+
+#[async_trait]
+impl Probe for HttpProbe {
+    fn listed(&self) -> Listed {
+        self.spec.listed
+    }
+
+    async fn page(
+        &self,
+        network: &Network,
+        budget: &Budget,
+        ask: Ask<'_>,
+    ) -> Result<Page, Failure> {
+        self.mask(self.asked(network, budget, ask).await)
     }
 }
 

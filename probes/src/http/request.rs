@@ -11,14 +11,12 @@ use serde_json::Value;
 use super::{
     carrier::{self, Carrier},
     error::SpecError,
+    identity::looks_secret,
     spec::{Auth, Credential, Spec},
     target::Target,
     walk::{Mark, Step, Validators},
 };
 use crate::FailureKind;
-
-/// The shortest secret that is looked for in texts: a shorter one would hide ordinary words.
-const SECRET_BYTES_MIN: usize = 4;
 
 /// What one page is asked by.
 #[derive(Debug)]
@@ -69,15 +67,12 @@ impl Spec {
     ) -> Result<Asking, (FailureKind, String)> {
         let mut asking =
             Asking { target: self.url.clone(), headers: headers.clone(), body: self.body.clone() };
-        match &mark.step {
-            Some(Step::Url(url)) => {
-                let own = Target::parse(url).map_err(cut).and_then(|target| self.own(target));
-                asking.target = own.map_err(|problem| (FailureKind::ForeignLink, problem))?;
-            }
-            step => {
-                let filled = self.fill(&mut asking, mark, step.as_ref());
-                filled.map_err(|problem| (FailureKind::Malformed, problem))?;
-            }
+        let filled = self.fill(&mut asking, mark, mark.step.as_ref());
+        filled.map_err(|problem| (FailureKind::Malformed, problem))?;
+        if let Some(Step::Url(url)) = &mark.step {
+            // Its query is the producer's; headers and body go with every page.
+            let own = Target::parse(url).map_err(cut).and_then(|target| self.own(target));
+            asking.target = own.map_err(|problem| (FailureKind::ForeignLink, problem))?;
         }
         for param in self.query.iter().filter(|param| param.secret) {
             asking.target.set(&param.name, &param.value);
@@ -141,45 +136,31 @@ impl Spec {
         Ok(target.to_string())
     }
 
-    /// The URL as it may be shown. What the configured URL has in its query is hidden too: a secret
-    /// may have been put there.
+    /// The URL as it may be shown: without configured parameters whose name says that they may be
+    /// secret, and without what the configured URL has in its query, for a secret may have been put
+    /// there. Tokens of pages are shown.
     pub(super) fn masked(&self, target: &Target) -> String {
         let given: HashSet<(String, String)> = self.url.pairs().collect();
-        self.hiding(target, &given)
+        let hidden = |name: &str, value: &str| {
+            let configured = || self.query.iter().any(|param| param.name == name);
+            (looks_secret(name) && configured())
+                || given.contains(&(name.to_owned(), value.to_owned()))
+        };
+        self.hiding(target, &hidden)
     }
 
     /// The request as it is told apart from others, without secrets.
     pub(super) fn identity(&self, asking: &Asking, mark: &Mark) -> String {
         let body = asking.body.as_ref().map(Value::to_string).unwrap_or_default();
         let sent = mark.sent.as_deref().unwrap_or_default();
-        format!("{} {sent} {body}", self.hiding(&asking.target, &HashSet::new()))
+        format!("{} {sent} {body}", self.hiding(&asking.target, &|_, _| false))
     }
 
-    /// Without credentials, and with `***` for secret query values and those in `given`.
-    fn hiding(&self, target: &Target, given: &HashSet<(String, String)>) -> String {
+    /// Without credentials, and with `***` for secret query values and those of which `also` says so.
+    fn hiding(&self, target: &Target, also: &dyn Fn(&str, &str) -> bool) -> String {
         let secrets = self.secret_queries();
-        let hidden = |name: &str, value: &str| {
-            secrets.contains(&name) || given.contains(&(name.to_owned(), value.to_owned()))
-        };
+        let hidden = |name: &str, value: &str| secrets.contains(&name) || also(name, value);
         target.hiding(hidden).without_user().to_string()
-    }
-
-    /// A text of the producer's with `***` for the secrets that it may have repeated.
-    pub(super) fn mask(&self, text: &str) -> String {
-        let params = self.query.iter().chain(&self.headers).filter(|param| param.secret);
-        let mut secrets: Vec<&str> = params.map(|param| param.value.as_str()).collect();
-        match &self.auth {
-            Auth::None => {}
-            Auth::Bearer(secret)
-            | Auth::Basic { password: secret, .. }
-            | Auth::ApiKey { value: secret, .. } => secrets.push(&secret.0),
-        }
-        // The longest first: one may be the beginning of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets
-            .iter()
-            .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
-            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     fn secret_queries(&self) -> Vec<&str> {
@@ -296,7 +277,7 @@ fn insert(
         .map_err(|_| wrong(format!("`{}` is no name of a header", cut(name))))?;
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| wrong(format!("the value of `{name}` has a character no header may have")))?;
-    value.set_sensitive(secret);
+    value.set_sensitive(secret || looks_secret(name));
     headers.insert(parsed, value);
     Ok(())
 }

@@ -198,7 +198,7 @@ impl Limits {
     /// The most that each may be set to.
     fn check(&self) -> Result<(), SpecError> {
         for (field, value, max) in [
-            ("limits.page_items", self.items_max, 1_000_000),
+            ("limits.page_items", self.items_max, 100_000),
             ("limits.wire_bytes", self.wire_bytes_max, 1 << 30),
             ("limits.page_bytes", self.decoded_bytes_max, 1 << 30),
             ("limits.event_bytes", self.item_bytes_max, 1 << 20),
@@ -269,6 +269,14 @@ impl Spec {
         }
         if matches!(&self.id, IdRule::Paths(paths) if paths.is_empty()) {
             return wrong("id", "expected at least one path");
+        }
+        if let Some(source) = &self.source
+            && (source.is_empty() || source.chars().any(char::is_control))
+        {
+            return wrong(
+                "source",
+                "expected a URI reference that is not empty, without control characters",
+            );
         }
         self.limits.check()?;
         self.check_walk()?;

@@ -10,7 +10,7 @@ use super::{
     HttpProbe,
     cursor::{FieldKind, Listing, MaxField},
     edge::{EDGE_MAX, Edge, hash},
-    item::Drafted,
+    item::{Drafted, Unfit},
     order::{compare, moment},
     rules::{Emit, Overlap},
     walk::{Mark, Place},
@@ -28,6 +28,8 @@ pub(super) struct Found {
     pub(super) drafts: Vec<Draft>,
     pub(super) rejected: Vec<Rejected>,
     pub(super) errors: FieldErrors,
+    /// Why the first item without an id has none, and how many have none, known ones included.
+    pub(super) nameless: Option<(String, usize)>,
 }
 
 /// What all items of a page are compared with.
@@ -47,9 +49,17 @@ struct Item<'a> {
     at: Option<String>,
     /// What identifies it at the edge.
     key: u128,
-    drafted: Result<Drafted, String>,
-    /// Whether its content is what its id had last (`emit: every_change`).
-    unchanged: bool,
+    drafted: Result<Drafted, Unfit>,
+    /// Whether its content is what its id had last (`emit: every_change`), and known since when.
+    unchanged: Option<Since>,
+}
+
+/// When something was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Earlier in this walk: it moved to another page, which says nothing of what is known.
+    ThisWalk,
+    Before,
 }
 
 impl HttpProbe {
@@ -81,6 +91,9 @@ impl HttpProbe {
             let listing = Listing { listed, first: index == 0, fields: &fields, raw_id: &raw_id };
             cursor.item(&listing, mark);
             let item = self.read_item(&known, mark, fields, body.slice_ref(raw.get().as_bytes()));
+            if let Err(Unfit { reason, nameless: true }) = &item.drafted {
+                found.nameless.get_or_insert_with(|| (reason.clone(), 0)).1 += 1;
+            }
             self.take_item(&known, mark, item, &mut found);
         }
         self.trim(&mut mark.edge, mark.value.as_ref());
@@ -112,7 +125,7 @@ impl HttpProbe {
                 None
             }
         });
-        let mut unchanged = false;
+        let mut unchanged = None;
         if let Ok(drafted) = &mut drafted {
             unchanged = self.tell_contents_apart(known, mark, &mut drafted.draft);
         }
@@ -124,22 +137,30 @@ impl HttpProbe {
     }
 
     /// Makes the content part of the id where `emit` says so; whether it is what the id had last.
-    fn tell_contents_apart(&self, known: &Known<'_>, mark: &mut Mark, draft: &mut Draft) -> bool {
+    fn tell_contents_apart(
+        &self,
+        known: &Known<'_>,
+        mark: &mut Mark,
+        draft: &mut Draft,
+    ) -> Option<Since> {
         if self.spec.emit == Emit::Once {
-            return false;
+            return None;
         }
         let (id, content) = (hash(draft.id.as_bytes()), hash(&draft.data));
         draft.id = format!("{}:{content:032x}", draft.id);
         if self.spec.emit == Emit::OncePerContent {
-            return false;
+            return None;
         }
         #[expect(clippy::cast_possible_truncation, reason = "64 of the hash's bits are enough")]
         let content = content as u64;
         let walked = mark.contents.get(id);
         let (changes, unchanged) = match walked.or_else(|| known.prior.contents.get(id)) {
-            None => (0, false),
-            Some(last) if last.hash == content => (last.changes, true),
-            Some(last) => (last.changes + 1, false),
+            None => (0, None),
+            Some(last) if last.hash == content => {
+                let since = if walked.is_some() { Since::ThisWalk } else { Since::Before };
+                (last.changes, Some(since))
+            }
+            Some(last) => (last.changes + 1, None),
         };
         if changes > 0 {
             draft.id = format!("{}:{changes}", draft.id);
@@ -168,7 +189,10 @@ impl HttpProbe {
         let Item { fields, data, at, key, drafted, unchanged } = item;
         self.remember(mark, key, at.as_deref(), known.now);
         let old = self.is_old(known, at.as_deref(), &fields);
-        if unchanged || known.edge.contains(&key) {
+        if unchanged == Some(Since::ThisWalk) {
+            return;
+        }
+        if unchanged.is_some() || known.edge.contains(&key) {
             mark.known += 1;
             return;
         }
@@ -193,7 +217,7 @@ impl HttpProbe {
                 }
                 found.drafts.push(draft);
             }
-            Err(reason) => {
+            Err(Unfit { reason, .. }) => {
                 let item = data.slice(..data.len().min(REJECTED_BYTES_MAX));
                 found.rejected.push(Rejected { reason, item });
             }
@@ -209,8 +233,9 @@ impl HttpProbe {
             return true;
         }
         let Some(since) = &known.since else { return false };
+        // What the cursor goes by comes first: an old item that changed has a late time there.
         let timed = at.filter(|_| rule.is_some_and(|rule| rule.kind == FieldKind::Time));
-        let happened = self.reader.moment(fields).or_else(|| moment(timed?));
+        let happened = timed.and_then(moment).or_else(|| self.reader.moment(fields));
         happened.is_some_and(|happened| happened.nanos() < since.nanos())
     }
 

@@ -234,18 +234,22 @@ async fn a_cursor_that_is_suspected_is_kept_with_its_suspicion() {
     let mut bench = Bench::new(spec, answer).await;
     bench.walk().await;
     let mut results = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         bench.turn().await;
         bench.walk().await;
         results.push(bench.report().await.result);
     }
-    assert_eq!(results, ["status", "status", "cursor_lost"]);
+    assert_eq!(results, ["status", "status", "cursor_doubted", "status", "cursor_lost"]);
     assert_eq!(bench.state().await.walks, 1);
     let gaps = bench.store.gaps(&bench.setup.topic, 10).await.unwrap();
     assert_eq!(gaps.len(), 1);
     let notices = bench.notices().await;
-    assert_eq!(notices.len(), 1);
-    assert_eq!(notices[0].1["reason"], "cursor_lost");
+    let lost = notices.iter().filter(|(_, notice)| notice["reason"] == "cursor_lost");
+    assert_eq!(
+        (lost.count(), notices.len()),
+        (1, 2),
+        "the loss, and five failed walks: {notices:?}"
+    );
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ mod writer;
 const QUEUE: usize = 4_096;
 
 /// The most events of one append.
-const APPEND_MAX: usize = 10_000;
+const APPEND_MAX: usize = 100_000;
 
 /// Attributes and data that may wait for the writer.
 const QUEUE_BYTES: usize = 256 << 20;

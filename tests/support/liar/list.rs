@@ -100,7 +100,8 @@ impl List {
     }
 
     /// Changes an item to another of three contents, and so often back; `moves` gives it the
-    /// latest time too.
+    /// latest time too, which is later than any before: a change at a moment that was read already
+    /// is one that nobody can see.
     pub fn change(&mut self, moves: bool, rng: &mut Rng) -> Option<String> {
         let last = self.items.iter().map(|item| item.content().1).max()?;
         let at = rng.usize(0..self.items.len());
@@ -108,7 +109,7 @@ impl List {
         let (now, at) = item.content();
         let other = ['A', 'B', 'C'].into_iter().filter(|other| *other != now);
         let content = other.take(rng.usize(1..=2)).last()?;
-        let at = if moves { last + rng.i64(0..=2) } else { at };
+        let at = if moves { last + rng.i64(1..=2) } else { at };
         item.contents.push((content, at));
         Some(format!("changed {} to {content} at {}", item.id, at - FIRST_AT))
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CursorKind, Learning, Mark};
+use super::{CursorKind, Learning, Mark, end_mark, is_end};
 use crate::{
     Listed,
     http::{body::Token as Found, carrier::Carriers},
@@ -37,8 +37,15 @@ impl CursorKind for BodyToken {
         listed != Listed::NewestFirst
     }
 
+    fn place(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+
     fn page(&self, learning: &Learning<'_>, mark: &mut Mark) {
         match learning.body.token(&self.path) {
+            Found::Value(token) if is_end(&token) => {
+                mark.warn(end_mark(&self.path, &token));
+            }
             Found::Value(token) => mark.value = Some(token),
             Found::None => {}
             Found::Broken(problem) => {

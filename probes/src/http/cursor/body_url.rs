@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CursorKind, Learning, Mark};
+use super::{CursorKind, Learning, Mark, end_mark, is_end};
 use crate::{Listed, http::body::Token as Found};
 
 /// Parameters of `body_url`.
@@ -39,8 +39,13 @@ impl CursorKind for BodyUrl {
         self.rebase
     }
 
+    fn place(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+
     fn page(&self, learning: &Learning<'_>, mark: &mut Mark) {
         let found = match learning.body.token(&self.path) {
+            Found::Value(link) if is_end(&link) => return mark.warn(end_mark(&self.path, &link)),
             Found::Value(link) => link,
             Found::None => return,
             Found::Broken(problem) => {

@@ -63,7 +63,7 @@ impl PageKind for Token {
 
 /// Whether a token is one of those that end lists at many producers, and begin them anew when they
 /// are sent back.
-pub(super) fn ends(token: &str) -> bool {
+pub(in crate::http) fn ends(token: &str) -> bool {
     matches!(token, "0" | "-1" | "null" | "None" | "nil" | "undefined")
 }
 

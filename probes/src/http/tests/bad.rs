@@ -11,7 +11,9 @@ use tower::util::BoxCloneSyncService;
 use super::support::*;
 use crate::{
     Ask, Budget, FailureKind, Probe as _,
-    http::{Auth, Credential, IdRule, LinkHeader, Pages, Param, Secret, TimeRule},
+    http::{
+        Auth, BodyUrl, Credential, CursorRule, IdRule, LinkHeader, Pages, Param, Secret, TimeRule,
+    },
 };
 
 #[tokio::test]
@@ -86,8 +88,61 @@ async fn a_failure_names_its_page_and_no_secret() {
     assert_eq!(
         failure.message,
         "https://api.example.com/v1/orders?page=2&key=***: answered 302 Found to \
-         https://elsewhere.example.com/x?sig=***&key=***: redirects are not followed, set that URL"
+         https://elsewhere.example.com/x?sig=***&key=***: redirects are not followed"
     );
+}
+
+#[tokio::test]
+async fn what_a_name_says_is_secret_is_not_shown() {
+    let param =
+        |name: &str, value: &str| Param { name: name.into(), value: value.into(), secret: false };
+    let producer = Producer::new(|_| {
+        let mut answer = ok(&json!({ "said": "key k-12345678 and Bearer t-12345678" }));
+        *answer.status_mut() = http::StatusCode::FORBIDDEN;
+        answer
+    });
+    let probe = probe(|spec| {
+        spec.query = vec![param("api_key", "k-12345678"), param("account", "eu")];
+        spec.headers = vec![param("Authorization", "Bearer t-12345678"), param("x-team", "red")];
+    });
+    let failure = walk(&probe, &producer, None).await.unwrap_err();
+    let exchange = failure.exchange.unwrap();
+    let shown = format!("{} {} {:?}", failure.message, exchange.url, exchange.headers);
+    assert!(shown.contains("api_key=***&account=eu") && shown.contains("red"), "{shown}");
+    assert!(!shown.contains("12345678") && !exchange.first.contains("12345678"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_secret_is_hidden_wherever_a_producer_repeats_it() {
+    let secret = "s3cr/t+\"x y";
+    let said = [
+        secret.to_owned(),
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        "dXNlcjpzM2NyL3QrInggeQ==".into(),
+        format!("{}{secret}", "x".repeat(193)),
+    ];
+    for (at, said) in said.into_iter().enumerate() {
+        let probe = probe(|spec| {
+            spec.items = "items".into();
+            spec.auth = Auth::Basic { user: "user".into(), password: Secret(secret.into()) };
+        });
+        let refused = said.clone();
+        let producer = Producer::new(move |_| {
+            let mut answer = ok(&json!({ "said": refused }));
+            *answer.status_mut() = http::StatusCode::FORBIDDEN;
+            if let Ok(to) = http::HeaderValue::from_bytes(refused.as_bytes()) {
+                answer.headers_mut().insert("location", to);
+            }
+            answer
+        });
+        let failure = walk(&probe, &producer, None).await.unwrap_err();
+        let warned = Producer::new(move |_| ok(&json!({ "items": [], "error": said })));
+        let warned = walk(&probe, &warned, None).await.unwrap();
+        let shown = format!("{failure:?} {:?}", warned.end.unwrap().warnings);
+        for part in ["s3cr", "dXNlcjpzM2"] {
+            assert!(!shown.contains(part), "{at}: {shown}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -121,6 +176,41 @@ fn futures(
     futures_util::stream::poll_fn(move |_| {
         std::task::Poll::Ready(next().map(|bytes| Ok(http_body::Frame::data(bytes))))
     })
+}
+
+#[tokio::test]
+async fn a_list_whose_items_all_lack_the_id_is_a_changed_api() {
+    let without = |count: u64| {
+        let items: Vec<_> = (0..count).map(|n| json!({ "uuid": n, "at": 9 })).collect();
+        Producer::new(move |_| ok(&json!(items)))
+    };
+    let probe = probe(|_| {});
+    for _ in 0..2 {
+        let failure = walk(&probe, &without(3), None).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Malformed);
+        let told = "none of 3 items has an id: id: `id` finds nothing; the item has `at`, `uuid`";
+        assert!(failure.message.ends_with(told), "{}", failure.message);
+        assert!(failure.help.unwrap().contains("http.id"));
+    }
+    // One may be odd, and must not hold up what follows.
+    let walked = walk(&probe, &without(1), None).await.unwrap();
+    assert_eq!((walked.ids.len(), walked.rejected.len()), (0, 1));
+    let mixed = Producer::new(|_| ok(&json!([{ "uuid": 1 }, { "id": 2 }])));
+    let walked = walk(&probe, &mixed, None).await.unwrap();
+    assert_eq!((walked.ids.len(), walked.rejected.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_cursor_that_no_page_has_is_told() {
+    let producer = Producer::new(|_| ok(&json!({ "items": items(1..=2), "@odata.delta": "x" })));
+    for (path, told) in [("@odata.deltaLink", true), ("@odata.delta", false)] {
+        let probe = probe(|spec| {
+            spec.items = "items".into();
+            spec.cursor = CursorRule::BodyUrl(BodyUrl { path: path.into(), ..BodyUrl::default() });
+        });
+        let walked = walk(&probe, &producer, None).await.unwrap();
+        assert_eq!(walked.warns(&format!("no page has `{path}`")), told, "{path}");
+    }
 }
 
 #[tokio::test]

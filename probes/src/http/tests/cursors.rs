@@ -9,8 +9,8 @@ use super::support::*;
 use crate::{
     FailureKind, Listed, Next,
     http::{
-        BodyToken, CursorRule, FieldKind, HeaderCursor, LastId, LinkHeader, LinkUrl, Lost,
-        MaxField, Overlap, PageNumber, Pages, Start, Token,
+        BodyToken, CursorRule, FieldKind, HeaderCursor, LastId, LinkHeader, LinkUrl, MaxField,
+        Overlap, PageNumber, Pages, Start,
     },
 };
 
@@ -377,100 +377,6 @@ async fn the_first_run_takes_what_it_is_told() {
 }
 
 /// Refuses the cursor `after=2`, answers without it.
-fn forgetful() -> Producer {
-    Producer::new(|request| match query(request, "after").as_deref() {
-        Some("2") => status(410),
-        _ => ok(&items(1..=4)),
-    })
-}
-
-#[tokio::test]
-async fn a_lost_cursor_is_told_apart_from_a_bad_moment() {
-    for (lost, ids) in [
-        (Lost::Earliest, vec!["1", "2", "3", "4"]),
-        (Lost::Latest, vec![]),
-        (Lost::FullWalk, vec!["3", "4"]),
-    ] {
-        let probe = probe(|spec| {
-            spec.cursor =
-                CursorRule::LastId(LastId { query: Some("after".into()), ..Default::default() });
-            spec.lost = lost;
-        });
-        let before = Producer::new(|_| ok(&items(1..=2)));
-        let mut cursor = walk(&probe, &before, None).await.unwrap().cursor();
-        let producer = forgetful();
-        for _ in 0..2 {
-            let failure = walk(&probe, &producer, Some(&cursor)).await.unwrap_err();
-            assert_eq!(failure.kind, FailureKind::Status(410));
-            cursor = failure.cursor.unwrap();
-        }
-        let walked = walk(&probe, &producer, Some(&cursor)).await.unwrap();
-        assert_eq!((walked.gap(), walked.value().as_deref()), (Some("cursor_lost"), Some("4")));
-        assert_eq!(walked.ids, ids, "{lost:?}");
-        let end = walked.end.unwrap();
-        let policy = serde_json::to_value(lost).unwrap();
-        let told = format!("`lost: {}`", policy.as_str().unwrap());
-        assert!(end.gap.unwrap().detail.ends_with(&told), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn a_list_that_is_read_anew_and_cut_off_is_a_gap_of_both_kinds() {
-    let probe = probe(|spec| {
-        spec.cursor = CursorRule::Header(HeaderCursor {
-            name: "x-as-of".into(),
-            query: Some("after".into()),
-            ..HeaderCursor::default()
-        });
-        let token = Token { path: "next".into(), query: Some("at".into()), ..Token::default() };
-        (spec.pages, spec.items) = (Pages::Token(token), "items".into());
-        spec.lost = Lost::FullWalk;
-    });
-    // The second page of the whole list stays empty.
-    let producer = Producer::new(|request| {
-        if query(request, "after").is_some() {
-            return status(410);
-        }
-        let mut answer = ok(&match query(request, "at") {
-            None => json!({ "items": items(1..=2), "next": 1 }),
-            Some(_) => json!({ "items": [] }),
-        });
-        answer.headers_mut().insert("x-as-of", "4".parse().unwrap());
-        answer
-    });
-    let mut cursor = "2".to_owned();
-    for _ in 0..2 {
-        let failure = walk(&probe, &producer, Some(&cursor)).await.unwrap_err();
-        cursor = failure.cursor.unwrap();
-    }
-    let walked = walk(&probe, &producer, Some(&cursor)).await.unwrap();
-    assert_eq!((walked.gap(), walked.value().as_deref()), (Some("bound_reached"), Some("4")));
-    let detail = walked.end.unwrap().gap.unwrap().detail;
-    assert!(detail.contains("refused the cursor") && detail.contains("empty_pages"), "{detail}");
-}
-
-#[tokio::test]
-async fn a_lost_cursor_that_must_not_be_lost_fails_and_is_announced_once() {
-    let probe = probe(|spec| {
-        spec.cursor =
-            CursorRule::LastId(LastId { query: Some("after".into()), ..Default::default() });
-    });
-    let producer = forgetful();
-    let (mut cursor, mut gaps) = ("2".to_owned(), 0);
-    let mut kinds = Vec::new();
-    for _ in 0..6 {
-        let failure = walk(&probe, &producer, Some(&cursor)).await.unwrap_err();
-        kinds.push(failure.kind.as_str());
-        gaps += usize::from(failure.gap.is_some());
-        cursor = failure.cursor.unwrap_or(cursor);
-    }
-    // Once it is known it is said at every poll, with the request that has the cursor.
-    assert_eq!(kinds[..3], ["status", "status", "cursor_lost"]);
-    assert_eq!(kinds[3..], ["cursor_lost"; 3]);
-    assert!(producer.queries()[3..].iter().all(|query| query.contains("after=2")));
-    assert_eq!(gaps, 1);
-}
-
 #[tokio::test]
 async fn pages_after_the_first_keep_the_parameters_of_the_walk() {
     let producer = Producer::new(|request| {

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::support::*;
 use crate::{
     Listed, Next,
-    http::{CursorRule, Emit, LastId, Offset, PageNumber, Pages, Spec, Start, Token, reset},
+    http::{
+        CursorRule, Emit, HttpProbe, LastId, Offset, PageNumber, Pages, Spec, Start, Token, reset,
+    },
 };
 
 fn newest_first(spec: &mut Spec, pages: Pages) {
@@ -137,6 +139,10 @@ async fn a_reset_cursor_begins_as_the_first_run_does() {
     walk(&probe, &producer, Some(&left)).await.unwrap();
     let asked: Vec<String> = producer.queries();
     assert_eq!(asked, ["fixed=1&after=5", "fixed=1&after=6", "fixed=1&after=5"]);
+    // A first run that starts now takes nothing of what is there.
+    let now = Spec { start: Start::Now, emit: Emit::EveryChange, ..spec() };
+    let (now, all) = (HttpProbe::new(now).unwrap(), Producer::new(|_| ok(&items([7, 8]))));
+    assert_eq!(walk(&now, &all, Some(&left)).await.unwrap().ids, [""; 0]);
     // Without contents there is nothing that could be left.
     assert_eq!(reset("\"7\""), None);
 }
