@@ -52,7 +52,7 @@ fn config(server: &Server, sources: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_hundred_bombs_at_once_stay_within_the_bound() {
+async fn measured_a_hundred_bombs_at_once_stay_within_the_bound() {
     let (bomb, asked) = (bomb(), Arc::new(AtomicUsize::new(0)));
     let counter = asked.clone();
     let server = Server::start(move |_| {
