@@ -100,7 +100,10 @@ impl CursorBody {
     fn steer(self) -> Result<Steer, Problem> {
         match (self.cursor, self.keep) {
             (Some(Value::Null), false) => Ok(Steer::Reset(probes::http::reset)),
-            (Some(cursor), false) => Ok(Steer::Cursor(cursor.to_string())),
+            (Some(cursor), false) => match probes::http::check_cursor(&cursor) {
+                Ok(()) => Ok(Steer::Cursor(cursor.to_string())),
+                Err(problem) => Err(Problem::field("cursor", problem)),
+            },
             (None, true) => Ok(Steer::KeepCursor),
             _ => Err(Problem::field(
                 "cursor",

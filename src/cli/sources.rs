@@ -86,7 +86,10 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let cursor = match cursor {
                 None => (!keep).then_some(Value::Null),
                 Some(text) => Some(serde_json::from_str(&text).map_err(|error| {
-                    Failure::usage(format!("the cursor is no JSON ({error}): give one as `sources show {name} -o json` has it"))
+                    Failure::usage(format!(
+                        "the cursor is no JSON ({error}): a text needs quotes of its own, as \
+                         '\"2026-01-31\"'; a cursor stands in `sources show {name} -o json`"
+                    ))
                 })?),
             };
             let answer = set_cursor(&client, options, &name, cursor).await?;
@@ -171,7 +174,10 @@ async fn set_cursor(
     let store = offline::open(options).await?;
     let steer = match cursor {
         Some(Value::Null) => Steer::Reset(probes::http::reset),
-        Some(cursor) => Steer::Cursor(cursor.to_string()),
+        Some(cursor) => {
+            probes::http::check_cursor(&cursor).map_err(Failure::usage)?;
+            Steer::Cursor(cursor.to_string())
+        }
         None => Steer::KeepCursor,
     };
     let state = store.steer_source(&name, steer, Clock::System.now()).await;

@@ -15,8 +15,8 @@ use crate::{
     notices,
     prober::{Schedule, SourceSetup},
     store::{
-        NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Steer, Store, StoreError,
-        Subscription, SubscriptionStatus, SubscriptionSteer,
+        NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Steer, Store,
+        StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
     },
     stuck::Stuck,
 };
@@ -41,7 +41,9 @@ pub(super) async fn apply(
         store.put_topic(topic, settings, now).await?;
     }
     for source in &config.sources {
-        let state = store.put_source(&source.new_source(), now).await?;
+        let new = source.new_source();
+        tell_change(known.get(&source.name), &new);
+        let state = store.put_source(&new, now).await?;
         if let Some(stuck) = Stuck::of(&state).filter(|_| state.needs_cursor()) {
             tracing::warn!(
                 source = %state.name,
@@ -54,6 +56,27 @@ pub(super) async fn apply(
     }
     remove_the_rest(store, config, clock).await?;
     Ok(setups)
+}
+
+/// Says what a file makes of a source, where that is not plain from its standing still.
+fn tell_change(known: Option<&SourceState>, new: &NewSource) {
+    let Some(known) = known else {
+        return tracing::info!(source = %new.name, topic = %new.topic, "is new");
+    };
+    if known.topic != new.topic {
+        tracing::warn!(
+            source = %new.name,
+            "its topic is now `{}`: what it finds from now on goes there, what it found before stays \
+             in `{}`",
+            new.topic,
+            known.topic
+        );
+    }
+    if known.status == SourceStatus::Removed {
+        tracing::info!(source = %new.name, "is back, and goes on where it was");
+    } else if known.config_hash != new.config_hash && known.goes_with(new) {
+        tracing::info!(source = %new.name, "has changed settings, and goes on where it was");
+    }
 }
 
 /// Whether the store can be brought to what the file says; answers which sources will stand still
@@ -165,6 +188,7 @@ async fn remove_the_rest(
     let named: HashSet<&Name> = config.sources.iter().map(|source| &source.name).collect();
     for source in store.sources().await? {
         if source.status != SourceStatus::Removed && !named.contains(&source.name) {
+            tracing::warn!(source = %source.name, "left the file: it is asked no more, and finds its place again when it is back");
             store.steer_source(&source.name, Steer::Remove, clock.now()).await?;
         }
     }
@@ -174,6 +198,7 @@ async fn remove_the_rest(
             && known.status != SubscriptionStatus::Removed
             && !named.contains(&known.name);
         if gone {
+            tracing::warn!(subscription = %known.name, "left the file: nothing is sent to it any more");
             let remove = SubscriptionSteer::Remove;
             store.steer_subscription(&known.name, remove, clock.now()).await?;
         }

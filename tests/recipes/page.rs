@@ -68,6 +68,7 @@ fn every_word_of_a_report_is_told() {
         "empty_pages",
         "page_repeats",
         "not_modified",
+        "status",
     ];
     for word in results.iter().chain(&ends) {
         assert!(PAGE.contains(&format!("| `{word}` |")), "{word}");

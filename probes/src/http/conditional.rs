@@ -63,14 +63,20 @@ impl HttpProbe {
 /// A successful walk that found nothing.
 pub(super) fn unchanged(place: Place, said: Pace) -> Page {
     let place = Place { refused: 0, announced: false, ..place };
+    let walk = Walk {
+        cursor: place.write(),
+        gap: None,
+        unchanged: true,
+        stopped_by: "not_modified",
+        warnings: Vec::new(),
+    };
+    ended(walk, said)
+}
+
+/// An answer without a page, by which the walk is complete.
+pub(super) fn ended(walk: Walk, said: Pace) -> Page {
     Page {
-        next: Next::Done(Walk {
-            cursor: place.write(),
-            gap: None,
-            unchanged: true,
-            stopped_by: "not_modified",
-            warnings: Vec::new(),
-        }),
+        next: Next::Done(walk),
         pace: said,
         drafts: Vec::new(),
         rejected: Vec::new(),

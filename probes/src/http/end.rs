@@ -11,7 +11,7 @@ use super::{
     edge::Edge,
     lost::gap,
     order::compare,
-    rules::Overlap,
+    rules::{Emit, Overlap},
     target::Target,
     walk::{Carried, Mark, Place, Step},
 };
@@ -194,6 +194,13 @@ impl HttpProbe {
     pub(super) fn complete(&self, prior: Place, mark: Mark, stopped_by: &'static str) -> Walk {
         let cut = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages" | "page_repeats");
         let mut warnings = mark.warnings.clone();
+        if mark.overflow && self.spec.emit == Emit::EveryChange {
+            warnings.push(
+                "more ids are listed than the 10000 whose contents are remembered: a change back of \
+                 another is not seen"
+                    .into(),
+            );
+        }
         if mark.overflow && self.spec.listed != Listed::NewestFirst {
             warnings.push(
                 "more items lie at the cursor's edge than the 10000 that are remembered: those \

@@ -72,6 +72,10 @@ impl HttpProbe {
                     .into()
             });
         }
+        if mark.pages > 0 && matches!(code, 404 | 416) {
+            let past = "if the API answers so behind its last page, set `http.stop.status` to it";
+            failure.help = Some(past.into());
+        }
         // Who asks, and how often, are not about the cursor.
         let unknown = status.is_client_error() && !matches!(code, 401 | 407 | 408 | 425 | 429);
         // GitHub answers 403 when a quota is spent: only whether it says so counts, not until when.

@@ -54,5 +54,5 @@ pub use self::{
     },
     spec::{Auth, Credential, Limits, Param, Secret, Spec},
     target::Target,
-    walk::reset,
+    walk::{check_cursor, reset},
 };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     body::{Body, clean, content_type},
-    conditional::unchanged,
+    conditional::{ended, unchanged},
     cursor::Learning,
     edge::hash_all,
     end::{Read, Turn},
@@ -315,6 +315,10 @@ impl HttpProbe {
             said = pace(&answer.headers, ask.now);
             if answer.status == StatusCode::NOT_MODIFIED && validators.is_some() {
                 return Ok(unchanged(place.clone().unwrap_or_default(), said));
+            }
+            if mark.pages > 0 && self.spec.stop.status == Some(answer.status.as_u16()) {
+                let place = place.clone().or_else(|| self.started()).unwrap_or_default();
+                return Ok(ended(self.complete(mark.prior(place), mark, "status"), said));
             }
             self.read(place.as_ref(), mark, &(asking, request_id), answer, &ask)
         });

@@ -186,6 +186,10 @@ pub struct Stop {
     /// A parameter of a link says so, as Sentry's `results="false"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkStop>,
+    /// A page behind the first that is answered so lies past the end, as 404 where page numbers end.
+    #[schemars(range(min = 300, max = 599))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The bound of a walk.
     #[schemars(range(min = 1))]
     pub max_pages: u32,
@@ -212,7 +216,14 @@ fn next_rel() -> String {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { short_page: None, flag: None, link: None, max_pages: 1_000, empty_pages: 10 }
+        Self {
+            short_page: None,
+            flag: None,
+            link: None,
+            status: None,
+            max_pages: 1_000,
+            empty_pages: 10,
+        }
     }
 }
 

@@ -267,6 +267,9 @@ impl Spec {
         if self.stop.max_pages == 0 {
             return wrong("stop.max_pages", "expected at least 1");
         }
+        if self.stop.status.is_some_and(|status| !(300..=599).contains(&status)) {
+            return wrong("stop.status", "expected a status from 300 to 599");
+        }
         if matches!(&self.id, IdRule::Paths(paths) if paths.is_empty()) {
             return wrong("id", "expected at least one path");
         }
@@ -326,6 +329,15 @@ impl Spec {
         } else if has_place {
             let problem = "`{cursor}` stands in the request: expected a `cursor` with a value";
             return Err(SpecError { field: "cursor", problem: problem.into() });
+        }
+        let by_path = !matches!(self.id, IdRule::Expr(_));
+        let needs_path = |path: &Option<String>| path.is_none() && !by_path;
+        let nameless = "`id` is an expression: expected `path`, where in the item the value is";
+        if matches!(&self.cursor, CursorRule::LastId(rule) if needs_path(&rule.path)) {
+            return Err(SpecError { field: "cursor.last_id", problem: nameless.into() });
+        }
+        if matches!(&self.pages, Pages::ItemId(rule) if needs_path(&rule.path)) {
+            return Err(SpecError { field: "pages.item_id", problem: nameless.into() });
         }
         let pages = self.pages.kind();
         if let Some(carriers) = pages.carriers() {

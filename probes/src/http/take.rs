@@ -1,6 +1,6 @@
 //! The items of one page are taken into the walk: which are new, and what the cursor learns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -84,13 +84,14 @@ impl HttpProbe {
             mark.edge.0.truncate(mark.first_edge);
         }
         let raw_id = |path: Option<&_>, fields: &Fields<'_>| self.reader.raw_id(path, fields);
-        let mut found = Found::default();
+        let (mut found, mut told) = (Found::default(), HashMap::new());
         for (index, raw) in items.iter().enumerate() {
             let fields = Fields::of(raw);
             let listed = self.spec.listed;
             let listing = Listing { listed, first: index == 0, fields: &fields, raw_id: &raw_id };
             cursor.item(&listing, mark);
-            let item = self.read_item(&known, mark, fields, body.slice_ref(raw.get().as_bytes()));
+            let data = body.slice_ref(raw.get().as_bytes());
+            let item = self.read_item(&known, mark, &mut told, fields, data);
             if let Err(Unfit { reason, nameless: true }) = &item.drafted {
                 found.nameless.get_or_insert_with(|| (reason.clone(), 0)).1 += 1;
             }
@@ -111,6 +112,7 @@ impl HttpProbe {
         &self,
         known: &Known<'_>,
         mark: &mut Mark,
+        told: &mut HashMap<u128, u64>,
         fields: Fields<'a>,
         data: Bytes,
     ) -> Item<'a> {
@@ -127,7 +129,7 @@ impl HttpProbe {
         });
         let mut unchanged = None;
         if let Ok(drafted) = &mut drafted {
-            unchanged = self.tell_contents_apart(known, mark, &mut drafted.draft);
+            unchanged = self.tell_contents_apart(known, mark, told, &mut drafted.draft);
         }
         let key = match &drafted {
             Ok(drafted) => hash(drafted.draft.id.as_bytes()),
@@ -137,10 +139,12 @@ impl HttpProbe {
     }
 
     /// Makes the content part of the id where `emit` says so; whether it is what the id had last.
+    /// `told` has the contents of the ids on this page.
     fn tell_contents_apart(
         &self,
         known: &Known<'_>,
         mark: &mut Mark,
+        told: &mut HashMap<u128, u64>,
         draft: &mut Draft,
     ) -> Option<Since> {
         if self.spec.emit == Emit::Once {
@@ -153,6 +157,11 @@ impl HttpProbe {
         }
         #[expect(clippy::cast_possible_truncation, reason = "64 of the hash's bits are enough")]
         let content = content as u64;
+        if *told.entry(id).or_insert(content) != content {
+            // Two things at once are no change; each of their contents is told once.
+            mark.warn("`id` is not unique: a page has one with different contents".into());
+            return None;
+        }
         let walked = mark.contents.get(id);
         let (changes, unchanged) = match walked.or_else(|| known.prior.contents.get(id)) {
             None => (0, None),

@@ -13,8 +13,8 @@ use super::support::*;
 use crate::{
     Listed,
     http::{
-        BodyToken, BodyUrl, CursorRule, Emit, FieldKind, IdRule, LinkHeader, MaxField, NextUrl,
-        PageNumber, Pages, Param, Start, TimeRule,
+        BodyToken, BodyUrl, CursorRule, Emit, Expression, FieldKind, HttpProbe, IdRule, ItemId,
+        LastId, LinkHeader, MaxField, NextUrl, PageNumber, Pages, Param, Spec, Start, TimeRule,
     },
     period::Period,
 };
@@ -176,4 +176,67 @@ async fn headers_and_body_go_with_every_page() {
         assert_eq!(request.headers()["x-since"], "7", "{}", request.uri());
         assert_eq!(request.body(), r#"{"since":"7"}"#, "{}", request.uri());
     }
+}
+
+#[tokio::test]
+async fn an_id_that_stands_twice_on_a_page_is_told_and_not_repeated_for_ever() {
+    for listed in [Listed::OldestFirst, Listed::NewestFirst, Listed::Unordered] {
+        let probe = probe(|spec| {
+            spec.emit = Emit::EveryChange;
+            spec.listed = listed;
+        });
+        let list = json!([{ "id": "eu", "host": "a" }, { "id": "eu", "host": "b" }]);
+        let producer = Producer::new(move |_| ok(&list));
+        let first = walk(&probe, &producer, None).await.unwrap();
+        assert!(first.warns("`id` is not unique"), "{listed:?}");
+        assert_eq!(first.ids.len(), 2, "{listed:?}");
+        let mut cursor = first.cursor();
+        for _ in 0..3 {
+            let again = walk(&probe, &producer, Some(&cursor)).await.unwrap();
+            assert!(again.ids.iter().all(|id| first.ids.contains(id)), "{listed:?} {again:?}");
+            cursor = again.cursor();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_behind_the_first_page_is_an_end_where_that_is_said() {
+    let producer = Producer::new(|request| match query(request, "page").as_deref() {
+        Some("1") => ok(&items([4, 3])),
+        Some("2") => ok(&items([2, 1])),
+        _ => status(404),
+    });
+    let counted = |said: Option<u16>| {
+        probe(move |spec| {
+            spec.listed = Listed::NewestFirst;
+            spec.pages = Pages::PageNumber(PageNumber::default());
+            spec.stop.status = said;
+        })
+    };
+    let failure = walk(&counted(None), &producer, None).await.unwrap_err();
+    assert!(failure.help.unwrap().contains("http.stop.status"));
+    let walked = walk(&counted(Some(404)), &producer, None).await.unwrap();
+    assert_eq!((walked.stopped_by(), walked.ids.len(), walked.gap()), ("status", 4, None));
+    let missing = Producer::new(|_| status(404));
+    assert!(walk(&counted(Some(404)), &missing, None).await.is_err(), "the first page is none");
+}
+
+#[test]
+fn paging_by_an_id_that_is_made_needs_its_path() {
+    let made = |change: fn(&mut Spec)| {
+        let mut spec = spec();
+        spec.id = IdRule::Expr(Expression { expr: "item.a".into() });
+        change(&mut spec);
+        HttpProbe::new(spec).map(|_| ()).map_err(|error| error.field)
+    };
+    assert_eq!(
+        made(|spec| spec.cursor =
+            CursorRule::LastId(LastId { query: Some("after".into()), ..LastId::default() })),
+        Err("cursor.last_id")
+    );
+    assert_eq!(
+        made(|spec| spec.pages =
+            Pages::ItemId(ItemId { query: Some("after".into()), ..ItemId::default() })),
+        Err("pages.item_id")
+    );
 }
