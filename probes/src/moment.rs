@@ -219,10 +219,11 @@ impl Moment {
         Self::checked(nanos, Offset::Zulu, digits_of(fraction))
     }
 
-    /// The moment, if its local time is within the years 0000 to 9999.
+    /// The moment, if its local time is within the years 0000 to 9999, and its offset one that can be.
     fn checked(nanos: i128, offset: Offset, digits: u8) -> Option<Self> {
         let moment = Self { nanos, offset, digits };
-        moment.local().is_some_and(|local| local.year() >= 0).then_some(moment)
+        let within = moment.local().is_some_and(|local| local.year() >= 0);
+        (within && offset.is_rfc3339()).then_some(moment)
     }
 
     /// Date and time as they are written.
@@ -257,6 +258,11 @@ impl Offset {
             Self::Zulu | Self::Unknown => 0,
             Self::Minutes(minutes) => minutes,
         }
+    }
+
+    /// Whether it is within -23:59 to +23:59 (RFC 3339, section 5.6).
+    const fn is_rfc3339(self) -> bool {
+        self.minutes().unsigned_abs() < 24 * 60
     }
 
     /// The nearest whole minute, for RFC 3339 has no seconds in an offset; the moment stays.

@@ -10,7 +10,7 @@ use super::{Moment, Offset, Problem, read::Written};
 
 const NO_DAY: &str = "has a date that no calendar has";
 const NO_TIME: &str = "has a time that no day has";
-const NO_OFFSET: &str = "has an offset that cannot be: expected -23:59 to +23:59";
+pub(super) const NO_OFFSET: &str = "has an offset that cannot be: expected -23:59 to +23:59";
 const WEEK: &str =
     "is a date by the week: expected year, month and day, or a `format` as `%G-W%V-%u`";
 const ORDINAL: &str =

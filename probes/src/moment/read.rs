@@ -10,7 +10,7 @@ use jiff::{
 
 use super::{
     EPOCH, Moment, MomentError, Offset, Problem, Reading, Unit, digits_of,
-    iso::{self, Given, zone_of},
+    iso::{self, Given, NO_OFFSET, zone_of},
 };
 use crate::number::is_number;
 
@@ -98,7 +98,7 @@ fn by_words(text: &str, zone: Option<&TimeZone>) -> Result<Moment, Problem> {
         let utc = format.contains(" UTC") || format.ends_with(" GMT") || format.contains(" GMT ");
         let zone = if utc { Some(&TimeZone::UTC) } else { zone };
         match by_format(format, without_name, zone) {
-            Err(problem) if problem == NO_ZONE => return Err(problem),
+            Err(problem) if problem == NO_ZONE || problem == NO_OFFSET => return Err(problem),
             Err(_) => {}
             moment => return moment,
         }
@@ -183,6 +183,9 @@ impl Written {
     }
 
     fn moment(&self, seconds: i32, shown: Offset) -> Result<Moment, Problem> {
+        if !shown.is_rfc3339() {
+            return Err(NO_OFFSET.into());
+        }
         let nanos = (self.local.duration_since(EPOCH) - SignedDuration::from_secs(seconds.into()))
             .as_nanos();
         Moment::checked(nanos, shown, self.digits).ok_or_else(|| OUTSIDE.into())
