@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    body::Body,
+    body::{Body, Token},
     carrier::Carriers,
     error::SpecError,
+    pages::token::ends,
     target::Target,
     walk::{Carried, Mark, Step},
 };
@@ -174,12 +175,21 @@ impl CursorRule {
     }
 }
 
-/// Whether a text is what producers give for "no cursor"; `0` is one where sequences begin.
-fn is_end(text: &str) -> bool {
-    text != "0" && super::pages::token::ends(text)
-}
-
-/// What is said of such a text.
-fn end_mark(path: &str, text: &str) -> String {
-    format!("cursor: `{path}` is `{text}`, which is no cursor: it stays where it is")
+/// What the page has at `path` for a cursor. What cannot be one is told, and the cursor stays.
+fn given(path: &str, learning: &Learning<'_>, mark: &mut Mark) -> Option<String> {
+    match learning.body.token(path) {
+        // `0` ends lists at many producers, and is a cursor where sequences begin with it.
+        Token::Value(text) if text != "0" && ends(&text) => {
+            mark.warn(format!(
+                "cursor: `{path}` is `{text}`, which is no cursor: it stays where it is"
+            ));
+            None
+        }
+        Token::Value(text) => Some(text),
+        Token::None => None,
+        Token::Broken(problem) => {
+            mark.warn(format!("cursor: {problem}: the cursor stays where it is"));
+            None
+        }
+    }
 }

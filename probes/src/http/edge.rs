@@ -69,7 +69,7 @@ pub(super) fn hash(bytes: &[u8]) -> u128 {
     SipHasher13::new().hash(bytes).as_u128()
 }
 
-/// The hash of texts as of one behind the other.
+/// The hash of a list of texts.
 pub(super) fn hash_all<'a>(texts: impl Iterator<Item = &'a str>) -> u128 {
     let mut hasher = SipHasher13::new();
     texts.for_each(|text| {

@@ -193,6 +193,33 @@ impl HttpProbe {
     /// The complete walk.
     pub(super) fn complete(&self, prior: Place, mark: Mark, stopped_by: &'static str) -> Walk {
         let cut = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages" | "page_repeats");
+        let gap = self.gap(&prior, &mark, cut, stopped_by);
+        let validators = (!cut && gap.is_none() && self.covers_all(&mark, stopped_by))
+            .then(|| mark.validators.clone())
+            .flatten()
+            .filter(|validators| validators.etag.is_some() || validators.modified.is_some());
+        let value = self.next_value(&prior, &mark);
+        let mut warnings = self.warnings(&prior, &mark, stopped_by);
+        if is_bounded(stopped_by) && self.goes_on_where_cut() && value == prior.value {
+            warnings.push("the cursor does not move although the pages are full".into());
+        }
+        let edge = self.next_edge(prior.edge, mark.edge, value.as_ref());
+        let place = Place {
+            value,
+            edge,
+            contents: prior.contents.join(mark.contents),
+            since: mark.since.or(prior.since),
+            validators,
+            refused: 0,
+            announced: false,
+            config: self.config.clone(),
+            anew: false,
+        };
+        Walk { cursor: place.write(), gap, unchanged: false, stopped_by, warnings }
+    }
+
+    /// What an operator should know of a complete walk.
+    fn warnings(&self, prior: &Place, mark: &Mark, stopped_by: &str) -> Vec<String> {
         let mut warnings = mark.warnings.clone();
         if mark.overflow && self.spec.emit == Emit::EveryChange {
             warnings.push(
@@ -224,32 +251,13 @@ impl HttpProbe {
                 mark.old
             ));
         }
-        let bounded = matches!(stopped_by, "max_pages" | "ceiling");
-        if bounded && !self.goes_on_where_cut() && self.spec.listed == Listed::OldestFirst {
+        if is_bounded(stopped_by)
+            && !self.goes_on_where_cut()
+            && self.spec.listed == Listed::OldestFirst
+        {
             warnings.push(format!("the list is longer than the walk may be ({stopped_by})"));
         }
-        let gap = self.gap(&prior, &mark, cut, stopped_by);
-        let validators = (!cut && gap.is_none() && self.covers_all(&mark, stopped_by))
-            .then(|| mark.validators.clone())
-            .flatten()
-            .filter(|validators| validators.etag.is_some() || validators.modified.is_some());
-        let value = self.next_value(&prior, &mark);
-        if bounded && self.goes_on_where_cut() && value == prior.value {
-            warnings.push("the cursor does not move although the pages are full".into());
-        }
-        let edge = self.next_edge(prior.edge, mark.edge, value.as_ref());
-        let place = Place {
-            value,
-            edge,
-            contents: prior.contents.join(mark.contents),
-            since: mark.since.or(prior.since),
-            validators,
-            refused: 0,
-            announced: false,
-            config: self.config.clone(),
-            anew: false,
-        };
-        Walk { cursor: place.write(), gap, unchanged: false, stopped_by, warnings }
+        warnings
     }
 
     fn next_value(&self, prior: &Place, mark: &Mark) -> Option<String> {
@@ -288,19 +296,19 @@ impl HttpProbe {
         // The value of a header covers what lies behind the cut, whether or not this had news.
         let moved = !self.is_safe() && mark.value.is_some() && mark.value != prior.value;
         let news = mark.fresh > 0 || moved;
-        let policy = self.spec.lost.as_str();
-        let lost = format!("the producer refused the cursor; went on by `lost: {policy}`");
+        let lost = mark.lost.map(|_| {
+            let policy = self.spec.lost.as_str();
+            format!("the producer refused the cursor; went on by `lost: {policy}`")
+        });
         if missed || (left && news && !self.goes_on_where_cut()) {
-            let mut detail = format!(
-                "{} pages with {} new items did not reach what is known (ended by {stopped_by})",
+            let lost = lost.map(|lost| format!("; {lost}")).unwrap_or_default();
+            let detail = format!(
+                "{} pages with {} new items did not reach what is known (ended by {stopped_by}){lost}",
                 mark.pages, mark.fresh
             );
-            if mark.lost.is_some() {
-                detail = format!("{detail}; {lost}");
-            }
             return Some(gap("bound_reached", &detail));
         }
-        mark.lost.is_some().then(|| gap("cursor_lost", &lost))
+        lost.map(|lost| gap("cursor_lost", &lost))
     }
 
     /// Whether the next walk takes up what a bound cut off.
@@ -320,6 +328,11 @@ impl HttpProbe {
         let explicit = matches!(stopped_by, "empty_page" | "short_page" | "flag");
         mark.pages == 1 && (in_body || explicit)
     }
+}
+
+/// Whether a walk ended at a bound, and not where the list does.
+fn is_bounded(stopped_by: &str) -> bool {
+    matches!(stopped_by, "max_pages" | "ceiling")
 }
 
 /// The end of a walk at a page that it had before.

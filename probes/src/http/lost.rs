@@ -120,8 +120,7 @@ impl HttpProbe {
     /// the cursor's fault.
     fn answered(&self, place: Option<&Place>, mark: &Mark, mut failure: Failure) -> Failure {
         if mark.pages == 0 && mark.lost.is_some() {
-            let place = place.cloned().or_else(|| self.started()).unwrap_or_default();
-            failure.cursor = Some(Place { refused: 0, ..place }.write());
+            failure.cursor = Some(Place { refused: 0, ..self.standing(place) }.write());
         }
         failure
     }
@@ -132,7 +131,7 @@ impl HttpProbe {
     /// It is not sure yet that the cursor is lost, or `lost: fail` was asked for.
     pub(super) fn without(&self, place: Option<&Place>, mark: &Mark) -> Result<(), Failure> {
         let Some(lost) = mark.lost.filter(|_| mark.pages == 0) else { return Ok(()) };
-        let known = place.cloned().or_else(|| self.started()).unwrap_or_default();
+        let known = self.standing(place);
         if known.refused == TRIED_AT {
             let mut failure = Self::failure(FailureKind::CursorDoubted, DOUBT);
             failure.cursor = Some(Place { refused: DOUBTED, ..known }.write());
@@ -144,7 +143,7 @@ impl HttpProbe {
     fn lost(&self, place: Option<&Place>) -> Failure {
         let mut failure = Self::failure(FailureKind::CursorLost, LOST);
         failure.help = Some(HELP.into());
-        let place = place.cloned().or_else(|| self.started()).unwrap_or_default();
+        let place = self.standing(place);
         if !place.announced {
             failure.gap = Some(Box::new(gap("cursor_lost", LOST)));
         }
@@ -164,8 +163,13 @@ impl HttpProbe {
         if !place.anew {
             return place;
         }
-        let start = self.started().unwrap_or_default().value;
+        let start = self.standing(None).value;
         Place { value: place.value.or(start), ..place }
+    }
+
+    /// The place that a walk starts at; without one, that of a first run.
+    pub(super) fn standing(&self, place: Option<&Place>) -> Place {
+        place.cloned().or_else(|| self.started()).unwrap_or_default()
     }
 
     /// The place of a first run that starts at a given cursor.

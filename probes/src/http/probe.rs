@@ -16,6 +16,7 @@ use super::{
     failing::help,
     fetch::{Answer, Fault, fetch},
     item::Reader,
+    mask::Secrets,
     pace::pace,
     pages::Turning,
     request::{Asking, request, shown},
@@ -44,6 +45,7 @@ pub struct HttpProbe {
     /// What bodies are in, whatever they say.
     charset: Option<&'static Encoding>,
     headers: HeaderMap,
+    pub(super) secrets: Secrets,
     pub(super) config: String,
 }
 
@@ -67,6 +69,7 @@ impl HttpProbe {
             rules,
             charset: charset(&spec)?,
             headers: spec.request_headers()?,
+            secrets: Secrets::of(&spec),
             config: spec.fingerprint(),
             spec,
         })
@@ -138,7 +141,7 @@ impl HttpProbe {
         answer.warnings.iter().for_each(|warning| mark.warn(warning.clone()));
 
         let repeated = Self::note_page(&mut mark, &items);
-        let prior = mark.prior(place.cloned().or_else(|| self.started()).unwrap_or_default());
+        let prior = mark.prior(self.standing(place));
         // Newest first, items that moved down are listed again: the last time is their place.
         let found = if repeated && self.spec.listed != Listed::NewestFirst {
             super::take::Found::default()
@@ -273,7 +276,7 @@ impl HttpProbe {
             method: request.method().to_string(),
             url: self.spec.masked(&asking.target),
             headers: shown(request.headers()),
-            body: asking.body.as_ref().map(|body| self.spec.mask(&body.to_string())),
+            body: asking.body.as_ref().map(|body| self.secrets.hide(&body.to_string())),
             ..Exchange::default()
         };
         let (limits, timeout) = (&self.spec.limits, self.spec.timeout);
@@ -317,8 +320,8 @@ impl HttpProbe {
                 return Ok(unchanged(place.clone().unwrap_or_default(), said));
             }
             if mark.pages > 0 && self.spec.stop.status == Some(answer.status.as_u16()) {
-                let place = place.clone().or_else(|| self.started()).unwrap_or_default();
-                return Ok(ended(self.complete(mark.prior(place), mark, "status"), said));
+                let prior = mark.prior(self.standing(place.as_ref()));
+                return Ok(ended(self.complete(prior, mark, "status"), said));
             }
             self.read(place.as_ref(), mark, &(asking, request_id), answer, &ask)
         });

@@ -12,7 +12,7 @@ use super::{
     carrier::{self, Carrier},
     error::SpecError,
     identity::looks_secret,
-    spec::{Auth, Credential, Spec},
+    spec::{Auth, Credential, Secret, Spec},
     target::Target,
     walk::{Mark, Step, Validators},
 };
@@ -45,7 +45,7 @@ impl Spec {
                 insert(&mut headers, "auth.bearer", "authorization", &value, true)?;
             }
             Auth::Basic { user, password } => {
-                let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.0));
+                let pair = basic(user, password);
                 let value = format!("Basic {pair}");
                 insert(&mut headers, "auth.basic", "authorization", &value, true)?;
             }
@@ -261,6 +261,11 @@ pub(super) fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
+/// User and password as they stand in `Authorization: Basic` (RFC 7617, section 2).
+pub(super) fn basic(user: &str, password: &Secret) -> String {
+    BASE64_STANDARD.encode(format!("{user}:{}", password.0))
+}
+
 pub(super) fn lossy(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
@@ -295,7 +300,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::{BodyToken, CursorRule, Pages, Param, Secret, Token};
+    use crate::http::{BodyToken, CursorRule, Pages, Param, Token, mask::Secrets};
 
     fn spec(url: &str) -> Spec {
         Spec::new(Target::parse(url).unwrap())
@@ -372,6 +377,6 @@ mod tests {
         assert_eq!(link.as_deref(), Ok("https://a.example/n?p=2&$x='1'"));
         let token = Token { path: "t".into(), query: Some("p".into()), ..Token::default() };
         spec.pages = Pages::Token(token);
-        assert_eq!(spec.mask("said s3cret again"), "said *** again");
+        assert_eq!(Secrets::of(&spec).hide("said s3cret again"), "said *** again");
     }
 }

@@ -330,8 +330,8 @@ impl Spec {
             let problem = "`{cursor}` stands in the request: expected a `cursor` with a value";
             return Err(SpecError { field: "cursor", problem: problem.into() });
         }
-        let by_path = !matches!(self.id, IdRule::Expr(_));
-        let needs_path = |path: &Option<String>| path.is_none() && !by_path;
+        let needs_path =
+            |path: &Option<String>| path.is_none() && matches!(self.id, IdRule::Expr(_));
         let nameless = "`id` is an expression: expected `path`, where in the item the value is";
         if matches!(&self.cursor, CursorRule::LastId(rule) if needs_path(&rule.path)) {
             return Err(SpecError { field: "cursor.last_id", problem: nameless.into() });

@@ -188,7 +188,7 @@ impl HttpProbe {
             return None;
         }
         // As the first walk of all began; another one like it follows if this is abandoned.
-        let begun = || Place { since: mark.since.clone(), ..self.started().unwrap_or_default() };
+        let begun = || Place { since: mark.since.clone(), ..self.standing(None) };
         let mut place = place.cloned().unwrap_or_else(begun);
         place.contents = place.contents.join(mark.contents.clone());
         Some(place.write())

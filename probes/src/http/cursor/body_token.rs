@@ -3,12 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CursorKind, Learning, Mark, end_mark, is_end};
-use crate::{
-    Listed,
-    http::{body::Token as Found, carrier::Carriers},
-    schema::at_most_one,
-};
+use super::{CursorKind, Learning, Mark, given};
+use crate::{Listed, http::carrier::Carriers, schema::at_most_one};
 
 /// Parameters of `body_token`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -42,15 +38,8 @@ impl CursorKind for BodyToken {
     }
 
     fn page(&self, learning: &Learning<'_>, mark: &mut Mark) {
-        match learning.body.token(&self.path) {
-            Found::Value(token) if is_end(&token) => {
-                mark.warn(end_mark(&self.path, &token));
-            }
-            Found::Value(token) => mark.value = Some(token),
-            Found::None => {}
-            Found::Broken(problem) => {
-                mark.warn(format!("cursor: {problem}: the cursor stays where it is"));
-            }
+        if let Some(token) = given(&self.path, learning, mark) {
+            mark.value = Some(token);
         }
     }
 }

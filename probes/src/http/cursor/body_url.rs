@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CursorKind, Learning, Mark, end_mark, is_end};
-use crate::{Listed, http::body::Token as Found};
+use super::{CursorKind, Learning, Mark, given};
+use crate::Listed;
 
 /// Parameters of `body_url`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,15 +44,8 @@ impl CursorKind for BodyUrl {
     }
 
     fn page(&self, learning: &Learning<'_>, mark: &mut Mark) {
-        let found = match learning.body.token(&self.path) {
-            Found::Value(link) if is_end(&link) => return mark.warn(end_mark(&self.path, &link)),
-            Found::Value(link) => link,
-            Found::None => return,
-            Found::Broken(problem) => {
-                return mark.warn(format!("cursor: {problem}: the cursor stays where it is"));
-            }
-        };
-        match (learning.link)(&found) {
+        let Some(link) = given(&self.path, learning, mark) else { return };
+        match (learning.link)(&link) {
             Ok(url) => mark.value = Some(url),
             Err(problem) => mark.block("foreign_link", format!("cursor: {problem}")),
         }
