@@ -17,6 +17,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+mod cursor;
 mod failed;
 mod number;
 mod pace;
@@ -30,6 +31,7 @@ mod tests;
 mod trouble;
 
 pub use self::{
+    cursor::{shown, start_at},
     pace::Schedule,
     report::Report,
     silence::Silence,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     event::Name,
-    prober::Report,
+    prober::{Report, shown, start_at},
     store::{Rejected, SourceState, SourceStatus, Steer},
     stuck::Stuck,
 };
@@ -99,11 +99,9 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 impl CursorBody {
     fn steer(self) -> Result<Steer, Problem> {
         match (self.cursor, self.keep) {
-            (Some(Value::Null), false) => Ok(Steer::Reset(probes::http::reset)),
-            (Some(cursor), false) => match probes::http::check_cursor(&cursor) {
-                Ok(()) => Ok(Steer::Cursor(cursor.to_string())),
-                Err(problem) => Err(Problem::field("cursor", problem)),
-            },
+            (Some(cursor), false) => {
+                start_at(&cursor).map_err(|problem| Problem::field("cursor", problem))
+            }
             (None, true) => Ok(Steer::KeepCursor),
             _ => Err(Problem::field(
                 "cursor",
@@ -263,21 +261,18 @@ fn short(mut view: SourceView) -> SourceView {
 }
 
 fn view(state: SourceState) -> SourceView {
-    let json = |text: Option<String>| {
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
-    };
     SourceView {
         stuck: Stuck::of(&state),
         name: state.name.to_string(),
         topic: state.topic.to_string(),
         event_source: state.event_source,
         status: state.status,
-        cursor: json(state.cursor),
-        old_cursor: json(state.old_cursor),
+        cursor: shown(state.cursor.as_deref()),
+        old_cursor: shown(state.old_cursor.as_deref()),
         walking: state.mark.is_some(),
         walks: state.walks,
         next_poll: state.next_poll.to_string(),
-        report: json(state.report),
+        report: shown(state.report.as_deref()),
         appended: state.appended,
         duplicates: state.duplicates,
         rejected: state.rejected,

@@ -12,7 +12,12 @@ use super::{
     output::{Output, print},
     source_story,
 };
-use crate::{clock::Clock, event::Name, store::Steer};
+use crate::{
+    clock::Clock,
+    event::Name,
+    prober::{shown, start_at},
+    store::Steer,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -173,25 +178,18 @@ async fn set_cursor(
     let name: Name = name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
     let store = offline::open(options).await?;
     let steer = match cursor {
-        Some(Value::Null) => Steer::Reset(probes::http::reset),
-        Some(cursor) => {
-            probes::http::check_cursor(&cursor).map_err(Failure::usage)?;
-            Steer::Cursor(cursor.to_string())
-        }
+        Some(cursor) => start_at(&cursor).map_err(Failure::usage)?,
         None => Steer::KeepCursor,
     };
     let state = store.steer_source(&name, steer, Clock::System.now()).await;
     store.close().await;
     let state = state.map_err(|error| Failure::new(chain(&error)))?;
-    let json = |text: Option<String>| {
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
-    };
     Ok(json!({
         "name": state.name,
         "topic": state.topic,
         "status": state.status,
-        "old_cursor": json(state.old_cursor),
-        "cursor": json(state.cursor),
+        "old_cursor": shown(state.old_cursor.as_deref()),
+        "cursor": shown(state.cursor.as_deref()),
         "next_poll": state.next_poll.to_string(),
     }))
 }
