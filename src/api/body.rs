@@ -91,19 +91,13 @@ pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> 
 
 /// Reads JSON into a request type; the error names the field and the nearest valid name.
 pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    // Only this tells fields that come twice. It takes another type than an enum's for broken JSON,
+    // which a value does not.
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let read: T = match serde_path_to_error::deserialize(&mut reader) {
-        Err(error) if !error.inner().is_data() => {
-            // The reader takes another type than an enum's for broken JSON; a value does not.
-            let value: serde_json::Value =
-                serde_json::from_slice(text).map_err(|error| refusal("", &error))?;
-            return serde_path_to_error::deserialize(value).map_err(|error| misfit(&error));
-        }
-        read => read.map_err(|error| misfit(&error))?,
-    };
-    reader.end().map_err(|error| refusal("", &error))?;
-    drop(read);
-    // The reader above tells fields that come twice; this one arrays that stand for objects.
+    match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) if error.inner().is_data() => return Err(misfit(&error)),
+        _ => {}
+    }
     let value = serde_json::from_slice(text).map_err(|error| refusal("", &error))?;
     serde_path_to_error::deserialize(Strict(value)).map_err(|error| misfit(&error))
 }
