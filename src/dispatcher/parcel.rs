@@ -258,9 +258,9 @@ fn is_traceparent(text: &str) -> bool {
     hex(version, 2) && version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)
 }
 
-/// W3C Trace Context, level 1: the producer's trace goes on if it is one; else the trace is the event, or the
-/// batch, so that all attempts of all subscriptions are found under one id. The span is the
-/// attempt.
+/// W3C Trace Context, level 1: the producer's trace goes on if it is one; else the trace is the
+/// event, or the batch, so that all attempts of all subscriptions are found under one id. The span
+/// is the attempt.
 fn traceparent(delivery: &Delivery<'_>, subscription: i64) -> String {
     let Delivery { events, topic_uid, attempt, .. } = *delivery;
     if let [event] = events
