@@ -157,24 +157,26 @@ pub(super) fn mended(json: &str) -> Cow<'_, str> {
     // Most have no escapes of this kind at all.
     while let Some(found) = json.get(at..).and_then(|rest| rest.find('\\')) {
         at += found;
-        match (escaped(json, at), escaped(json, at + 6)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
-            (Some(0xd800..=0xdfff), _) => {
+        match surrogate(json, at) {
+            Some(0xd800..=0xdbff) if matches!(surrogate(json, at + 6), Some(0xdc00..)) => at += 12,
+            Some(_) => {
                 let made = made.get_or_insert_with(|| json.to_owned());
                 made.replace_range(at..at + 6, "\\ufffd");
                 at += 6;
             }
             // What follows a backslash may be one itself.
-            _ => at += 2,
+            None => at += 2,
         }
     }
     made.map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
-/// The unit that an escape `\\uXXXX` at this place stands for.
-fn escaped(json: &str, at: usize) -> Option<u32> {
-    let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
-    u32::from_str_radix(digits, 16).ok()
+/// The half of a pair that an escape `\uD800` to `\uDFFF` at this place stands for. A text may
+/// consist of escapes: most are told apart by one letter.
+fn surrogate(json: &str, at: usize) -> Option<u32> {
+    let [b'\\', b'u', b'd' | b'D', ..] = json.as_bytes().get(at..)? else { return None };
+    let unit = u32::from_str_radix(json.get(at + 2..at + 6)?, 16).ok()?;
+    (0xd800..=0xdfff).contains(&unit).then_some(unit)
 }
 
 /// Where the text that begins at `start` ends, and whether it has escapes.
