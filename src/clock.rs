@@ -1,101 +1,140 @@
 //! Time and chance, handed in: the real ones, and ones that a test turns by hand.
+//!
+//! One clock has three readings, all in microseconds since 1970.
+//!
+//! - *The wall* ([`Clock::now`]) is what people and other machines call the time. It is shown, stored,
+//!   signed, and compared with moments that came from outside. It can be set at any moment.
+//! - *The steady reading* ([`Clock::steady`]) only passes, a suspended machine included. Every pause,
+//!   age and deadline of the relay's own is on it. It begins as the wall, so that the two are the same
+//!   as long as nobody sets the wall; [`Clock::to_store`] and [`Clock::of_stored`] lead from one to
+//!   the other.
+//! - *What is believed* ([`Clock::believed`]) is the wall, but for one that was set forth within the
+//!   last hours. Whatever deletes or gives up because time has passed goes by it.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use self::machine::Machine;
+pub use self::{
+    leap::{CONFIRMED_AFTER, Leap},
+    manual::ManualClock,
+};
 use crate::event::Micros;
+
+mod leap;
+mod machine;
+mod manual;
+
+/// How often a machine's clock is looked at for a leap.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Tells the time and waits for it.
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The machine's own.
-    System,
+    System(Arc<Machine>),
     /// One that stands still until it is advanced.
     Manual(ManualClock),
 }
 
 impl Clock {
-    /// The present moment.
+    /// The machine's clock, steady from now on.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+    pub fn system() -> Self {
+        Self::System(Arc::new(Machine::new()))
+    }
+
+    /// The present moment by the wall.
+    #[must_use]
     pub fn now(&self) -> Micros {
         match self {
-            Self::System => {
-                let since = std::time::SystemTime::now()
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .unwrap_or_default();
-                Micros::default().plus(since)
-            }
+            Self::System(_) => machine::wall(),
             Self::Manual(manual) => manual.now(),
         }
     }
 
-    /// Waits until `moment`; returns at once when it has passed.
+    /// The present moment by the steady reading.
+    #[must_use]
+    pub fn steady(&self) -> Micros {
+        match self {
+            Self::System(machine) => machine.steady(),
+            Self::Manual(manual) => manual.steady(),
+        }
+    }
+
+    /// The present moment as far as it is believed; never later than the wall.
+    #[must_use]
+    pub fn believed(&self) -> Micros {
+        let (steady, now) = (self.steady(), self.now());
+        match self {
+            Self::System(machine) => machine.leaps.believed(steady, now),
+            Self::Manual(manual) => manual.leaps().believed(steady, now),
+        }
+    }
+
+    /// Microseconds to add to steady moments that are to be stored or shown.
+    #[must_use]
+    pub fn to_store(&self) -> i64 {
+        self.now().0.saturating_sub(self.steady().0)
+    }
+
+    /// Microseconds to add to moments that were stored when the wall showed `saved`, to have them
+    /// steady. What was stored at a later moment than now was stored before the wall was set back,
+    /// and is moved by as much.
+    #[must_use]
+    pub fn of_stored(&self, saved: Micros) -> i64 {
+        let now = self.now();
+        let set_back = saved.0.saturating_sub(now.0).max(0);
+        self.steady().0.saturating_sub(now.0).saturating_sub(set_back)
+    }
+
+    /// Waits until the steady reading is at `moment`; returns at once when that has passed.
     pub async fn until(&self, moment: Micros) {
         match self {
-            // A wall clock can be set back or forth while we sleep, so no sleep is long.
-            Self::System => loop {
-                let left = moment.since(self.now());
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(Duration::from_mins(1))).await;
-            },
-            Self::Manual(manual) => manual.until(moment).await,
+            Self::System(machine) => machine.until(|| moment.since(machine.steady())).await,
+            Self::Manual(manual) => manual.until(|| manual.steady() >= moment).await,
+        }
+    }
+
+    /// Waits until the wall is at `moment`, wherever it is set meanwhile.
+    pub async fn until_wall(&self, moment: Micros) {
+        match self {
+            Self::System(machine) => machine.until(|| moment.since(machine::wall())).await,
+            Self::Manual(manual) => manual.until(|| manual.now() >= moment).await,
         }
     }
 
     /// Waits for `duration`.
     pub async fn pause(&self, duration: Duration) {
-        self.until(self.now().plus(duration)).await;
+        self.until(self.steady().plus(duration)).await;
     }
-}
 
-/// A clock that a test turns.
-#[derive(Clone, Debug)]
-pub struct ManualClock {
-    now: Arc<AtomicI64>,
-    changed: Arc<Mutex<watch::Sender<i64>>>,
-}
-
-impl ManualClock {
-    /// A clock that stands at `start`.
+    /// Whether the wall was set, or the machine slept, since this was last asked. Whoever waits for
+    /// a moment looks again then.
     #[must_use]
-    pub fn new(start: Micros) -> Self {
-        Self {
-            now: Arc::new(AtomicI64::new(start.0)),
-            changed: Arc::new(Mutex::new(watch::Sender::new(start.0))),
+    pub fn look(&self) -> Option<Leap> {
+        match self {
+            Self::System(machine) => machine.look(),
+            Self::Manual(manual) => manual.look(),
         }
     }
 
-    /// Where it stands.
-    #[must_use]
-    pub fn now(&self) -> Micros {
-        Micros(self.now.load(Ordering::SeqCst))
-    }
-
-    /// Turns it forward and wakes whoever waited for a moment that has now come.
-    pub fn advance(&self, by: Duration) {
-        let now = self.now().plus(by).0;
-        self.now.store(now, Ordering::SeqCst);
-        if let Ok(changed) = self.changed.lock() {
-            changed.send_replace(now);
-        }
-    }
-
-    async fn until(&self, moment: Micros) {
-        let receiver = self.changed.lock().ok().map(|changed| changed.subscribe());
-        if let Some(mut receiver) = receiver {
-            // The sender lives as long as the clock, so this ends only when the moment has come.
-            let _ = receiver.wait_for(|now| *now >= moment.0).await;
+    /// Looks for leaps until `stop`, and tells of each.
+    pub async fn watch(self, stop: CancellationToken, tell: impl Fn(Leap) + Send) {
+        loop {
+            // On the timer of the runtime: a leap is what this is to notice.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if let Some(leap) = self.look() {
+                tell(leap);
+            }
         }
     }
 }
@@ -109,3 +148,6 @@ pub fn chance() -> f64 {
     let fraction = (bits >> 16) as f64 / (1u64 << 48) as f64;
     fraction
 }
+
+#[cfg(test)]
+mod tests;

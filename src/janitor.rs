@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
+    clock::{CONFIRMED_AFTER, Clock},
     event::{Micros, Topic},
     notices::{DeadLetters, Notice, Notices},
     store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed},
@@ -17,6 +17,10 @@ const IDLE: Duration = Duration::from_secs(5);
 const BETWEEN: Duration = Duration::from_millis(20);
 /// How often the caps are looked at.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// How often the store is told which moment has come.
+const KEEP_EVERY: Duration = Duration::from_mins(1);
+/// A clock that is ahead of what the store last knew by this is told of.
+const TOLD_AHEAD: Duration = Duration::from_hours(1);
 /// From this share of its cap on, a topic is said to be nearly full.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
@@ -28,13 +32,38 @@ pub struct Janitor {
     looked: Option<Micros>,
     /// Topics that were said to be nearly full, and are.
     nearly_full: HashSet<Topic>,
+    trust: Option<Trust>,
+}
+
+/// How far the clock is trusted after a start: a machine that was off for long and one whose clock
+/// is wrong look alike, so what seems to have passed meanwhile deletes nothing for hours.
+#[derive(Debug, Clone, Copy)]
+struct Trust {
+    /// The latest moment that the store knew.
+    known: Option<Micros>,
+    /// When this process began, by the steady reading.
+    began: Micros,
+    /// When the store was last told.
+    kept: Micros,
+}
+
+impl Trust {
+    fn now(&self, clock: &Clock) -> Micros {
+        let (believed, up) = (clock.believed(), clock.steady().since(self.began));
+        match self.known {
+            Some(known) if up < CONFIRMED_AFTER => believed.min(known.plus(up)),
+            _ => believed,
+        }
+    }
 }
 
 impl Janitor {
     /// A janitor of this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Clock, notices: Notices) -> Self {
-        Self { store, clock, notices, looked: None, nearly_full: HashSet::new() }
+        let nearly_full = HashSet::new();
+        let (looked, trust) = (None, None);
+        Self { store, clock, notices, looked, nearly_full, trust }
     }
 
     /// Removes one piece; answers whether there is more.
@@ -42,8 +71,10 @@ impl Janitor {
     /// # Errors
     /// As the store has them; the next step tries again.
     pub async fn step(&mut self) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        let Trimmed { more, expired } = self.store.trim(now).await?;
+        let trust = self.trust().await?;
+        let now = self.clock.steady();
+        let trimmed = self.store.trim(trust.now(&self.clock)).await?;
+        let Trimmed { more, expired } = trimmed;
         for expired in expired {
             self.tell_of(expired);
         }
@@ -52,6 +83,34 @@ impl Janitor {
             self.look_at_caps().await?;
         }
         Ok(more)
+    }
+
+    /// How far the clock is trusted; what is trusted is kept for the next process.
+    async fn trust(&mut self) -> Result<Trust, StoreError> {
+        let steady = self.clock.steady();
+        let mut trust = match self.trust {
+            Some(trust) => trust,
+            None => self.begin(steady).await?,
+        };
+        if steady.since(trust.kept) >= KEEP_EVERY {
+            self.store.keep_believed(trust.now(&self.clock)).await?;
+            trust.kept = steady;
+        }
+        self.trust = Some(trust);
+        Ok(trust)
+    }
+
+    async fn begin(&self, steady: Micros) -> Result<Trust, StoreError> {
+        let known = self.store.believed().await?;
+        let ahead = known.map_or(Duration::ZERO, |known| self.clock.believed().since(known));
+        if ahead >= TOLD_AHEAD {
+            tracing::info!(
+                ahead_s = ahead.as_secs(),
+                confirmed_after_s = CONFIRMED_AFTER.as_secs(),
+                "the clock is ahead of what the store last knew; until it is confirmed that time deletes nothing"
+            );
+        }
+        Ok(Trust { known, began: steady, kept: Micros(0) })
     }
 
     /// Steps until `stop`.
@@ -119,7 +178,7 @@ mod tests {
         clock::ManualClock,
         event::{Data, Version},
         notices,
-        settings::{SubscriptionSettings, TopicSettings},
+        settings::{SubscriptionSettings, TopicSettings, days},
         store::{self, Append, NewEvent, NewSubscription, Options, Origin, Read, StartFrom},
         telemetry::Metrics,
     };
@@ -221,5 +280,61 @@ mod tests {
         assert_eq!(minute(&mut janitor, &mut writer, &clock).await, 1);
         put(&topic, capped(Some(1_000))).await;
         assert_eq!(minute(&mut janitor, &mut writer, &clock).await, 2);
+    }
+
+    /// A topic with one event of 40 days ago, and one of now.
+    async fn aged(store: &Arc<dyn Store>, clock: &ManualClock) -> Topic {
+        let topic: Topic = "orders".parse().unwrap();
+        let old = TopicSettings { max_age: Some(days(30)), ..TopicSettings::default() };
+        store.put_topic(&topic, &old, clock.now()).await.unwrap();
+        store.append(letter(&topic, "1", clock.now().minus(days(40)))).await.unwrap();
+        store.append(letter(&topic, "2", clock.now())).await.unwrap();
+        topic
+    }
+
+    async fn oldest(store: &Arc<dyn Store>, topic: &Topic) -> u64 {
+        store.topic(topic).await.unwrap().oldest.0
+    }
+
+    #[tokio::test]
+    async fn a_wall_that_is_set_forth_deletes_nothing_for_hours() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir).await;
+        let clock = ManualClock::new(Micros(1_769_860_800_000_000));
+        let topic = aged(&store, &clock).await;
+        let manual = Clock::Manual(clock.clone());
+        let mut janitor = Janitor::new(store.clone(), manual.clone(), Notices::none());
+        while janitor.step().await.unwrap() {}
+        assert_eq!(oldest(&store, &topic).await, 2, "what is old goes");
+        clock.set(365 * 86_400_000_000);
+        assert!(manual.look().is_some());
+        while janitor.step().await.unwrap() {}
+        assert_eq!(oldest(&store, &topic).await, 2);
+        clock.advance(CONFIRMED_AFTER);
+        assert!(manual.look().is_some(), "confirmed");
+        while janitor.step().await.unwrap() {}
+        assert_eq!(oldest(&store, &topic).await, 3, "it was no mistake");
+    }
+
+    #[tokio::test]
+    async fn a_wall_that_is_wrong_at_the_start_deletes_nothing_for_hours_however_often_it_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir).await;
+        let start = Micros(1_769_860_800_000_000);
+        let clock = ManualClock::new(start);
+        let topic = aged(&store, &clock).await;
+        // What is recorded by the wrong clock does not speak for it.
+        for (from, id) in [(start, "3"), (start.plus(days(365)), "4"), (start.plus(days(365)), "5")]
+        {
+            let clock = ManualClock::new(from);
+            let manual = Clock::Manual(clock.clone());
+            let mut janitor = Janitor::new(store.clone(), manual, Notices::none());
+            while janitor.step().await.unwrap() {}
+            assert_eq!(oldest(&store, &topic).await, 2, "{id}");
+            store.append(letter(&topic, id, clock.now())).await.unwrap();
+            clock.advance(Duration::from_hours(1));
+            while janitor.step().await.unwrap() {}
+            assert_eq!(oldest(&store, &topic).await, 2, "{id}");
+        }
     }
 }

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, Access, ApiState},
-    clock::Clock,
+    clock::{Clock, Leap},
     config::Config,
     dispatcher::{self, Dispatcher},
     event::Topic,
     janitor::Janitor,
-    notices::Notices,
+    notices::{Notice, Notices},
     outbound::Guard,
     pending::Releaser,
     prober::{self, Prober, SourceSetup},
@@ -117,6 +117,7 @@ impl Node {
             clock,
             config,
         };
+        node.watch_clock(notices.clone());
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone(), notices.clone());
         }
@@ -205,6 +206,15 @@ impl Node {
         Stopped { work_under_way }
     }
 
+    /// Tells of every leap of the machine's clock.
+    fn watch_clock(&mut self, notices: Notices) {
+        let (clock, soft, metrics) = (self.clock.clone(), self.soft.clone(), self.metrics.clone());
+        self.roles.spawn(async move {
+            clock.watch(soft, |leap| tell_of_leap(leap, &notices, &metrics)).await;
+            false
+        });
+    }
+
     fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>, notices: Notices) {
         let prober = Prober::new(
             self.store.clone(),
@@ -279,6 +289,24 @@ impl Node {
             false
         });
     }
+}
+
+fn tell_of_leap(leap: Leap, notices: &Notices, metrics: &Metrics) {
+    match leap {
+        Leap::Set(by_us) => tracing::warn!(
+            by_ms = by_us / 1_000,
+            "the machine's clock was set; pauses go on as they were, and what it was set forth by deletes nothing for hours"
+        ),
+        Leap::Slept(slept) => {
+            tracing::warn!(slept_s = slept.as_secs(), "the machine was suspended")
+        }
+        Leap::Confirmed(by_us) => tracing::warn!(
+            by_ms = by_us / 1_000,
+            "the machine's clock has stayed where it was set to, and is believed now"
+        ),
+    }
+    metrics.clock_leaps.inc();
+    notices.tell(Notice::Clock(leap));
 }
 
 /// Pushes through the guard's networks.

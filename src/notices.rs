@@ -86,11 +86,11 @@ impl Notices {
     /// Hands a notice over. When too many wait already it is dropped, counted and logged.
     pub fn tell(&self, notice: Notice) {
         let Some(board) = &self.0 else { return };
-        let now = board.clock.now();
+        let (now, steady) = (board.clock.now(), board.clock.steady());
         let fits = {
             let mut waiting = board.waiting();
             match notice {
-                Notice::DeadLetters(letters) => waiting.add_dead(letters, now),
+                Notice::DeadLetters(letters) => waiting.add_dead(letters, steady),
                 _ if waiting.told.len() >= WAITING_MAX => false,
                 notice => {
                     waiting.told.push_back((now, notice));
@@ -132,18 +132,23 @@ impl Waiting {
         true
     }
 
-    /// Takes what may be told at `now`, at most `most`; with `all`, what has been counted within
-    /// the minute too.
-    fn take(&mut self, now: Micros, most: usize, all: bool) -> Vec<(Micros, Notice)> {
+    /// Takes what may be told now (by the wall, and by the steady reading), at most `most`; with
+    /// `all`, what has been counted within the minute too.
+    fn take(
+        &mut self,
+        (now, steady): (Micros, Micros),
+        most: usize,
+        all: bool,
+    ) -> Vec<(Micros, Notice)> {
         let told = self.told.len().min(most);
         let mut taken: Vec<_> = self.told.drain(..told).collect();
         self.dead.retain(|_, dead| {
             if taken.len() < most
-                && let Some(letters) = dead.take(now, all)
+                && let Some(letters) = dead.take(steady, all)
             {
                 taken.push((now, Notice::DeadLetters(letters)));
             }
-            !dead.is_over(now)
+            !dead.is_over(steady)
         });
         taken
     }

@@ -57,7 +57,7 @@ impl Releaser {
             }
             let until_due = async {
                 match due {
-                    Some(due) => self.clock.until(due).await,
+                    Some(due) => self.clock.until_wall(due).await,
                     None => std::future::pending().await,
                 }
             };

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod cursor;
+mod due;
 mod failed;
 mod number;
 mod pace;

@@ -113,7 +113,7 @@ pub fn judge(
             _ => {}
         }
     }
-    let not_before = now.plus(retry_after(outcome, now).min(RETRY_AFTER_MAX));
+    let not_before = now.plus(retry_after(outcome).min(RETRY_AFTER_MAX));
     again(attempt, not_before, policy, now, chance)
 }
 
@@ -142,18 +142,30 @@ pub fn again(
     Verdict::RetryAt(due)
 }
 
-/// How long from `now` the receiver asked to be left alone; zero when it did not.
+/// How long the receiver asked to be left alone; zero when it did not, or only until a moment that
+/// [`timed`] has not read.
 #[must_use]
-pub fn retry_after(outcome: &Outcome, now: Micros) -> Duration {
+pub const fn retry_after(outcome: &Outcome) -> Duration {
     match outcome {
         Outcome::Answered(Answer { retry_after: Some(RetryAfter::Seconds(seconds)), .. }) => {
             Duration::from_secs(*seconds)
         }
-        Outcome::Answered(Answer { retry_after: Some(RetryAfter::At(moment)), .. }) => {
-            Micros(moment.saturating_mul(1_000_000)).since(now)
-        }
         _ => Duration::ZERO,
     }
+}
+
+/// The outcome with a length of time where the receiver named a moment; it came when the wall
+/// showed `now`.
+#[must_use]
+pub fn timed(mut outcome: Outcome, now: Micros) -> Outcome {
+    if let Outcome::Answered(Answer { retry_after: Some(asked @ RetryAfter::At(_)), .. }) =
+        &mut outcome
+        && let RetryAfter::At(moment) = *asked
+    {
+        let left = Micros(moment.saturating_mul(1_000_000)).since(now);
+        *asked = RetryAfter::Seconds(left.as_secs());
+    }
+    outcome
 }
 
 #[cfg(test)]
@@ -227,7 +239,7 @@ mod tests {
         let asked = |retry_after| {
             let outcome =
                 Outcome::Answered(Answer { retry_after: Some(retry_after), ..answer(503) });
-            judge(counted(1), &outcome, &policy(), NOW, 0.5)
+            judge(counted(1), &timed(outcome, NOW), &policy(), NOW, 0.5)
         };
         assert_eq!(asked(RetryAfter::Seconds(3)), after(10));
         assert_eq!(asked(RetryAfter::Seconds(600)), after(600));

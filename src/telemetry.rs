@@ -91,6 +91,8 @@ pub struct Metrics {
     pub stale: Counter,
     /// `milkrun_notices_dropped_total`: notices that found no room, or no store at the stop
     pub notices_dropped: Counter,
+    /// `milkrun_clock_leaps_total`: how often the machine's clock was set, or the machine slept
+    pub clock_leaps: Counter,
 }
 
 impl Metrics {
@@ -116,6 +118,7 @@ impl Metrics {
             walk_bytes: Gauge::default(),
             stale: Counter::default(),
             notices_dropped: Counter::default(),
+            clock_leaps: Counter::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -149,6 +152,11 @@ impl Metrics {
             "notices_dropped",
             "Notices that were not appended",
             self.notices_dropped.clone(),
+        );
+        registry.register(
+            "clock_leaps",
+            "How often the machine's clock was set, or the machine was suspended",
+            self.clock_leaps.clone(),
         );
     }
 

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         probe: &probe,
         network: &network,
         output: options.output,
-        clock: Clock::System,
+        clock: Clock::system(),
         pages: args.pages,
     };
     run.walk(args.cursor.as_ref()).await
@@ -64,7 +64,7 @@ pub(crate) async fn first_page(
 ) -> Result<String, String> {
     let probe = HttpProbe::new(source.http.clone()).map_err(|error| error.to_string())?;
     let page = probe
-        .page(network, budget, Ask::new(None, None, Clock::System.now().timestamp()))
+        .page(network, budget, Ask::new(None, None, Clock::system().now().timestamp()))
         .await
         .map_err(|failure| format!("{}: {}", failure.kind.as_str(), failure.message))?;
     let found = format!("{} events on a page of {} items", page.drafts.len(), page.items);

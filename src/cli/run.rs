@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     let config = args.config(file)?;
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
     raise_open_files();
-    let mut node = Node::start(config, roles, Clock::System).await?;
+    let mut node = Node::start(config, roles, Clock::system()).await?;
     let mut asked = node.reloads();
     if let Some(address) = node.address() {
         print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))?;

@@ -147,7 +147,7 @@ async fn tell(client: &Client, view: &Value, output: Output) -> Result<(), Failu
         None => Value::Null,
     };
     let gaps = gaps["gaps"].as_array().map_or(&[][..], Vec::as_slice);
-    Ok(print(&source_story::story(view, gaps, Clock::System.now()))?)
+    Ok(print(&source_story::story(view, gaps, Clock::system().now()))?)
 }
 
 /// The list with what a person wants to know of each first; a program finds it in the report.
@@ -181,7 +181,7 @@ async fn set_cursor(
         Some(cursor) => start_at(&cursor).map_err(Failure::usage)?,
         None => Steer::KeepCursor,
     };
-    let state = store.steer_source(&name, steer, Clock::System.now()).await;
+    let state = store.steer_source(&name, steer, Clock::system().now()).await;
     store.close().await;
     let state = state.map_err(|error| Failure::new(chain(&error)))?;
     Ok(json!({

@@ -375,7 +375,7 @@ async fn check_finds_a_cursor_of_another_contract() {
     let directory = tempfile::tempdir().unwrap();
     let (server, file) = producer_and_file(directory.path()).await;
     let config = crate::config::load(&file, |_| None).unwrap();
-    let clock = crate::clock::Clock::System;
+    let clock = crate::clock::Clock::system();
     let start_and_stop = async || {
         let node = crate::node::Node::start(config.clone(), &[], clock.clone()).await.unwrap();
         node.stop(tokio_util::sync::CancellationToken::new()).await;
@@ -420,7 +420,7 @@ async fn an_epoch_is_begun_without_a_relay() {
     assert!(failure.message.contains("there is no such file"), "{failure}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     let config = crate::config::load(&file, |_| None).unwrap();
-    let clock = crate::clock::Clock::System;
+    let clock = crate::clock::Clock::system();
     let node = crate::node::Node::start(config.clone(), &[], clock).await.unwrap();
     node.stop(tokio_util::sync::CancellationToken::new()).await;
     on_file(&file, "topics new-epoch --all --reason restored").await.unwrap();

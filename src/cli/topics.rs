@@ -147,7 +147,7 @@ async fn begin(
     };
     let mut begun = Vec::new();
     for name in names {
-        let cursor = store.new_epoch(&name, reason, Clock::System.now()).await?;
+        let cursor = store.new_epoch(&name, reason, Clock::system().now()).await?;
         let state = store.topic(&name).await?;
         let first = state.epochs.last().map_or(cursor.version, |epoch| epoch.first);
         let epoch = cursor.epoch.to_string();

@@ -18,6 +18,7 @@ use super::{
     saves::Saves,
 };
 use crate::{
+    clock::Clock,
     event::{Micros, Version},
     settings::HoldPolicy,
     store::{Store, StoreError},
@@ -111,12 +112,12 @@ impl Endpoint {
         subscription: i64,
         (resets, saved): (u64, Option<&str>),
         common: Arc<Common>,
-        now: Micros,
+        clock: &Clock,
     ) -> Arc<Self> {
         let host = (String::new(), Share::of(common.host("")));
         Arc::new(Self {
             subscription,
-            health: Mutex::new(Health::load(saved, now)),
+            health: Mutex::new(Health::load(saved, clock)),
             pace: Mutex::default(),
             resets: AtomicU64::new(resets),
             gone: AtomicBool::new(false),
@@ -304,11 +305,21 @@ impl Endpoint {
     ///
     /// # Errors
     /// As the store has them; the health stays unsaved then.
-    pub async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.save_by(|resets, health| store.save_health(self.subscription, resets, health)).await
+    pub async fn save(&self, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
+        let put = |resets, health| store.save_health(self.subscription, resets, health);
+        self.save_by(clock, put).await
     }
 
-    async fn save_by<F>(&self, put: impl Fn(u64, String) -> F) -> Result<(), StoreError>
+    /// Notes that the health is to be saved again.
+    pub fn keep(&self) {
+        self.unsaved.store(true, SeqCst);
+    }
+
+    async fn save_by<F>(
+        &self,
+        clock: &Clock,
+        put: impl Fn(u64, String) -> F,
+    ) -> Result<(), StoreError>
     where
         F: Future<Output = Result<(), StoreError>>,
     {
@@ -319,8 +330,7 @@ impl Endpoint {
         while self.unsaved.swap(false, SeqCst) {
             // Read first: what is learnt before a reset is not saved as learnt after it.
             let resets = self.resets();
-            // Plain data, which JSON always takes.
-            let health = serde_json::to_string(&*self.health()).unwrap_or_default();
+            let health = self.health().stored(clock);
             if let Err(error) = put(resets, health).await {
                 self.unsaved.store(true, SeqCst);
                 return Err(error);
@@ -383,17 +393,22 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::clock::ManualClock;
+
+    fn clock(at: i64) -> Clock {
+        Clock::Manual(ManualClock::new(Micros(at)))
+    }
 
     #[tokio::test]
     async fn a_health_that_is_reset_during_a_save_is_saved_after_it() {
         let held = r#"{"state":"holding","hold":{"since_us":1,"interval_ms":5000,
             "next_trial_us":9,"turn":"new","last_position":1}}"#;
-        let endpoint = Endpoint::new(1, (0, Some(held)), Common::new(1, 1), Micros(1));
+        let endpoint = Endpoint::new(1, (0, Some(held)), Common::new(1, 1), &clock(1));
         endpoint.unsaved.store(true, SeqCst);
         let written = RefCell::new(Vec::new());
         let put = |resets: u64, health: String| {
             let is_first = written.borrow().is_empty();
-            let is_holding = Health::load(Some(&health), Micros(2)).is_holding();
+            let is_holding = Health::read(Some(&health)).is_holding();
             written.borrow_mut().push((resets, is_holding));
             let endpoint = &endpoint;
             async move {
@@ -403,13 +418,13 @@ mod tests {
                 Ok(())
             }
         };
-        endpoint.save_by(put).await.unwrap();
+        endpoint.save_by(&clock(1), put).await.unwrap();
         assert_eq!(*written.borrow(), [(0, true), (1, false)]);
     }
 
     #[tokio::test]
     async fn consent_is_asked_for_once_and_brings_a_rate() {
-        let endpoint = Endpoint::new(1, (0, None), Common::new(9, 9), Micros(0));
+        let endpoint = Endpoint::new(1, (0, None), Common::new(9, 9), &clock(0));
         endpoint.set("h", Some(100.0), Some("a"));
         let refused: Result<(), _> = endpoint.agree("a", async { Err("no") }, || "waited").await;
         assert_eq!(refused, Err("no"));
@@ -426,7 +441,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_consent_takes_the_answer_that_it_waited_for() {
-        let endpoint = Endpoint::new(1, (0, None), Common::new(9, 9), Micros(0));
+        let endpoint = Endpoint::new(1, (0, None), Common::new(9, 9), &clock(0));
         let (answer, answered) = tokio::sync::oneshot::channel::<()>();
         let first = endpoint.agree(
             "a",

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     event::{Event, Micros, Version},
+    settle,
     store::{Read, Store, StoreError, TopicState},
 };
 
@@ -84,11 +85,11 @@ impl Flight {
                 Err(why) => unsent.push((version, why)),
             }
         }
-        let started = self.clock.now();
+        let started = self.clock.steady();
         let mut outcome = None;
         if !events.is_empty() {
-            match self.push(&events, started).await {
-                Ok(answered) => outcome = Some(answered),
+            match self.push(&events).await {
+                Ok(answered) => outcome = Some(settle::timed(answered, self.clock.now())),
                 Err(reason) => {
                     let broken =
                         |event: Arc<Event>| (event.version, Unsent::Broken(reason.clone()));
@@ -101,7 +102,7 @@ impl Flight {
             is_retry: self.is_retry,
             plan: self.plan,
             started,
-            ended: self.clock.now(),
+            ended: self.clock.steady(),
             sent: events.iter().map(|event| event.version).collect(),
             outcome,
             unsent,
@@ -123,7 +124,7 @@ impl Flight {
                 .map_err(Unsent::Unread)?
                 .ok_or(Unsent::Missing)?,
         };
-        if sift::is_expired(&event, self.clock.now()) {
+        if sift::is_expired(&event, self.clock.believed()) {
             return Err(Unsent::Expired);
         }
         // What is fresh was sifted when it was read.
@@ -134,7 +135,7 @@ impl Flight {
     }
 
     /// Sends; an error is one of the transform.
-    async fn push(&self, events: &[Arc<Event>], now: Micros) -> Result<Outcome, String> {
+    async fn push(&self, events: &[Arc<Event>]) -> Result<Outcome, String> {
         let parcel = self.plan.parcel(&Delivery {
             events,
             previous: self.previous,
@@ -142,7 +143,8 @@ impl Flight {
             topic: &self.topic.topic,
             topic_uid: &self.topic.uid,
             attempt: self.attempt,
-            now,
+            now: self.clock.now(),
+            believed: self.clock.believed(),
         });
         match parcel {
             Ok(parcel) => Ok(match self.greet(&parcel).await {

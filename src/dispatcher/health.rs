@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::Clock,
     event::{Micros, Version},
     settings::HoldPolicy,
     settle::Fault,
@@ -37,6 +38,9 @@ pub struct Health {
     permitted: Option<usize>,
     /// How long it stood still, ever, in microseconds: what ages are shifted by.
     stood_still_us: i64,
+    /// When it was last stored, by the wall.
+    #[serde(rename = "saved_us")]
+    saved: Micros,
     #[serde(skip)]
     failures: VecDeque<(DeliveryId, bool)>,
     /// Successes since `permitted` last rose.
@@ -164,16 +168,40 @@ pub struct Held {
 }
 
 impl Health {
-    /// The health as it was saved, served again from `now` on; what cannot be read is taken for a
+    /// The health as it was stored, served again from now on; what cannot be read is taken for a
     /// good one.
     #[must_use]
-    pub fn load(text: Option<&str>, now: Micros) -> Self {
-        let mut health: Self =
-            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    pub fn load(text: Option<&str>, clock: &Clock) -> Self {
+        let mut health = Self::read(text);
+        health.shift(clock.of_stored(health.saved));
         if let Some(hold) = &mut health.hold {
-            hold.counted = now;
+            hold.counted = clock.steady();
         }
         health
+    }
+
+    /// The health as it was stored, to be shown.
+    #[must_use]
+    pub fn read(text: Option<&str>) -> Self {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// The health as it is to be stored.
+    #[must_use]
+    pub fn stored(&self, clock: &Clock) -> String {
+        let mut stored = self.clone();
+        stored.shift(clock.to_store());
+        stored.saved = clock.now();
+        // Plain data, which JSON always takes.
+        serde_json::to_string(&stored).unwrap_or_default()
+    }
+
+    /// Moves what it knows of moments by so many microseconds: from one clock to another.
+    fn shift(&mut self, by_us: i64) {
+        if let Some(hold) = &mut self.hold {
+            hold.since = hold.since.shifted(by_us);
+            hold.next_trial = hold.next_trial.shifted(by_us);
+        }
     }
 
     /// The health as it is shown.

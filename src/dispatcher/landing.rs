@@ -182,7 +182,7 @@ impl Landing<'_> {
             delivery: (self.position, first),
             started: self.started,
             fault: self.fault(),
-            retry_after: settle::retry_after(self.outcome, self.ended),
+            retry_after: settle::retry_after(self.outcome),
             stands_out: of_the_events || stands_out(prior, known.successes),
             is_ours: settle::is_ours(self.outcome),
         };

@@ -167,12 +167,12 @@ impl Supervisor {
             }
             return;
         }
-        let now = self.tools.clock.now();
+        let now = self.tools.clock.steady();
         let serve = subscription.status == SubscriptionStatus::Active;
-        let common = &self.common;
+        let (common, clock) = (&self.common, &self.tools.clock);
         let served = self.served.entry(subscription.id).or_insert_with(|| {
             let saved = (subscription.resets, subscription.health.as_deref());
-            let endpoint = Endpoint::new(subscription.id, saved, common.clone(), now);
+            let endpoint = Endpoint::new(subscription.id, saved, common.clone(), clock);
             let name = subscription.name.clone();
             Served { name, endpoint, orders: HashMap::new(), idle_since: None }
         });

@@ -79,6 +79,8 @@ pub struct Delivery<'a> {
     pub attempt: u32,
     /// When the attempt begins.
     pub now: Micros,
+    /// The same as far as it is believed: secrets that were replaced go by it.
+    pub believed: Micros,
 }
 
 impl Plan {
@@ -123,7 +125,7 @@ impl Plan {
             target: ready.target.clone(),
             id,
             timestamp: delivery.now.seconds(),
-            secrets: ready.secrets(delivery.now),
+            secrets: ready.secrets(delivery.believed),
             headers,
             body: message.body,
             gzip: self.settings.gzip,

@@ -35,6 +35,8 @@ mod start;
 const SAVE_EVERY: Duration = Duration::from_millis(25);
 /// That events were passed over is saved so late, for a crash only passes over them again.
 const SAVE_SKIPPED_EVERY: Duration = Duration::from_secs(1);
+/// A wall that is set by less moves nothing that is stored.
+const LEAP_MIN_US: u64 = 1_000_000;
 /// How long a failing store is left alone.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Fewer events read ahead, or fewer bytes, and more are read.
@@ -188,6 +190,8 @@ pub struct Worker {
     unsaved_since: Option<Micros>,
     /// Not before this is the store asked again.
     store_pause: Micros,
+    /// By how much moments were moved when they were last saved, in microseconds.
+    stored_by_us: i64,
     stood_still: Duration,
     /// Bytes of the page that is being read, at most.
     asked_bytes: usize,
@@ -208,6 +212,7 @@ impl Worker {
     ) -> Result<Self, StoreError> {
         let order = orders.borrow_and_update().clone();
         let mut state = tools.store.position(position).await?;
+        state.shift(tools.clock.of_stored(state.saved));
         let topic = tools.store.topic(&state.topic).await?;
         let head = tools.store.head(&state.topic).await?;
         let replay = state.job.take().map(|job| {
@@ -227,7 +232,8 @@ impl Worker {
             tools.metrics.attempts.get_or_create_owned(&label)
         });
         Ok(Self {
-            store_pause: tools.clock.now(),
+            store_pause: tools.clock.steady(),
+            stored_by_us: tools.clock.to_store(),
             tools,
             position,
             topic,
@@ -263,7 +269,8 @@ impl Worker {
         let before = self.last.refusal.take();
         let woken = endpoint.woken(before.as_ref());
         let head = *self.head.borrow_and_update();
-        let now = self.tools.clock.now();
+        let now = self.tools.clock.steady();
+        self.keep_after_leap();
         self.look(now, head);
         match (&before, &self.last.refusal) {
             // A place may have fallen free before anybody was registered.
@@ -322,6 +329,16 @@ impl Worker {
         }
         self.save(now);
         self.end_replay(now);
+    }
+
+    /// What was stored before the wall was set is stored anew: it is shown, and read after a restart.
+    fn keep_after_leap(&mut self) {
+        let by_us = self.tools.clock.to_store();
+        if by_us.abs_diff(self.stored_by_us) >= LEAP_MIN_US {
+            self.stored_by_us = by_us;
+            self.window.keep_all();
+            self.endpoint.keep();
+        }
     }
 
     /// Says once that nothing new starts; anew when half of the exceptions were settled between.

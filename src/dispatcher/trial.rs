@@ -54,6 +54,7 @@ impl Trial {
             topic_uid: &state.uid,
             attempt: 1,
             now,
+            believed: now,
         };
         Self { wanted, drawn: Drawn::new(webhook, &Plan::new(subscription), &delivery) }
     }

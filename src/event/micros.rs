@@ -31,6 +31,12 @@ impl Micros {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// This moment moved by so many microseconds, saturating.
+    #[must_use]
+    pub const fn shifted(self, by_us: i64) -> Self {
+        Self(self.0.saturating_add(by_us))
+    }
+
     /// How long after `earlier` this is; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> std::time::Duration {

@@ -31,7 +31,7 @@ fn file(directory: &Path, text: &str) -> Config {
 }
 
 async fn start(directory: &Path) -> Node {
-    Node::start(file(directory, START), &[], Clock::System).await.unwrap()
+    Node::start(file(directory, START), &[], Clock::system()).await.unwrap()
 }
 
 /// Reloads a file with another topic, source and subscription, without the old ones, and with
@@ -166,7 +166,7 @@ async fn a_source_that_needs_a_cursor_keeps_nothing_else_back() {
     assert!(setup.config_hash == shop.config_hash && !shop.accepts(&setup.contract));
     node.stop(CancellationToken::new()).await;
     // It starts, too.
-    let node = Node::start(file(directory.path(), &text), &[], Clock::System).await.unwrap();
+    let node = Node::start(file(directory.path(), &text), &[], Clock::system()).await.unwrap();
     node.stop(CancellationToken::new()).await;
 }
 
@@ -209,14 +209,14 @@ async fn old_sources_that_share_are_told_what_to_write() {
         format!("{{ name: {team}, topic: t, http: {{ url: \"{url}\", id: id{more} }} }}")
     };
     let both = |more: &str| format!("sources: [{}, {}]\n", entry("one", ""), entry("two", more));
-    let node = Node::start(file(directory.path(), &both("")), &[], Clock::System).await.unwrap();
+    let node = Node::start(file(directory.path(), &both("")), &[], Clock::system()).await.unwrap();
     node.stop(CancellationToken::new()).await;
     let path = format!("sqlite:{}", directory.path().join("m.db").display());
     let mut conn = sqlx::SqliteConnection::connect(&path).await.unwrap();
     let before = "UPDATE sources SET event_source = NULL, config_hash = 'x', walks = 1";
     sqlx::raw_sql(before).execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
-    let refused = Node::start(file(directory.path(), &both("")), &[], Clock::System).await;
+    let refused = Node::start(file(directory.path(), &both("")), &[], Clock::system()).await;
     let error = refused.err().unwrap();
     assert_eq!(error.exit_code(), 78);
     let error = error.to_string();
@@ -225,7 +225,7 @@ async fn old_sources_that_share_are_told_what_to_write() {
     assert!(why.ends_with("below `http:` of `two`"), "{error}");
     // As it is printed.
     let text = both(&format!(", source: {}", rest.trim_end_matches('`')));
-    let node = Node::start(file(directory.path(), &text), &[], Clock::System).await.unwrap();
+    let node = Node::start(file(directory.path(), &text), &[], Clock::system()).await.unwrap();
     let source = async |name: &str| {
         node.store.source(&name.parse().unwrap()).await.unwrap().event_source.unwrap()
     };

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    clock::Leap,
     event::{Micros, Name, Topic, Version},
     store::{DeadReason, LastAnswer},
 };
@@ -83,6 +84,8 @@ pub enum Notice {
         /// For a person.
         detail: String,
     },
+    /// The machine's clock was set, or the machine was suspended.
+    Clock(Leap),
     /// A topic keeps nearly as many bytes as it may; above its cap even what is owed goes.
     NearCap {
         /// Which.
@@ -155,13 +158,17 @@ impl Notice {
             Self::SourceRecovered { .. } => "source.recovered",
             Self::Gap { .. } => "gap.recorded",
             Self::NearCap { .. } => "retention.near_cap",
+            Self::Clock(Leap::Set(_)) => "clock.set",
+            Self::Clock(Leap::Slept(_)) => "clock.slept",
+            Self::Clock(Leap::Confirmed(_)) => "clock.confirmed",
         }
     }
 
-    /// The event's `subject`: the name of the subscription, source or topic that it is about.
+    /// The event's `subject`: the name of the subscription, source or topic that it is about; none
+    /// when it is about the relay as a whole.
     #[must_use]
-    pub const fn subject(&self) -> &Name {
-        match self {
+    pub const fn subject(&self) -> Option<&Name> {
+        Some(match self {
             Self::Failing { subscription, .. }
             | Self::Recovered { subscription, .. }
             | Self::Disabled { subscription, .. }
@@ -171,7 +178,8 @@ impl Notice {
             | Self::SourceRecovered { source, .. }
             | Self::Gap { source, .. } => source,
             Self::NearCap { topic, .. } => topic,
-        }
+            Self::Clock(_) => return None,
+        })
     }
 
     /// The subscription that it is about, if it is about one.
@@ -181,12 +189,13 @@ impl Notice {
             Self::Failing { .. }
             | Self::Recovered { .. }
             | Self::Disabled { .. }
-            | Self::DeadLetters(_) => Some(self.subject()),
+            | Self::DeadLetters(_) => self.subject(),
             Self::Silent { .. }
             | Self::SourceFailing(_)
             | Self::SourceRecovered { .. }
             | Self::Gap { .. }
-            | Self::NearCap { .. } => None,
+            | Self::NearCap { .. }
+            | Self::Clock(_) => None,
         }
     }
 
@@ -220,6 +229,10 @@ impl Notice {
             Self::Gap { source, topic, reason, detail } => json!({
                 "source": source, "topic": topic, "reason": reason, "detail": detail,
             }),
+            Self::Clock(Leap::Set(by_us) | Leap::Confirmed(by_us)) => {
+                json!({ "by_ms": by_us / 1_000 })
+            }
+            Self::Clock(Leap::Slept(slept)) => json!({ "slept_s": slept.as_secs() }),
             Self::NearCap { topic, bytes, max_bytes } => json!({
                 "topic": topic, "bytes": bytes, "max_bytes": max_bytes,
             }),

@@ -41,7 +41,7 @@ impl Writer {
     /// As the store has them; the next step tries again.
     pub async fn step(&mut self) -> Result<Option<Micros>, StoreError> {
         self.put(false).await?;
-        Ok(self.board.waiting().due(self.board.clock.now()))
+        Ok(self.board.waiting().due(self.board.clock.steady()))
     }
 
     /// Steps until `stop`, and then tells what is left once. `stop` belongs behind the stop of
@@ -82,7 +82,8 @@ impl Writer {
     async fn put(&mut self, all: bool) -> Result<bool, StoreError> {
         let now = self.board.clock.now();
         if self.events.is_empty() && self.taken.is_empty() {
-            self.taken = self.board.waiting().take(now, GROUP, all).into();
+            let steady = self.board.clock.steady();
+            self.taken = self.board.waiting().take((now, steady), GROUP, all).into();
         }
         let any = !self.events.is_empty() || !self.taken.is_empty();
         while let Some((at, notice)) = self.taken.front() {
@@ -128,7 +129,7 @@ fn event(notice: &Notice, at: Micros) -> Option<NewEvent> {
         id: id.as_str().into(),
         source: "milkrun".into(),
         kind: notice.kind().into(),
-        subject: Some(notice.subject().as_str().into()),
+        subject: notice.subject().map(|subject| subject.as_str().into()),
         time: Some(at.to_string().into()),
         content_type: Some("application/json".into()),
         ..Attributes::default()

@@ -75,7 +75,7 @@ impl Prober {
         if let Some(gap) = gap {
             self.tell_gap(setup, gap.reason, &gap.detail);
         }
-        Ok(Stepped::Due(next_poll))
+        Ok(self.at(next_poll))
     }
 
     /// Keeps that the producer is not ready: its walk stays where it is, and nothing failed.
@@ -95,7 +95,8 @@ impl Prober {
             info!(source = %setup.name, until = %next_poll, "the producer is not ready: {failure}");
         }
         self.tell_wait(setup);
-        let failing = Failing::waiting(failing, &waits, &failure, &setup.name, now);
+        let failing =
+            Failing::waiting(failing, &waits, &failure, &setup.name, self.clock.believed());
         let report = Report {
             message: Some(failure.message),
             failing,
@@ -105,7 +106,7 @@ impl Prober {
         let mark = asked.paused(Some(next_poll)).map(Some);
         let progress = SourceProgress { mark, ..SourceProgress::default() };
         self.keep_failed(&asked, report, progress, next_poll).await?;
-        Ok(Stepped::Due(next_poll))
+        Ok(self.at(next_poll))
     }
 
     async fn keep_failed(
@@ -117,7 +118,7 @@ impl Prober {
     ) -> Result<(), StoreError> {
         let Asked { setup, state, .. } = asked;
         let now = self.clock.now();
-        let report = Self::listened(setup, state, report, state.appended, now);
+        let report = self.listened(setup, state, report, state.appended, now);
         let progress = SourceProgress {
             source: state.id,
             fence: state.fence,

@@ -35,10 +35,10 @@ impl Prober {
         }
         let report = Report::complete("ok", tally, ending, now).without(memory.duplicates);
         let appended = state.appended + count as u64;
-        let report = Self::listened(setup, state, report, appended, now);
+        let report = self.listened(setup, state, report, appended, now);
         let progress = SourceProgress { journal_done: count, ..ending.progress(state, &report) };
         let placed = self.append(setup, events, progress, now).await?;
         self.end(setup, memory, state, ending, report, &placed).await?;
-        Ok(Stepped::Due(ending.next_poll))
+        Ok(self.at(ending.next_poll))
     }
 }

@@ -47,6 +47,7 @@ impl Silence {
 impl Prober {
     /// The report with the silence of a source that has now appended so many events, ever.
     pub(super) fn listened(
+        &self,
         setup: &SourceSetup,
         state: &SourceState,
         report: Report,
@@ -59,7 +60,7 @@ impl Prober {
         let failed = !report.is_success();
         let last_success =
             if failed { before.and_then(|last| last.last_success) } else { Some(now.to_string()) };
-        let silence = Some(silence.fall_due(setup.silent_after, now));
+        let silence = Some(silence.fall_due(setup.silent_after, self.clock.believed()));
         Report { last_success, silence, ..report }
     }
 

@@ -5,6 +5,7 @@ use tracing::{debug, warn};
 
 use super::{
     Prober, Report, SourceSetup,
+    due::Due,
     failed::Asked,
     pace,
     progress::{Ending, Stage, Tally, Underway},
@@ -35,6 +36,8 @@ pub struct Memory {
     pub(super) duplicates: u64,
     /// What the last walk warned of, so that it is logged once.
     warned: String,
+    /// When the source is due.
+    pub(super) due: Due,
     /// Whether the gauge shows what the store knows of the source.
     shown: bool,
 }
@@ -67,7 +70,7 @@ impl Memory {
 pub enum Stepped {
     /// At once: the walk goes on.
     Again,
-    /// At this moment, or when something was changed.
+    /// At this moment by the steady reading, or when something was changed.
     Due(Micros),
     /// When something was changed.
     Idle,
@@ -86,9 +89,14 @@ impl Prober {
             Err(StoreError::Closed) => Stepped::Idle,
             Err(error) => {
                 warn!(source = %setup.name, %error, "the store did not keep a page; it is asked for again");
-                Stepped::Due(self.clock.now().plus(STORE_PAUSE))
+                Stepped::Due(self.clock.steady().plus(STORE_PAUSE))
             }
         }
+    }
+
+    /// At a moment of the present wall.
+    pub(super) fn at(&self, moment: Micros) -> Stepped {
+        Stepped::Due(moment.shifted(self.clock.of_stored(Micros(0))))
     }
 
     async fn try_step(
@@ -109,15 +117,17 @@ impl Prober {
         let now = self.clock.now();
         let underway: Option<Underway> =
             state.mark.as_deref().and_then(|mark| serde_json::from_str(mark).ok());
-        let fresh = underway
-            .as_ref()
-            .is_some_and(|underway| underway.is_fresh(state.mark_at, now, setup.walk_resume));
+        let now_for_mark = memory.due.now_for_mark(&state, &self.clock);
+        let fresh = underway.as_ref().is_some_and(|underway| {
+            underway.is_fresh(state.mark_at, now_for_mark, setup.walk_resume)
+        });
+        let due = memory.due.next_poll(&state, &self.clock);
         match underway {
             // Its events are on disk already, so its age is no reason to ask again.
             Some(Underway { stage: Stage::Number(ending), tally, .. }) => {
                 self.number(setup, memory, &state, &ending, &tally).await
             }
-            _ if now < state.next_poll => Ok(Stepped::Due(state.next_poll)),
+            _ if self.clock.steady() < due => Ok(Stepped::Due(due)),
             Some(Underway { stage: Stage::Page(mark), tally, .. }) if fresh => {
                 self.poll(setup, memory, &state, Some(mark), tally).await
             }
@@ -227,7 +237,7 @@ impl Prober {
         }
         let report = Report::complete(result, &tally, &ending, now).without(memory.duplicates);
         let appended = state.appended + events.len() as u64;
-        let report = Self::listened(setup, state, report, appended, now);
+        let report = self.listened(setup, state, report, appended, now);
         progress = SourceProgress {
             rejected: progress.rejected,
             journal_clear: progress.journal_clear,
@@ -236,7 +246,7 @@ impl Prober {
         let placed = self.append(setup, events, progress, now).await?;
         drop(held);
         self.end(setup, memory, state, &ending, report, &placed).await?;
-        Ok(Stepped::Due(ending.next_poll))
+        Ok(self.at(ending.next_poll))
     }
 
     /// Keeps a page of a walk that is not at its end, with where it is.
@@ -261,7 +271,7 @@ impl Prober {
         }
         let placed = self.append(setup, events, progress, now).await?;
         memory.duplicates += duplicates(&placed);
-        Ok(underway.until.map_or(Stepped::Again, Stepped::Due))
+        Ok(underway.until.map_or(Stepped::Again, |until| self.at(until)))
     }
 
     /// Announces a complete walk, and corrects its report by what only the last append could tell.
@@ -287,7 +297,7 @@ impl Prober {
         if duplicates > 0 {
             let now = self.clock.now();
             let appended = state.appended + placed.len() as u64 - duplicates;
-            report = Self::listened(setup, state, report.without(duplicates), appended, now);
+            report = self.listened(setup, state, report.without(duplicates), appended, now);
             let progress = SourceProgress {
                 source: state.id,
                 fence: state.fence,

@@ -295,6 +295,11 @@ pub trait Store: Send + Sync + 'static {
     /// Removes a bounded piece of what is past its time or limit (events, dedupe keys, dead
     /// letters, attempts, removed sources and subscriptions).
     async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError>;
+    /// The latest moment that is known to have come: what was last given to
+    /// [`Store::keep_believed`], else when the newest event was recorded. `None`: nothing is known.
+    async fn believed(&self) -> Result<Option<Micros>, StoreError>;
+    /// Keeps a moment for [`Store::believed`] of the next process.
+    async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError>;
     /// Sizes for the gauges: name and value, names as in `telemetry`.
     async fn gauges(&self) -> Vec<(&'static str, f64)>;
     /// Finishes what was accepted, checkpoints and closes.

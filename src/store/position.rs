@@ -28,6 +28,17 @@ pub struct PositionState {
     pub dead_up_to: Version,
     /// The replay job that it serves; `None`: live delivery.
     pub job: Option<Job>,
+    /// When it was last saved.
+    pub saved: Micros,
+}
+
+impl PositionState {
+    /// Moves what is to come and what was by so many microseconds: from one clock to another.
+    pub fn shift(&mut self, by_us: i64) {
+        for exception in &mut self.exceptions {
+            exception.shift(by_us);
+        }
+    }
 }
 
 /// A version at or below the reach that is not settled.
@@ -54,6 +65,13 @@ pub struct Exception {
     pub last: LastAnswer,
     /// What it is ordered with: a hash of its key; `None`: nothing, or not known yet.
     pub lane: Option<u64>,
+}
+
+impl Exception {
+    fn shift(&mut self, by_us: i64) {
+        self.due = self.due.shifted(by_us);
+        self.first = self.first.shifted(by_us);
+    }
 }
 
 /// What an exception waits for.
@@ -102,6 +120,19 @@ pub struct Settlement {
     pub delivered: u64,
     /// The time of the save.
     pub now: Micros,
+}
+
+impl Settlement {
+    /// Moves all of its moments by so many microseconds: from one clock to another.
+    pub fn shift(&mut self, by_us: i64) {
+        self.now = self.now.shifted(by_us);
+        for exception in &mut self.put {
+            exception.shift(by_us);
+        }
+        for letter in &mut self.dead {
+            letter.first = letter.first.shifted(by_us);
+        }
+    }
 }
 
 /// Why an event was given up.

@@ -132,5 +132,5 @@ async fn dry_with(producer: &Raw, name: &str, lines: &str, id: &str) -> Dry {
 
 /// The present moment.
 fn now() -> jiff::Timestamp {
-    jiff::Timestamp::from_microsecond(milkrun::clock::Clock::System.now().0).unwrap()
+    jiff::Timestamp::from_microsecond(milkrun::clock::Clock::system().now().0).unwrap()
 }

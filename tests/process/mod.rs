@@ -6,6 +6,7 @@ mod cursor;
 mod kill;
 mod power;
 pub use kill::seeded;
+mod leaps;
 mod restore;
 mod start;
 mod stop;

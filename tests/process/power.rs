@@ -1,12 +1,11 @@
 //! What was seen is on disk: power cuts at random instants, of which only synced bytes survive.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::kill::{Reader, seeded};
-use crate::support::{Api, Place, api::cloud_event, producer::id, scaled};
+use crate::support::{Api, Library, Place, api::cloud_event, producer::id, scaled};
 
 /// What a publisher was told: the number at each version.
 type Told = BTreeMap<u64, u64>;
@@ -41,9 +40,9 @@ async fn a_disk_that_only_says_that_it_has_written_is_found_out() {
 /// Publishes and reads under `cuts` power cuts; gives what the publisher was told, what the reader
 /// saw, and the log at the end.
 async fn cut(cuts: usize, lying: bool) -> (Told, BTreeMap<u64, String>, BTreeMap<u64, String>) {
-    let library = Library::build();
+    let library = Library::build("process/power.c");
     let mut place = Place::new("topics: { numbers: {} }\n");
-    place.env("LD_PRELOAD", library.path.to_str().unwrap());
+    library.load(&mut place);
     if lying {
         place.env("POWER_LIES", "1");
     }
@@ -93,25 +92,5 @@ fn leave_what_was_synced(place: &Place) {
         } else {
             let _ = fs::remove_file(file);
         }
-    }
-}
-
-/// `power.c`, built; needs the C compiler that SQLite was built with.
-struct Library {
-    path: PathBuf,
-    _dir: TempDir,
-}
-
-impl Library {
-    fn build() -> Self {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("power.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/power.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o", path.to_str().unwrap(), source, "-ldl"])
-            .output()
-            .expect("a C compiler (scripts/test installs one)");
-        assert!(built.status.success(), "{built:?}");
-        Self { path, _dir: dir }
     }
 }

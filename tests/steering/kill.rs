@@ -129,7 +129,7 @@ fn merged(mut more: Value, url: &str) -> Value {
 
 /// Publishes events that fall due together, `ahead` from now.
 async fn publish_pending(api: &Api, first: u64, last: u64, ahead: Duration) {
-    let due = Clock::System.now().plus(ahead).to_string();
+    let due = Clock::system().now().plus(ahead).to_string();
     let event = |n: u64| {
         json!({
             "specversion": "1.0", "id": n.to_string(), "source": "/numbers", "type": "number",

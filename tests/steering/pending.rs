@@ -104,7 +104,7 @@ impl Plan {
         // Publishing and cancelling must be done before the first falls due.
         let ahead = Duration::from_secs(if full() { 40 } else { 15 });
         let over = Duration::from_secs(if full() { 60 } else { 15 });
-        Self { count, first: Instant::now() + ahead, wall: Clock::System.now().plus(ahead), over }
+        Self { count, first: Instant::now() + ahead, wall: Clock::system().now().plus(ahead), over }
     }
 
     fn offset(&self, n: u64) -> Duration {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod liar;
+pub mod preload;
 pub mod producer;
 pub mod raw;
 pub mod receiver;
@@ -11,6 +12,7 @@ pub mod server;
 use std::{future::Future, time::Duration};
 
 pub use api::Api;
+pub use preload::Library;
 pub use producer::Producer;
 pub use raw::Raw;
 pub use receiver::{Answer, Receiver};

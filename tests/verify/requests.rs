@@ -199,7 +199,8 @@ impl Maker {
             topic: &self.topic,
             topic_uid: "00ff",
             attempt: 1,
-            now: Clock::System.now(),
+            now: Clock::system().now(),
+            believed: Clock::system().now(),
         });
         let nowhere = BoxCloneSyncService::new(service_fn(|_| std::future::pending()));
         Webhook::new(nowhere, "test").draw(parcel.unwrap()).unwrap()

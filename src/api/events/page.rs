@@ -120,7 +120,7 @@ async fn gather_or_wait(
     wait: Duration,
 ) -> Result<Page, Problem> {
     let _place = api.take_place()?;
-    let deadline = api.clock.now().plus(wait);
+    let deadline = api.clock.steady().plus(wait);
     let mut head = api.store.head(&selection.topic).await?;
     loop {
         head.borrow_and_update();

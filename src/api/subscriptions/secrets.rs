@@ -71,9 +71,9 @@ pub async fn rotate(
         None => new_secret(SecretKind::Shared)?,
     };
     let now = api.clock.now();
-    let until = now.plus(overlap.0);
+    let (until, believed) = (now.plus(overlap.0), api.clock.believed());
     let changed = update(&api, &name, |settings| {
-        retire(settings, &secret, until, now);
+        retire(settings, &secret, until, believed);
         request::check(settings, &api.outgoing.vet_url)
     });
     let changed = changed.await?;

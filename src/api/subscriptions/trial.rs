@@ -193,12 +193,12 @@ fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
 /// Sends it once.
 async fn send(api: &ApiState, drawn: Drawn) -> Result<AnswerView, Problem> {
     let _place = api.take_place()?;
-    let began = api.clock.now();
+    let began = api.clock.steady();
     let outcome = tokio::select! {
         outcome = drawn.send(&api.outgoing.webhook) => outcome,
         () = api.stopping.cancelled() => return Err(Problem::closing()),
     };
-    let took = api.clock.now().since(began);
+    let took = api.clock.steady().since(began);
     let view = |status, body: &[u8], error| AnswerView {
         status,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

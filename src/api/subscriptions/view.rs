@@ -15,7 +15,7 @@ use crate::{
         problem::Problem,
     },
     dispatcher::health::{Health, HealthView},
-    event::{Micros, Topic},
+    event::Topic,
     settings::{Auth, Format, OnDead, Order, Rate, SubscriptionSettings, written},
     store::{
         AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
@@ -157,7 +157,7 @@ impl SubscriptionView {
             .map(|position| view(position, settings.max_exceptions, heads))
             .collect();
         let health = subscription.health.as_deref();
-        let health = health.map(|text| Health::load(Some(text), Micros(0)).view());
+        let health = health.map(|text| Health::read(Some(text)).view());
         Self {
             name: subscription.name.to_string(),
             origin: subscription.origin,

@@ -324,6 +324,14 @@ impl Store for Interposed {
         self.inner.trim(now).await
     }
 
+    async fn believed(&self) -> Result<Option<Micros>, StoreError> {
+        self.inner.believed().await
+    }
+
+    async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError> {
+        self.inner.keep_believed(moment).await
+    }
+
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
         self.inner.gauges().await
     }

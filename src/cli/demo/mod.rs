@@ -101,7 +101,7 @@ fn secret() -> String {
 
 impl Stage {
     async fn build() -> Result<Self, Failure> {
-        let clock = Clock::System;
+        let clock = Clock::system();
         let shop = Shop::new();
         (0..ORDERS_AT_FIRST).for_each(|_| shop.order(&clock));
         let producer = serve(shop.router(), "/orders").await?;
@@ -197,7 +197,7 @@ impl Stage {
                 Ok(None) | Err(_) if Instant::now() >= until => break,
                 Ok(None) => break,
                 Err(_) => {
-                    self.shop.order(&Clock::System);
+                    self.shop.order(&Clock::system());
                     next_order += BETWEEN_ORDERS;
                 }
             }
@@ -243,7 +243,7 @@ impl Stage {
             tokio::select! {
                 () = signals.stop() => return Ok(()),
                 Some(one) = self.received.recv() => self.story.received(&one)?,
-                () = sleep(Duration::from_secs(2)) => self.shop.order(&Clock::System),
+                () = sleep(Duration::from_secs(2)) => self.shop.order(&Clock::system()),
             }
         }
     }

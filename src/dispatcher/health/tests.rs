@@ -319,11 +319,20 @@ fn what_was_our_own_fault_is_never_given_up() {
 fn a_hold_outlives_the_process() {
     let mut health = held();
     attempt(&mut health, 9, 5, ENDPOINT);
-    let text = serde_json::to_string(&health).unwrap();
+    let text = health.stored(&clock(5));
     assert!(text.contains(r#""state":"holding""#), "{text}");
-    let loaded = Health::load(Some(&text), at(7));
+    let loaded = Health::load(Some(&text), &clock(7));
     assert_eq!(loaded.next_trial(), Some(at(15)));
-    assert!(!Health::load(Some("nonsense"), at(7)).is_holding());
+    assert!(!Health::load(Some("nonsense"), &clock(7)).is_holding());
+    // With its wall set back an hour meanwhile.
+    let text = health.stored(&clock(4_000));
+    let loaded = Health::load(Some(&text), &clock(400));
+    let left = loaded.next_trial().map(|trial| trial.0 - at(400).0);
+    assert_eq!(left, health.next_trial().map(|trial| trial.0 - at(4_000).0));
+}
+
+fn clock(second: u64) -> Clock {
+    Clock::Manual(crate::clock::ManualClock::new(at(second)))
 }
 
 #[test]
@@ -332,9 +341,9 @@ fn time_when_the_relay_was_down_does_not_count_against_the_endpoint() {
     let policy = HoldPolicy::default();
     let mut health = held();
     attempt(&mut health, 9, 2 * DAY, ENDPOINT);
-    let text = serde_json::to_string(&health).unwrap();
+    let text = health.stored(&clock(2 * DAY));
     // Six days later.
-    let mut health = Health::load(Some(&text), at(8 * DAY));
+    let mut health = Health::load(Some(&text), &clock(8 * DAY));
     attempt(&mut health, 9, 8 * DAY, ENDPOINT);
     assert!(!health.is_given_up(&policy, at(8 * DAY)));
     attempt(&mut health, 9, 9 * DAY, ENDPOINT);

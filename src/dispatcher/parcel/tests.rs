@@ -58,6 +58,7 @@ fn sent(plan: &Plan, events: &[Event], attempt: u32) -> Result<Parcel, NotSent> 
         topic_uid: "00ff",
         attempt,
         now: NOW,
+        believed: NOW,
     })
 }
 
@@ -118,6 +119,7 @@ fn a_replay_is_marked() {
         topic_uid: "00ff",
         attempt: 1,
         now: NOW,
+        believed: NOW,
     });
     let headers = drawn(&parcel.unwrap());
     assert_eq!(headers["milkrun-replay"], "12");

@@ -109,13 +109,16 @@ impl Worker {
         let settlement = self.window.save(now);
         let claims = std::mem::take(&mut self.claims);
         let (store, endpoint) = (self.tools.store.clone(), self.endpoint.clone());
+        let clock = self.tools.clock.clone();
         self.begin(async move {
             let mut result = Ok(());
             if let Some(settlement) = &settlement {
                 let saves = endpoint.common().saves();
-                result = saves.save(&store, settlement.clone()).await;
+                let mut stored = settlement.clone();
+                stored.shift(clock.to_store());
+                result = saves.save(&store, stored).await;
             }
-            if let Err(error) = endpoint.save(&*store).await {
+            if let Err(error) = endpoint.save(&*store, &clock).await {
                 tracing::warn!(%error, "the health of an endpoint was not saved");
             }
             Done::Saved(settlement, claims, result)
@@ -144,6 +147,7 @@ impl Worker {
         self.busy.ending = true;
         let (store, position, fence) =
             (self.tools.store.clone(), self.position, self.window.fence());
+        let now = self.tools.clock.now();
         self.begin(async move { Done::Ended(store.end_replay(position, fence, now).await) });
     }
 }

@@ -82,7 +82,10 @@ impl Worker {
                 self.busy.merging = false;
                 match result {
                     Ok(state) if state.fence > self.window.fence() => return Step::Stale,
-                    Ok(state) => self.window.merge(state),
+                    Ok(mut state) => {
+                        state.shift(self.tools.clock.of_stored(state.saved));
+                        self.window.merge(state);
+                    }
                     Err(error) => {
                         self.merge_wanted = true;
                         return self.failed("position", &error);
@@ -141,9 +144,9 @@ impl Worker {
             // All that was left has gone; the store has recorded what of it was owed.
             self.window.skip_to(oldest.previous());
         }
-        let now = self.tools.clock.now();
+        let (now, believed) = (self.tools.clock.steady(), self.tools.clock.believed());
         let (sift, topic) = (&self.order.sift, &self.topic.topic);
-        self.window.extend(page.events, now, |event| sift.sift(event, topic, now));
+        self.window.extend(page.events, now, |event| sift.sift(event, topic, believed));
         if page.state.epochs != self.topic.epochs {
             self.topic = page.state;
         }
@@ -159,7 +162,7 @@ impl Worker {
             error => {
                 let subscription = self.order.plan.name.as_str();
                 tracing::warn!(subscription, topic = %self.topic.topic, what, %error, "the store failed");
-                self.store_pause = self.tools.clock.now().plus(STORE_PAUSE);
+                self.store_pause = self.tools.clock.steady().plus(STORE_PAUSE);
                 Step::Went
             }
         }
@@ -243,7 +246,8 @@ impl Worker {
     }
 
     fn record(&mut self, attempt: Attempt) {
-        self.records.push(attempt);
+        let started = attempt.started.shifted(self.tools.clock.to_store());
+        self.records.push(Attempt { started, ..attempt });
         if self.records.len() >= RECORDS_MAX {
             self.tools.store.trace(std::mem::take(&mut self.records));
         }
@@ -274,7 +278,9 @@ impl Worker {
 
     fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
         let subscription = self.order.plan.name.clone();
+        let by_us = self.tools.clock.to_store();
         if let Some(Held { since, asked }) = learnt.held {
+            let since = since.shifted(by_us);
             let reason = match asked.as_secs() {
                 0 => "attempts failed in a row".to_owned(),
                 seconds => format!("the endpoint asked for a pause of {seconds} s"),
@@ -282,6 +288,7 @@ impl Worker {
             tracing::warn!(%subscription, status = last.status, error = last.error, "on hold");
             self.tools.notices.tell(Notice::Failing { subscription, reason, since, last });
         } else if let Some(since) = learnt.recovered {
+            let since = since.shifted(by_us);
             tracing::info!(%subscription, "no longer on hold");
             self.tools.notices.tell(Notice::Recovered { subscription, since });
         }

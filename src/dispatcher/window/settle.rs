@@ -162,6 +162,13 @@ impl Window {
 
     // ---- saving ----
 
+    /// Notes that every exception is to be saved again.
+    pub fn keep_all(&mut self) {
+        let kept = self.exceptions.keys().filter(|version| !self.silent.contains(version));
+        self.unsaved.put.extend(kept);
+        self.unsaved.changed |= !self.unsaved.put.is_empty();
+    }
+
     /// Whether there is something to save soon.
     #[must_use]
     pub const fn is_unsaved(&self) -> bool {

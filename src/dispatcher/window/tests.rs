@@ -62,6 +62,7 @@ fn saved() -> PositionState {
         exceptions: vec![],
         dead_up_to: Version(0),
         job: None,
+        saved: Micros(0),
     }
 }
 

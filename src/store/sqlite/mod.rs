@@ -35,6 +35,7 @@ use crate::{
 };
 
 mod asking;
+mod believed;
 mod bulk;
 mod checkpoint;
 mod commit;
@@ -428,6 +429,14 @@ impl Store for SqliteStore {
         }
         more |= self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
         Ok(Trimmed { more, expired })
+    }
+
+    async fn believed(&self) -> Result<Option<Micros>, StoreError> {
+        believed::read(&self.shared).await
+    }
+
+    async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError> {
+        self.cold(move |desk| Box::pin(believed::keep(desk, moment))).await
     }
 
     async fn gauges(&self) -> Vec<(&'static str, f64)> {

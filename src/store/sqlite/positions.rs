@@ -25,7 +25,7 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
     let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
     let sql = "-- position\nSELECT subscription, topic, fence, reach, open, \
         (SELECT coalesce(max(version), 0) FROM dead_letters d \
-         WHERE d.subscription = p.subscription AND d.topic = p.topic), p.job \
+         WHERE d.subscription = p.subscription AND d.topic = p.topic), p.job, p.saved \
         FROM positions p WHERE id = $1";
     let row = sqlx::query(sql)
         .bind(position)
@@ -51,6 +51,7 @@ pub(super) async fn load(shared: &Shared, position: i64) -> Result<PositionState
         exceptions: rows.iter().map(exception).collect::<Result<_, _>>()?,
         dead_up_to: version(&row, 5),
         job,
+        saved: Micros(row.get(7)),
     })
 }
 

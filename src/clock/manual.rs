@@ -1,0 +1,77 @@
+//! A clock that a test turns.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::leap::{Leap, Leaps};
+use crate::event::Micros;
+
+/// A clock that a test turns.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    steady: AtomicI64,
+    /// How far the wall is ahead of the steady reading, in microseconds.
+    ahead: AtomicI64,
+    leaps: Leaps,
+    turned: watch::Sender<()>,
+}
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub fn new(start: Micros) -> Self {
+        Self(Arc::new(Inner {
+            steady: AtomicI64::new(start.0),
+            ahead: AtomicI64::new(0),
+            leaps: Leaps::default(),
+            turned: watch::Sender::default(),
+        }))
+    }
+
+    /// Where its wall stands.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        Micros(self.steady().0.saturating_add(self.0.ahead.load(SeqCst)))
+    }
+
+    pub(super) fn steady(&self) -> Micros {
+        Micros(self.0.steady.load(SeqCst))
+    }
+
+    pub(super) fn leaps(&self) -> &Leaps {
+        &self.0.leaps
+    }
+
+    /// Turns it forward and wakes whoever waited for a moment that has now come.
+    pub fn advance(&self, by: Duration) {
+        let now = self.steady().plus(by).0;
+        self.0.steady.store(now, SeqCst);
+        self.0.turned.send_replace(());
+    }
+
+    /// Sets its wall by so many microseconds, back when they are below 0; no time passes.
+    pub fn set(&self, by_us: i64) {
+        self.0.ahead.fetch_add(by_us, SeqCst);
+        self.0.turned.send_replace(());
+    }
+
+    pub(super) fn look(&self) -> Option<Leap> {
+        self.0.leaps.look(self.steady(), self.now())
+    }
+
+    pub(super) async fn until(&self, has_come: impl Fn() -> bool) {
+        let mut turned = self.0.turned.subscribe();
+        // The sender lives as long as the clock, so this ends only when the moment has come.
+        let _ = turned.wait_for(|()| has_come()).await;
+    }
+}

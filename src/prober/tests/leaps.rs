@@ -1,0 +1,76 @@
+//! A wall that is set between polls, in the middle of a walk, and before a restart.
+
+use std::time::Duration;
+
+use http::Response;
+use probes::http::{PageNumber, Pages, Spec};
+
+use super::support::*;
+use crate::prober::{Memory, Stepped};
+
+const HOUR_US: i64 = 3_600_000_000;
+const LEAPS_US: [i64; 4] = [-HOUR_US, -60_000_000, HOUR_US, 365 * 24 * HOUR_US];
+
+#[tokio::test]
+async fn the_next_poll_is_due_after_its_interval_wherever_the_wall_is_set() {
+    for leap in LEAPS_US {
+        let bench = Bench::new(|_| {}, at_once(|_| items([1]))).await;
+        let mut memory = Memory::default();
+        let Stepped::Due(due) = bench.prober.step(&bench.setup, &mut memory).await else {
+            panic!("it is due at a moment")
+        };
+        let steady = bench.clock.now();
+        // Seen once, as by the loop that waits for it.
+        assert_eq!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Due(due));
+        bench.clock.set(leap);
+        assert_eq!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Due(due), "{leap}");
+        assert_eq!(bench.asked().len(), 1, "{leap}");
+        bench.clock.advance(due.since(steady));
+        assert!(matches!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Due(_)));
+        assert_eq!(bench.asked().len(), 1, "{leap}: polled when its interval was over");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_is_due_after_a_restart_with_its_wall_set_back() {
+    let bench = Bench::new(|_| {}, at_once(|_| items([1]))).await;
+    bench.step().await;
+    bench.clock.set(-HOUR_US);
+    let Stepped::Due(due) = bench.step().await else { panic!("it is due at a moment") };
+    let steady = bench.clock.now().shifted(HOUR_US);
+    assert!(due.since(steady) <= Duration::from_secs(64), "{:?}", due.since(steady));
+}
+
+#[tokio::test]
+async fn a_walk_goes_on_where_it_was() {
+    for leap in LEAPS_US {
+        let paged = |spec: &mut Spec| spec.pages = Pages::PageNumber(PageNumber::default());
+        let answer = |request: &http::Request<bytes::Bytes>| match page_of(request) {
+            page @ 1..=3 => items([page * 2 - 1, page * 2]),
+            _ => Response::new("[]".into()),
+        };
+        let bench = Bench::new(paged, at_once(answer)).await;
+        let mut memory = Memory::default();
+        assert_eq!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Again);
+        assert_eq!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Again);
+        bench.clock.set(leap);
+        while bench.prober.step(&bench.setup, &mut memory).await == Stepped::Again {}
+        let pages: Vec<_> = bench.asked();
+        let again = pages.iter().filter(|query| !query.contains("page=")).count()
+            + pages.iter().filter(|query| query.contains("page=1")).count();
+        assert_eq!(again, 1, "{leap}: the walk began anew: {pages:?}");
+        assert_eq!(bench.ids().await, ids(1..=6), "{leap}");
+    }
+}
+
+#[tokio::test]
+async fn a_leap_is_no_silence() {
+    let mut bench = Bench::new(|_| {}, at_once(|_| items([1]))).await;
+    bench.walk().await;
+    bench.clock.set(365 * 24 * HOUR_US);
+    for _ in 0..3 {
+        bench.clock.advance(Duration::from_mins(2));
+        bench.walk().await;
+    }
+    assert_eq!(bench.notices().await, []);
+}
