@@ -38,6 +38,10 @@ pub struct Health {
     permitted: Option<usize>,
     /// How long it stood still, ever, in microseconds: what ages are shifted by.
     stood_still_us: i64,
+    /// When the first hold began that no success has followed yet; an operator who resumes does not
+    /// end it.
+    #[serde(rename = "failing_since_us")]
+    failing_since: Option<Micros>,
     /// When it was last stored, by the wall.
     #[serde(rename = "saved_us")]
     saved: Micros,
@@ -85,6 +89,9 @@ struct Hold {
     next_trial: Micros,
     turn: Turn,
     last_position: i64,
+    /// Whether some of the failures that began it were clear answers to events.
+    #[serde(default)]
+    answered: bool,
 }
 
 impl Hold {
@@ -143,6 +150,8 @@ pub struct Ended {
     pub stands_out: bool,
     /// Whether the failure was the relay's own: such a hold is never given up.
     pub is_ours: bool,
+    /// Whether the order lets no other event be tried that could tell of the endpoint.
+    pub is_alone: bool,
 }
 
 /// What an attempt that ended has changed.
@@ -202,6 +211,7 @@ impl Health {
             hold.since = hold.since.shifted(by_us);
             hold.next_trial = hold.next_trial.shifted(by_us);
         }
+        self.failing_since = self.failing_since.map(|since| since.shifted(by_us));
     }
 
     /// The health as it is shown.
@@ -329,6 +339,11 @@ impl Health {
         let halved = refused && self.halve(ceiling, now);
         let asked = if throttled { ended.retry_after.min(policy.max) } else { Duration::ZERO };
         if let Some(hold) = &mut self.hold {
+            if ended.is_alone && fault == Fault::Event && !hold.answered {
+                // It had given no answer, and gives one again: what is wrong now is the event.
+                self.end_hold(now);
+                return Learnt { changed: true, ..Learnt::default() };
+            }
             if ended.is_ours {
                 hold.counted = now;
             } else {
@@ -368,9 +383,12 @@ impl Health {
     /// Begins a hold. An endpoint that says how long is taken at its word first.
     fn hold(&mut self, position: i64, policy: &HoldPolicy, asked: Duration, now: Micros) {
         let pause = if asked.is_zero() { policy.interval } else { asked };
+        let answered = self.failures.iter().any(|(_, endpoint)| !endpoint);
         self.failures.clear();
         self.state = State::Holding;
+        self.failing_since.get_or_insert(now);
         self.hold = Some(Hold {
+            answered,
             since: now,
             served_us: 0,
             counted: now,
@@ -392,15 +410,20 @@ impl Health {
         self.successes += 1;
         self.served = true;
         self.failures.clear();
-        let recovered = self.hold.as_ref().map(|hold| hold.since);
-        if let Some(hold) = self.hold.take() {
-            self.stood_still_us += now.0.saturating_sub(hold.since.0).max(0);
-            self.state = State::Reopening;
-            self.permitted = Some(1);
-            self.round = 0;
-        }
-        let changed = self.permitted.is_some_and(|permitted| self.rise(permitted, ceiling));
-        Learnt { changed, recovered, ..Learnt::default() }
+        let held = self.end_hold(now);
+        let recovered = self.failing_since.take().or(held);
+        let risen = self.permitted.is_some_and(|permitted| self.rise(permitted, ceiling));
+        Learnt { changed: risen || recovered.is_some(), recovered, ..Learnt::default() }
+    }
+
+    /// Ends a hold, to reopen; answers when it began.
+    fn end_hold(&mut self, now: Micros) -> Option<Micros> {
+        let hold = self.hold.take()?;
+        self.stood_still_us += now.0.saturating_sub(hold.since.0).max(0);
+        self.state = State::Reopening;
+        self.permitted = Some(1);
+        self.round = 0;
+        Some(hold.since)
     }
 
     /// One more for each success doubles with every round; one more a round adds.
@@ -440,14 +463,15 @@ impl Health {
         })
     }
 
-    /// Forgets everything but the count of successes, as when an operator resumes; it stood still
-    /// since `paused`.
+    /// Forgets everything but the count of successes and that a recovery is to be told, as when an
+    /// operator resumes; it stood still since `paused`.
     pub fn resume(&mut self, paused: Micros, now: Micros) {
         let since = self.hold.as_ref().map_or(paused, |hold| hold.since.min(paused));
         *self = Self {
             successes: self.successes,
             stood_still_us: self.stood_still_us + now.0.saturating_sub(since.0).max(0),
             in_flight: self.in_flight,
+            failing_since: self.failing_since,
             ..Self::default()
         };
     }

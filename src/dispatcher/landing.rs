@@ -152,8 +152,7 @@ impl Landing<'_> {
     /// Whether a failure counts against its event.
     fn counts(&self, fault: Fault, prior: Option<&Exception>, known: Known) -> bool {
         match fault {
-            // Under a strict order there is no other event that could tell of the endpoint.
-            Fault::Event => !known.holding || self.plan.settings.order == Order::Strict,
+            Fault::Event => !known.holding,
             // Only when another event succeeded between two failures of this one.
             Fault::Endpoint { .. } => {
                 !settle::is_ours(self.outcome)
@@ -185,6 +184,7 @@ impl Landing<'_> {
             retry_after: settle::retry_after(self.outcome),
             stands_out: of_the_events || stands_out(prior, known.successes),
             is_ours: settle::is_ours(self.outcome),
+            is_alone: self.plan.settings.order == Order::Strict,
         };
         let arrived = verdicts.iter().filter(|verdict| **verdict == Verdict::Delivered).count();
         endpoint.learn(ended, &self.plan.settings.hold, ceiling, arrived, self.ended)

@@ -35,6 +35,7 @@ fn asking(
         retry_after: Duration::from_secs(retry_after_s),
         stands_out: false,
         is_ours: false,
+        is_alone: false,
     };
     let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(second)).changed;
     health.end(delivery);
@@ -99,6 +100,7 @@ fn events_that_stand_out_tell_nothing_of_the_endpoint() {
             retry_after,
             stands_out: true,
             is_ours: false,
+            is_alone: false,
         };
         health.learn(ended, &HoldPolicy::default(), CEILING, START);
     }
@@ -158,6 +160,7 @@ fn late_failures_of_before_do_not_lengthen_the_hold() {
         retry_after: Duration::ZERO,
         stands_out: false,
         is_ours: false,
+        is_alone: false,
     };
     health.learn(late, &HoldPolicy::default(), CEILING, at(1));
     health.end((1, Version(50)));
@@ -197,6 +200,7 @@ fn throttling_halves_once_a_round_and_successes_add_one_a_round() {
             retry_after,
             stands_out: false,
             is_ours: false,
+            is_alone: false,
         };
         let saved = health.learn(ended, &HoldPolicy::default(), CEILING, at(1)).changed;
         assert_eq!(saved, version == 1, "it shows as soon as it is so");
@@ -256,6 +260,7 @@ fn those_that_were_refused_together_were_refused_once() {
             retry_after,
             stands_out: false,
             is_ours: false,
+            is_alone: false,
         };
         health.learn(ended, &HoldPolicy::default(), CEILING, now)
     };
@@ -308,7 +313,15 @@ fn what_was_our_own_fault_is_never_given_up() {
         health.begin(delivery);
         let retry_after = Duration::ZERO;
         let (started, fault, stands_out) = (at(day * 86_400), ENDPOINT, false);
-        let ended = Ended { delivery, started, fault, retry_after, stands_out, is_ours: true };
+        let ended = Ended {
+            delivery,
+            started,
+            fault,
+            retry_after,
+            stands_out,
+            is_ours: true,
+            is_alone: false,
+        };
         health.learn(ended, &policy, CEILING, started);
         health.end(delivery);
         assert!(!health.is_given_up(&policy, started));
@@ -396,4 +409,55 @@ proptest! {
             }
         }
     }
+}
+
+/// One failure with a clear answer, of an event that the order lets nobody overtake.
+fn alone(health: &mut Health, version: u64, second: u64) -> Learnt {
+    let delivery = (1, Version(version));
+    health.begin(delivery);
+    let ended = Ended {
+        delivery,
+        started: at(second),
+        fault: Some(Fault::Event),
+        retry_after: Duration::ZERO,
+        stands_out: false,
+        is_ours: false,
+        is_alone: true,
+    };
+    let learnt = health.learn(ended, &HoldPolicy::default(), CEILING, at(second));
+    health.end(delivery);
+    learnt
+}
+
+#[test]
+fn an_endpoint_that_gave_no_answer_and_gives_a_clear_one_is_back_under_a_strict_order() {
+    let mut health = held();
+    assert!(health.is_holding());
+    assert!(alone(&mut health, 9, 5).changed);
+    assert!(!health.is_holding(), "nobody else can tell that it is back");
+    assert_eq!(alone(&mut health, 9, 6).recovered, None, "not before a success");
+}
+
+#[test]
+fn an_endpoint_that_refuses_every_event_stays_on_hold_under_a_strict_order() {
+    let mut health = Health::default();
+    for version in [1, 1, 1, 1, 2] {
+        alone(&mut health, version, 0);
+    }
+    assert!(health.is_holding(), "two events were refused");
+    for second in [5, 15, 35] {
+        alone(&mut health, 2, second);
+        assert!(health.is_holding());
+    }
+}
+
+#[test]
+fn a_recovery_is_told_after_an_operator_has_resumed() {
+    let mut health = held();
+    let since = health.hold.as_ref().map(|hold| hold.since);
+    health.resume(at(6), at(6));
+    let text = health.stored(&clock(6));
+    let mut health = Health::load(Some(&text), &clock(6));
+    assert_eq!(health.succeed(CEILING, at(7)).recovered, since);
+    assert_eq!(health.succeed(CEILING, at(8)).recovered, None);
 }
