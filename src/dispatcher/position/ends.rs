@@ -201,47 +201,55 @@ impl Worker {
     /// something.
     fn settle_unsent(&mut self, version: Version, why: Unsent, tried: (u32, Micros)) {
         let (attempt, now) = tried;
-        let (word, error, settled) = match why {
-            Unsent::Missing => {
-                self.window.settle(version, Settled::Gone);
-                return;
-            }
-            Unsent::Later => {
-                self.window.settle(version, Settled::Back);
-                return;
-            }
+        let settled = match why {
+            Unsent::Missing => Settled::Gone,
+            Unsent::Later => Settled::Back,
             Unsent::Unread(error) => {
-                self.window.settle(version, Settled::Back);
                 self.failed("read", &error);
-                return;
+                Settled::Back
             }
-            Unsent::Filtered => ("filtered", None, Settled::Gone),
-            Unsent::Expired => ("expired", None, Settled::Gone),
+            Unsent::Filtered => {
+                self.record_unsent((version, attempt), now, "filtered", None);
+                Settled::Gone
+            }
+            Unsent::Expired => {
+                self.record_unsent((version, attempt), now, "expired", None);
+                Settled::Gone
+            }
+            // Recorded once it is on disk, with those that died when they were read.
             Unsent::Broken(reason) => {
                 let prior = self.window.exception(version);
-                let letter = NewDeadLetter {
+                Settled::Dead(NewDeadLetter {
                     version,
                     reason: DeadReason::Expression,
                     attempts: prior.map_or(0, |prior| prior.tries),
                     first: prior.map_or(now, |prior| prior.first),
-                    last: LastAnswer { status: None, error: Some(reason.clone()) },
-                };
-                ("dead", Some(reason), Settled::Dead(letter))
+                    last: LastAnswer { status: None, error: Some(reason) },
+                })
             }
         };
         self.window.settle(version, settled);
+    }
+
+    fn record_unsent(
+        &mut self,
+        (version, attempt): (Version, u32),
+        started: Micros,
+        verdict: &str,
+        error: Option<String>,
+    ) {
         self.record(Attempt {
             id: 0,
             subscription: self.order.plan.subscription,
             topic: self.topic.id,
             version,
             attempt,
-            started: now,
+            started,
             duration_ms: 0,
             status: None,
             answer: Vec::new(),
             error,
-            verdict: word.to_owned(),
+            verdict: verdict.to_owned(),
         });
     }
 
@@ -294,8 +302,11 @@ impl Worker {
         }
     }
 
-    fn tell_of_dead(&self, settlement: Option<Settlement>) {
-        for letter in settlement.into_iter().flat_map(|settlement| settlement.dead) {
+    /// Tells of what was given up, once it is on disk.
+    fn tell_of_dead(&mut self, settlement: Option<Settlement>) {
+        let dead = settlement.map(|settlement| settlement.dead).unwrap_or_default();
+        self.count_unsent(&dead);
+        for letter in dead {
             self.tools.notices.tell(Notice::DeadLetters(DeadLetters {
                 subscription: self.order.plan.name.clone(),
                 count: 1,
@@ -306,6 +317,25 @@ impl Worker {
                 last: letter.last,
             }));
         }
+    }
+
+    /// What died of its filter or transform died without an attempt that was judged: it counts, and is
+    /// logged and traced, all the same.
+    fn count_unsent(&mut self, dead: &[NewDeadLetter]) {
+        let mut unsent = dead.iter().filter(|letter| letter.reason == DeadReason::Expression);
+        let Some(last) = unsent.next_back() else { return };
+        let count = unsent.clone().count() as u64 + 1;
+        self.counters[2].inc_by(count);
+        let (subscription, topic) = (self.order.plan.name.as_str(), &self.topic.topic);
+        let error = last.last.error.as_deref();
+        tracing::warn!(subscription, %topic, count, version = last.version.0, error, "events died of the filter or transform");
+        let now = self.tools.clock.steady();
+        for letter in unsent.chain([last]) {
+            let (tried, error) = ((letter.version, letter.attempts + 1), letter.last.error.clone());
+            self.record_unsent(tried, now, "dead", error);
+        }
+        // There may be no other save that would bring them.
+        self.tools.store.trace(std::mem::take(&mut self.records));
     }
 
     fn disable(&mut self, reason: &str, last: LastAnswer) {

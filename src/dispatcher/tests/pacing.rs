@@ -122,6 +122,13 @@ async fn an_event_that_breaks_the_filter_is_a_dead_letter() {
     assert_eq!((dead.len(), dead[0].from, dead[0].reason), (1, Version(3), DeadReason::Expression));
     assert!(dead[0].last.error.as_ref().unwrap().contains("`filter`"), "{dead:?}");
     assert_eq!(rig.versions().len(), 4);
+    // It counts and is traced like any death.
+    assert_eq!((rig.count("dead"), rig.count("delivered")), (1, 4));
+    let query = AttemptQuery { version: Some(Version(3)), limit: 9, ..AttemptQuery::default() };
+    rig.traced(query.clone(), 1).await;
+    let traced = rig.store.attempts(query).await.unwrap();
+    assert_eq!(traced[0].verdict, "dead");
+    assert!(traced[0].error.as_ref().unwrap().contains("`filter`"), "{traced:?}");
 }
 
 #[tokio::test]
