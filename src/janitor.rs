@@ -4,12 +4,15 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use self::losses::Losses;
 use crate::{
     clock::{CONFIRMED_AFTER, Clock},
     event::{Micros, Topic},
     notices::{DeadLetters, Notice, Notices},
     store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed},
 };
+
+mod losses;
 
 /// The pause when there was nothing more to remove: so long a topic may be over its cap.
 const IDLE: Duration = Duration::from_secs(5);
@@ -33,6 +36,7 @@ pub struct Janitor {
     /// Topics that were said to be nearly full, and are.
     nearly_full: HashSet<Topic>,
     trust: Option<Trust>,
+    losses: Losses,
 }
 
 /// How far the clock is trusted after a start: a machine that was off for long and one whose clock
@@ -62,8 +66,8 @@ impl Janitor {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Clock, notices: Notices) -> Self {
         let nearly_full = HashSet::new();
-        let (looked, trust) = (None, None);
-        Self { store, clock, notices, looked, nearly_full, trust }
+        let (looked, trust, losses) = (None, None, Losses::default());
+        Self { store, clock, notices, looked, nearly_full, trust, losses }
     }
 
     /// Removes one piece; answers whether there is more.
@@ -74,7 +78,11 @@ impl Janitor {
         let trust = self.trust().await?;
         let now = self.clock.steady();
         let trimmed = self.store.trim(trust.now(&self.clock)).await?;
-        let Trimmed { more, expired } = trimmed;
+        self.losses.add(&trimmed);
+        for line in self.losses.lines(now) {
+            tracing::warn!("{line}");
+        }
+        let Trimmed { more, expired, .. } = trimmed;
         for expired in expired {
             self.tell_of(expired);
         }

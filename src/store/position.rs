@@ -275,6 +275,8 @@ pub struct Trimmed {
     pub more: bool,
     /// What was owed and went.
     pub expired: Vec<Expired>,
+    /// Dead letters that went, by age or because there were too many.
+    pub dead_letters: u64,
 }
 
 /// Events that retention removed although a subscription was owed them: a range among its dead

@@ -420,6 +420,8 @@ impl Store for SqliteStore {
     async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError> {
         let mut more = self.trace.trim(now).await?;
         let mut expired = Vec::new();
+        let trimmed = || self.shared.dead_trimmed.load(std::sync::atomic::Ordering::Relaxed);
+        let before = trimmed();
         // Each topic is a step of its own, so that an append waits for one at most.
         for topic in self.topics().await?.iter().map(|topic| topic.id) {
             let step = self.cold(move |desk| Box::pin(retention::step(desk, topic, now))).await?;
@@ -428,7 +430,7 @@ impl Store for SqliteStore {
             more |= self.cold(move |desk| Box::pin(trim::keys(desk, topic, now))).await?;
         }
         more |= self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
-        Ok(Trimmed { more, expired })
+        Ok(Trimmed { more, expired, dead_letters: trimmed().saturating_sub(before) })
     }
 
     async fn believed(&self) -> Result<Option<Micros>, StoreError> {

@@ -70,7 +70,7 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<Tri
     desk.change(Change::Topic(TopicState { oldest: cut.next(), bytes, ..state.clone() }));
     desk.shared.tail.forget(state.id, cut);
     let more = i64::try_from(sizes.len()).is_ok_and(|count| count >= CHUNK);
-    Ok(Trimmed { more, expired })
+    Ok(Trimmed { more, expired, dead_letters: 0 })
 }
 
 /// The oldest events and what they count for.
@@ -242,10 +242,6 @@ async fn announce_expired(
     now: Micros,
 ) -> Result<(), StoreError> {
     desk.shared.expired.fetch_add(count, Ordering::Relaxed);
-    tracing::warn!(
-        topic = %state.topic, subscription = %floor.name, from = first.0, to = last.0, count,
-        "retention removed events that a subscription was owed"
-    );
     // A removal of many pieces is one range.
     let sql = "-- longer range\nUPDATE dead_letters SET up_to = $3, count = count + $4, at = $5 \
         WHERE position = $1 AND reason = 'expired' AND up_to + 1 = $2";

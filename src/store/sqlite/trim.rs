@@ -149,7 +149,6 @@ async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreEr
         touch(desk, subscription).await?;
     }
     desk.shared.dead_trimmed.fetch_add(ids.len() as u64, Ordering::Relaxed);
-    tracing::warn!(old = old.len(), excess = excess.len(), "dead letters went, the oldest first");
     Ok(old.len().max(excess.len()) >= usize::try_from(CHUNK).unwrap_or(usize::MAX))
 }
 
