@@ -18,30 +18,38 @@ struct Seen {
 }
 
 impl Due {
+    /// Notes that the next poll is due at a moment of the present wall; answers the steady one.
+    pub(super) fn plan(&mut self, next_poll: Micros, clock: &Clock) -> Micros {
+        let steady = next_poll.shifted(-clock.to_store());
+        self.next_poll = Some(Seen { stored: next_poll, steady });
+        steady
+    }
+
     /// The steady moment at which the next poll is due.
     pub(super) fn next_poll(&mut self, state: &SourceState, clock: &Clock) -> Micros {
-        seen(&mut self.next_poll, state.next_poll, state, clock)
+        seen(&mut self.next_poll, state.next_poll, || clock.of_stored(saved(state)))
     }
 
     /// The present moment by the wall that the mark was saved under.
     pub(super) fn now_for_mark(&mut self, state: &SourceState, clock: &Clock) -> Micros {
-        let saved = seen(&mut self.mark_at, state.mark_at, state, clock);
-        state.mark_at.plus(clock.steady().since(saved))
+        let at = state.mark_at;
+        let saved = seen(&mut self.mark_at, at, || clock.of_stored(at));
+        at.plus(clock.steady().since(saved))
     }
 }
 
-fn seen(slot: &mut Option<Seen>, stored: Micros, state: &SourceState, clock: &Clock) -> Micros {
+fn seen(slot: &mut Option<Seen>, stored: Micros, by_us: impl Fn() -> i64) -> Micros {
     if let Some(seen) = slot
         && seen.stored == stored
     {
         return seen.steady;
     }
-    let steady = stored.shifted(clock.of_stored(saved(state)));
+    let steady = stored.shifted(by_us());
     *slot = Some(Seen { stored, steady });
     steady
 }
 
-/// When the source was last saved, as far as can be told.
+/// When another process, or an operator, last saved the source, as far as can be told.
 fn saved(state: &SourceState) -> Micros {
     let reported = Report::last(state).and_then(|report| report.at.parse().ok());
     state.mark_at.max(state.asked_at).max(reported.unwrap_or_default())

@@ -75,7 +75,7 @@ impl Prober {
         if let Some(gap) = gap {
             self.tell_gap(setup, gap.reason, &gap.detail);
         }
-        Ok(self.at(next_poll))
+        Ok(self.at(memory, next_poll))
     }
 
     /// Keeps that the producer is not ready: its walk stays where it is, and nothing failed.
@@ -106,7 +106,7 @@ impl Prober {
         let mark = asked.paused(Some(next_poll)).map(Some);
         let progress = SourceProgress { mark, ..SourceProgress::default() };
         self.keep_failed(&asked, report, progress, next_poll).await?;
-        Ok(self.at(next_poll))
+        Ok(self.at(memory, next_poll))
     }
 
     async fn keep_failed(

@@ -39,6 +39,6 @@ impl Prober {
         let progress = SourceProgress { journal_done: count, ..ending.progress(state, &report) };
         let placed = self.append(setup, events, progress, now).await?;
         self.end(setup, memory, state, ending, report, &placed).await?;
-        Ok(self.at(ending.next_poll))
+        Ok(self.at(memory, ending.next_poll))
     }
 }

@@ -95,8 +95,8 @@ impl Prober {
     }
 
     /// At a moment of the present wall.
-    pub(super) fn at(&self, moment: Micros) -> Stepped {
-        Stepped::Due(moment.shifted(self.clock.of_stored(Micros(0))))
+    pub(super) fn at(&self, memory: &mut Memory, moment: Micros) -> Stepped {
+        Stepped::Due(memory.due.plan(moment, &self.clock))
     }
 
     async fn try_step(
@@ -246,7 +246,7 @@ impl Prober {
         let placed = self.append(setup, events, progress, now).await?;
         drop(held);
         self.end(setup, memory, state, &ending, report, &placed).await?;
-        Ok(self.at(ending.next_poll))
+        Ok(self.at(memory, ending.next_poll))
     }
 
     /// Keeps a page of a walk that is not at its end, with where it is.
@@ -264,14 +264,16 @@ impl Prober {
         }
         let now = self.clock.now();
         progress.mark = Some(Some(underway.json()));
-        progress.next_poll = Some(underway.until.unwrap_or(now));
+        let next_poll = underway.until.unwrap_or(now);
+        progress.next_poll = Some(next_poll);
         if let Some(report) = Report::last(state).filter(|report| report.waits.is_some()) {
             // What was waited for is there.
             progress.report = Some(Report { waits: None, ..report }.json());
         }
         let placed = self.append(setup, events, progress, now).await?;
         memory.duplicates += duplicates(&placed);
-        Ok(underway.until.map_or(Stepped::Again, |until| self.at(until)))
+        let due = self.at(memory, next_poll);
+        Ok(if underway.until.is_some() { due } else { Stepped::Again })
     }
 
     /// Announces a complete walk, and corrects its report by what only the last append could tell.

@@ -102,7 +102,7 @@ fn config(producer: &Producer, hooks: [&Receiver; 3]) -> String {
          interval: {{ every: 200ms, min: 20ms, max: 200ms }}\n    http: {http}\n\
          subscriptions:\n\
          \x20 - {{ name: healthy, topic: numbers, from: earliest, webhook: {{ url: \"{healthy}\" }} }}\n\
-         \x20 - {{ name: again, topic: numbers, from: earliest, retry: {{ delays: [{seconds}s], jitter: 0 }}, \
+         \x20 - {{ name: again, topic: numbers, from: earliest, retry: {{ schedule: [{seconds}s], jitter: 0 }}, \
          hold: {{ after: 1000 }}, webhook: {{ url: \"{again}\" }} }}\n\
          \x20 - {{ name: held, topic: numbers, from: earliest, hold: {{ interval: {seconds}s, max_interval: {seconds}s }}, \
          webhook: {{ url: \"{held}\" }} }}\n"

@@ -25,9 +25,16 @@ async fn the_next_poll_is_due_after_its_interval_wherever_the_wall_is_set() {
         bench.clock.set(leap);
         assert_eq!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Due(due), "{leap}");
         assert_eq!(bench.asked().len(), 1, "{leap}");
-        bench.clock.advance(due.since(steady));
-        assert!(matches!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Due(_)));
-        assert_eq!(bench.asked().len(), 1, "{leap}: polled when its interval was over");
+        let mut pause = due.since(steady);
+        for _ in 0..3 {
+            bench.clock.advance(pause);
+            assert!(matches!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Due(_)));
+            assert_eq!(bench.asked().len(), 1, "{leap}: polled when its interval was over");
+            let again = bench.prober.step(&bench.setup, &mut memory).await;
+            assert_eq!(bench.asked().len(), 0, "{leap}: polled before its interval was over");
+            let Stepped::Due(due) = again else { panic!("it is due at a moment") };
+            pause = due.since(bench.clock.now().shifted(-leap));
+        }
     }
 }
 
