@@ -82,7 +82,10 @@ impl Janitor {
         for line in self.losses.lines(now) {
             tracing::warn!("{line}");
         }
-        let Trimmed { more, expired, .. } = trimmed;
+        let Trimmed { more, expired, damage, .. } = trimmed;
+        for damage in damage {
+            self.notices.tell(Notice::Damaged(damage));
+        }
         for expired in expired {
             self.tell_of(expired);
         }

@@ -91,6 +91,7 @@ impl Node {
             tail_bytes: config.limits.tail_bytes,
             dedupe_keys_max: config.limits.dedupe_keys_max,
             readers: config.limits.readers,
+            clock: clock.clone(),
             ..store::Options::default()
         };
         let store = store::open(&config.store, &options).await?;

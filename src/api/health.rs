@@ -40,5 +40,6 @@ pub async fn ready(State(api): State<ApiState>) -> Result<Json<HealthView>, Prob
         return Err(Problem::closing());
     }
     api.store.topics().await?;
+    api.store.ready().await?;
     Ok(Json(OK))
 }

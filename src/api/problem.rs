@@ -137,7 +137,18 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail)
             }
             StoreError::Closed => Self::closing(),
-            StoreError::Unreadable { .. } | StoreError::Database(_) | StoreError::Refused(_) => {
+            // It was told where it was found.
+            StoreError::Lost(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_lost", detail),
+            StoreError::Damaged { from, to, .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail)
+                    .with("from", from.0)
+                    .with("to", to.0)
+            }
+            StoreError::Unreadable { .. }
+            | StoreError::Database(_)
+            | StoreError::Opening { .. }
+            | StoreError::Broken
+            | StoreError::Refused(_) => {
                 tracing::error!(error = ?error, "the store failed");
                 Self::internal()
             }
@@ -180,6 +191,12 @@ mod tests {
     #[test]
     fn every_refusal_of_the_store_has_its_status_and_code() {
         let database = || sqlx::Error::PoolClosed;
+        let damaged = || StoreError::Damaged {
+            topic: "orders".parse().unwrap(),
+            from: Version(3),
+            to: Version(4),
+            problem: "versions 3 to 4 are missing".into(),
+        };
         for (error, status, code) in [
             (StoreError::not_found("topic", "x"), 404, "not_found"),
             (StoreError::Exists { what: "subscription", name: "x".into() }, 409, "exists"),
@@ -190,6 +207,8 @@ mod tests {
             (StoreError::DiskFull, 507, "disk_full"),
             (StoreError::Unknown(None), 503, "unknown"),
             (StoreError::Closed, 503, "closing"),
+            (StoreError::Lost("gone".into()), 503, "store_lost"),
+            (damaged(), 500, "damaged"),
             (StoreError::Database(database()), 500, "internal"),
             (StoreError::Unreadable { table: "t", problem: "p".into() }, 500, "internal"),
         ] {

@@ -75,7 +75,7 @@ mod tests {
                 to: Version(piece),
                 count: 1,
             });
-            losses.add(&Trimmed { expired: expired.into(), dead_letters: 2, more: true });
+            losses.add(&Trimmed { expired: expired.into(), dead_letters: 2, ..Trimmed::default() });
             lines += losses.lines(at(piece / 5)).len();
         }
         assert_eq!(lines, 2 * 3, "at once, and after a minute");

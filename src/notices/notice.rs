@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     clock::Leap,
     event::{Micros, Name, Topic, Version},
-    store::{DeadReason, LastAnswer},
+    store::{Damage, DeadReason, LastAnswer},
 };
 
 /// Something that the relay noticed of itself.
@@ -86,6 +86,8 @@ pub enum Notice {
     },
     /// The machine's clock was set, or the machine was suspended.
     Clock(Leap),
+    /// Events that were acknowledged are lost or damaged.
+    Damaged(Damage),
     /// A topic keeps nearly as many bytes as it may; above its cap even what is owed goes.
     NearCap {
         /// Which.
@@ -157,6 +159,7 @@ impl Notice {
             Self::SourceFailing(_) => "source.failing",
             Self::SourceRecovered { .. } => "source.recovered",
             Self::Gap { .. } => "gap.recorded",
+            Self::Damaged(_) => "store.damaged",
             Self::NearCap { .. } => "retention.near_cap",
             Self::Clock(Leap::Set(_)) => "clock.set",
             Self::Clock(Leap::Slept(_)) => "clock.slept",
@@ -177,7 +180,7 @@ impl Notice {
             | Self::SourceFailing(SourceTrouble { source, .. })
             | Self::SourceRecovered { source, .. }
             | Self::Gap { source, .. } => source,
-            Self::NearCap { topic, .. } => topic,
+            Self::Damaged(Damage { topic, .. }) | Self::NearCap { topic, .. } => topic,
             Self::Clock(_) => return None,
         })
     }
@@ -194,6 +197,7 @@ impl Notice {
             | Self::SourceFailing(_)
             | Self::SourceRecovered { .. }
             | Self::Gap { .. }
+            | Self::Damaged(_)
             | Self::NearCap { .. }
             | Self::Clock(_) => None,
         }
@@ -233,6 +237,9 @@ impl Notice {
                 json!({ "by_ms": by_us / 1_000 })
             }
             Self::Clock(Leap::Slept(slept)) => json!({ "slept_s": slept.as_secs() }),
+            Self::Damaged(Damage { topic, from, to, reason, detail }) => json!({
+                "topic": topic, "from": from, "to": to, "reason": reason, "detail": detail,
+            }),
             Self::NearCap { topic, bytes, max_bytes } => json!({
                 "topic": topic, "bytes": bytes, "max_bytes": max_bytes,
             }),

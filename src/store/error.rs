@@ -1,6 +1,8 @@
 //! What a store answers when it does not do what was asked.
 
-use crate::event::Version;
+use std::path::PathBuf;
+
+use crate::event::{Topic, Version};
 
 /// Why an operation was not done. Every variant but `Unknown` means: nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,33 @@ pub enum StoreError {
     /// The database failed; the operation had no effect.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// Events that were acknowledged cannot be given: their rows are damaged or missing.
+    #[error("topic `{topic}`: {problem}")]
+    Damaged {
+        /// The topic.
+        topic: Topic,
+        /// The first version.
+        from: Version,
+        /// The last version.
+        to: Version,
+        /// What is wrong, with the versions.
+        problem: String,
+    },
+    /// The file is not the one that was opened any more: nothing is taken until it is back, or the
+    /// process was started anew. The text names it.
+    #[error("{0}")]
+    Lost(String),
+    /// The file is a store that cannot be opened.
+    #[error("{}: the store cannot be opened", path.display())]
+    Opening {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: Box<StoreError>,
+    },
+    /// A row has no value where all have one.
+    #[error("a row cannot be read: the file is damaged")]
+    Broken,
     /// The file cannot be opened as a store: another process has it, or it is not ours; the text
     /// says which.
     #[error("{0}")]

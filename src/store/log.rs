@@ -149,8 +149,10 @@ impl Read {
 /// on: compare with `state.oldest`.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// In version order, without a gap.
+    /// In version order, without a gap but for versions that are lost.
     pub events: Vec<Arc<Event>>,
+    /// When there are no events: the last version that is known to be lost, and passed over.
+    pub passed: Option<Version>,
     /// The topic no later than the read: `head` is at least the last event's version.
     pub state: Arc<TopicState>,
 }
@@ -176,5 +178,20 @@ pub struct Gap {
     /// As in [`NewGap`].
     pub reason: String,
     /// As in [`NewGap`].
+    pub detail: String,
+}
+
+/// Events that were acknowledged and are lost or damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Where they were.
+    pub topic: Topic,
+    /// The first version.
+    pub from: Version,
+    /// The last version.
+    pub to: Version,
+    /// `history_lost`, `events_missing` or `event_damaged`.
+    pub reason: &'static str,
+    /// For a person.
     pub detail: String,
 }

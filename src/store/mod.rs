@@ -11,8 +11,8 @@ use tokio::sync::watch;
 pub use self::{
     error::StoreError,
     job::{Job, JobStatus, NewJob},
-    log::{Append, EpochStart, Gap, NewEvent, NewGap, Page, Placed, Read, TopicState},
-    open::{Options, open},
+    log::{Append, Damage, EpochStart, Gap, NewEvent, NewGap, Page, Placed, Read, TopicState},
+    open::{Options, Verified, open, verify},
     pending::{Pending, Released},
     position::{
         DeadFilter, DeadLetter, DeadReason, DeadSelect, EventPlace, EventState, Exception,
@@ -300,6 +300,8 @@ pub trait Store: Send + Sync + 'static {
     async fn believed(&self) -> Result<Option<Micros>, StoreError>;
     /// Keeps a moment for [`Store::believed`] of the next process.
     async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError>;
+    /// Whether what is written now is kept: `Lost` while the file is not the one that was opened.
+    async fn ready(&self) -> Result<(), StoreError>;
     /// Sizes for the gauges: name and value, names as in `telemetry`.
     async fn gauges(&self) -> Vec<(&'static str, f64)>;
     /// Finishes what was accepted, checkpoints and closes.

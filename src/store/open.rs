@@ -2,7 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Store, StoreError, sqlite::SqliteStore};
+use super::{
+    Store, StoreError,
+    sqlite::{self, SqliteStore},
+};
+use crate::clock::Clock;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -15,6 +19,8 @@ pub struct Options {
     pub pending_max: usize,
     /// Connections that read.
     pub readers: u32,
+    /// Tells when damage was found.
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -24,8 +30,32 @@ impl Default for Options {
             dedupe_keys_max: 4_000_000,
             pending_max: 1_000_000,
             readers: 4,
+            clock: Clock::system(),
         }
     }
+}
+
+/// What is in a store, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// Topics.
+    pub topics: usize,
+    /// Events over all topics.
+    pub events: u64,
+    /// Those that an earlier release appended, without a checksum.
+    pub unchecked: u64,
+    /// What is wrong, a line each; at most 1,000.
+    pub problems: Vec<String>,
+    /// How much is wrong.
+    pub problem_count: usize,
+}
+
+/// Looks at all of the store at `url`, which nobody may use, and changes nothing.
+///
+/// # Errors
+/// As [`open`].
+pub async fn verify(url: &str) -> Result<Verified, StoreError> {
+    sqlite::verify::verify(path(url)?).await
 }
 
 /// Opens the store at `url` (`sqlite:PATH`).
@@ -34,11 +64,13 @@ impl Default for Options {
 /// `Refused` when the address is of an unknown kind or the file is held by another process; else
 /// as the store has them.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(SqliteStore::open(path(url)?, options).await?))
+}
+
+fn path(url: &str) -> Result<&Path, StoreError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path {
-        Some(path) if !path.is_empty() && path != ":memory:" => {
-            Ok(Arc::new(SqliteStore::open(Path::new(path), options).await?))
-        }
+        Some(path) if !path.is_empty() && path != ":memory:" => Ok(Path::new(path)),
         _ => Err(StoreError::Refused(format!(
             "`{url}` is no store: expected sqlite:PATH, as sqlite:data/milkrun.db"
         ))),

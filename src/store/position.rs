@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, Job};
+use super::{Damage, Fence, Job};
 use crate::event::{Event, Micros, Name, Topic, Version};
 
 /// A position as its holder takes it up.
@@ -147,6 +147,8 @@ pub enum DeadReason {
     Refused,
     /// A filter or transform failed on it.
     Expression,
+    /// What the store kept of it is damaged or lost.
+    Damaged,
     /// Retention removed it while it was owed: a range.
     Expired,
 }
@@ -277,6 +279,8 @@ pub struct Trimmed {
     pub expired: Vec<Expired>,
     /// Dead letters that went, by age or because there were too many.
     pub dead_letters: u64,
+    /// Events that were found lost or damaged since the last trim.
+    pub damage: Vec<Damage>,
 }
 
 /// Events that retention removed although a subscription was owed them: a range among its dead

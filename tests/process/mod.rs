@@ -4,6 +4,7 @@ mod bombs;
 mod commands;
 mod cursor;
 mod kill;
+mod lost;
 mod power;
 pub use kill::seeded;
 mod leaps;

@@ -30,7 +30,11 @@ static void keep(int fd)
     if (length < 0)
         return;
     path[length] = 0;
-    if (!ends_with(path, "/milkrun.db") && !ends_with(path, "/milkrun.db-wal"))
+    /* The record of heads is synced under this name, and then renamed. */
+    if (ends_with(path, "/milkrun.db-heads.new"))
+        path[length - 4] = 0;
+    if (!ends_with(path, "/milkrun.db") && !ends_with(path, "/milkrun.db-wal")
+        && !ends_with(path, "/milkrun.db-heads"))
         return;
     snprintf(fresh, sizeof fresh, "%s.fresh", path);
     snprintf(synced, sizeof synced, "%s.synced", path);

@@ -85,7 +85,7 @@ async fn publish(api: Api, base: u64) -> Told {
 /// The store's files as a power cut leaves them at worst.
 fn leave_what_was_synced(place: &Place) {
     let _ = fs::remove_file(place.path("milkrun.db-shm"));
-    for name in ["milkrun.db", "milkrun.db-wal"] {
+    for name in ["milkrun.db", "milkrun.db-wal", "milkrun.db-heads"] {
         let (file, synced) = (place.path(name), place.path(&format!("{name}.synced")));
         if synced.exists() {
             fs::copy(synced, file).unwrap();

@@ -15,8 +15,10 @@ use milkrun::{
     },
 };
 
+mod damage;
 mod dead;
 mod fences;
+mod held;
 mod log;
 mod pending;
 mod positions;

@@ -11,7 +11,7 @@ pub mod server;
 
 use std::{future::Future, time::Duration};
 
-pub use api::Api;
+pub use api::{Api, Reply};
 pub use preload::Library;
 pub use producer::Producer;
 pub use raw::Raw;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     event::{Position, Topic, Version},
-    store::Read,
+    store::{Page, Read},
     wire,
 };
 
@@ -117,7 +117,7 @@ pub async fn one(
     let (_, version) = locate(&api, &topic, &version).await?;
     let page = api.store.read(&topic, Read::one(version)).await?;
     let event = page.events.iter().find(|event| event.version == version);
-    let event = event.ok_or_else(|| Problem::gone(page.state.oldest))?;
+    let event = event.ok_or_else(|| absent(&page, version))?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let mut out = Vec::new();
     let media = if accept.is_some_and(|accept| accept.contains(wire::STRUCTURED)) {
@@ -129,6 +129,15 @@ pub async fn one(
     };
     Ok(([(header::CONTENT_TYPE, media), (header::VARY, "Accept, Accept-Encoding")], out)
         .into_response())
+}
+
+/// Why a version that was given is not there any more.
+pub(super) fn absent(page: &Page, version: Version) -> Problem {
+    if page.passed.is_none() {
+        return Problem::gone(page.state.oldest);
+    }
+    let detail = format!("version {version} is lost; the gaps of the topic tell more");
+    Problem::new(StatusCode::GONE, "gone", detail).with("oldest", page.state.oldest.0)
 }
 
 /// The row number of the topic, and a version that it has or had.

@@ -332,6 +332,10 @@ impl Store for Interposed {
         self.inner.keep_believed(moment).await
     }
 
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.inner.ready().await
+    }
+
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
         self.inner.gauges().await
     }

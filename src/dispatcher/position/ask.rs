@@ -7,7 +7,7 @@ use super::{
 use crate::{
     dispatcher::flight,
     event::{Micros, Version},
-    store::Read,
+    store::{Read, StoreError},
 };
 
 impl Worker {
@@ -25,8 +25,11 @@ impl Worker {
             let mut learnt = Vec::with_capacity(unknown.len());
             for version in unknown {
                 let event = flight::read(&*store, &topic, position, version).await;
-                // An event that is gone holds nobody back.
-                let lane = event.map(|event| event.map_or(0, |event| sift.lane(&event)));
+                // An event that is gone or damaged holds nobody back.
+                let lane = match event {
+                    Err(StoreError::Damaged { .. }) => Ok(0),
+                    event => event.map(|event| event.map_or(0, |event| sift.lane(&event))),
+                };
                 learnt.push((version, lane));
             }
             Done::Learnt(learnt)

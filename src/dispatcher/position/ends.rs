@@ -58,6 +58,9 @@ impl Worker {
                 (self.busy.reading, self.asked_bytes) = (false, 0);
                 match result {
                     Ok(page) => self.take_page(after, page),
+                    Err(StoreError::Damaged { from, to, problem, .. }) => {
+                        self.pass_damaged(after, (from, to), problem);
+                    }
                     Err(error) => return self.failed("read", &error),
                 }
             }
@@ -143,12 +146,30 @@ impl Worker {
         if page.events.is_empty() && oldest > self.window.end().next() {
             // All that was left has gone; the store has recorded what of it was owed.
             self.window.skip_to(oldest.previous());
+        } else if let Some(passed) = page.passed {
+            // A gap tells of what is lost.
+            self.window.skip_to(passed);
         }
         let (now, believed) = (self.tools.clock.steady(), self.tools.clock.believed());
         let (sift, topic) = (&self.order.sift, &self.topic.topic);
         self.window.extend(page.events, now, |event| sift.sift(event, topic, believed));
         if page.state.epochs != self.topic.epochs {
             self.topic = page.state;
+        }
+    }
+
+    /// What cannot be given becomes a dead letter, and a range of it is passed over: the store
+    /// makes a gap of each.
+    fn pass_damaged(&mut self, after: Version, (from, to): (Version, Version), problem: String) {
+        if after != self.window.end() {
+            return;
+        }
+        let subscription = self.order.plan.name.as_str();
+        tracing::error!(subscription, topic = %self.topic.topic, from = from.0, to = to.0, "passed over: {problem}");
+        if from == to {
+            self.window.bury_damaged(from, problem, self.tools.clock.now());
+        } else {
+            self.window.skip_to(to);
         }
     }
 
@@ -204,6 +225,9 @@ impl Worker {
         let settled = match why {
             Unsent::Missing => Settled::Gone,
             Unsent::Later => Settled::Back,
+            Unsent::Unread(StoreError::Damaged { problem, .. }) => {
+                self.dead(version, DeadReason::Damaged, problem, now)
+            }
             Unsent::Unread(error) => {
                 self.failed("read", &error);
                 Settled::Back
@@ -217,16 +241,7 @@ impl Worker {
                 Settled::Gone
             }
             // Recorded once it is on disk, with those that died when they were read.
-            Unsent::Broken(reason) => {
-                let prior = self.window.exception(version);
-                Settled::Dead(NewDeadLetter {
-                    version,
-                    reason: DeadReason::Expression,
-                    attempts: prior.map_or(0, |prior| prior.tries),
-                    first: prior.map_or(now, |prior| prior.first),
-                    last: LastAnswer { status: None, error: Some(reason) },
-                })
-            }
+            Unsent::Broken(reason) => self.dead(version, DeadReason::Expression, reason, now),
         };
         self.window.settle(version, settled);
     }
@@ -251,6 +266,17 @@ impl Worker {
             error,
             verdict: verdict.to_owned(),
         });
+    }
+
+    fn dead(&self, version: Version, reason: DeadReason, why: String, now: Micros) -> Settled {
+        let prior = self.window.exception(version);
+        Settled::Dead(NewDeadLetter {
+            version,
+            reason,
+            attempts: prior.map_or(0, |prior| prior.tries),
+            first: prior.map_or(now, |prior| prior.first),
+            last: LastAnswer { status: None, error: Some(why) },
+        })
     }
 
     fn record(&mut self, attempt: Attempt) {
@@ -319,16 +345,19 @@ impl Worker {
         }
     }
 
-    /// What died of its filter or transform died without an attempt that was judged: it counts, and is
+    /// What died of its filter or transform, or is damaged, died without an attempt that was judged: it counts, and is
     /// logged and traced, all the same.
     fn count_unsent(&mut self, dead: &[NewDeadLetter]) {
-        let mut unsent = dead.iter().filter(|letter| letter.reason == DeadReason::Expression);
+        let unsent = |letter: &&NewDeadLetter| {
+            matches!(letter.reason, DeadReason::Expression | DeadReason::Damaged)
+        };
+        let mut unsent = dead.iter().filter(unsent);
         let Some(last) = unsent.next_back() else { return };
         let count = unsent.clone().count() as u64 + 1;
         self.counters[2].inc_by(count);
         let (subscription, topic) = (self.order.plan.name.as_str(), &self.topic.topic);
         let error = last.last.error.as_deref();
-        tracing::warn!(subscription, %topic, count, version = last.version.0, error, "events died of the filter or transform");
+        tracing::warn!(subscription, %topic, count, version = last.version.0, error, "events died unsent");
         let now = self.tools.clock.steady();
         for letter in unsent.chain([last]) {
             let (tried, error) = ((letter.version, letter.attempts + 1), letter.last.error.clone());

@@ -259,3 +259,47 @@ async fn what_is_sent_at_most_once_travels_with_its_bytes() {
     assert_eq!(rig.versions(), [1, 2, 1]);
     rig.all_settled(2).await;
 }
+
+#[tokio::test]
+async fn what_the_log_cannot_give_is_told_and_the_rest_arrives() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(10).await;
+    rig.damage(
+        "UPDATE events SET data = x'5b5d' WHERE slot & 255 = 3;
+         DELETE FROM events WHERE slot & 255 BETWEEN 5 AND 6",
+    )
+    .await;
+    rig.start();
+    rig.judged(7).await;
+    rig.saved(|saved| saved.positions[0].dead_letters == 1).await;
+    rig.stop().await;
+    let mut versions: Vec<_> = rig.pushes().iter().map(|push| push.version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, [1, 2, 4, 7, 8, 9, 10]);
+    let dead = rig.dead_letters().await;
+    assert_eq!((dead.len(), dead[0].from, dead[0].reason), (1, Version(3), DeadReason::Damaged));
+    assert_eq!(dead[0].last.error.as_deref(), Some("version 3 is damaged: its checksum is wrong"));
+    assert!(dead[0].event.is_none(), "what is damaged is not shown either");
+    let told = rig.store.trim(rig.clock.now()).await.unwrap().damage;
+    let told: Vec<_> = told.iter().map(|damage| (damage.reason, damage.from.0)).collect();
+    assert_eq!(told, [("event_damaged", 3), ("events_missing", 5)]);
+    rig.all_settled(10).await;
+}
+
+/// It was good when it was tried first.
+#[tokio::test]
+async fn an_event_that_was_damaged_since_its_first_attempt_dies() {
+    let mut rig = Rig::new(settings()).await;
+    rig.publish(2).await;
+    rig.answer(|push| status(if push.version == 1 { 500 } else { 200 }));
+    rig.start();
+    rig.judged(2).await;
+    rig.stop().await;
+    rig.damage("UPDATE events SET data = x'5b5d' WHERE slot & 255 = 1").await;
+    rig.start();
+    rig.turn(20);
+    rig.saved(|saved| saved.positions[0].dead_letters == 1).await;
+    rig.stop().await;
+    assert_eq!(rig.dead_letters().await[0].reason, DeadReason::Damaged);
+    assert_eq!(rig.pushes().len(), 2);
+}

@@ -91,7 +91,7 @@ pub(super) fn reset() -> Outcome {
 
 /// A store, a clock, a consumer and a dispatcher.
 pub(super) struct Rig {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: ManualClock,
     pub(super) sink: Arc<Script>,
@@ -139,7 +139,18 @@ impl Rig {
         store.put_subscription(&new, now).await.unwrap();
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
         let (metrics, limits) = (Metrics::new(), Limits::default());
-        Self { _dir: dir, store, clock, sink, limits, metrics, soft, hard, running: None }
+        Self { dir, store, clock, sink, limits, metrics, soft, hard, running: None }
+    }
+
+    /// Closes the store, changes rows of its file, and opens it again, with nothing in memory.
+    pub(super) async fn damage(&mut self, sql: &'static str) {
+        use sqlx::Connection as _;
+        self.store.close().await;
+        let url = format!("sqlite:{}", self.dir.path().join("m.db").display());
+        let mut conn = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+        self.store = open(&url, &Options::default()).await.unwrap();
     }
 
     /// A rig with `count` events waiting and the dispatcher running.

@@ -281,12 +281,28 @@ impl Window {
         self.advance(now);
     }
 
-    /// Moves the reach over versions that the log has not any more.
-    pub fn skip_to(&mut self, reach: Version) {
-        if self.ready.end().is_none() && reach > self.reach {
-            self.reach = reach;
-            self.ahead = self.ahead.split_off(&reach.next());
+    /// Passes over versions that the log has not any more, in their turn.
+    pub fn skip_to(&mut self, last: Version) {
+        let end = self.end();
+        if last <= end {
+            return;
+        }
+        self.ahead.retain(|version| *version <= end || *version > last);
+        if self.ready.end().is_none() {
+            self.reach = last;
             self.unsaved.changed = true;
+        } else {
+            self.ready.push(last, Entry::Skipped);
+        }
+    }
+
+    /// Buries the next version in its turn: what the log has of it is damaged.
+    pub fn bury_damaged(&mut self, version: Version, problem: String, now: Micros) {
+        if version > self.end() {
+            let taken = self.ahead.contains(&version);
+            let entry = if taken { Entry::Taken } else { Entry::Damaged(problem) };
+            self.ready.push(version, entry);
+            self.advance(now);
         }
     }
 
@@ -301,18 +317,16 @@ impl Window {
                     self.unsaved.changed = true;
                     self.place(slot.version);
                 }
-                Entry::Broken(reason) => {
-                    self.unsaved.changed = true;
-                    self.bury(NewDeadLetter {
-                        version: slot.version,
-                        reason: DeadReason::Expression,
-                        attempts: 0,
-                        first: now,
-                        last: LastAnswer { status: None, error: Some(reason) },
-                    });
-                }
+                Entry::Broken(why) => self.bury_at(slot.version, DeadReason::Expression, why, now),
+                Entry::Damaged(why) => self.bury_at(slot.version, DeadReason::Damaged, why, now),
             }
         }
+    }
+
+    fn bury_at(&mut self, version: Version, reason: DeadReason, why: String, now: Micros) {
+        self.unsaved.changed = true;
+        let last = LastAnswer { status: None, error: Some(why) };
+        self.bury(NewDeadLetter { version, reason, attempts: 0, first: now, last });
     }
 
     /// Takes over changed rules; what was read ahead is to be read again, by a sieve that may be

@@ -37,6 +37,8 @@ pub(super) enum Entry {
     /// Started out of turn, or known before it was read.
     Taken,
     Broken(String),
+    /// What the log has of it is damaged.
+    Damaged(String),
 }
 
 /// An event that may be started.

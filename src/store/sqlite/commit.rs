@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::{
     bulk,
     plan::{Plan, Progressed, TopicPlan},
-    slot,
+    sheet, slot,
 };
 use crate::{
     event::{Data, Version},
@@ -21,8 +21,8 @@ const HEADS: (&str, &str, &str) = (
      FROM new WHERE topics.id = new.id",
 );
 const EVENTS: (&str, &str, &str) = (
-    "-- events\nINSERT INTO events (slot, recorded, attributes, form, data) VALUES ",
-    "(?,?,?,?,?)",
+    "-- events\nINSERT INTO events (slot, recorded, attributes, form, data, checksum) VALUES ",
+    "(?,?,?,?,?,?)",
     "",
 );
 const KEYS: (&str, &str, &str) =
@@ -85,9 +85,9 @@ const UNDEAD: (&str, &str, &str) = (
 );
 // Under the live position, whose letters they are when a replay job is gone.
 const DEAD: &str = "-- dead\nINSERT INTO dead_letters (subscription, position, topic, version, \
-    up_to, count, reason, attempts, first, at, status, error, recorded, attributes, form, data) \
+    up_to, count, reason, attempts, first, at, status, error, recorded, attributes, form, data, checksum) \
     SELECT live.subscription, live.id, live.topic, $2, $2, 1, $3, $4, $5, $6, $7, $8, \
-    x.recorded, x.attributes, x.form, x.data FROM positions held JOIN positions live \
+    x.recorded, x.attributes, x.form, x.data, x.checksum FROM positions held JOIN positions live \
     ON live.subscription = held.subscription AND live.topic = held.topic AND live.job IS NULL \
     LEFT JOIN exceptions x ON x.position = held.id AND x.version = $2 \
     WHERE held.id = $1 \
@@ -140,6 +140,7 @@ async fn write_events(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sq
                 .bind(event.attributes.clone())
                 .bind(form)
                 .bind(data)
+                .bind(i64::from(sheet::checksum(topic.id, event)))
         })
         .await?;
     }
@@ -409,6 +410,7 @@ pub(super) const fn reason_word(reason: DeadReason) -> &'static str {
         DeadReason::Age => "age",
         DeadReason::Refused => "refused",
         DeadReason::Expression => "expression",
+        DeadReason::Damaged => "damaged",
         DeadReason::Expired => "expired",
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn list(
     let subscription = subscriptions::one(&mut conn, name).await?.id;
     let sql = choosing!(
         "-- dead letters\nSELECT d.id, topic, version, up_to, count, reason, attempts, first, at, \
-         status, error, recorded, attributes, form, data FROM dead_letters d",
+         status, error, recorded, attributes, form, data, checksum FROM dead_letters d",
         " AND d.id > $9 ORDER BY d.id LIMIT $10"
     );
     let rows = chosen
@@ -71,9 +71,10 @@ async fn letter(shared: &Shared, row: &SqliteRow) -> Result<Option<DeadLetter>, 
     let state = shared.published(&topic)?.state;
     let (from, to) = (version(row, 2), version(row, 3));
     let reason = reason(row.get(5))?;
-    let mut event = kept_event(row, 11, from, &state, "dead_letters")?;
+    // A letter whose event is damaged is shown without it.
+    let mut event = readable(kept_event(shared, row, (11, "dead_letters"), from, &state))?;
     if event.is_none() && reason != DeadReason::Expired {
-        event = logged(shared, &state, from).await?;
+        event = readable(logged(shared, &state, from).await)?;
     }
     Ok(Some(DeadLetter {
         id: row.get(0),
@@ -88,6 +89,13 @@ async fn letter(shared: &Shared, row: &SqliteRow) -> Result<Option<DeadLetter>, 
         last: last_answer(row, 9),
         event,
     }))
+}
+
+fn readable<T>(found: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        found => found,
+    }
 }
 
 async fn logged(
@@ -106,6 +114,7 @@ pub(super) fn reason(word: &str) -> Result<DeadReason, StoreError> {
         "age" => Ok(DeadReason::Age),
         "refused" => Ok(DeadReason::Refused),
         "expression" => Ok(DeadReason::Expression),
+        "damaged" => Ok(DeadReason::Damaged),
         "expired" => Ok(DeadReason::Expired),
         other => Err(StoreError::Unreadable {
             table: "dead_letters",
@@ -189,15 +198,15 @@ pub(super) async fn redrive(
 /// Makes retries of dead letters, so many microseconds apart, each event with its bytes when the log has let go of it.
 async fn retry(desk: &mut Desk, ids: &[i64], apart_us: f64, now: Micros) -> Result<(), StoreError> {
     let sql = "-- retry\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
-        successes, recorded, attributes, form, data) \
+        successes, recorded, attributes, form, data, checksum) \
         SELECT d.position, d.version, 'retry', 0, 0, $2 + CAST(chosen.key * $3 AS INTEGER), $2, 0, \
-        d.recorded, d.attributes, d.form, d.data FROM json_each($1) chosen JOIN dead_letters d ON d.id = chosen.value \
+        d.recorded, d.attributes, d.form, d.data, d.checksum FROM json_each($1) chosen JOIN dead_letters d ON d.id = chosen.value \
         WHERE d.attributes IS NOT NULL \
         OR EXISTS (SELECT 1 FROM events WHERE slot = d.topic << 40 | d.version) \
         ON CONFLICT DO UPDATE SET kind = 'retry', attempts = 0, tries = 0, due = excluded.due, \
         first = excluded.first, successes = 0, stands_out = 0, status = NULL, error = NULL, \
         recorded = excluded.recorded, attributes = excluded.attributes, form = excluded.form, \
-        data = excluded.data WHERE kind = 'stopped'";
+        data = excluded.data, checksum = excluded.checksum WHERE kind = 'stopped'";
     sqlx::query(sql)
         .bind(list_text(ids))
         .bind(now.0)

@@ -1,8 +1,7 @@
-//! The database file: its lock, its settings, its schema.
+//! The database file: its settings, its schema, and whether it is ours.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions},
 };
 
+use super::{held::Held, opening::Identity};
 use crate::store::StoreError;
+
+/// `Mkrn`: whose the file is, in its header (`PRAGMA application_id`).
+pub(super) const APPLICATION_ID: i32 = 0x4d6b_726e;
 
 /// Earlier versions can lose committed writes when two connections write and checkpoint at once.
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -28,6 +31,7 @@ pub(super) const LOG: Migrations = &[
     include_str!("../../../migrations/sqlite/0002_delivery.sql"),
     include_str!("../../../migrations/sqlite/0003_resets.sql"),
     include_str!("../../../migrations/sqlite/0004_source_identity.sql"),
+    include_str!("../../../migrations/sqlite/0005_checksums.sql"),
 ];
 /// The schema of the trace's file.
 pub(super) const TRACE: Migrations = &[
@@ -35,47 +39,60 @@ pub(super) const TRACE: Migrations = &[
     include_str!("../../../migrations/sqlite/trace_0002_deliveries.sql"),
 ];
 
-/// Takes `FILE.lock` for this process; held until the returned file is closed.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
-    let name = sibling(path, ".lock");
-    let refused = |problem: String| StoreError::Refused(format!("{}: {problem}", name.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)
-            .map_err(|error| refused(format!("its folder cannot be made: {error}")))?;
-    }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&name)
-        .map_err(|error| refused(error.to_string()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            return Err(refused(format!(
-                "another relay uses {} (process {}); one file serves one process",
-                path.display(),
-                holder.trim()
-            )));
-        }
-        Err(TryLockError::Error(error)) => return Err(refused(error.to_string())),
-    }
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(|error| refused(error.to_string()))?;
-    Ok(file)
-}
-
 /// `PATH` with `suffix` behind its whole name.
 pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// What the file says of itself without its write-ahead log; `None` when that is nothing.
+///
+/// # Errors
+/// `Refused` when it is another program's.
+pub(super) async fn bare(held: &Held, has_log: bool) -> Result<Option<Identity>, StoreError> {
+    let path = held.path();
+    let refused = |why: String| {
+        let told = format!("{}: {why}; name a file of its own for the store", path.display());
+        Err(StoreError::Refused(told))
+    };
+    let header = held.header().unwrap_or_default();
+    let id = header.get(68..72).and_then(|id| id.try_into().ok()).map(i32::from_be_bytes);
+    let id = match id {
+        Some(id) if header.starts_with(b"SQLite format 3\0") => id,
+        _ => return refused("it is no SQLite database".into()),
+    };
+    let options = options(path).read_only(true).immutable(true);
+    let mut conn = SqliteConnection::connect_with(&options).await?;
+    let tables = tables(&mut conn).await;
+    let identity = identity(&mut conn).await.unwrap_or_default();
+    conn.close().await?;
+    match (id, tables) {
+        // Of an earlier release, or nothing but a header yet.
+        (APPLICATION_ID, _) | (0, Ok((4, _) | (_, 0))) => Ok(identity),
+        // Half of a checkpoint can be in it, and the log has the rest.
+        (0, Err(_)) if has_log => Ok(identity),
+        (0, Err(error)) => refused(format!("it cannot be read as a database ({error})")),
+        (id, _) => refused(format!("it is another program's database (application_id {id})")),
+    }
+}
+
+/// How many of four tables of ours there are, and how many tables.
+async fn tables(conn: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
+    let sql = "-- tables\nSELECT count(*) FILTER (WHERE name IN ('meta', 'topics', 'epochs', 'events')), \
+        count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let row = sqlx::query(sql).fetch_one(conn).await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// Whose a file is, as its `meta` says.
+pub(super) async fn identity(conn: &mut SqliteConnection) -> Result<Option<Identity>, StoreError> {
+    let sql = "-- identity\nSELECT (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'store'), \
+        (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'run')";
+    let row = sqlx::query(sql).fetch_one(conn).await?;
+    let store = row.get::<Option<String>, _>(0);
+    let run = row.get::<Option<&str>, _>(1).and_then(|run| run.parse().ok());
+    Ok(store.zip(run).map(|(store, run)| Identity { store, run }))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -116,6 +133,11 @@ pub(super) async fn open_writer(
 pub(super) async fn open_beside(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = options(path).pragma("synchronous", "FULL").pragma("cache_size", "-1024");
     Ok(SqliteConnection::connect_with(&options).await?)
+}
+
+/// Opens a connection that changes nothing.
+pub(super) async fn open_to_look(path: &Path) -> Result<SqliteConnection, StoreError> {
+    Ok(SqliteConnection::connect_with(&options(path).read_only(true)).await?)
 }
 
 /// Opens connections that only read.

@@ -110,7 +110,11 @@ impl Memory {
         Ok(memory)
     }
 
-    async fn load_topics(&mut self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    /// Reads the topics alone.
+    pub(super) async fn load_topics(
+        &mut self,
+        conn: &mut SqliteConnection,
+    ) -> Result<(), StoreError> {
         let mut epochs: HashMap<i64, Vec<EpochStart>> = HashMap::new();
         let sql = "-- epochs\nSELECT topic, first, epoch, started, reason FROM epochs ORDER BY topic, first";
         for row in sqlx::query(sql).fetch_all(&mut *conn).await? {

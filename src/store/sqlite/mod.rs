@@ -4,30 +4,32 @@
 //! `plan`); readers have connections of their own; the trace has a file of its own.
 
 use std::{
-    fs::File,
+    panic::AssertUnwindSafe,
     path::Path,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
 use self::{
+    held::Held,
+    holes::Holes,
+    memory::Memory,
     ops::Hot,
-    shared::{Published, Shared},
+    shared::Shared,
+    vigil::Vigil,
     writer::{Desk, Op},
 };
 use super::{
     Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, EventState, Fence, Gap, Job, NewEvent,
     NewJob, NewSource, NewSubscription, Options, Page, Pending, Placed, PositionState, Read,
     Rejected, Released, Settlement, SourceState, Steer, Store, StoreError, Subscription,
-    SubscriptionSteer, TopicState, Trimmed, tail::Tail,
+    SubscriptionSteer, TopicState, Trimmed,
 };
 use crate::{
     event::{Cursor, Event, Micros, Name, Topic, Version},
@@ -41,13 +43,18 @@ mod checkpoint;
 mod commit;
 mod dead;
 mod file;
+mod held;
+mod holes;
 mod keys;
 mod memory;
+mod mend;
+mod opening;
 mod ops;
 mod pending;
 mod plan;
 mod positions;
 mod read;
+mod record;
 mod replays;
 mod retention;
 mod rewind;
@@ -60,6 +67,9 @@ mod subscriptions;
 mod topics;
 mod trace;
 mod trim;
+pub mod verify;
+mod vigil;
+mod wal;
 mod writer;
 
 /// Operations that may wait for the writer.
@@ -79,7 +89,7 @@ pub struct SqliteStore {
     /// Permits for KiB of waiting appends.
     room: Semaphore,
     trace: trace::Trace,
-    lock: Mutex<Option<File>>,
+    vigil: Mutex<Option<Vigil>>,
 }
 
 impl SqliteStore {
@@ -89,35 +99,44 @@ impl SqliteStore {
     /// `Refused` when another process has it or it is no store of ours; `Database` when SQLite
     /// cannot open it.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
-        let lock = file::lock(path)?;
-        let mut conn = file::open_writer(path, "FULL", file::LOG).await?;
-        let hash_key = writer::hash_key(&mut conn).await?;
-        let shared = Arc::new(Shared {
-            topics: RwLock::default(),
-            changes: watch::Sender::new(0),
-            tail: Tail::new(options.tail_bytes),
-            readers: file::open_readers(path, options.readers).await?,
-            gate: tokio::sync::RwLock::default(),
-            hash_key,
-            keys_max: options.dedupe_keys_max,
-            keys: AtomicUsize::new(0),
-            pending_max: options.pending_max,
-            pending: AtomicUsize::new(0),
-            next_pending: watch::Sender::new(None),
-            expired: AtomicU64::new(0),
-            dead_trimmed: AtomicU64::new(0),
-            path: path.to_owned(),
-        });
-        let desk = Desk::new(conn, shared.clone()).await?;
+        let held = Held::take(path)?;
+        let path = held.path().to_owned();
+        // A value that a damaged row has not got would end the process here.
+        let opened = AssertUnwindSafe(Self::open_held(held, options)).catch_unwind().await;
+        opened.unwrap_or(Err(StoreError::Broken)).map_err(|error| match error {
+            StoreError::Refused(_) | StoreError::DiskFull => error,
+            error => StoreError::Opening { path, source: Box::new(error) },
+        })
+    }
+
+    async fn open_held(held: Held, options: &Options) -> Result<Self, StoreError> {
+        let path = held.path().to_owned();
+        let mut opened = opening::open(&held, &options.clock).await?;
+        let hash_key = writer::hash_key(&mut opened.conn).await?;
+        let memory = Memory::load(&mut opened.conn, options.pending_max).await?;
+        let holes = Holes::load(&mut opened.conn).await?;
+        let topics = memory.topics.values().map(|topic| &*topic.state);
+        let heads = opened.begin_record(&path, topics)?;
+        holes.tell_later(std::mem::take(&mut opened.damage));
+        let readers = file::open_readers(&path, options.readers).await?;
+        let shared = Arc::new(Shared::new(held, options, readers, hash_key, (heads, holes)));
+        let desk = Desk::new(opened.conn, memory, shared.clone());
         let (sender, queue) = mpsc::channel(QUEUE);
         Ok(Self {
-            trace: trace::Trace::open(&file::sibling(path, "-trace")).await?,
+            trace: trace::Trace::open(&file::sibling(&path, "-trace")).await?,
+            vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
             task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
             writer: sender,
             room: Semaphore::new(QUEUE_BYTES >> 10),
             shared,
-            lock: Mutex::new(Some(lock)),
         })
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Whoever does not close it lets go of the file all the same.
+    fn drop(&mut self) {
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -430,7 +449,9 @@ impl Store for SqliteStore {
             more |= self.cold(move |desk| Box::pin(trim::keys(desk, topic, now))).await?;
         }
         more |= self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
-        Ok(Trimmed { more, expired, dead_letters: trimmed().saturating_sub(before) })
+        let damage = self.at_desk(move |desk| Box::pin(mend::tell(desk, now))).await?;
+        let dead_letters = trimmed().saturating_sub(before);
+        Ok(Trimmed { more, expired, dead_letters, damage })
     }
 
     async fn believed(&self) -> Result<Option<Micros>, StoreError> {
@@ -439,6 +460,10 @@ impl Store for SqliteStore {
 
     async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError> {
         self.cold(move |desk| Box::pin(believed::keep(desk, moment))).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.shared.check()
     }
 
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
@@ -455,6 +480,9 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        if let Some(vigil) = self.vigil.lock().await.take() {
+            vigil.stop().await;
+        }
         let (done, closed) = oneshot::channel();
         if self.writer.send(Op::Close(done)).await.is_ok() {
             let _ = closed.await;
@@ -464,6 +492,7 @@ impl Store for SqliteStore {
         }
         self.trace.close().await;
         self.shared.readers.close().await;
-        self.lock.lock().await.take();
+        let shared = self.shared.clone();
+        let _ = tokio::task::spawn_blocking(move || shared.let_go()).await;
     }
 }

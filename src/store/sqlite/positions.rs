@@ -61,7 +61,7 @@ pub(super) async fn kept(
     position: i64,
     version: Version,
 ) -> Result<Option<Arc<Event>>, StoreError> {
-    let sql = "-- kept\nSELECT p.topic, x.recorded, x.attributes, x.form, x.data \
+    let sql = "-- kept\nSELECT p.topic, x.recorded, x.attributes, x.form, x.data, x.checksum \
         FROM exceptions x JOIN positions p ON p.id = x.position \
         WHERE x.position = $1 AND x.version = $2";
     let row = sqlx::query(sql)
@@ -72,7 +72,7 @@ pub(super) async fn kept(
     let Some(row) = row else { return Ok(None) };
     let Some(topic) = shared.name_of(row.get(0)) else { return Ok(None) };
     let state = shared.published(&topic)?.state;
-    kept_event(&row, 1, version, &state, "exceptions")
+    kept_event(shared, &row, (1, "exceptions"), version, &state)
 }
 
 fn exception(row: &SqliteRow) -> Result<Exception, StoreError> {

@@ -12,11 +12,11 @@ use super::{
     commit::signed,
     file::sibling,
     memory::{unsigned, version},
-    sheet, slot,
+    mend, sheet, slot,
 };
 use crate::{
     event::{Data, Event, Micros, Topic, Version},
-    store::{Gap, Page, Read, StoreError, TopicState},
+    store::{Damage, Gap, Page, Read, StoreError, TopicState},
 };
 
 const READ_MAX_EVENTS: usize = 1_000;
@@ -32,13 +32,122 @@ pub(super) async fn page(shared: &Shared, topic: &Topic, read: Read) -> Result<P
         ..read
     };
     if read.after >= read.up_to || read.max_events == 0 {
-        return Ok(Page { events: Vec::new(), state });
+        return Ok(Page { events: Vec::new(), passed: None, state });
     }
-    let events = match shared.tail.read(state.id, &read) {
-        Some(events) => events,
-        None => from_file(shared, &state, &read).await?,
+    if let Some(events) = shared.tail.read(state.id, &read) {
+        return Ok(Page { events, passed: None, state });
+    }
+    let kept = read.after.next().max(state.oldest);
+    let first = shared.holes.after(state.id, kept);
+    if first > read.up_to {
+        let passed = (kept <= read.up_to).then_some(read.up_to);
+        return Ok(Page { events: Vec::new(), passed, state });
+    }
+    let read = Read { after: first.previous(), ..read };
+    let mut found = look(shared, &state, &read).await;
+    if found.as_ref().is_err_and(is_damage) && !is_one(&read) {
+        // One by one it shows which it is.
+        found = look(shared, &state, &Read { max_events: 1, up_to: first, ..read }).await;
+    }
+    match found {
+        Ok(events) => Ok(Page { events, passed: None, state }),
+        Err(error) if is_damage(&error) => Err(damaged(shared, &state, first, &error)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn look(
+    shared: &Shared,
+    state: &TopicState,
+    read: &Read,
+) -> Result<Vec<Arc<Event>>, StoreError> {
+    let events = from_file(shared, state, read).await?;
+    whole(shared, state, read, events).await
+}
+
+/// Whether it is the row that is wrong, and not the moment.
+fn is_damage(error: &StoreError) -> bool {
+    // 11: SQLITE_CORRUPT.
+    let corrupt = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 11);
+    match error {
+        StoreError::Unreadable { .. } => true,
+        StoreError::Database(sqlx::Error::Database(error)) => {
+            error.code().is_some_and(|code| corrupt(&code))
+        }
+        _ => false,
+    }
+}
+
+fn is_one(read: &Read) -> bool {
+    read.max_events == 1 && read.up_to == read.after.next()
+}
+
+fn damaged(
+    shared: &Shared,
+    state: &TopicState,
+    version: Version,
+    error: &StoreError,
+) -> StoreError {
+    let topic = state.topic.clone();
+    let detail = match error {
+        StoreError::Unreadable { problem, .. } => problem.clone(),
+        _ => "the page of the file that has it is damaged".into(),
     };
-    Ok(Page { events, state })
+    let detail = format!("version {version} is damaged: {detail}");
+    let (from, to, reason) = (version, version, "event_damaged");
+    shared.holes.find(state.id, Damage { topic, from, to, reason, detail })
+}
+
+/// The events up to the first that is missing; an error when that is the first of all.
+async fn whole(
+    shared: &Shared,
+    state: &TopicState,
+    read: &Read,
+    mut events: Vec<Arc<Event>>,
+) -> Result<Vec<Arc<Event>>, StoreError> {
+    let mut next = read.after.next();
+    for (index, event) in events.iter().enumerate() {
+        if event.version != next && shared.holes.after(state.id, next) != event.version {
+            if index > 0 {
+                events.truncate(index);
+                return Ok(events);
+            }
+            return missing(shared, state, next, event.version.previous()).await;
+        }
+        next = event.version.next();
+    }
+    if events.is_empty() { missing(shared, state, next, read.up_to).await } else { Ok(events) }
+}
+
+/// Rows are not there: was that retention, a deletion of the topic, or damage?
+async fn missing(
+    shared: &Shared,
+    state: &TopicState,
+    first: Version,
+    last: Version,
+) -> Result<Vec<Arc<Event>>, StoreError> {
+    let last = shared.holes.before(state.id, first, last);
+    let sql = "-- missing\nSELECT oldest, (SELECT min(slot) FROM events WHERE slot BETWEEN $2 AND $3) \
+        FROM topics WHERE id = $1";
+    let row = sqlx::query(sql)
+        .bind(state.id)
+        .bind(slot::of(state.id, first))
+        .bind(slot::of(state.id, last))
+        .fetch_optional(&shared.readers)
+        .await?;
+    let Some(row) = row else {
+        return Err(StoreError::not_found("topic", state.topic.as_str()));
+    };
+    let found = row.get::<Option<i64>, _>(1).map(|slot| Version(slot::split(slot).1));
+    // What lies before it went by age or number since the topic was looked at.
+    let first = first.max(version(&row, 0));
+    let last = found.map_or(last, Version::previous);
+    if first > last {
+        return Ok(Vec::new());
+    }
+    let (topic, reason) = (state.topic.clone(), mend::MISSING);
+    let detail = format!("versions {first} to {last} are missing in the file");
+    Err(shared.holes.find(state.id, Damage { topic, from: first, to: last, reason, detail }))
 }
 
 async fn from_file(
@@ -52,13 +161,15 @@ async fn from_file(
     let Some(last) = last_slot(&mut conn, first, state, read).await? else {
         return Ok(Vec::new());
     };
-    let sql = "-- page\nSELECT group_concat(slot || ',' || recorded || ',' || form || ',' || \
-        octet_length(attributes) || ',' || coalesce(octet_length(data), 0), ';'), \
-        group_concat(attributes, ''), coalesce(group_concat(data, ''), x'') \
+    // A damaged row can have no value where all have one, and must not shift those behind it.
+    let sql = "-- page\nSELECT group_concat(slot || ',' || coalesce(recorded, -1) || ',' || \
+        coalesce(form, -1) || ',' || coalesce(octet_length(attributes), 0) || ',' || \
+        coalesce(octet_length(data), 0) || ',' || coalesce(checksum, -1), ';'), \
+        coalesce(group_concat(attributes, ''), ''), coalesce(group_concat(data, ''), x'') \
         FROM (SELECT * FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot)";
     let row = sqlx::query(sql).bind(first).bind(last).fetch_one(&mut *conn).await?;
     match row.get::<Option<&str>, _>(0) {
-        Some(heads) => sheet::events(heads, row.get(1), row.get(2), state),
+        Some(heads) => sheet::events(heads, row.try_get(1)?, row.try_get(2)?, state),
         None => Ok(Vec::new()),
     }
 }
@@ -75,7 +186,7 @@ async fn last_slot(
     }
     // Measured where the columns are read: there SQLite looks at no more than their heads.
     let sql = "-- page sizes\nSELECT group_concat(slot || ',' || bytes, ';') FROM (SELECT slot, \
-        octet_length(attributes) + coalesce(octet_length(data), 0) AS bytes \
+        coalesce(octet_length(attributes), 0) + coalesce(octet_length(data), 0) AS bytes \
         FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3)";
     let row = sqlx::query(sql)
         .bind(first)
@@ -87,22 +198,34 @@ async fn last_slot(
 }
 
 /// An event kept beside an exception or a dead letter, in the columns `recorded`, `attributes`,
-/// `form`, `data` from `column` on; `None` when the log still has it.
+/// `form`, `data`, `checksum` from `column` on; `None` when the log still has it.
 pub(super) fn kept_event(
+    shared: &Shared,
     row: &SqliteRow,
-    column: usize,
+    (column, table): (usize, &'static str),
     version: Version,
     state: &TopicState,
-    table: &'static str,
 ) -> Result<Option<Arc<Event>>, StoreError> {
-    let Some(attributes) = row.get::<Option<&str>, _>(column + 1) else { return Ok(None) };
-    Ok(Some(Arc::new(Event {
-        version,
-        epoch: state.epoch_of(version),
-        recorded: Micros(row.get(column)),
-        attributes: attributes.into(),
-        data: data(row, column + 2, table)?,
-    })))
+    let Some(attributes) = row.get::<Option<&[u8]>, _>(column + 1) else { return Ok(None) };
+    let unreadable = |problem: &str| StoreError::Unreadable { table, problem: problem.to_owned() };
+    let read = || {
+        let attributes =
+            str::from_utf8(attributes).map_err(|_| unreadable("its attributes are no text"))?;
+        let event = Event {
+            version,
+            epoch: state.epoch_of(version),
+            recorded: Micros(row.get::<Option<i64>, _>(column).unwrap_or(-1)),
+            attributes: attributes.into(),
+            data: data(row, column + 2, table)?,
+        };
+        match row.get::<Option<i64>, _>(column + 4) {
+            Some(sum) if sum != i64::from(sheet::checksum(state.id, &event)) => {
+                Err(unreadable("its checksum is wrong"))
+            }
+            _ => Ok(Some(Arc::new(event))),
+        }
+    };
+    read().map_err(|error| damaged(shared, state, version, &error))
 }
 
 /// Data in the columns `form` and `data` from `column` on.
@@ -112,7 +235,7 @@ pub(super) fn data(
     table: &'static str,
 ) -> Result<Data, StoreError> {
     let bytes = row.get::<Option<&[u8]>, _>(column + 1).unwrap_or(&[]);
-    sheet::formed(row.get(column), bytes, table)
+    sheet::formed(row.get::<Option<i64>, _>(column).unwrap_or(-1), bytes, table)
 }
 
 /// The last version recorded before `moment`: versions and `recorded` rise together.
@@ -186,6 +309,7 @@ pub(super) async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
         ("store_tail_bytes", number(shared.tail.bytes() as u64)),
         ("store_expired_events", number(shared.expired.load(Ordering::Relaxed))),
         ("store_trimmed_dead_letters", number(shared.dead_trimmed.load(Ordering::Relaxed))),
+        ("store_damaged_events", number(shared.holes.found())),
         ("store_pending_events", number(shared.pending.load(Ordering::Relaxed) as u64)),
         ("store_dedupe_keys", number(shared.keys.load(Ordering::Relaxed) as u64)),
     ];

@@ -60,6 +60,8 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<Tri
         .bind(slot::of(state.id, cut))
         .execute(&mut desk.conn)
         .await?;
+    let sql = "-- trim holes\nDELETE FROM holes WHERE topic = $1 AND last <= $2";
+    sqlx::query(sql).bind(state.id).bind(signed(cut.0)).execute(&mut desk.conn).await?;
     let sql = "-- oldest\nUPDATE topics SET oldest = $2, bytes = $3 WHERE id = $1";
     sqlx::query(sql)
         .bind(state.id)
@@ -69,8 +71,9 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<Tri
         .await?;
     desk.change(Change::Topic(TopicState { oldest: cut.next(), bytes, ..state.clone() }));
     desk.shared.tail.forget(state.id, cut);
+    desk.shared.holes.forget(state.id, cut.next());
     let more = i64::try_from(sizes.len()).is_ok_and(|count| count >= CHUNK);
-    Ok(Trimmed { more, expired, dead_letters: 0 })
+    Ok(Trimmed { more, expired, ..Trimmed::default() })
 }
 
 /// The oldest events and what they count for.
@@ -168,7 +171,7 @@ async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
 /// An event with a dead letter leaves its bytes there.
 async fn keep_dead(desk: &mut Desk, state: &TopicState, cut: Version) -> Result<(), StoreError> {
     let sql = "-- keep dead\nUPDATE dead_letters SET recorded = e.recorded, attributes = e.attributes, \
-        form = e.form, data = e.data FROM events e \
+        form = e.form, data = e.data, checksum = e.checksum FROM events e \
         WHERE dead_letters.topic = $1 AND dead_letters.version BETWEEN $2 AND $3 \
         AND dead_letters.reason <> 'expired' AND dead_letters.attributes IS NULL \
         AND e.slot = ($1 << 40 | dead_letters.version)";

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize},
     },
 };
@@ -12,9 +12,11 @@ use std::{
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 
+use super::{file::sibling, held::Held, holes::Holes, record::Heads, wal};
+
 use crate::{
     event::{Micros, Topic, Version},
-    store::{StoreError, TopicState, tail::Tail},
+    store::{Options, StoreError, TopicState, tail::Tail},
 };
 
 /// What the writer publishes and readers see.
@@ -36,7 +38,15 @@ pub(super) struct Shared {
     pub(super) expired: AtomicU64,
     /// Dead letters that went by age or number, since the start.
     pub(super) dead_trimmed: AtomicU64,
+    /// Let go of when the store is closed.
+    pub(super) held: Mutex<Option<Held>>,
+    /// What is wrong with the file's name, as it was last told.
+    pub(super) lost: Mutex<Option<String>>,
+    /// The real path of the file.
     pub(super) path: PathBuf,
+    pub(super) heads: Heads,
+    /// Versions that are known to be lost, by topic.
+    pub(super) holes: Holes,
 }
 
 /// One topic as readers see it.
@@ -47,9 +57,70 @@ pub(super) struct Published {
 }
 
 impl Shared {
+    /// What is published of a file that was just opened.
+    pub(super) fn new(
+        held: Held,
+        options: &Options,
+        readers: SqlitePool,
+        hash_key: [u8; 16],
+        (heads, holes): (Heads, Holes),
+    ) -> Self {
+        Self {
+            topics: RwLock::default(),
+            changes: watch::Sender::new(0),
+            tail: Tail::new(options.tail_bytes),
+            readers,
+            gate: tokio::sync::RwLock::default(),
+            hash_key,
+            keys_max: options.dedupe_keys_max,
+            keys: AtomicUsize::new(0),
+            pending_max: options.pending_max,
+            pending: AtomicUsize::new(0),
+            next_pending: watch::Sender::new(None),
+            expired: AtomicU64::new(0),
+            dead_trimmed: AtomicU64::new(0),
+            path: held.path().to_owned(),
+            held: Mutex::new(Some(held.with_companions())),
+            lost: Mutex::default(),
+            heads,
+            holes,
+        }
+    }
+
     pub(super) fn published(&self, topic: &Topic) -> Result<Published, StoreError> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         topics.get(topic).cloned().ok_or_else(|| StoreError::not_found("topic", topic.as_str()))
+    }
+
+    /// Whether what is written goes to the file of that name; says when that changes.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let found = match &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(held) => held.check().err(),
+            None => None,
+        };
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lost != found {
+            if let Some(problem) = &found {
+                tracing::error!(
+                    "{problem}: nothing more is acknowledged; put it back, or start anew"
+                );
+            } else {
+                tracing::warn!(file = %self.path.display(), "the file is back");
+            }
+            lost.clone_from(&found);
+        }
+        found.map_or(Ok(()), |problem| Err(StoreError::Lost(problem)))
+    }
+
+    /// Everything is closed: notes that, and lets go of the file; blocks.
+    pub(super) fn let_go(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = held.as_ref().is_some_and(|held| held.check_file().is_ok());
+        if is_ours && matches!(wal::salts(&sibling(&self.path, "-wal")), Ok(None)) {
+            self.heads.set(|head| (head.closed, head.wal) = (true, None));
+        }
+        self.heads.sync();
+        *held = None;
     }
 
     pub(super) fn name_of(&self, topic: i64) -> Option<Topic> {

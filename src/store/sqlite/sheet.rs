@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::slot;
+use super::{commit, slot};
 use crate::{
     event::{Data, Event, Micros, Version},
     store::{StoreError, TopicState},
@@ -40,32 +40,70 @@ pub(super) fn end(sizes: &str, max_bytes: usize) -> Result<Option<i64>, StoreErr
     Ok(end)
 }
 
-/// The events whose heads are `SLOT,RECORDED,FORM,ATTRIBUTES_BYTES,DATA_BYTES;…`.
-pub(super) fn events(
+/// The events whose heads are `SLOT,RECORDED,FORM,ATTRIBUTES_BYTES,DATA_BYTES,CHECKSUM;…`, up to
+/// the first that is damaged; an error when that is the first of all.
+pub(super) fn events<'a>(
     heads: &str,
-    mut attributes: &str,
-    mut data: &[u8],
+    mut attributes: &'a [u8],
+    mut data: &'a [u8],
     state: &TopicState,
 ) -> Result<Vec<Arc<Event>>, StoreError> {
     let mut events = Vec::new();
     for head in heads.split(';') {
-        let [slot, recorded, form, attributes_bytes, data_bytes] = numbers(head)?;
-        let length = |bytes: i64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let short = || unreadable("an event is shorter than its head says");
-        let own = attributes.split_at_checked(length(attributes_bytes)).ok_or_else(short)?;
-        attributes = own.1;
-        let bytes = data.split_at_checked(length(data_bytes)).ok_or_else(short)?;
-        data = bytes.1;
-        let version = Version(slot::split(slot).1);
-        events.push(Arc::new(Event {
-            version,
-            epoch: state.epoch_of(version),
-            recorded: Micros(recorded),
-            attributes: own.0.into(),
-            data: formed(form, bytes.0, "events")?,
-        }));
+        match event(head, &mut attributes, &mut data, state) {
+            Ok(event) => events.push(Arc::new(event)),
+            Err(error) if events.is_empty() => return Err(error),
+            Err(_) => break,
+        }
     }
     Ok(events)
+}
+
+fn event<'a>(
+    head: &str,
+    attributes: &mut &'a [u8],
+    data: &mut &'a [u8],
+    state: &TopicState,
+) -> Result<Event, StoreError> {
+    let [slot, recorded, form, attributes_bytes, data_bytes, sum] = numbers(head)?;
+    let take = |from: &mut &'a [u8], bytes: i64| {
+        let found = from.split_at_checked(usize::try_from(bytes).unwrap_or(usize::MAX));
+        let (own, rest) =
+            found.ok_or_else(|| unreadable("an event is shorter than its head says"))?;
+        *from = rest;
+        Ok::<_, StoreError>(own)
+    };
+    let own = take(attributes, attributes_bytes)?;
+    let bytes = take(data, data_bytes)?;
+    let version = Version(slot::split(slot).1);
+    let own = str::from_utf8(own).map_err(|_| unreadable("its attributes are no text"))?;
+    let event = Event {
+        version,
+        epoch: state.epoch_of(version),
+        recorded: Micros(recorded),
+        attributes: own.into(),
+        data: formed(form, bytes, "events")?,
+    };
+    // Events that an earlier release appended have none.
+    if sum >= 0 && sum != i64::from(checksum(state.id, &event)) {
+        return Err(unreadable("its checksum is wrong"));
+    }
+    Ok(event)
+}
+
+/// What is kept with an event, and compared whenever it is read: of all of its row, its epoch and
+/// where it is, so that no event is taken for another.
+pub(super) fn checksum(topic: i64, event: &Event) -> u32 {
+    let (form, data) = commit::stored(&event.data);
+    let mut sum = crc32fast::Hasher::new();
+    let epoch = i64::from(event.epoch.0);
+    for number in [slot::of(topic, event.version), epoch, event.recorded.0, form] {
+        sum.update(&number.to_be_bytes());
+    }
+    sum.update(&event.attributes.len().to_be_bytes());
+    sum.update(event.attributes.as_bytes());
+    sum.update(data.unwrap_or_default());
+    sum.finalize()
 }
 
 /// Data as it is kept: a form and bytes.

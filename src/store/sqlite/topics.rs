@@ -1,6 +1,6 @@
 //! Topics and their epochs, as the writer changes them.
 
-use sqlx::Row as _;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::{commit::signed, memory::Change, sources, subscriptions, writer::Desk};
 use crate::{
@@ -54,13 +54,8 @@ async fn insert(
         .fetch_one(&mut desk.conn)
         .await?;
     let id = row.get(0);
-    let start = EpochStart {
-        epoch: fresh_epoch(),
-        first: Version(1),
-        started: now,
-        reason: "created".into(),
-    };
-    save_epoch(desk, id, &start).await?;
+    let start = fresh_start(Version(1), now, "created");
+    insert_epoch(&mut desk.conn, id, &start).await?;
     Ok(TopicState {
         id,
         uid,
@@ -85,8 +80,8 @@ pub(super) async fn new_epoch(
 ) -> Result<Cursor, StoreError> {
     let mut state = (*desk.memory.topic(&topic)?.state).clone();
     let first = state.head.next();
-    let start = EpochStart { epoch: fresh_epoch(), first, started: now, reason };
-    save_epoch(desk, state.id, &start).await?;
+    let start = fresh_start(first, now, &reason);
+    insert_epoch(&mut desk.conn, state.id, &start).await?;
     let kept = state.epochs.iter().filter(|known| known.first < first).cloned();
     state.epochs = kept.chain([start.clone()]).collect();
     desk.change(Change::Topic(state));
@@ -94,7 +89,12 @@ pub(super) async fn new_epoch(
     Ok(Cursor { epoch: start.epoch, version: first })
 }
 
-async fn save_epoch(desk: &mut Desk, topic: i64, start: &EpochStart) -> Result<(), StoreError> {
+/// Keeps where an epoch begins.
+pub(super) async fn insert_epoch(
+    conn: &mut SqliteConnection,
+    topic: i64,
+    start: &EpochStart,
+) -> Result<(), StoreError> {
     let sql = "-- new epoch\nINSERT OR REPLACE INTO epochs (topic, first, epoch, started, reason) \
         VALUES ($1, $2, $3, $4, $5)";
     sqlx::query(sql)
@@ -103,7 +103,7 @@ async fn save_epoch(desk: &mut Desk, topic: i64, start: &EpochStart) -> Result<(
         .bind(i64::from(start.epoch.0))
         .bind(start.started.0)
         .bind(start.reason.as_str())
-        .execute(&mut desk.conn)
+        .execute(conn)
         .await?;
     Ok(())
 }
@@ -130,6 +130,7 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
         "-- drop topic\nDELETE FROM topics WHERE id = $1",
         "-- drop epochs\nDELETE FROM epochs WHERE topic = $1",
         "-- drop gaps\nDELETE FROM gaps WHERE topic = $1",
+        "-- drop holes\nDELETE FROM holes WHERE topic = $1",
         "-- dropped\nINSERT INTO dropped_topics (id) VALUES ($1)",
     ] {
         sqlx::query(sql).bind(id).execute(&mut desk.conn).await?;
@@ -140,8 +141,10 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
     Ok(())
 }
 
-fn fresh_epoch() -> Epoch {
-    Epoch(uuid::Uuid::new_v4().as_fields().0)
+/// A new epoch that begins at `first`.
+pub(super) fn fresh_start(first: Version, now: Micros, reason: &str) -> EpochStart {
+    let epoch = Epoch(uuid::Uuid::new_v4().as_fields().0);
+    EpochStart { epoch, first, started: now, reason: reason.to_owned() }
 }
 
 /// Plain data, which JSON always takes.

@@ -10,15 +10,18 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Published, Shared,
     checkpoint::Checkpoints,
     commit,
     file::sibling,
     memory::{Change, Memory},
     ops::Hot,
     plan::Plan,
+    shared::{Published, Shared},
 };
-use crate::store::{StoreError, TopicState};
+use crate::{
+    event::Version,
+    store::{StoreError, TopicState},
+};
 
 /// Operations that share one commit at most.
 const GROUP: usize = 1_024;
@@ -52,14 +55,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) async fn new(
-        mut conn: SqliteConnection,
-        shared: Arc<Shared>,
-    ) -> Result<Self, StoreError> {
-        let memory = Memory::load(&mut conn, shared.pending_max).await?;
+    pub(super) fn new(conn: SqliteConnection, memory: Memory, shared: Arc<Shared>) -> Self {
         let desk = Self { conn, memory, shared, changes: Vec::new(), announce: false, sound: true };
         desk.publish_all();
-        Ok(desk)
+        desk
     }
 
     /// Notes what a transaction changes in memory, once it is committed.
@@ -90,6 +89,7 @@ impl Desk {
     ) -> Result<T, StoreError> {
         self.changes.clear();
         self.announce = false;
+        self.shared.check()?;
         self.recover().await?;
         self.begin().await.map_err(told)?;
         let result = work(self).await;
@@ -120,6 +120,8 @@ impl Desk {
             Change::TopicGone(id) => {
                 let mut topics = self.shared.topics.write().unwrap_or_else(PoisonError::into_inner);
                 topics.retain(|_, topic| topic.state.id != *id);
+                self.shared.heads.forget(*id);
+                self.shared.holes.forget(*id, Version::MAX);
                 None
             }
             _ => None,
@@ -127,6 +129,7 @@ impl Desk {
         self.memory.apply(change);
         self.publish_sizes();
         if let Some(topic) = topic.and_then(|id| self.memory.topics.get(&id)) {
+            self.shared.heads.note(&topic.state);
             publish(&self.shared, &topic.state);
         }
     }
@@ -134,6 +137,9 @@ impl Desk {
     /// Decides the operations in order and commits them together; if the database refuses the
     /// whole, one by one, so that only the guilty one fails.
     pub(super) async fn group(&mut self, ops: Vec<Hot>) {
+        if let Err(lost) = self.shared.check() {
+            return refuse_all(ops, &lost.to_string());
+        }
         if self.recover().await.is_err() {
             for op in ops {
                 op.refuse(StoreError::Unknown(None));
@@ -157,10 +163,12 @@ impl Desk {
                         Ok(()) => self.finish(plan),
                         Err(Failed::Statement(error)) => plan.refuse(error),
                         Err(Failed::Commit) => plan.refuse(StoreError::Unknown(None)),
+                        Err(Failed::Lost(lost)) => refuse_all(plan.into_ops(), &lost),
                     }
                 }
             }
             Err(Failed::Commit) => plan.refuse(StoreError::Unknown(None)),
+            Err(Failed::Lost(lost)) => refuse_all(plan.into_ops(), &lost),
         }
     }
 
@@ -170,7 +178,10 @@ impl Desk {
             self.roll_back().await;
             return Err(Failed::Statement(told(error)));
         }
-        self.commit().await.map_err(|_| Failed::Commit)
+        self.commit().await.map_err(|error| match error {
+            StoreError::Lost(lost) => Failed::Lost(lost),
+            _ => Failed::Commit,
+        })
     }
 
     /// Takes over what was committed: tail, memory, heads, then the answers.
@@ -178,6 +189,7 @@ impl Desk {
         for topic in plan.apply(&mut self.memory) {
             self.shared.tail.push(topic.id, &topic.events);
             if let Some(topic) = self.memory.topics.get(&topic.id) {
+                self.shared.heads.note(&topic.state);
                 publish(&self.shared, &topic.state);
             }
         }
@@ -197,7 +209,12 @@ impl Desk {
 
     async fn commit(&mut self) -> Result<(), StoreError> {
         match sqlx::raw_sql("COMMIT").execute(&mut self.conn).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                // It may have gone to a file that nobody finds again.
+                let kept = self.shared.check();
+                self.sound &= kept.is_ok();
+                kept
+            }
             Err(error) => {
                 tracing::error!(%error, "a commit failed; its outcome is read back from the file");
                 self.sound = false;
@@ -272,6 +289,14 @@ enum Failed {
     Statement(StoreError),
     /// Nobody knows what happened.
     Commit,
+    /// It went to a file that nobody finds again.
+    Lost(String),
+}
+
+fn refuse_all(ops: Vec<Hot>, lost: &str) {
+    for op in ops {
+        op.refuse(StoreError::Lost(lost.to_owned()));
+    }
 }
 
 /// Takes in what is asked for by those that can run already, as long as there are more of them: one
