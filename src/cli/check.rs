@@ -19,12 +19,19 @@ pub(crate) struct Args {
     /// is stored and nothing is pushed.
     #[arg(long)]
     online: bool,
+    /// Read the whole store, which no relay may be using: its pages, the checksum of every event,
+    /// what is missing, and whether it has gone back. Nothing is changed.
+    #[arg(long)]
+    store: bool,
 }
 
 pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let config = config::load(file, environment)?;
     let bound = api::check_bind(config.listen, config.insecure);
     bound.map_err(|message| Failure { message, code: 78 })?;
+    if args.store {
+        verify(&config.store).await?;
+    }
     stored(&config, file).await?;
     config.warn();
     print(&format!(
@@ -66,6 +73,30 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
         })
         .collect();
     Err(Failure { message: told.join("\n"), code: 78 })
+}
+
+/// Reads the whole store and says what is wrong with it.
+async fn verify(url: &str) -> Result<(), Failure> {
+    if !offline::exists(url) {
+        return Err(Failure::new(format!("{url}: there is no such file")));
+    }
+    let found = store::verify(url).await;
+    let found = found.map_err(|error| Failure::new(format!("{url}: {}", chain(&error))))?;
+    for problem in &found.problems {
+        print(&format!("BAD   {problem}"))?;
+    }
+    if found.problem_count > 0 {
+        return Err(Failure::new(format!(
+            "{url}: {} of what was looked at is wrong; see docs/storage.md",
+            found.problem_count
+        )));
+    }
+    let unchecked = match found.unchecked {
+        0 => String::new(),
+        count => format!(", {count} of them without a checksum, from an earlier release"),
+    };
+    print(&format!("{url}: good ({} topics, {} events{unchecked})", found.topics, found.events))?;
+    Ok(())
 }
 
 async fn online(config: &Config) -> Result<(), Failure> {
