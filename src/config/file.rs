@@ -24,7 +24,7 @@ use crate::outbound::check_proxy;
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// Where everything is kept: `sqlite:PATH`.
-    #[schemars(with = "String", regex(pattern = "^sqlite:/*[^/]"))]
+    #[schemars(with = "String", regex(pattern = "^sqlite:/*[^/~]"))]
     pub store: Spanned<String>,
     /// Where the API listens: `ADDRESS:PORT`.
     #[schemars(with = "String", regex(pattern = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$"))]
@@ -76,6 +76,12 @@ impl Default for File {
 impl File {
     pub(crate) fn store(&self, problems: &mut Problems<'_>) -> Option<String> {
         let path = self.store.value.strip_prefix("sqlite:");
+        if path.is_some_and(|path| path.trim_start_matches('/').starts_with('~')) {
+            let message = "`store`: `~` is not expanded here; write the whole path, as \
+                sqlite:/home/me/milkrun.db";
+            problems.add(self.store.referenced, message);
+            return None;
+        }
         if path.is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
             return Some(self.store.value.clone());
         }

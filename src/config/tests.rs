@@ -75,6 +75,7 @@ fn what_is_wrong_is_told() {
     for (text, expected) in [
         ("stroe: x\n".to_owned(), ":1:1: unknown key `stroe`: did you mean `store`?"),
         ("store: postgres://x\n".into(), ":1:8: `store`: expected `sqlite:`"),
+        ("store: \"sqlite:~/m.db\"\n".into(), ":1:8: `store`: `~` is not expanded here"),
         ("listen: 8080\n".into(), ":1:9: `listen: 8080`: expected an address and a port"),
         ("outbound: { allow: [10.0.0.0/99] }\n".into(), ":1:21: `outbound.allow`: `10.0.0.0/99`"),
         ("insecure: yes\n".into(), ":1:11: "),
