@@ -24,6 +24,7 @@ mod pending;
 mod positions;
 mod replays;
 mod retention;
+mod secrets;
 mod sqlite;
 mod states;
 mod topics;

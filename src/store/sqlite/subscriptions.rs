@@ -281,11 +281,11 @@ async fn renew(
         forget_endpoint(desk, known.id, now).await?;
     }
     let edit = desk.next_edit();
-    let sql = "-- renewed subscription\nUPDATE subscriptions SET settings = $2, edit = $3, \
-        topics = $4, removed_at = NULL WHERE id = $1";
+    overwrite(desk, known.id, &new.settings).await?;
+    let sql = "-- renewed subscription\nUPDATE subscriptions SET edit = $2, topics = $3, \
+        removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
         .bind(known.id)
-        .bind(settings_text(&new.settings))
         .bind(signed(edit))
         .bind(patterns_text(&new.topics))
         .execute(&mut desk.conn)
@@ -331,9 +331,9 @@ pub(super) async fn set(
         forget_endpoint(desk, known.id, now).await?;
     }
     let edit = desk.next_edit();
-    sqlx::query("-- settings\nUPDATE subscriptions SET settings = $2, edit = $3 WHERE id = $1")
+    overwrite(desk, known.id, &settings).await?;
+    sqlx::query("-- edit\nUPDATE subscriptions SET edit = $2 WHERE id = $1")
         .bind(known.id)
-        .bind(settings_text(&settings))
         .bind(signed(edit))
         .execute(&mut desk.conn)
         .await?;
@@ -384,6 +384,9 @@ pub(super) async fn steer(
                 .bind(known.id)
                 .execute(&mut desk.conn)
                 .await?;
+            // Nobody reads them any more, and secrets are among them.
+            overwrite(desk, known.id, &SubscriptionSettings::new(String::new(), Vec::new()))
+                .await?;
             // The name is free at once; the row tells every holder to let go.
             (
                 "UPDATE subscriptions SET edit = $2, status = 'deleted', removed_at = $3, name = name || '#' || id WHERE id = $1",
@@ -426,6 +429,22 @@ pub(super) async fn touch(desk: &mut Desk, subscription: i64) -> Result<(), Stor
         .execute(&mut desk.conn)
         .await?;
     desk.announce();
+    Ok(())
+}
+
+/// Puts settings in the place of others, of which nothing stays in the file: secrets are among them.
+async fn overwrite(
+    desk: &mut Desk,
+    id: i64,
+    settings: &SubscriptionSettings,
+) -> Result<(), StoreError> {
+    sqlx::raw_sql("PRAGMA secure_delete = ON").execute(&mut desk.conn).await?;
+    let sql = "-- settings\nUPDATE subscriptions SET settings = $2 WHERE id = $1";
+    let query = sqlx::query(sql).bind(id).bind(settings_text(settings));
+    query.execute(&mut desk.conn).await?;
+    // Pages that retention frees are left to be used again: overwriting each costs as much as
+    // writing it did.
+    sqlx::raw_sql("PRAGMA secure_delete = FAST").execute(&mut desk.conn).await?;
     Ok(())
 }
 
