@@ -84,7 +84,8 @@ impl Node {
     /// See [`NodeError`]; nothing runs then.
     pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
         let access = api::check_bind(config.listen, config.insecure).map_err(NodeError::Config)?;
-        let guard = config.outbound.guard();
+        let metrics = Metrics::new();
+        let guard = config.outbound.guard().counting(&metrics);
         let network = guard.network().map_err(NodeError::Network)?;
         check_addresses(&config, &guard)?;
         let options = store::Options {
@@ -96,7 +97,6 @@ impl Node {
         };
         let store = store::open(&config.store, &options).await?;
         let sources = apply(&*store, &config, &clock).await?;
-        let metrics = Metrics::new();
         start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
         let listener =

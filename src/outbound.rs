@@ -2,21 +2,24 @@
 //!
 //! A request goes only to addresses that were vetted: literals here, names in the resolver, which
 //! refuses a name when **any** of its addresses is forbidden and hands on only what it vetted.
-//! There are no redirects, no proxy from the environment, no retries and no decompression.
+//! There are no redirects, no proxy from the environment, no decompression, and no retries but one:
+//! of a request whose kept connection was closed before anything came of an answer.
 //!
 //! Behind a proxy that the operator names, the proxy looks names up again: what is vetted here is
 //! the literal, or the name as this machine knows it.
 
 use std::{
     io::{Error, ErrorKind},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty, combinators::UnsyncBoxBody};
 use ipnet::IpNet;
+use prometheus_client::metrics::counter::Counter;
 use rustls::ClientConfig;
 use tower::{service_fn, util::BoxCloneSyncService};
 use url::{Host, Url};
@@ -27,15 +30,22 @@ pub use self::{
     tls::{check_tls, identity},
 };
 
-use self::{direct::Direct, names::Names, pooled::Pooled};
+use crate::telemetry::Metrics;
 
+use self::{direct::Direct, machine::Machine, names::Names, pooled::Pooled};
+
+mod dial;
 mod direct;
 mod forbidden;
+mod heads;
+mod idle;
+mod machine;
 mod names;
 mod pooled;
 mod proxy;
 mod stream;
 mod tls;
+mod watched;
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 256;
@@ -52,6 +62,11 @@ const HEAD_BYTES_MAX: usize = 256 << 10;
 /// What is said of a larger one; a test holds that the numbers are those above.
 const TOO_LARGE: &str = "the answer's head has more than 1,000 fields or 262,144 bytes";
 
+/// An answer's head is larger than the bounds.
+#[derive(Debug, thiserror::Error)]
+#[error("{TOO_LARGE}")]
+struct TooLarge;
+
 /// Knows which addresses may be asked.
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -59,6 +74,11 @@ pub struct Guard {
     proxy: Option<Arc<Url>>,
     names: Names,
     connection_max: Duration,
+    /// How long one address is tried.
+    patience: Duration,
+    /// Requests that were sent once more, because the connection that was kept for them had ended.
+    resends: Counter,
+    machine: Machine,
 }
 
 /// Why a URL is not asked.
@@ -94,7 +114,17 @@ impl Guard {
             proxy: None,
             names: Names::of_the_system(),
             connection_max: CONNECTION_MAX,
+            patience: dial::PATIENCE,
+            resends: Counter::default(),
+            machine: Machine::default(),
         }
+    }
+
+    /// Counts in the metrics of the process.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let machine = Machine::counting(metrics.machine_faults.clone());
+        Self { resends: metrics.resends.clone(), machine, ..self }
     }
 
     /// Sends everything through a proxy, as [`check_proxy`] gives it.
@@ -157,7 +187,7 @@ impl Guard {
     /// # Errors
     /// When it cannot be set up, for want of the system's certificates for instance.
     pub fn network(&self) -> Result<sinks::Network, String> {
-        self.pooled(tls::config(None)?)
+        self.pooled(tls::config(None)?, false)
     }
 
     /// The network of webhooks, for somebody with certificates of their own or for all others: HTTP/1.1
@@ -168,7 +198,7 @@ impl Guard {
     pub fn webhooks(&self, identity: Option<&sinks::Identity>) -> Result<sinks::Network, String> {
         let config = tls::config(identity)?;
         if self.proxy.is_some() {
-            return self.pooled(config);
+            return self.pooled(config, true);
         }
         let direct = Arc::new(Direct::new(self.clone(), config));
         Ok(BoxCloneSyncService::new(service_fn(move |request| {
@@ -177,8 +207,8 @@ impl Guard {
         })))
     }
 
-    fn pooled(&self, config: ClientConfig) -> Result<sinks::Network, String> {
-        let pooled = Arc::new(Pooled::new(self.clone(), config)?);
+    fn pooled(&self, config: ClientConfig, webhooks: bool) -> Result<sinks::Network, String> {
+        let pooled = Arc::new(Pooled::new(self.clone(), config, webhooks)?);
         Ok(BoxCloneSyncService::new(service_fn(move |request| {
             let pooled = pooled.clone();
             async move { pooled.exchange(request).await }
@@ -213,7 +243,7 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
             }
         } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
-                return Error::other(TOO_LARGE);
+                return Error::other(TooLarge);
             }
             if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
                 kind = ErrorKind::ConnectionReset;
@@ -224,7 +254,31 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
     Error::new(kind, text)
 }
 
+fn is_too_large(error: &Error) -> bool {
+    matches!(error.get_ref(), Some(inner) if inner.is::<TooLarge>())
+}
+
+/// An error with the address that was asked: of a name with several only one may fail.
+fn with_address(address: SocketAddr, error: &Error) -> Error {
+    let kind = kind_of(error).unwrap_or(ErrorKind::Other);
+    let whose = if kind == machine::KIND { "this machine has none left: " } else { "" };
+    Error::new(kind, format!("{address}: {whose}{error}"))
+}
+
+/// An answer of which only the status is known, for its head is too large: the event was answered,
+/// and need not be sent again to learn that.
+fn cut(status: StatusCode) -> Response<Body> {
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.extensions_mut().insert(sinks::Cut(TOO_LARGE));
+    response
+}
+
 fn kind_of(error: &Error) -> Option<ErrorKind> {
+    if machine::is_at_its_end(error) {
+        return Some(machine::KIND);
+    }
     match error.kind() {
         // From the operating system this is a router's word, not a name that does not exist.
         ErrorKind::HostUnreachable if error.raw_os_error().is_some() => None,
@@ -234,6 +288,7 @@ fn kind_of(error: &Error) -> Option<ErrorKind> {
         | ErrorKind::ConnectionReset
         | ErrorKind::InvalidData
         | ErrorKind::NetworkDown
+        | machine::KIND
         | ErrorKind::TimedOut) => Some(kind),
         ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe

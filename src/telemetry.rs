@@ -81,6 +81,11 @@ pub struct Metrics {
     pub attempts: Family<VerdictLabel, Counter>,
     /// `milkrun_attempt_seconds`
     pub attempt_seconds: Histogram,
+    /// `milkrun_resends_total`: requests sent once more, because the connection kept for them had
+    /// ended; no attempts
+    pub resends: Counter,
+    /// `milkrun_machine_faults_total`: connections that this machine had nothing left for
+    pub machine_faults: Counter,
     /// `milkrun_deliveries_in_flight`
     pub in_flight: Gauge<i64, AtomicI64>,
     /// `milkrun_read_ahead_bytes`: events that positions hold ahead of their reach
@@ -113,6 +118,8 @@ impl Metrics {
             attempt_seconds: Histogram::new([
                 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0,
             ]),
+            resends: Counter::default(),
+            machine_faults: Counter::default(),
             in_flight: Gauge::default(),
             read_ahead_bytes: Gauge::default(),
             walk_bytes: Gauge::default(),
@@ -139,6 +146,16 @@ impl Metrics {
             "attempt_seconds",
             "Time from the first byte sent to the verdict",
             self.attempt_seconds.clone(),
+        );
+        registry.register(
+            "resends",
+            "Requests sent once more because a kept connection had ended",
+            self.resends.clone(),
+        );
+        registry.register(
+            "machine_faults",
+            "Connections that this machine had no file, port or memory left for",
+            self.machine_faults.clone(),
         );
         registry.register("deliveries_in_flight", "Attempts under way", self.in_flight.clone());
         registry.register(

@@ -5,7 +5,7 @@ as_root() {
 }
 
 # Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier,
-# Node for the other verifier.
+# Node for the other verifier, nginx for a receiver.
 install_debian() {
   local missing=()
   command -v cc >/dev/null || missing+=(build-essential)
@@ -13,6 +13,7 @@ install_debian() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv python3-pip)
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
+  [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   [ "${#missing[@]}" -eq 0 ] && return 0
   if ! command -v apt-get >/dev/null; then
     printf 'missing, and there is no apt-get to install it with: %s\n' "${missing[*]}" >&2

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tower::ServiceExt as _;
 
-use crate::{Answer, Network, RetryAfter, SilentKind};
+use crate::{Answer, Cut, Network, RetryAfter, SilentKind};
 
 /// At most so much of an answer is read; the status stands, the rest is not waited for.
 pub(crate) const READ_MAX_BYTES: usize = 64 << 10;
@@ -55,7 +55,18 @@ pub(crate) fn read(head: &Parts, body: Bytes, is_batch: bool) -> Answer {
         never_retry: text("milkrun-retry").is_some_and(|v| v.trim().eq_ignore_ascii_case("no")),
         accepted_up_to: if may_say { accepted_up_to(&body) } else { None },
         body,
+        note: note(head),
     }
+}
+
+/// Whether nothing but the status is known of an answer.
+pub(crate) fn is_cut(head: &Parts) -> bool {
+    head.extensions.get::<Cut>().is_some()
+}
+
+/// What a person should know of an answer.
+pub(crate) fn note(head: &Parts) -> Option<String> {
+    head.extensions.get().map(|Cut(why)| (*why).to_owned())
 }
 
 /// A body that was cut is no JSON, so it says nothing.
@@ -89,6 +100,7 @@ pub(crate) fn kind_of(kind: ErrorKind) -> SilentKind {
     match kind {
         ErrorKind::PermissionDenied => SilentKind::Forbidden,
         ErrorKind::NetworkDown => SilentKind::Proxy,
+        ErrorKind::ResourceBusy => SilentKind::Machine,
         ErrorKind::HostUnreachable => SilentKind::Dns,
         ErrorKind::ConnectionRefused => SilentKind::Refused,
         ErrorKind::ConnectionReset => SilentKind::Reset,

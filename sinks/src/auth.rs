@@ -151,7 +151,7 @@ async fn fetch(network: Network, client: &Client, now: i64) -> Result<Token, Out
         Ok(reply) => reply,
         Err(error) => {
             return Err(match answer::kind_of(error.kind()) {
-                kind @ (SilentKind::Forbidden | SilentKind::Proxy) => {
+                kind @ (SilentKind::Forbidden | SilentKind::Proxy | SilentKind::Machine) => {
                     Outcome::Silent { kind, message: format!("for a token: {error}") }
                 }
                 kind => failed(&format!("the token endpoint: {}: {error}", kind.as_str())),

@@ -2,7 +2,11 @@
 //!
 //! This crate knows nothing of events, versions, stores or producers and never reads a clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,12 +16,45 @@ pub use self::{auth::Auth, identity::Identity};
 /// The network as it is handed in: guarded, without redirects. Its errors are told apart by
 /// [`std::io::ErrorKind`]: `PermissionDenied` (a forbidden address), `HostUnreachable` (no such
 /// name), `ConnectionRefused`, `ConnectionReset`, `InvalidData` (TLS), `TimedOut`, `NetworkDown`
-/// (the relay's own proxy), `Other`.
+/// (the relay's own proxy), `ResourceBusy` (the relay's machine had no file, port or memory left),
+/// `Other`. A request may carry a [`Manner`] and an [`Asked`], and an answer a [`Cut`], among its
+/// extensions.
 pub type Network = tower::util::BoxCloneSyncService<
     http::Request<Bytes>,
     http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>,
     std::io::Error,
 >;
+
+/// How requests are sent that are out of the ordinary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Manner {
+    /// Never twice, whatever becomes of it, and so over a connection that nobody used before: what
+    /// was read over one that the other side closes meanwhile nobody knows.
+    pub once: bool,
+    /// Names of fields begin with capitals, as `Content-Type`, in HTTP/1.1.
+    pub title_case: bool,
+}
+
+/// Whom a request was sent to last; one among its extensions is filled in by the network.
+#[derive(Debug, Clone, Default)]
+pub struct Asked(Arc<Mutex<Option<SocketAddr>>>);
+
+impl Asked {
+    /// Takes note of an address.
+    pub fn note(&self, address: Option<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    /// The address, if it is known.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of the answer only the status is known; why, for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut(pub &'static str);
 
 /// An endpoint, and how the relay shows itself there; the same for every parcel.
 #[derive(Debug, Clone)]
@@ -32,6 +69,10 @@ pub struct Target {
     pub identity: Option<Arc<Identity>>,
     /// Whether the endpoint gave its consent by [`Sink::greet`], which every request then names.
     pub greeted: bool,
+    /// Who asks, in the place of the relay's name and version.
+    pub user_agent: Option<http::HeaderValue>,
+    /// How requests go there.
+    pub manner: Manner,
     /// One deadline over connecting, a token if need be, sending and the whole answer.
     pub timeout: Duration,
 }
@@ -86,6 +127,8 @@ pub struct Answer {
     pub accepted_up_to: Option<u64>,
     /// The first KiB of the body.
     pub body: Bytes,
+    /// What else a person should know of it; without secrets.
+    pub note: Option<String>,
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3).
@@ -104,6 +147,8 @@ pub enum SilentKind {
     Forbidden,
     /// The relay's own proxy did not do its work: ours, not the endpoint's.
     Proxy,
+    /// The relay's machine had no file, port or memory left: ours, not the endpoint's.
+    Machine,
     /// No such name.
     Dns,
     /// Nobody listens.
@@ -127,6 +172,7 @@ impl SilentKind {
         match self {
             Self::Forbidden => "forbidden_address",
             Self::Proxy => "proxy",
+            Self::Machine => "machine",
             Self::Dns => "dns",
             Self::Refused => "refused",
             Self::Reset => "reset",

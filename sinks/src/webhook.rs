@@ -12,7 +12,7 @@ use http::{
 };
 
 use crate::{
-    Auth, Greeting, Identity, Network, Outcome, Parcel, SilentKind, Sink, Target,
+    Asked, Auth, Greeting, Identity, Manner, Network, Outcome, Parcel, SilentKind, Sink, Target,
     answer::{self, KEPT_BYTES},
     auth::{Bearer, Tokens},
     identity::Networks,
@@ -119,6 +119,9 @@ impl Webhook {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = method;
         *request.uri_mut() = target.uri.clone();
+        if target.manner != Manner::default() {
+            request.extensions_mut().insert(target.manner);
+        }
         *request.headers_mut() = own;
         let all = request.headers_mut();
         // One map, made large enough at once, for every request has it made anew.
@@ -130,7 +133,8 @@ impl Webhook {
                 }
             }
         }
-        all.insert(header::USER_AGENT, self.user_agent.clone());
+        let user_agent = target.user_agent.as_ref().unwrap_or(&self.user_agent);
+        all.insert(header::USER_AGENT, user_agent.clone());
         if let Some(auth) = &target.auth
             && let Some(value) = auth.header()?
         {
@@ -146,12 +150,14 @@ impl Webhook {
         now: i64,
         request: Result<Request<Bytes>, InvalidHeaderValue>,
     ) -> Result<(Parts, Bytes), Outcome> {
-        let request = request
+        let mut request = request
             .map_err(|error| silent(SilentKind::Other, format!("cannot be sent: {error}")))?;
         let network = self
             .networks
             .get(target.identity.as_ref())
             .map_err(|message| silent(SilentKind::Tls, message))?;
+        let asked = Asked::default();
+        request.extensions_mut().insert(asked.clone());
         let sent = async {
             match &target.auth {
                 Some(Auth::OAuth2(client)) => {
@@ -164,7 +170,8 @@ impl Webhook {
         };
         tokio::time::timeout(target.timeout, sent).await.unwrap_or_else(|_| {
             let seconds = target.timeout.as_secs_f64();
-            Err(silent(SilentKind::Timeout, format!("no whole answer within {seconds} s")))
+            let who = asked.address().map(|address| format!("{address}: ")).unwrap_or_default();
+            Err(silent(SilentKind::Timeout, format!("{who}no whole answer within {seconds} s")))
         })
     }
 
@@ -192,6 +199,10 @@ impl Sink for Webhook {
     async fn push(&self, parcel: Parcel) -> Outcome {
         let (target, now, is_batch) = (parcel.target.clone(), parcel.timestamp, parcel.is_batch);
         match self.send(&target, now, self.draw(parcel)).await {
+            // How much of a batch was accepted stood in what was not read.
+            Ok((head, _)) if is_batch && answer::is_cut(&head) => {
+                silent(SilentKind::Other, answer::note(&head).unwrap_or_default())
+            }
             Ok((head, body)) => Outcome::Answered(answer::read(&head, body, is_batch)),
             Err(outcome) => outcome,
         }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, hash::Hasher as _, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sinks::{
-    Auth, Parcel, Target,
+    Auth, Manner, Parcel, Target,
     auth::Client,
     sign::{Secret, SecretError},
 };
@@ -209,6 +209,8 @@ impl Ready {
             auth: settings.auth.as_ref().map(auth).transpose()?,
             identity: outbound::identity(&settings.tls).map(Arc::new),
             greeted: settings.handshake,
+            user_agent: None,
+            manner: Manner { once: settings.is_at_most_once(), title_case: false },
             timeout: settings.timeout,
         };
         // What the API may not ask for was refused when it was asked for.

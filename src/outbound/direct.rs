@@ -5,19 +5,19 @@
 //! moves the connection himself, and an idle one needs nobody.
 
 use std::{
-    collections::HashMap,
     future::poll_fn,
     io::{Error, ErrorKind},
+    net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
     task::{Context, Poll, Waker},
     thread::{self, ThreadId},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, header,
+    HeaderValue, Request, Response, StatusCode, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::{Body as _, Frame, SizeHint};
@@ -29,18 +29,25 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 
+use sinks::{Asked, Manner};
+
 use super::{
-    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden,
+    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, Refused, cut, forbidden,
+    idle::{Idle, idle_for},
+    is_too_large,
     stream::{Stream, host_of},
     translate,
+    watched::{Seen, Watched},
+    with_address,
 };
 
-/// Who is connected to, and the thread whose reactor knows the socket: on another one each answer
-/// would have to be handed over.
+/// Who is connected to, how fields are spelt there, and the thread whose reactor knows the socket:
+/// on another one each answer would have to be handed over.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Peer {
+pub(super) struct Peer {
     scheme: Scheme,
     authority: Authority,
+    title_case: bool,
     thread: ThreadId,
 }
 
@@ -51,17 +58,22 @@ pub(super) struct Direct {
     idle: Arc<Idle>,
 }
 
-/// Connections that wait for a request, the freshest last.
-#[derive(Default)]
-struct Idle(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
-
 /// One connection. It moves only while it is polled.
-struct Connection {
+pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// In a place of its own, for it is large and handed on several times in each request.
-    socket: Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    socket: Box<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
+    terms: Terms,
+}
+
+/// What is known of a connection.
+#[derive(Clone)]
+struct Terms {
+    seen: Arc<Seen>,
     /// From when on its name may have other addresses, so that it takes no more requests.
     stale: Instant,
+    /// How long it may be idle.
+    idle_for: Duration,
 }
 
 impl Direct {
@@ -72,23 +84,40 @@ impl Direct {
 
     /// Sends a request, and gives what was said first.
     pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
-        let (peer, mut request) = prepare(request)?;
+        let (Wanted { peer, once, asked }, mut request) = prepare(request)?;
         // What else is being made ready goes out right behind this: a receiver that falls asleep
         // between two requests is dear to wake.
         tokio::task::yield_now().await;
-        // An idle connection may have ended unnoticed: what was not sent over it is sent anew.
-        while let Some(connection) = self.idle.take(&peer) {
+        // Nobody knows what the other side has read of a request over a connection that it was
+        // closing: what must not be sent twice goes over one of its own.
+        while !once && let Some(connection) = self.idle.take(&peer) {
+            asked.note(connection.terms.seen.address());
+            let again = request.clone();
             match connection.send(request).await {
+                // So some say that it was idle for too long, and mean no request (RFC 9110, 15.5.9).
+                Ok((response, _)) if is_farewell(&response) => {
+                    self.guard.resends.inc();
+                    request = again;
+                    break;
+                }
                 Ok((response, connection)) => return Ok(self.answer(response, connection, peer)),
-                Err(Unsent { request: Some(unsent), .. }) => request = unsent,
-                Err(Unsent { error, .. }) => return Err(error),
+                // It had ended unnoticed, and nothing went out.
+                Err(Unanswered { request: Some(unsent), .. }) => request = unsent,
+                // It ended under the request, as idle ones are closed: that is no attempt.
+                Err(Unanswered { is_untouched: true, .. }) => {
+                    self.guard.resends.inc();
+                    request = again;
+                    break;
+                }
+                Err(failed) => return failed.end(),
             }
         }
         // Apart, for it is large and rare.
         let connection = Box::pin(self.connect(&peer)).await?;
+        asked.note(connection.terms.seen.address());
         match connection.send(request).await {
             Ok((response, connection)) => Ok(self.answer(response, connection, peer)),
-            Err(Unsent { error, .. }) => Err(error),
+            Err(failed) => failed.end(),
         }
     }
 
@@ -98,17 +127,22 @@ impl Direct {
         let is_secure = peer.scheme == Scheme::HTTPS;
         let port = peer.authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
         let mut stream = Stream::open(&self.guard, &host, port).await?;
+        let address = stream.address()?;
         if is_secure {
-            stream = stream.secure(host, self.tls.clone()).await?;
+            let secured = stream.secure(host, self.tls.clone()).await;
+            stream = secured.map_err(|error| with_address(address, &error))?;
         }
+        let stream = Watched::new(stream, Some(address));
+        let stale = opened + self.guard.connection_max;
+        let terms = Terms { seen: stream.seen(), stale, idle_for: IDLE_FOR };
         let (sender, socket) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEAD_FIELDS_MAX)
+            .title_case_headers(peer.title_case)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| translate(&error))?;
-        let stale = opened + self.guard.connection_max;
-        Ok(Connection { sender, socket: Box::new(socket), stale })
+        Ok(Connection { sender, socket: Box::new(socket), terms })
     }
 
     fn answer(
@@ -118,8 +152,9 @@ impl Direct {
         peer: Peer,
     ) -> Response<Body> {
         response.map(|incoming| {
+            let address = connection.as_ref().and_then(|open| open.terms.seen.address());
             let rest = connection.map(|connection| (connection, peer, self.idle.clone()));
-            let mut body = Driven { incoming, rest };
+            let mut body = Driven { incoming, address, rest };
             if body.is_end_stream() {
                 body.give_back();
             }
@@ -129,8 +164,11 @@ impl Direct {
 }
 
 /// A request as the first line wants it, and whom it goes to.
-fn prepare(request: Request<Bytes>) -> Result<(Peer, Request<Full<Bytes>>), Error> {
+fn prepare(request: Request<Bytes>) -> Result<(Wanted, Request<Full<Bytes>>), Error> {
     let mut request = request.map(Full::new);
+    let mut extensions = std::mem::take(request.extensions_mut());
+    let Manner { once, title_case } = extensions.remove().unwrap_or_default();
+    let asked = extensions.remove().unwrap_or_default();
     let uri = std::mem::take(request.uri_mut()).into_parts();
     let (Some(scheme), Some(authority)) = (uri.scheme, uri.authority) else {
         return Err(Error::other("expected an absolute URL"));
@@ -142,14 +180,41 @@ fn prepare(request: Request<Bytes>) -> Result<(Peer, Request<Full<Bytes>>), Erro
     *request.uri_mut() = path.into();
     let host = HeaderValue::from_str(authority.as_str()).map_err(Error::other)?;
     request.headers_mut().insert(header::HOST, host);
-    Ok((Peer { scheme, authority, thread: thread::current().id() }, request))
+    if once {
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let peer = Peer { scheme, authority, title_case, thread: thread::current().id() };
+    Ok((Wanted { peer, once, asked }, request))
 }
 
-/// A request that got no answer.
-struct Unsent {
+/// How a request is to be sent.
+struct Wanted {
+    peer: Peer,
+    once: bool,
+    asked: Asked,
+}
+
+fn is_farewell(response: &Response<Incoming>) -> bool {
+    let closes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+    response.status() == StatusCode::REQUEST_TIMEOUT
+        && response.headers().get(header::CONNECTION).is_some_and(closes)
+}
+
+/// A request that got no answer that can be read.
+struct Unanswered {
     error: Error,
     /// The request, when nothing of it went out.
     request: Option<Request<Full<Bytes>>>,
+    /// A connection that had served before broke, and nothing of an answer had come.
+    is_untouched: bool,
+    /// The status of an answer whose head is too large.
+    status: Option<StatusCode>,
+}
+
+impl Unanswered {
+    fn end(self) -> Result<Response<Body>, Error> {
+        self.status.map(cut).ok_or(self.error)
+    }
 }
 
 impl Connection {
@@ -161,17 +226,22 @@ impl Connection {
 
     /// Whether it can take a request at once: it is not stale, has not ended as far as can be seen,
     /// and all of the last request went out, although that was answered.
-    fn is_ready(&mut self) -> bool {
-        Instant::now() < self.stale
+    pub(super) fn is_ready(&mut self) -> bool {
+        Instant::now() < self.terms.stale
             && !self.drive(&mut Context::from_waker(Waker::noop()))
             && self.sender.is_ready()
+    }
+
+    /// How long it may be idle.
+    pub(super) const fn idle_for(&self) -> Duration {
+        self.terms.idle_for
     }
 
     /// Sends a request and gives what was said first, and the connection if that goes on.
     async fn send(
         mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(Response<Incoming>, Option<Self>), Unsent> {
+    ) -> Result<(Response<Incoming>, Option<Self>), Unanswered> {
         let ready = poll_fn(|context| {
             if self.drive(context) {
                 return Poll::Ready(false);
@@ -179,10 +249,11 @@ impl Connection {
             self.sender.poll_ready(context).map(|ready| ready.is_ok())
         });
         if !ready.await {
-            let error = Error::from(ErrorKind::ConnectionReset);
-            return Err(Unsent { error, request: Some(request) });
+            let error = self.terms.seen.locate(Error::from(ErrorKind::ConnectionReset));
+            let request = Some(request);
+            return Err(Unanswered { error, request, is_untouched: false, status: None });
         }
-        let Self { mut sender, socket, stale } = self;
+        let Self { mut sender, socket, mut terms } = self;
         let mut socket = Some(socket);
         let answer = {
             let mut answer = pin!(sender.try_send_request(request));
@@ -199,57 +270,21 @@ impl Connection {
             .await
         };
         match answer {
-            Ok(response) => Ok((response, socket.map(|socket| Self { sender, socket, stale }))),
+            Ok(response) => {
+                terms.idle_for = idle_for(response.headers());
+                Ok((response, socket.map(|socket| Self { sender, socket, terms })))
+            }
             Err(mut refused) => {
                 let request = refused.take_message();
-                Err(Unsent { error: translate(&refused.into_error()), request })
+                let error = translate(&refused.into_error());
+                let broke = error.kind() == ErrorKind::ConnectionReset;
+                Err(Unanswered {
+                    request,
+                    is_untouched: broke && terms.seen.is_untouched(),
+                    status: terms.seen.status().filter(|_| is_too_large(&error)),
+                    error: terms.seen.locate(error),
+                })
             }
-        }
-    }
-}
-
-impl Idle {
-    /// The connection that was used last.
-    fn take(&self, peer: &Peer) -> Option<Connection> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_peer = idle.get_mut(peer)?;
-        while let Some((mut connection, since)) = of_peer.pop() {
-            // The other side may have closed it.
-            if since.elapsed() < IDLE_FOR && connection.is_ready() {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
-    fn put(self: &Arc<Self>, peer: Peer, connection: Connection) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.is_empty() {
-            tokio::spawn(sweep(Arc::downgrade(self)));
-        }
-        let of_peer = idle.entry(peer).or_default();
-        if of_peer.len() < IDLE_PER_HOST {
-            of_peer.push((connection, Instant::now()));
-        }
-    }
-
-    /// Closes what has waited for too long; whether some wait still.
-    fn expire(&self) -> bool {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|_, of_peer| {
-            of_peer.retain(|(_, since)| since.elapsed() < IDLE_FOR);
-            !of_peer.is_empty()
-        });
-        !idle.is_empty()
-    }
-}
-
-/// Closes idle connections as long as there are some.
-async fn sweep(idle: Weak<Idle>) {
-    loop {
-        tokio::time::sleep(IDLE_FOR / 4).await;
-        if !idle.upgrade().is_some_and(|idle| idle.expire()) {
-            return;
         }
     }
 }
@@ -257,6 +292,8 @@ async fn sweep(idle: Weak<Idle>) {
 /// An answer's body, and the connection it comes over.
 struct Driven {
     incoming: Incoming,
+    /// Who answers.
+    address: Option<SocketAddr>,
     /// As long as it goes on.
     rest: Option<(Connection, Peer, Arc<Idle>)>,
 }
@@ -292,7 +329,11 @@ impl http_body::Body for Driven {
         if matches!(frame, Poll::Ready(None)) || self.incoming.is_end_stream() {
             self.give_back();
         }
-        frame.map_err(|error| translate(&error))
+        let address = self.address;
+        frame.map_err(|error| match (translate(&error), address) {
+            (error, Some(address)) => with_address(address, &error),
+            (error, None) => error,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

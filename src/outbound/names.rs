@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Guard, Refused, forbidden};
+use super::{Guard, Refused, forbidden, machine};
 
 /// The addresses of a name, to come.
 type LookedUp = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
@@ -31,7 +31,10 @@ impl Names {
     /// All addresses of a name, vetted by nobody; at least one.
     pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
         let none = || Error::new(ErrorKind::HostUnreachable, format!("no address for `{name}`"));
-        let found = (self.0)(name.to_owned()).await.map_err(|_| none())?;
+        let found = (self.0)(name.to_owned()).await.map_err(|error| {
+            // The resolver does not always say why it could not ask.
+            machine::end_of_it(&error).unwrap_or_else(none)
+        })?;
         if found.is_empty() { Err(none()) } else { Ok(found) }
     }
 }

@@ -4,7 +4,8 @@
 //! The target of a request goes out byte for byte as the request has it: nothing here reads it.
 
 use std::{
-    io::Error,
+    collections::HashMap,
+    io::{Error, ErrorKind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -13,39 +14,53 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response, Uri, header,
+    Extensions, HeaderValue, Request, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{
-    client::legacy::{self, connect::proxy::Tunnel},
+    client::legacy::{
+        self,
+        connect::{capture_connection, proxy::Tunnel},
+    },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls::ClientConfig;
+use sinks::Manner;
 use tower::{ServiceExt as _, service_fn};
 use url::Host;
 
 use self::link::Link;
 use super::{
-    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, IDLE_PER_HOST, Refused, forbidden,
+    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, IDLE_PER_HOST, Refused, cut, forbidden,
+    is_too_large,
     proxy::{Proxy, Through, blame},
     stream::{Stream, host_of},
     tls, translate,
+    watched::{Seen, Watched},
+    with_address,
 };
 
 mod link;
 
 type Client = legacy::Client<Connector, Full<Bytes>>;
 
-/// A client that is replaced before the addresses it knows are too old.
+/// Clients that are replaced before the addresses they know are too old.
 pub(super) struct Pooled {
     connector: Connector,
-    current: Mutex<(Client, Instant)>,
+    /// Whether the status of an answer is worth something without its head.
+    is_for_webhooks: bool,
+    /// One for each manner that was asked for, all of one age.
+    current: Mutex<(HashMap<Manner, Client>, Instant)>,
 }
 
 impl Pooled {
     /// Vets by `guard`, goes through its proxy, and trusts by `config`.
-    pub(super) fn new(guard: Guard, mut config: ClientConfig) -> Result<Self, String> {
+    pub(super) fn new(
+        guard: Guard,
+        mut config: ClientConfig,
+        is_for_webhooks: bool,
+    ) -> Result<Self, String> {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let proxy = guard.proxy.as_deref().map(Proxy::of).transpose()?;
         let of_proxy = if proxy.as_ref().is_some_and(|proxy| proxy.is_secure) {
@@ -55,8 +70,8 @@ impl Pooled {
         };
         let paths = Paths { guard, tls: Arc::new(config), proxy, of_proxy };
         let connector = Connector(Arc::new(paths));
-        let client = (client(&connector), Instant::now());
-        Ok(Self { connector, current: Mutex::new(client) })
+        let current = Mutex::new((HashMap::new(), Instant::now()));
+        Ok(Self { connector, is_for_webhooks, current })
     }
 
     /// Sends a request, and gives what was said first.
@@ -75,27 +90,102 @@ impl Pooled {
         {
             request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
-        let response = self.client().request(request).await.map_err(|error| translate(&error))?;
+        let manner = request.extensions_mut().remove::<Manner>().unwrap_or_default();
+        if manner.once {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let response = self.send(request, manner).await?;
         through.check(response.status())?;
-        Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))
+        Ok(response)
+    }
+
+    /// Sends a request, and once more if the connection that was kept for it had ended.
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        manner: Manner,
+    ) -> Result<Response<Body>, Error> {
+        let client = self.client(manner);
+        let again = request.clone();
+        let sent = match send_once(&client, request).await {
+            Err(failed) if failed.is_untouched() && !manner.once => {
+                self.connector.0.guard.resends.inc();
+                // One of which none is kept has to open another.
+                let fresh = self.client(Manner { once: true, ..manner });
+                send_once(&fresh, again).await
+            }
+            sent => sent,
+        };
+        sent.or_else(|failed| match failed.status() {
+            Some(status) if self.is_for_webhooks => Ok(cut(status)),
+            _ => Err(failed.located()),
+        })
     }
 
     /// The client of the present. With the one before go its connections, as soon as nobody uses
     /// them: so none takes a request later than that after it was opened.
-    fn client(&self) -> Client {
+    fn client(&self, manner: Manner) -> Client {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.1.elapsed() >= self.connector.0.guard.connection_max {
-            *current = (client(&self.connector), Instant::now());
+            *current = (HashMap::new(), Instant::now());
         }
-        current.0.clone()
+        let client = current.0.entry(manner).or_insert_with(|| client(&self.connector, manner));
+        client.clone()
     }
 }
 
-fn client(connector: &Connector) -> Client {
+/// A request that got no answer that can be read.
+struct Unanswered {
+    error: Error,
+    /// What is known of its connection, if there was one.
+    seen: Option<Arc<Seen>>,
+}
+
+impl Unanswered {
+    /// A connection that had served before broke, and nothing of an answer had come.
+    fn is_untouched(&self) -> bool {
+        self.error.kind() == ErrorKind::ConnectionReset
+            && self.seen.as_ref().is_some_and(|seen| seen.is_untouched())
+    }
+
+    /// The status of an answer whose head is too large.
+    fn status(&self) -> Option<StatusCode> {
+        self.seen.as_ref().filter(|_| is_too_large(&self.error))?.status()
+    }
+
+    fn located(self) -> Error {
+        match self.seen {
+            Some(seen) => seen.locate(self.error),
+            None => self.error,
+        }
+    }
+}
+
+async fn send_once(
+    client: &Client,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Body>, Unanswered> {
+    let connection = capture_connection(&mut request);
+    match client.request(request).await {
+        Ok(response) => {
+            Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))
+        }
+        Err(error) => {
+            let mut known = Extensions::new();
+            if let Some(connected) = connection.connection_metadata().as_ref() {
+                connected.get_extras(&mut known);
+            }
+            Err(Unanswered { error: translate(&error), seen: known.remove() })
+        }
+    }
+}
+
+fn client(connector: &Connector, manner: Manner) -> Client {
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_max_idle_per_host(if manner.once { 0 } else { IDLE_PER_HOST })
         .pool_idle_timeout(IDLE_FOR)
+        .http1_title_case_headers(manner.title_case)
         .http1_max_headers(HEAD_FIELDS_MAX)
         .http1_max_buf_size(HEAD_BYTES_MAX)
         .http2_max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
@@ -157,8 +247,18 @@ impl Paths {
             Some(proxy) if through == Through::Tunnel => self.tunnel(proxy, uri).await?,
             Some(proxy) => self.reach(proxy).await.map_err(blame)?,
         };
-        let stream = if is_secure { stream.secure(host, self.tls.clone()).await? } else { stream };
-        Ok(Link { stream: TokioIo::new(stream), is_relayed: through == Through::Relay })
+        let address = if self.proxy.is_none() { Some(stream.address()?) } else { None };
+        let stream = if is_secure {
+            let secured = stream.secure(host, self.tls.clone()).await;
+            secured.map_err(|error| match address {
+                Some(address) => with_address(address, &error),
+                None => error,
+            })?
+        } else {
+            stream
+        };
+        let stream = TokioIo::new(Watched::new(stream, address));
+        Ok(Link { stream, is_relayed: through == Through::Relay })
     }
 
     /// A connection to the proxy itself.

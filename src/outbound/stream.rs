@@ -2,24 +2,22 @@
 
 use std::{
     io::{Error, ErrorKind, IoSlice},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Uri, uri::Authority};
-use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use http::uri::Authority;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tower::{ServiceExt as _, service_fn};
 use url::Host;
 
-use super::{Guard, Refused, forbidden, translate};
+use super::{Guard, Refused, dial, forbidden, machine, translate};
 
 /// An open one. What TLS goes through may have TLS of its own: a proxy's.
 pub(super) enum Stream {
@@ -40,45 +38,51 @@ impl Stream {
     /// Connects to an address that was vetted.
     pub(super) async fn open(guard: &Guard, host: &Host, port: u16) -> Result<Self, Error> {
         guard.check_host(host).map_err(forbidden)?;
-        let guard = guard.clone();
-        Self::dial(host, port, move |name| {
-            let guard = guard.clone();
-            async move { guard.vetted(name.as_str()).await }
-        })
-        .await
+        Self::dial(guard, host, port, true).await
     }
 
     /// Connects to the operator's proxy, wherever the operator says that it is.
     pub(super) async fn open_proxy(guard: &Guard, host: &Host, port: u16) -> Result<Self, Error> {
-        let names = guard.names.clone();
-        Self::dial(host, port, move |name| {
-            let names = names.clone();
-            async move { names.look_up(name.as_str()).await }
-        })
-        .await
+        Self::dial(guard, host, port, false).await
     }
 
-    /// Names are looked up once, by `addresses`, and only then connected to.
-    async fn dial<F>(
-        host: &Host,
-        port: u16,
-        addresses: impl Fn(Name) -> F + Clone + Send + Sync + 'static,
-    ) -> Result<Self, Error>
-    where
-        F: Future<Output = Result<Vec<IpAddr>, Error>> + Send + 'static,
-    {
-        let resolver = service_fn(move |name: Name| {
-            let found = addresses(name);
-            async move {
-                let found = found.await?.into_iter().map(|ip| SocketAddr::new(ip, 0));
-                Ok::<_, Error>(found.collect::<Vec<_>>().into_iter())
+    /// Connects to one of the host's addresses. Where this machine has no file, port or memory
+    /// left, waits for a moment: most have one again by then.
+    async fn dial(guard: &Guard, host: &Host, port: u16, vetted: bool) -> Result<Self, Error> {
+        let mut pauses = machine::PAUSES.into_iter();
+        loop {
+            let error = match Self::dial_once(guard, host, port, vetted).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => error,
+            };
+            if error.kind() != machine::KIND {
+                return Err(error);
             }
-        });
-        let mut connector = HttpConnector::new_with_resolver(resolver);
-        connector.set_nodelay(true);
-        let target = format!("http://{host}:{port}/").parse::<Uri>().map_err(Error::other)?;
-        let stream = connector.oneshot(target).await.map_err(|error| translate(&error))?;
-        Ok(Self::Plain(stream.into_inner()))
+            guard.machine.note(&error);
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn dial_once(guard: &Guard, host: &Host, port: u16, vetted: bool) -> Result<Self, Error> {
+        let found = match host {
+            Host::Domain(name) if vetted => guard.vetted(name).await?,
+            Host::Domain(name) => guard.names.look_up(name).await?,
+            Host::Ipv4(address) => vec![(*address).into()],
+            Host::Ipv6(address) => vec![(*address).into()],
+        };
+        let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        dial::connect(&addresses, guard.patience).await.map(Self::Plain)
+    }
+
+    /// Who is at the other end.
+    pub(super) fn address(&self) -> Result<SocketAddr, Error> {
+        match self {
+            Self::Plain(stream) => stream.peer_addr(),
+            Self::Tls(stream) => stream.get_ref().0.address(),
+        }
     }
 
     /// This one, secured: the certificate has to be for the host.

@@ -92,6 +92,8 @@ impl Sender {
             auth: None,
             identity: None,
             greeted: false,
+            user_agent: None,
+            manner: sinks::Manner::default(),
             timeout: Duration::from_millis(timeout_ms),
         };
         let parcel = Parcel {
@@ -176,6 +178,8 @@ async fn what_is_ours_has_a_row_too() {
     // Without a token there is no answer either.
     let silent = Outcome::Silent { kind: sinks::SilentKind::Token, message: String::new() };
     assert_eq!(judged(&silent).0, promised_of_silence(&table, "token"));
+    let silent = Outcome::Silent { kind: sinks::SilentKind::Machine, message: String::new() };
+    assert_eq!(judged(&silent).0, promised_of_silence(&table, "machine"));
 }
 
 fn silence(outcome: &Outcome) -> &'static str {

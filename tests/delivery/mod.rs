@@ -2,4 +2,6 @@
 //! `docs/delivery.md` promises.
 
 mod answers;
+mod closers;
 mod endpoint;
+mod servers;

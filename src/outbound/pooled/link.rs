@@ -12,19 +12,20 @@ use hyper_util::{
     rt::TokioIo,
 };
 
-use super::Stream;
+use super::Watched;
 
 /// An open connection.
 pub(super) struct Link {
-    pub(super) stream: TokioIo<Stream>,
+    pub(super) stream: TokioIo<Watched>,
     /// Whether a proxy is at the other end, which wants to be told the whole URL.
     pub(super) is_relayed: bool,
 }
 
 impl Connection for Link {
     fn connected(&self) -> Connected {
-        let connected = Connected::new().proxy(self.is_relayed);
-        if self.stream.inner().speaks_http2() { connected.negotiated_h2() } else { connected }
+        let watched = self.stream.inner();
+        let connected = Connected::new().proxy(self.is_relayed).extra(watched.seen());
+        if watched.stream.speaks_http2() { connected.negotiated_h2() } else { connected }
     }
 }
 

@@ -155,17 +155,6 @@ async fn what_nobody_asked_for_is_nobodys_answer() {
 }
 
 #[tokio::test]
-async fn what_may_have_arrived_is_not_sent_again() {
-    // It takes the request, and closes.
-    let (address, seen) = scripted(&[OK, b""]).await;
-    let network = loopback().webhooks(None).unwrap();
-    assert_eq!(post(&network, address).await.unwrap(), "ok");
-    let error = post(&network, address).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
-    assert_eq!((seen.connections.load(SeqCst), seen.requests.load(SeqCst)), (1, 2));
-}
-
-#[tokio::test]
 async fn an_answer_that_is_not_read_to_its_end_costs_the_connection() {
     const LONG: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
     let (address, seen) = scripted(&[LONG, OK]).await;

@@ -11,6 +11,8 @@ use tower::ServiceExt as _;
 
 use super::*;
 
+mod closing;
+mod dial;
 mod direct;
 mod heads;
 mod names;

@@ -73,7 +73,7 @@ async fn tunnel_to(target: SocketAddr) -> Url {
 /// One who trusts the authority alone.
 fn trusting(guard: &Guard, authority: &Authority) -> sinks::Network {
     let tls = Tls { ca: Some(authority.pem.clone()), ..Tls::default() };
-    guard.pooled(super::super::tls::config(identity(&tls).as_ref()).unwrap()).unwrap()
+    guard.pooled(super::super::tls::config(identity(&tls).as_ref()).unwrap(), true).unwrap()
 }
 
 const TARGET: &str = "/a/../b?$filter=x%20eq%20'y'&s[t]=1|2&u=%7e^`{}";

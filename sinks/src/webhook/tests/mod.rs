@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tower::{service_fn, util::BoxCloneSyncService};
 
 use super::*;
-use crate::RetryAfter;
+use crate::{Cut, RetryAfter};
 
 mod auth;
 mod greet;
@@ -38,6 +38,8 @@ fn target() -> Target {
         auth: None,
         identity: None,
         greeted: false,
+        user_agent: None,
+        manner: Manner::default(),
         timeout: Duration::from_millis(50),
     }
 }
@@ -156,6 +158,7 @@ async fn errors_of_the_network_are_told_apart() {
     for (from, to) in [
         (ErrorKind::PermissionDenied, SilentKind::Forbidden),
         (ErrorKind::NetworkDown, SilentKind::Proxy),
+        (ErrorKind::ResourceBusy, SilentKind::Machine),
         (ErrorKind::HostUnreachable, SilentKind::Dns),
         (ErrorKind::ConnectionRefused, SilentKind::Refused),
         (ErrorKind::ConnectionReset, SilentKind::Reset),
@@ -166,6 +169,34 @@ async fn errors_of_the_network_are_told_apart() {
         let outcome = push(move |_| Err(io::Error::new(from, "so"))).await;
         assert_eq!(outcome, Outcome::Silent { kind: to, message: "so".into() });
     }
+}
+
+#[tokio::test]
+async fn a_status_without_its_head_stands_but_not_for_a_batch() {
+    let cut = |_| {
+        let mut answer = reply(204, "");
+        answer.extensions_mut().insert(Cut("too large"));
+        Ok(answer)
+    };
+    let Outcome::Answered(answer) = push(cut).await else { panic!("no answer") };
+    assert_eq!((answer.status, answer.note.as_deref()), (204, Some("too large")));
+    let batch = Parcel { is_batch: true, ..parcel() };
+    let outcome = Webhook::new(network(cut), "9.9").push(batch).await;
+    assert_eq!(outcome, Outcome::Silent { kind: SilentKind::Other, message: "too large".into() });
+}
+
+#[tokio::test]
+async fn a_target_has_a_user_agent_and_a_manner_of_its_own() {
+    let sink = Webhook::new(network(|_| Ok(reply(200, ""))), "9.9");
+    let usual = sink.draw(parcel()).unwrap();
+    assert_eq!(usual.headers()["user-agent"], "milkrun/9.9");
+    assert!(usual.extensions().is_empty());
+    let mut own = target();
+    own.user_agent = Some(HeaderValue::from_static("partner/1"));
+    own.manner = Manner { once: true, title_case: true };
+    let drawn = sink.draw(Parcel { target: Arc::new(own), ..parcel() }).unwrap();
+    assert_eq!(drawn.headers()["user-agent"], "partner/1");
+    assert_eq!(drawn.extensions().get(), Some(&Manner { once: true, title_case: true }));
 }
 
 fn streamed<S>(frames: S) -> Reply
@@ -185,8 +216,14 @@ async fn a_body_that_does_not_end_is_cut_and_one_that_drips_times_out() {
     let Outcome::Answered(answer) = outcome else { panic!("{outcome:?}") };
     assert_eq!((answer.status, answer.body.len()), (200, KEPT_BYTES));
 
-    let outcome = push(|_| Ok(streamed(futures_util::stream::pending()))).await;
-    assert!(matches!(outcome, Outcome::Silent { kind: SilentKind::Timeout, .. }), "{outcome:?}");
+    let outcome = push(|request| {
+        let asked = request.extensions().get::<Asked>().unwrap();
+        asked.note(Some("192.0.2.1:80".parse().unwrap()));
+        Ok(streamed(futures_util::stream::pending()))
+    })
+    .await;
+    let message = "192.0.2.1:80: no whole answer within 0.05 s".to_owned();
+    assert_eq!(outcome, Outcome::Silent { kind: SilentKind::Timeout, message });
 
     let outcome = push(|_| {
         let cut = Err(io::Error::from(ErrorKind::ConnectionReset));

@@ -1,0 +1,118 @@
+//! Connections that wait for a request.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderName};
+
+use super::{
+    IDLE_FOR, IDLE_PER_HOST,
+    direct::{Connection, Peer},
+};
+
+/// How often those are looked for that have waited for too long: within the half second by which a
+/// receiver that closes after one second is forestalled.
+const SWEEP_EVERY: Duration = Duration::from_millis(400);
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// The freshest last.
+#[derive(Default)]
+pub(super) struct Idle(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
+
+impl Idle {
+    /// The connection that was used last.
+    pub(super) fn take(&self, peer: &Peer) -> Option<Connection> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = idle.get_mut(peer)?;
+        while let Some((mut connection, until)) = of_peer.pop() {
+            // The other side may have closed it.
+            if Instant::now() < until && connection.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    pub(super) fn put(self: &Arc<Self>, peer: Peer, connection: Connection) {
+        if connection.idle_for().is_zero() {
+            return;
+        }
+        let until = Instant::now() + connection.idle_for();
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.is_empty() {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+        let of_peer = idle.entry(peer).or_default();
+        if of_peer.len() < IDLE_PER_HOST {
+            of_peer.push((connection, until));
+        }
+    }
+
+    /// Closes what has waited for too long; whether some wait still.
+    fn expire(&self) -> bool {
+        let now = Instant::now();
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|_, of_peer| {
+            of_peer.retain(|(_, until)| now < *until);
+            !of_peer.is_empty()
+        });
+        !idle.is_empty()
+    }
+}
+
+/// Closes idle connections as long as there are some.
+async fn sweep(idle: Weak<Idle>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if !idle.upgrade().is_some_and(|idle| idle.expire()) {
+            return;
+        }
+    }
+}
+
+/// How long a connection may wait for the next request after this answer: less than the receiver
+/// says that it does (`Keep-Alive: timeout=5`, RFC 2068, section 19.7.1), so that none is sent over
+/// one that is just being closed.
+pub(super) fn idle_for(headers: &HeaderMap) -> Duration {
+    let said = headers.get_all(KEEP_ALIVE).iter().filter_map(|value| value.to_str().ok());
+    let parameters = said.flat_map(|text| text.split(','));
+    let seconds = parameters.filter_map(|one| {
+        let (name, value) = one.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("timeout").then(|| value.parse::<u32>().ok())?
+    });
+    seconds.min().map_or(IDLE_FOR, |seconds| {
+        let timeout = Duration::from_secs(seconds.into());
+        timeout.saturating_sub((timeout / 2).min(Duration::from_secs(1))).min(IDLE_FOR)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_let_go_of_before_its_receiver_does() {
+        for (said, idle_ms) in [
+            ("timeout=5", 4_000),
+            ("timeout=5, max=100", 4_000),
+            ("max=100,Timeout = \"2\"", 1_000),
+            ("timeout=1", 500),
+            ("timeout=0", 0),
+            ("timeout=75", 30_000),
+            ("timeout=31", 30_000),
+            ("timeout=30", 29_000),
+            ("max=7", 30_000),
+            ("timeout=soon", 30_000),
+            ("timeout=-1", 30_000),
+        ] {
+            let headers = HeaderMap::from_iter([(KEEP_ALIVE, said.parse().unwrap())]);
+            assert_eq!(idle_for(&headers), Duration::from_millis(idle_ms), "{said}");
+        }
+        assert_eq!(idle_for(&HeaderMap::new()), IDLE_FOR);
+    }
+}
