@@ -82,10 +82,20 @@ pub const fn fault_of(status: u16) -> Option<Fault> {
     }
 }
 
-/// Whether a failure is neither the event's nor the endpoint's, but the relay's own or its proxy's.
+/// Whether a failure is neither the event's nor the endpoint's, but the relay's own, its machine's
+/// or its proxy's.
 #[must_use]
 pub fn is_ours(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Silent { kind: SilentKind::Forbidden | SilentKind::Proxy, .. })
+    let is_guards = |kind| matches!(kind, SilentKind::Forbidden | SilentKind::Proxy);
+    is_of_the_machine(outcome)
+        || matches!(outcome, Outcome::Silent { kind, .. } if is_guards(*kind))
+}
+
+/// Whether the relay's machine had no file, port or memory left for a request: nothing was sent,
+/// nothing is known of the endpoint, and it may be well the next moment.
+#[must_use]
+pub fn is_of_the_machine(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Silent { kind: SilentKind::Machine, .. })
 }
 
 /// Whether the endpoint said that it is gone for good.

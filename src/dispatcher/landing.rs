@@ -71,7 +71,7 @@ pub(super) fn land(
     let verdicts = landing.verdicts(window, known);
     let mut learnt = Learnt::default();
     let mut given_up = false;
-    if !landing.is_moved {
+    if !landing.is_moved && !settle::is_of_the_machine(landing.outcome) {
         learnt = landing.teach(&verdicts, ceiling, window, endpoint, known);
         let hold = &landing.plan.settings.hold;
         given_up = landing.fault().is_some() && endpoint.health().is_given_up(hold, landing.ended);
@@ -110,10 +110,11 @@ impl Landing<'_> {
 
     fn verdicts(&self, window: &Window, known: Known) -> Vec<Verdict> {
         let at_most_once = self.plan.settings.is_at_most_once();
+        let never_left = settle::is_of_the_machine(self.outcome);
         let verdict = |version: &Version| match self.verdict(*version, window, known) {
             // What was settled before it was sent is never sent again.
             Verdict::RetryAt(_) | Verdict::Gone | Verdict::Halve | Verdict::Back
-                if at_most_once =>
+                if at_most_once && !never_left =>
             {
                 Verdict::Dead(DeadReason::Attempts)
             }
@@ -264,8 +265,8 @@ fn stands_out(prior: Option<&Exception>, successes: u64) -> bool {
 
 fn last_answer(outcome: &Outcome) -> LastAnswer {
     match outcome {
-        Outcome::Answered(Answer { status, .. }) => {
-            LastAnswer { status: Some(*status), error: None }
+        Outcome::Answered(Answer { status, note, .. }) => {
+            LastAnswer { status: Some(*status), error: note.clone() }
         }
         Outcome::Silent { kind, message } => {
             LastAnswer { status: None, error: Some(format!("{}: {message}", kind.as_str())) }

@@ -3,6 +3,7 @@
 mod bombs;
 mod commands;
 mod cursor;
+mod files;
 mod kill;
 mod lost;
 mod power;

@@ -57,6 +57,11 @@ impl Api {
         Self { base, client }
     }
 
+    /// Host and port of the relay.
+    pub fn address(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
     /// A request that is not sent yet.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();

@@ -128,6 +128,22 @@ impl Place {
         Relay { child, api: self.api() }
     }
 
+    /// Starts the relay with so many files that it may have open, without waiting for it.
+    pub fn spawn_limited(&self, files: usize) -> Relay {
+        let log = File::options().create(true).append(true).open(self.path("relay.log")).unwrap();
+        let script = format!("ulimit -n {files}; exec \"$0\" run -c \"$1\"");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_milkrun")])
+            .arg(self.config())
+            .current_dir(self.dir.path())
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Relay { child, api: self.api() }
+    }
+
     /// Starts the relay and waits until it is ready.
     pub async fn start(&self) -> Relay {
         let mut relay = self.spawn();

@@ -71,6 +71,27 @@ async fn a_dead_endpoint_costs_one_request_per_interval_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_at_its_end_holds_nothing_and_kills_nothing() {
+    for max_attempts in [None, Some(1), Some(2)] {
+        let mut ours = settings();
+        ours.retry.max_attempts = max_attempts;
+        let mut rig = Rig::new(ours).await;
+        rig.publish(40).await;
+        rig.answer(|push| if push.attempt < 4 { machine() } else { status(200) });
+        rig.start();
+        for round in 1..=4 {
+            rig.judged(round * 40).await;
+            assert!(!is_holding(&rig.subscription().await), "{max_attempts:?}");
+            rig.turn(11);
+        }
+        rig.until(|| rig.count("delivered") == 40).await;
+        rig.stop().await;
+        assert_eq!((rig.count("dead"), rig.pushes().len()), (0, 160), "{max_attempts:?}");
+        rig.all_settled(40).await;
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_that_answers_500_to_all_for_two_days_kills_nothing() {
     let mut rig = Rig::new(settings()).await;
     rig.publish(50).await;

@@ -89,6 +89,11 @@ pub(super) fn reset() -> Outcome {
     Outcome::Silent { kind: SilentKind::Reset, message: "cut off".into() }
 }
 
+/// What this machine had no file left for.
+pub(super) fn machine() -> Outcome {
+    Outcome::Silent { kind: SilentKind::Machine, message: "too many open files".into() }
+}
+
 /// A store, a clock, a consumer and a dispatcher.
 pub(super) struct Rig {
     dir: tempfile::TempDir,

@@ -83,14 +83,15 @@ fn unpack(like: Attempt, records: &[u8]) -> impl Iterator<Item = Attempt> {
     })
 }
 
-/// Puts together what can be: first attempts only, so that what an event met with stays in order.
+/// Puts together what can be: first attempts of which there is no more to say, so that what an event met with stays in order.
 /// Numbers, from `next` on, are given in the order in which rows are begun.
 pub(super) fn pack(attempts: Vec<Attempt>, next: &mut i64) -> (Vec<Attempt>, Vec<Packed>) {
     let mut rows: Vec<Packed> = Vec::new();
     let mut open: HashMap<(i64, i64), usize> = HashMap::new();
     for attempt in attempts {
-        let place = (attempt.verdict == "delivered" && attempt.attempt == 1)
-            .then(|| open.entry((attempt.subscription, attempt.topic)).or_insert(usize::MAX));
+        let place =
+            (attempt.verdict == "delivered" && attempt.attempt == 1 && attempt.error.is_none())
+                .then(|| open.entry((attempt.subscription, attempt.topic)).or_insert(usize::MAX));
         match place.as_ref().and_then(|place| rows.get_mut(**place)) {
             Some(row) if row.fits(&attempt) => row.push(&attempt),
             _ => {
