@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::Fault,
+    header::check_header,
     policy::{Delays, HoldPolicy, RetryPolicy},
     rate::{Rate, RateError},
     subscription::{
         Auth, BatchPolicy, Format, OnDead, Order, PriorityPolicy, Retiring, SubscriptionSettings,
-        Tls, check_header,
+        Tls,
     },
 };
 
 mod check;
+mod header;
 mod policy;
 mod rate;
 mod subscription;

@@ -64,9 +64,49 @@ pub(crate) fn is_cut(head: &Parts) -> bool {
     head.extensions.get::<Cut>().is_some()
 }
 
-/// What a person should know of an answer.
+/// What a person needs who wonders about an answer: where a redirect leads, which is not followed,
+/// and what is wanted in the place of a media type or an encoding that is not (RFC 9110, 15.5.16).
 pub(crate) fn note(head: &Parts) -> Option<String> {
-    head.extensions.get().map(|Cut(why)| (*why).to_owned())
+    if let Some(Cut(why)) = head.extensions.get() {
+        return Some((*why).to_owned());
+    }
+    let names: &[&str] = match head.status.as_u16() {
+        300..=399 => &["location"],
+        415 => &["accept-post", "accept", "accept-encoding"],
+        _ => return None,
+    };
+    let said = names.iter().filter_map(|name| {
+        let text = head.headers.get(*name)?.to_str().ok()?.trim();
+        let text = if *name == "location" { masked(text) } else { text.to_owned() };
+        Some(format!("{name}: {}", shortened(&text)))
+    });
+    let said: Vec<String> = said.collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// A reference without what may be secret in it: user, password, and the values behind `?` and `#`.
+fn masked(reference: &str) -> String {
+    let (path, rest) = match reference.find(['?', '#']) {
+        Some(at) => (&reference[..at], &reference[at..=at]),
+        None => (reference, ""),
+    };
+    let authority = path.find("//").map_or(0, |at| at + 2);
+    let end = path[authority..].find('/').map_or(path.len(), |at| authority + at);
+    let hidden = if rest.is_empty() { "" } else { "…" };
+    match path[..end].rfind('@') {
+        Some(at) if authority > 0 && at >= authority => {
+            format!("{}…{}{rest}{hidden}", &path[..authority], &path[at..])
+        }
+        _ => format!("{path}{rest}{hidden}"),
+    }
+}
+
+/// At most so many bytes of a header are shown.
+const NOTE_MAX_BYTES: usize = 512;
+
+/// The beginning of a text.
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(NOTE_MAX_BYTES)]
 }
 
 /// A body that was cut is no JSON, so it says nothing.
@@ -130,6 +170,30 @@ mod tests {
         for text in ["", "soon", "-1", "-1.5", "1.", ".5", "1.2.3", "+3"] {
             assert_eq!(retry_after(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_answer_says_what_is_wanted_elsewhere() {
+        let said = |status: u16, headers: &[(&str, &str)]| {
+            let mut response = http::Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(*name, *value);
+            }
+            note(&response.body(()).unwrap().into_parts().0)
+        };
+        let location = |text: &str| said(308, &[("location", text)]);
+        let shown = |text: &str| Some(format!("location: {text}"));
+        assert_eq!(location("https://a.example/b/"), shown("https://a.example/b/"));
+        assert_eq!(location("/b"), shown("/b"));
+        assert_eq!(location("https://u:p@a.example/b?key=s#t"), shown("https://…@a.example/b?…"));
+        assert_eq!(location("//u@a.example#secret"), shown("//…@a.example#…"));
+        assert_eq!(location("/users/@me?x"), shown("/users/@me?…"));
+        assert_eq!(location(&"x".repeat(9_999)), shown(&"x".repeat(NOTE_MAX_BYTES)));
+        assert_eq!(said(301, &[]), None);
+        assert_eq!(said(200, &[("location", "/b")]), None);
+        let wanted = [("accept", "text/csv"), ("accept-post", "application/json")];
+        assert_eq!(said(415, &wanted).unwrap(), "accept-post: application/json; accept: text/csv");
+        assert_eq!(said(400, &wanted), None);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub struct AttemptView {
     status: Option<u16>,
     /// The first KiB of the answer.
     answer: String,
+    /// Why there was no answer, or what else is to be known of it, as where a redirect leads.
     error: Option<String>,
     /// `delivered`, `retry`, `dead`, `gone`; or what was not sent: `filtered`, `expired`.
     verdict: String,

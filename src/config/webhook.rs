@@ -51,6 +51,19 @@ pub struct WebhookFile {
     /// Whether the endpoint is asked for its consent first (CloudEvents webhook handshake).
     #[serde(default)]
     pub handshake: bool,
+    /// Whether names of headers begin with capitals, as in `Content-Type`, for receivers that
+    /// compare them by case; in HTTP/1.1.
+    #[serde(default)]
+    pub title_case_headers: bool,
+    /// The `user-agent` of every request, in the place of `milkrun/VERSION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub user_agent: Option<Spanned<String>>,
+    /// The `content-type` of every body, in the place of the one of its format: `application/json`
+    /// for a receiver that takes no `application/cloudevents+json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub content_type: Option<Spanned<String>>,
 }
 
 fn timeout() -> Spanned<Period> {
@@ -144,6 +157,9 @@ impl WebhookFile {
             settings.tls = tls.value.build(env, problems);
         }
         settings.handshake = self.handshake;
+        settings.title_case_headers = self.title_case_headers;
+        settings.user_agent = self.user_agent.as_ref().map(|text| text.value.clone());
+        settings.content_type = self.content_type.as_ref().map(|text| text.value.clone());
         settings
     }
 
@@ -160,6 +176,8 @@ impl WebhookFile {
                 named.or(self.headers.0.first()).map(|(name, _)| name.referenced)
             }
             "timeout" => Some(self.timeout.referenced),
+            "user_agent" => self.user_agent.as_ref().map(|text| text.referenced),
+            "content_type" => self.content_type.as_ref().map(|text| text.referenced),
             "auth" => self.auth.as_ref().map(|auth| auth.referenced),
             "tls" => self.tls.as_ref().map(|tls| tls.value.at(rest).unwrap_or(tls.referenced)),
             _ => None,

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, hash::Hasher as _, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sinks::{
     Auth, Manner, Parcel, Target,
     auth::Client,
@@ -49,6 +49,8 @@ struct Ready {
     /// Secrets that still sign before a moment.
     retiring: Vec<(Secret, Micros)>,
     transform: Option<Transform>,
+    /// What a body is said to be, in the place of what it is.
+    content_type: Option<HeaderValue>,
 }
 
 /// Why there is nothing to send; for a person, without secrets.
@@ -118,6 +120,11 @@ impl Plan {
         let id = wire::webhook_id(delivery.topic_uid, delivery.events);
         let mut headers = message.headers;
         self.describe(&mut headers, delivery);
+        if let Some(content_type) = &ready.content_type
+            && !message.body.is_empty()
+        {
+            headers.insert(header::CONTENT_TYPE, content_type.clone());
+        }
         if message.is_batch {
             headers.insert(COUNT, delivery.events.len().into());
         }
@@ -203,20 +210,29 @@ impl Ready {
         if let Ok(name) = HeaderValue::from_str(name.as_str()) {
             headers.insert("milkrun-subscription", name);
         }
+        let own = |field: &str, text: &Option<String>| {
+            let value = text.as_deref().map(HeaderValue::from_str).transpose();
+            value.map_err(|_| format!("`{field}`: is no value that a header can have"))
+        };
+        let user_agent = own("user_agent", &settings.user_agent)?;
+        let content_type = own("content_type", &settings.content_type)?;
         let target = Target {
             uri: uri_of(&settings.url).map_err(|error| format!("`url`: {error}"))?,
             headers,
             auth: settings.auth.as_ref().map(auth).transpose()?,
             identity: outbound::identity(&settings.tls).map(Arc::new),
             greeted: settings.handshake,
-            user_agent: None,
-            manner: Manner { once: settings.is_at_most_once(), title_case: false },
+            user_agent,
+            manner: Manner {
+                once: settings.is_at_most_once(),
+                title_case: settings.title_case_headers,
+            },
             timeout: settings.timeout,
         };
         // What the API may not ask for was refused when it was asked for.
         let transform = settings.transform.as_ref().map(Transform::parse_trusted).transpose();
         let transform = transform.map_err(|error| format!("`transform`: {error}"))?;
-        Ok(Self { target: Arc::new(target), secrets, retiring, transform })
+        Ok(Self { target: Arc::new(target), secrets, retiring, transform, content_type })
     }
 
     /// What signs at `now`.

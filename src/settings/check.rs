@@ -7,7 +7,8 @@ use sinks::sign::Secret;
 
 use super::{
     Auth, BatchPolicy, Delays, Format, HoldPolicy, OnDead, Order, PriorityPolicy, RetryPolicy,
-    SubscriptionSettings, check_header,
+    SubscriptionSettings,
+    header::{check_content_type, check_header, check_user_agent},
 };
 
 /// One setting that cannot be as it is.
@@ -74,6 +75,12 @@ impl SubscriptionSettings {
             if !seen.insert(name.to_ascii_lowercase()) {
                 found.add(&field, "is there twice");
             }
+        }
+        if let Some(Err(problem)) = self.user_agent.as_deref().map(check_user_agent) {
+            found.add("webhook.user_agent", problem);
+        }
+        if let Some(Err(problem)) = self.content_type.as_deref().map(check_content_type) {
+            found.add("webhook.content_type", problem);
         }
         if self.timeout.is_zero() {
             found.add("webhook.timeout", "expected more than zero");

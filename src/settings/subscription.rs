@@ -32,6 +32,15 @@ pub struct SubscriptionSettings {
     /// Whether the endpoint is asked for its consent first (CloudEvents webhook handshake).
     #[serde(default)]
     pub handshake: bool,
+    /// Whether names of headers begin with capitals.
+    #[serde(default)]
+    pub title_case_headers: bool,
+    /// Who asks, in the place of `milkrun/VERSION`.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// What bodies are said to be, in the place of what their format is.
+    #[serde(default)]
+    pub content_type: Option<String>,
     /// Whether large bodies are compressed; the signature is over what they were before.
     #[serde(default)]
     pub gzip: bool,
@@ -96,6 +105,9 @@ impl SubscriptionSettings {
             auth: None,
             tls: Tls::default(),
             handshake: false,
+            title_case_headers: false,
+            user_agent: None,
+            content_type: None,
             gzip: false,
             timeout: Duration::from_secs(15),
             format: Format::default(),
@@ -327,40 +339,4 @@ impl Default for PriorityPolicy {
     fn default() -> Self {
         Self { read_ahead: 4_096, max_wait: Duration::from_mins(1) }
     }
-}
-
-/// The longest value of an extra header: what most servers take of all headers together.
-const HEADER_BYTES_MAX: usize = 8_192;
-
-/// Whether a subscription may ask for this extra header; what is wrong with it.
-///
-/// # Errors
-/// It is none, or HTTP or the relay sets it.
-pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
-    const TAKEN: [&str; 12] = [
-        "host",
-        "content-length",
-        "content-type",
-        "content-encoding",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "upgrade",
-        "te",
-        "trailer",
-        "traceparent",
-        "user-agent",
-    ];
-    let parsed = http::HeaderName::try_from(name).map_err(|_| "is not the name of a header")?;
-    let text = parsed.as_str();
-    if TAKEN.contains(&text)
-        || ["webhook-", "milkrun-", "ce-"].iter().any(|prefix| text.starts_with(prefix))
-    {
-        return Err("is set by the relay itself");
-    }
-    http::HeaderValue::try_from(value).map_err(|_| "has a character that no header may have")?;
-    if value.len() > HEADER_BYTES_MAX {
-        return Err("expected at most 8,192 bytes");
-    }
-    Ok(())
 }

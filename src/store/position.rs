@@ -93,7 +93,7 @@ pub enum ExceptionKind {
 pub struct LastAnswer {
     /// The status, when there was an answer.
     pub status: Option<u16>,
-    /// What went wrong.
+    /// What went wrong, or what else is to be known of the answer.
     pub error: Option<String>,
 }
 

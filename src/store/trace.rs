@@ -33,7 +33,7 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// The first KiB of the answer.
     pub answer: Vec<u8>,
-    /// What went wrong.
+    /// What went wrong, or what else is to be known of the answer.
     pub error: Option<String>,
     /// `delivered`, `retry`, `dead`, `gone`; `filtered` or `expired` when nothing was sent.
     pub verdict: String,

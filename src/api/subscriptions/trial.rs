@@ -76,7 +76,7 @@ pub struct AnswerView {
     duration_ms: u64,
     /// The first KiB of the answer.
     body: String,
-    /// Why there was no answer.
+    /// Why there was no answer, or what else is to be known of it, as where a redirect leads.
     error: Option<String>,
 }
 
@@ -206,7 +206,7 @@ async fn send(api: &ApiState, drawn: Drawn) -> Result<AnswerView, Problem> {
         error,
     };
     Ok(match outcome {
-        Ok(Outcome::Answered(answer)) => view(Some(answer.status), &answer.body, None),
+        Ok(Outcome::Answered(answer)) => view(Some(answer.status), &answer.body, answer.note),
         Ok(Outcome::Silent { kind, message }) => {
             view(None, b"", Some(format!("{}: {message}", kind.as_str())))
         }

@@ -123,6 +123,11 @@ pub struct WebhookView {
     /// Which certificates are its own.
     tls: TlsView,
     handshake: bool,
+    title_case_headers: bool,
+    /// Null: `milkrun/VERSION`.
+    user_agent: Option<String>,
+    /// Null: the one of the format.
+    content_type: Option<String>,
 }
 
 /// Which certificates a subscription has.
@@ -223,6 +228,9 @@ impl WebhookView {
                 ca: tls.ca.is_some(),
             },
             handshake: settings.handshake,
+            title_case_headers: settings.title_case_headers,
+            user_agent: settings.user_agent.clone(),
+            content_type: settings.content_type.clone(),
         }
     }
 }

@@ -47,6 +47,19 @@ pub struct WebhookBody {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     handshake: Change<bool>,
+    /// Whether names of headers begin with capitals, as in `Content-Type`; in HTTP/1.1. Default
+    /// false.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    title_case_headers: Change<bool>,
+    /// The `user-agent` of every request. Default `milkrun/VERSION`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    user_agent: Change<String>,
+    /// The `content-type` of every body. Default: the one of its format.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    content_type: Change<String>,
 }
 
 /// Which kind of signing secret.
@@ -172,6 +185,9 @@ impl WebhookBody {
         self.auth.map(Auth::from).apply_some(&mut settings.auth);
         self.tls.map(Tls::from).apply(&mut settings.tls, Tls::default());
         self.handshake.apply(&mut settings.handshake, usual.handshake);
+        self.title_case_headers.apply(&mut settings.title_case_headers, usual.title_case_headers);
+        self.user_agent.apply_some(&mut settings.user_agent);
+        self.content_type.apply_some(&mut settings.content_type);
         Ok(())
     }
 }

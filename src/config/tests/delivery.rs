@@ -43,12 +43,15 @@ fn every_setting_is_taken_over() {
 fn an_endpoint_may_want_credentials_and_certificates() {
     let indented = CERTIFICATE.replace('\n', "\n          ");
     let text = webhook(&format!(
-        "      handshake: true\n      tls:\n        certificate: |\n          {}\n        key: {{ file: \"{}/src/config/tests/client.key\" }}\n      auth: {{ oauth2: {{ token_url: \"https://id.example/t\", client_id: me, client_secret: {{ env: SECRET }}, scope: a b }} }}\n",
+        "      handshake: true\n      title_case_headers: true\n      user_agent: partner/1\n      content_type: application/json\n      tls:\n        certificate: |\n          {}\n        key: {{ file: \"{}/src/config/tests/client.key\" }}\n      auth: {{ oauth2: {{ token_url: \"https://id.example/t\", client_id: me, client_secret: {{ env: SECRET }}, scope: a b }} }}\n",
         indented.trim_end(),
         env!("CARGO_MANIFEST_DIR")
     ));
     let made = good(&text).subscriptions.remove(0).settings;
     assert!(made.handshake && made.tls.ca.is_none());
+    assert!(made.title_case_headers);
+    assert_eq!(made.user_agent.as_deref(), Some("partner/1"));
+    assert_eq!(made.content_type.as_deref(), Some("application/json"));
     assert_eq!(made.tls.certificate.unwrap(), CERTIFICATE);
     assert!(made.tls.key.unwrap().starts_with("-----BEGIN PRIVATE KEY"));
     let oauth2 = Auth::OAuth2 {

@@ -238,6 +238,26 @@ fn who_the_relay_is_goes_with_the_target() {
 }
 
 #[test]
+fn a_receiver_may_be_told_who_asks_and_what_comes_in_its_own_words() {
+    let own = plan(|settings| {
+        settings.user_agent = Some("partner-hooks/1".into());
+        settings.content_type = Some("application/json".into());
+        settings.title_case_headers = true;
+    });
+    let sent = parcel(&own, &event(7, ATTRIBUTES), 1).unwrap();
+    assert_eq!(sent.target.user_agent.as_ref().unwrap(), "partner-hooks/1");
+    assert_eq!(sent.headers["content-type"], "application/json");
+    assert_eq!(sent.target.manner, Manner { once: false, title_case: true });
+    let usual = parcel(&plan(|_| {}), &event(7, ATTRIBUTES), 1).unwrap();
+    assert_eq!(usual.headers["content-type"], "application/cloudevents+json");
+    assert_eq!(usual.body, sent.body, "the body stays what it is");
+    assert_eq!(usual.target.manner, Manner::default());
+    let once = plan(|settings| settings.retry.max_attempts = Some(1));
+    let once = parcel(&once, &event(7, ATTRIBUTES), 1).unwrap();
+    assert_eq!(once.target.manner, Manner { once: true, title_case: false });
+}
+
+#[test]
 fn a_transform_is_the_body() {
     let transformed = |format, attributes| {
         let plan = plan(|settings| {

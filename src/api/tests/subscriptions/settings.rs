@@ -9,7 +9,8 @@ fn full() -> Value {
     json!({
         "name": "full", "topic": "orders",
         "webhook": {
-            "url": "https://a.example/", "handshake": true,
+            "url": "https://a.example/", "handshake": true, "title_case_headers": true,
+            "user_agent": "partner/1", "content_type": "application/json; charset=utf-8",
             "auth": {"oauth2": {"token_url": "https://id.example/t", "client_id": "me", "client_secret": "hidden-1"}},
             "tls": {"certificate": CERTIFICATE, "key": KEY},
         },
@@ -36,6 +37,9 @@ async fn every_setting_is_set_shown_changed_and_taken_back() {
     assert_eq!(shown["webhook"]["auth"], "oauth2");
     assert_eq!(shown["webhook"]["tls"], json!({"certificate": true, "key": true, "ca": false}));
     assert_eq!(shown["webhook"]["handshake"], true);
+    assert_eq!(shown["webhook"]["title_case_headers"], true);
+    assert_eq!(shown["webhook"]["user_agent"], "partner/1");
+    assert_eq!(shown["webhook"]["content_type"], "application/json; charset=utf-8");
     assert_eq!(shown["batch"], json!({"max_events": 7, "max_wait": "1s"}));
     for (field, value) in [
         ("filter", json!({"prefix": {"type": "o"}})),
@@ -54,7 +58,10 @@ async fn every_setting_is_set_shown_changed_and_taken_back() {
     let change = json!({
         "filter": null, "batch": null, "rate": null, "order": null, "on_dead": null, "gzip": null,
         "transform": {"n": "data.n"}, "read_ahead": 9, "concurrency": null,
-        "webhook": {"auth": {"bearer": "hidden-2"}, "tls": null, "handshake": null, "timeout": null},
+        "webhook": {
+            "auth": {"bearer": "hidden-2"}, "tls": null, "handshake": null, "timeout": null,
+            "title_case_headers": null, "user_agent": null, "content_type": null,
+        },
     });
     let changed = relay.with_json(Method::PATCH, path, &change).await.ok();
     secretless(changed.text());
@@ -87,6 +94,8 @@ async fn what_does_not_go_together_is_refused_by_name() {
     let relay = Relay::new().await;
     let auth = |auth: Value| json!({"webhook": {"url": "https://a.example/", "auth": auth}});
     let tls = |tls: Value| json!({"webhook": {"url": "https://a.example/", "tls": tls}});
+    let own =
+        |field: &str, text: &str| json!({"webhook": {"url": "https://a.example/", field: text}});
     for (change, field, part) in [
         (json!({"transform": {"a": "b"}, "format": "structured"}), "transform", "`format: data`"),
         (json!({"transform": {"a": "b"}, "batch": {}}), "transform", "not `batch`"),
@@ -125,6 +134,12 @@ async fn what_does_not_go_together_is_refused_by_name() {
             "configuration file only",
         ),
         (tls(json!({"ca": "hidden-4"})), "webhook.tls.ca", "PEM"),
+        (own("user_agent", ""), "webhook.user_agent", "visible ASCII"),
+        (own("user_agent", "a\r\nb: c"), "webhook.user_agent", "visible ASCII"),
+        (own("user_agent", &"x".repeat(257)), "webhook.user_agent", "256 bytes"),
+        (own("content_type", "json"), "webhook.content_type", "`application/json`"),
+        (own("content_type", "text/plain\r\nb: c"), "webhook.content_type", "media type"),
+        (own("content_type", "text/plain; charset"), "webhook.content_type", "media type"),
         (tls(json!({"certificate": CERTIFICATE})), "webhook.tls.key", "`tls.certificate`"),
         (
             json!({"webhook": {"url": "https://a.example/", "secret_kind": "ed25519", "secret": "x"}}),
