@@ -103,6 +103,16 @@ pub enum Refused {
         /// What it stands for.
         address: IpAddr,
     },
+    /// One of the name's addresses is forbidden. Which one is told to nobody but the log: the
+    /// answers and attempts of a subscription are read by those who may only guess at the names
+    /// behind the relay.
+    #[error(
+        "`{host}` leads to a forbidden address, which the relay's log names: expected public ones only, or those in `outbound.allow`"
+    )]
+    Name {
+        /// As asked for.
+        host: String,
+    },
 }
 
 impl Guard {

@@ -51,7 +51,8 @@ impl Guard {
         let found = self.names.look_up(name).await?;
         match found.iter().find(|address| !self.permits(**address)) {
             Some(address) => {
-                Err(forbidden(Refused::Address { host: name.to_owned(), address: *address }))
+                tracing::warn!(host = name, %address, "a name leads to a forbidden address");
+                Err(forbidden(Refused::Name { host: name.to_owned() }))
             }
             None => Ok(found),
         }

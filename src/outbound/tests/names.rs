@@ -159,3 +159,18 @@ async fn a_connection_is_kept_for_a_minute_at_most() {
         }
     }
 }
+
+/// What an attempt or a trial tells must not map the network behind the relay.
+#[tokio::test]
+async fn a_refusal_does_not_tell_where_a_name_leads() {
+    for found in ["10.20.30.40", "fd12:3456::9", "127.0.0.1"] {
+        let addresses = ips(&[found]);
+        let guard = Guard::new(vec![]).with_names(move |_| addresses.clone());
+        for network in networks(&guard) {
+            let url = "http://internal.example/";
+            let error = ask_by(network, url).await.unwrap_err().to_string();
+            assert!(error.contains("`internal.example` leads to a forbidden address"), "{error}");
+            assert!(!error.contains(found), "{error}");
+        }
+    }
+}

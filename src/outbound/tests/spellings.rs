@@ -315,7 +315,7 @@ const URLS: [(Fate, &[&str]); 3] = [
 
 fn fate(text: &str) -> Fate {
     match Guard::new(vec![]).check_url(text) {
-        Err(Refused::Address { .. }) => Forbidden,
+        Err(Refused::Address { .. } | Refused::Name { .. }) => Forbidden,
         Err(Refused::UserInfo) => UserInfo,
         Err(Refused::Malformed(_) | Refused::Scheme(_)) => Bad,
         Ok(url) => {
