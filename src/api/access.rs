@@ -1,27 +1,43 @@
-//! Who may talk to the API at all: the rules of a relay that listens on loopback without keys.
+//! Who may talk to the API at all.
 //!
-//! A page in the operator's browser can send requests to loopback. It cannot forge `Host` (a name
-//! that was made to resolve to loopback shows in it) and cannot leave out a foreign `Origin`.
+//! A page in somebody's browser can send requests to loopback and to whatever else that browser
+//! reaches. It cannot forge `Host` (a name that was made to resolve to loopback shows in it), cannot
+//! leave out a foreign `Origin` or `Sec-Fetch-Site`, and cannot name JSON as the type of a body
+//! without asking first, which nobody here allows. Another port of the same machine is as foreign as
+//! any other site.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{Request, State},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use url::{Origin, Url};
 
 use super::problem::Problem;
+use crate::wire;
 
-/// Which requests are let in.
+/// Which requests are let in, besides those that a foreign page sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only those that name a loopback host and come from no foreign page.
+    /// Only those that name a loopback host.
     Loopback,
     /// All: the operator said `--insecure`.
     Open,
 }
+
+/// What every answer carries: no foreign page shows it in a frame, takes it for something else, or
+/// embeds it.
+const CLOSED: [(header::HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
 
 /// What may be done on `address` when there are no keys.
 ///
@@ -39,45 +55,111 @@ pub fn check_bind(address: SocketAddr, insecure: bool) -> Result<Access, String>
     }
 }
 
-/// Refuses what [`Access`] does not let in; runs before anything else looks at a request.
-pub async fn guard(
-    State(access): State<Access>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    if access == Access::Loopback {
-        check(request.headers(), request.uri())?;
+/// Refuses what [`Access`] does not let in, and what a foreign page sends; runs before anything else
+/// looks at a request.
+pub async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let checked = check(access, request.method(), request.headers(), request.uri());
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    for (name, value) in CLOSED {
+        response.headers_mut().insert(name, value);
     }
-    Ok(next.run(request).await)
+    response
 }
 
-fn check(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    let refuse = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail));
+fn check(access: Access, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let named = match (hosts.next(), hosts.next(), uri.authority()) {
+    let asked = match (hosts.next(), hosts.next(), uri.authority()) {
         (Some(host), None, _) => host.to_str().ok(),
         // HTTP/2 has no `Host`; its authority is in the address.
         (None, None, Some(authority)) => Some(authority.as_str()),
         _ => None,
     };
-    if !named.is_some_and(is_loopback_authority) {
-        return refuse(
+    if access == Access::Loopback && !asked.is_some_and(is_loopback_authority) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "foreign_host",
             "without keys the relay answers only to `Host: localhost`, 127.0.0.1 or [::1]",
-        );
+        ));
     }
-    for origin in headers.get_all(header::ORIGIN) {
-        let own = origin.to_str().ok().and_then(|text| {
-            text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))
-        });
-        if !own.is_some_and(is_loopback_authority) {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "foreign_origin",
-                "without keys the relay answers no page of another origin",
-            ));
+    let own = asked.and_then(|host| origin(scheme(headers, uri), host));
+    check_page(method, headers, own.as_ref())
+}
+
+/// Refuses what the page of another origin sends; `own` is the origin of what was asked.
+fn check_page(method: &Method, headers: &HeaderMap, own: Option<&Origin>) -> Result<(), Problem> {
+    let refuse = |name: &str, value: &HeaderValue| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let detail = format!(
+            "the relay answers no page of another origin than its own, and this request comes with `{name}: {}`",
+            super::query::cut(&value)
+        );
+        Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail))
+    };
+    for given in headers.get_all(header::ORIGIN) {
+        let page =
+            given.to_str().ok().and_then(|text| Url::parse(text).ok()).map(|url| url.origin());
+        if page.is_none() || page.as_ref() != own {
+            return refuse("Origin", given);
+        }
+    }
+    for given in headers.get_all("sec-fetch-site") {
+        let is_own = matches!(given.as_bytes(), b"same-origin" | b"none");
+        if !is_own && !is_followed_link(method, headers) {
+            return refuse("Sec-Fetch-Site", given);
         }
     }
     Ok(())
+}
+
+/// Whether somebody follows a link to here: what is read is shown to the person, and to no page.
+fn is_followed_link(method: &Method, headers: &HeaderMap) -> bool {
+    let is = |name: &str, value: &str| headers.get(name).is_some_and(|given| given == value);
+    matches!(*method, Method::GET | Method::HEAD)
+        && is("sec-fetch-mode", "navigate")
+        && is("sec-fetch-dest", "document")
+}
+
+/// Refuses a write that any page could send without asking first: a form, or a body without a type.
+/// Runs where a route has the method, so that what does not exist is told as such.
+pub async fn typed(request: Request, next: Next) -> Result<Response, Problem> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        check_type(request.headers())?;
+    }
+    Ok(next.run(request).await)
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter().peekable();
+    let is_json =
+        types.peek().is_some() && types.all(|given| given.to_str().is_ok_and(wire::is_json));
+    // Data may be of any type then; a page has to ask before it sends this header too.
+    if is_json || headers.contains_key("ce-specversion") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!(
+            "expected `Content-Type: application/json`, without a body too (curl: `-H 'content-type: application/json'`); to publish, `{}`, `{}`, or `ce-` headers with `ce-specversion`",
+            wire::STRUCTURED,
+            wire::BATCH
+        ),
+    ))
+}
+
+/// How the relay was asked. A proxy that ends TLS says so; no foreign page can set that header
+/// without asking first.
+fn scheme<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+    let told = headers.get("x-forwarded-proto").and_then(|told| told.to_str().ok());
+    told.or(uri.scheme_str()).unwrap_or("http")
+}
+
+fn origin(scheme: &str, host: &str) -> Option<Origin> {
+    let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
+    Some(url.origin()).filter(Origin::is_tuple)
 }
 
 /// Whether `host[:port]` is `localhost`, a name below it, or a loopback address.
@@ -146,26 +228,106 @@ mod tests {
         assert_eq!(check_bind("[::1]:0".parse().unwrap(), false), Ok(Access::Loopback));
     }
 
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in list {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
     #[test]
     fn a_request_must_name_a_host_and_come_from_here() {
-        let headers = |list: &[(&'static str, &'static str)]| {
-            let mut map = HeaderMap::new();
-            for (name, value) in list {
-                map.append(*name, value.parse().unwrap());
-            }
-            map
-        };
         let local = Uri::from_static("/v1/topics");
-        for (list, good) in [
-            (&[("host", "localhost:1")][..], true),
-            (&[("host", "localhost"), ("origin", "http://127.0.0.1:3000")], true),
-            (&[], false),
-            (&[("host", "evil.example")], false),
-            (&[("host", "localhost"), ("host", "evil.example")], false),
-            (&[("host", "localhost"), ("origin", "https://evil.example")], false),
-            (&[("host", "localhost"), ("origin", "null")], false),
+        for (list, loopback, open) in [
+            (&[("host", "localhost:1")][..], true, true),
+            (&[("host", "localhost:1"), ("origin", "http://localhost:1")], true, true),
+            (&[("host", "LOCALHOST:80"), ("origin", "http://localhost")], true, true),
+            (&[("host", "[::1]:1"), ("origin", "http://[::1]:1")], true, true),
+            (&[("host", "relay.example"), ("origin", "http://relay.example")], false, true),
+            (&[], false, true),
+            (&[("host", "evil.example")], false, true),
+            (&[("host", "localhost"), ("host", "evil.example")], false, true),
+            // Another port, another name of the same machine, another scheme: all foreign.
+            (&[("host", "localhost:1"), ("origin", "http://localhost:2")], false, false),
+            (&[("host", "localhost"), ("origin", "http://127.0.0.1:3000")], false, false),
+            (&[("host", "localhost"), ("origin", "http://127.0.0.1")], false, false),
+            (&[("host", "localhost:1"), ("origin", "http://app.localhost:1")], false, false),
+            (&[("host", "localhost:1"), ("origin", "https://localhost:1")], false, false),
+            (&[("host", "localhost"), ("origin", "https://evil.example")], false, false),
+            (&[("host", "localhost"), ("origin", "null")], false, false),
+            (&[("origin", "http://localhost")], false, false),
+            (
+                &[("host", "localhost"), ("origin", "http://localhost"), ("origin", "http://x")],
+                false,
+                false,
+            ),
         ] {
-            assert_eq!(check(&headers(list), &local).is_ok(), good, "{list:?}");
+            let map = headers(list);
+            let good = |access| check(access, &Method::GET, &map, &local).is_ok();
+            assert_eq!((good(Access::Loopback), good(Access::Open)), (loopback, open), "{list:?}");
         }
+        let secure = [
+            ("host", "relay.example"),
+            ("x-forwarded-proto", "https"),
+            ("origin", "https://relay.example"),
+        ];
+        assert!(check(Access::Open, &Method::GET, &headers(&secure), &local).is_ok());
+    }
+
+    #[test]
+    fn a_foreign_page_is_told_by_its_browser() {
+        let local = Uri::from_static("/v1/topics");
+        let link = &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")][..];
+        let frame = &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")][..];
+        let image = &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")][..];
+        for (site, more, reads, writes) in [
+            ("same-origin", image, true, true),
+            ("none", link, true, true),
+            ("same-site", &[][..], false, false),
+            ("cross-site", &[], false, false),
+            ("cross-site", image, false, false),
+            ("same-site", frame, false, false),
+            // Somebody follows a link; nobody writes by one.
+            ("cross-site", link, true, false),
+        ] {
+            let mut map = headers(more);
+            map.insert("host", "localhost".parse().unwrap());
+            map.insert("content-type", "application/json".parse().unwrap());
+            map.insert("sec-fetch-site", site.parse().unwrap());
+            for access in [Access::Loopback, Access::Open] {
+                let good = |method: Method| check(access, &method, &map, &local).is_ok();
+                assert_eq!(
+                    (good(Method::GET), good(Method::POST)),
+                    (reads, writes),
+                    "{site} {more:?}"
+                );
+                assert_eq!(good(Method::DELETE), writes, "{site} {more:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_names_a_type_that_no_form_has() {
+        for (types, good) in [
+            (&["application/json"][..], true),
+            (&["application/json; charset=utf-8"], true),
+            (&[wire::BATCH], true),
+            (&[], false),
+            (&[""], false),
+            (&["text/plain"], false),
+            (&["text/plain; x=application/json"], false),
+            (&["application/x-www-form-urlencoded"], false),
+            (&["multipart/form-data; boundary=+json"], false),
+            (&["text/plain", "application/json"], false),
+        ] {
+            let mut map = headers(&[("host", "localhost")]);
+            for given in types {
+                map.append("content-type", given.parse().unwrap());
+            }
+            let checked = check_type(&map).map_err(|problem| problem.status.as_u16());
+            assert_eq!(checked, if good { Ok(()) } else { Err(415) }, "{types:?}");
+        }
+        assert!(check_type(&headers(&[("ce-specversion", "1.0")])).is_ok());
     }
 }

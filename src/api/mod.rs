@@ -227,7 +227,9 @@ pub fn router(state: ApiState) -> Router {
         .and(NotForContentType::SSE);
     routes()
         .into_iter()
-        .fold(Router::new(), |router, (path, route)| router.route(path, route))
+        .fold(Router::new(), |router, (path, route)| {
+            router.route(path, route.route_layer(middleware::from_fn(access::typed)))
+        })
         .with_state(state)
         .merge(openapi::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this path") })

@@ -1,7 +1,10 @@
 //! The OpenAPI document, and a page that shows it without the network.
 
 use axum::Router;
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::{ContentBuilder, request_body::RequestBodyBuilder},
+};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
@@ -14,7 +17,7 @@ use super::{
 #[openapi(
     info(
         title = "Milkrun",
-        description = "Errors are `application/problem+json` with a stable `code`. Unknown query parameters and unknown fields are refused."
+        description = "Errors are `application/problem+json` with a stable `code`. Unknown query parameters and unknown fields are refused. Every write names JSON or CloudEvents as its `Content-Type`, without a body too, and no page of another origin is answered."
     ),
     paths(
         topics::list_topics,
@@ -64,9 +67,28 @@ use super::{
 )]
 pub struct Document;
 
+/// The document with what holds for every operation. A write that takes no body is sent an empty
+/// object all the same: so the page names the type that every write has to name.
+pub(super) fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    for item in document.paths.paths.values_mut() {
+        let writes = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in writes.into_iter().flatten() {
+            operation.request_body.get_or_insert_with(|| {
+                let nothing = ContentBuilder::new().example(Some(serde_json::json!({}))).build();
+                let body = RequestBodyBuilder::new()
+                    .description(Some("Nothing is read of it"))
+                    .content("application/json", nothing);
+                body.build().into()
+            });
+        }
+    }
+    document
+}
+
 /// `/openapi.json`, and `/docs`.
 pub(super) fn routes() -> Router {
     // Without this the page asks a public validator about the document.
     let config = Config::new(["/openapi.json"]).validator_url("none");
-    SwaggerUi::new("/docs").url("/openapi.json", Document::openapi()).config(config).into()
+    SwaggerUi::new("/docs").url("/openapi.json", document()).config(config).into()
 }

@@ -120,11 +120,14 @@ impl Client {
         query: &[(&str, String)],
         body: Option<Value>,
     ) -> Result<String, ClientError> {
+        let writes = method != Method::GET;
         let mut request = self.http.request(method, self.url(path, query));
+        if writes {
+            // Without a body too: the relay takes no write that a foreign page could send.
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
+        }
         if let Some(body) = body {
-            request = request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(body.to_string());
+            request = request.body(body.to_string());
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();

@@ -153,7 +153,7 @@ async fn foreign_hosts_and_pages_are_refused() {
     let none = Request::builder().uri("/healthz").body(Body::empty()).unwrap();
     relay.send(none).await.problem(403, "foreign_host");
     let own = Request::builder().uri("/healthz").header("host", "[::1]:8080");
-    let own = own.header("origin", "http://localhost:8080");
+    let own = own.header("origin", "http://[::1]:8080");
     relay.send(own.body(Body::empty()).unwrap()).await.ok();
 }
 
@@ -163,18 +163,18 @@ async fn paths_methods_and_bodies_are_refused_as_problems() {
     relay.get("/v2/topics").await.problem(404, "not_found");
     relay.get("/v1/topics/nowhere").await.problem(404, "not_found");
     relay.get("/v1/topics/BAD").await.problem(400, "malformed");
-    let wrong = request(Method::PUT, "/v1/topics").body(Body::empty()).unwrap();
+    let wrong = typed(Method::PUT, "/v1/topics").body(Body::empty()).unwrap();
     let wrong = relay.send(wrong).await;
     wrong.problem(405, "method_not_allowed");
     assert!(wrong.header("allow").contains("GET"), "{}", wrong.header("allow"));
     let path = "/v1/topics/new";
     let misspelt = relay.with_json(Method::PUT, path, &json!({"retention": {"aeg": "1d"}})).await;
     assert_eq!(misspelt.problem(422, "invalid")["field"], "retention.aeg");
-    let broken = request(Method::PUT, path).body(Body::from("{")).unwrap();
+    let broken = typed(Method::PUT, path).body(Body::from("{")).unwrap();
     relay.send(broken).await.problem(400, "malformed");
-    let deep = request(Method::PUT, path).body(Body::from("[".repeat(10_000))).unwrap();
+    let deep = typed(Method::PUT, path).body(Body::from("[".repeat(10_000))).unwrap();
     assert!(relay.send(deep).await.status.is_client_error());
-    let large = request(Method::PUT, path).body(Body::from(vec![b' '; (1 << 20) + 1])).unwrap();
+    let large = typed(Method::PUT, path).body(Body::from(vec![b' '; (1 << 20) + 1])).unwrap();
     relay.send(large).await.problem(413, "too_large");
     let yaml = request(Method::PUT, path).header("content-type", "text/yaml");
     let yaml = relay.send(yaml.body(Body::from("a: 1")).unwrap()).await;
@@ -213,7 +213,7 @@ async fn topics_are_made_listed_and_removed() {
         (&json!(6), &json!(6), &json!(0.1))
     );
     assert_eq!(relay.get("/v1/topics/orders/gaps").await.ok().json(), json!({"gaps": []}));
-    let gone = request(Method::DELETE, "/v1/topics/billing").body(Body::empty()).unwrap();
+    let gone = typed(Method::DELETE, "/v1/topics/billing").body(Body::empty()).unwrap();
     assert_eq!(relay.send(gone).await.status.as_u16(), 204);
     relay.get("/v1/topics/billing").await.problem(404, "not_found");
     let reserved = relay.with_json(Method::PUT, "/v1/topics/milkrun.x", &json!({})).await;

@@ -27,6 +27,7 @@ use crate::{
 
 mod bad_input;
 mod document;
+mod foreign;
 mod interposed;
 mod pending;
 mod publishing;
@@ -117,6 +118,15 @@ impl Relay {
 
     /// Puts the API over another store.
     fn serve(&mut self, store: Arc<dyn Store>, limits: Limits) {
+        self.router = router(self.state(store, Access::Loopback, limits));
+    }
+
+    /// Lets others in.
+    fn serve_to(&mut self, access: Access) {
+        self.router = router(self.state(self.store.clone(), access, Limits::default()));
+    }
+
+    fn state(&self, store: Arc<dyn Store>, access: Access, limits: Limits) -> ApiState {
         let vet = |url: &str| {
             assert_ne!(url, "https://panic.example/", "as a test wants");
             if url.starts_with("https://") { Ok(()) } else { Err("expected https".to_owned()) }
@@ -126,11 +136,11 @@ impl Relay {
             Clock::Manual(self.clock.clone()),
             Metrics::new(),
             Outgoing { vet_url: Arc::new(vet), webhook: Webhook::new(self.network(), "test") },
-            Access::Loopback,
+            access,
             self.stopping.clone(),
             limits,
         );
-        self.router = router(state.with_file_topics(self.file_topics.subscribe()));
+        state.with_file_topics(self.file_topics.subscribe())
     }
 
     fn network(&self) -> sinks::Network {
@@ -164,7 +174,7 @@ impl Relay {
     }
 
     async fn with_json(&self, method: Method, path: &str, body: &Value) -> Reply {
-        let request = request(method, path).header("content-type", "application/json");
+        let request = typed(method, path);
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
@@ -193,6 +203,11 @@ impl Relay {
 
 fn request(method: Method, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header("host", "localhost")
+}
+
+/// A request that may write, as every write names its type.
+fn typed(method: Method, path: &str) -> http::request::Builder {
+    request(method, path).header("content-type", "application/json")
 }
 
 fn event(id: u32) -> Value {

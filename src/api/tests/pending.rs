@@ -24,7 +24,8 @@ async fn release(relay: &Relay) {
 }
 
 async fn without_body(relay: &Relay, method: Method, path: &str) -> Reply {
-    relay.send(request(method, path).body(Body::empty()).unwrap()).await
+    let request = typed(method, path);
+    relay.send(request.body(Body::empty()).unwrap()).await
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ async fn a_subscription_is_made_shown_changed_and_deleted() {
         assert_eq!(relay.post(&path, json!({})).await.ok().json()["status"], status);
     }
     assert_eq!(relay.get(PATH).await.ok().json()["subscriptions"][0]["name"], "billing");
-    let gone = request(Method::DELETE, "/v1/subscriptions/billing").body(Body::empty()).unwrap();
+    let gone = typed(Method::DELETE, "/v1/subscriptions/billing").body(Body::empty()).unwrap();
     assert_eq!(relay.send(gone).await.status.as_u16(), 204);
     relay.get("/v1/subscriptions/billing").await.problem(404, "not_found");
     assert_eq!(relay.get(PATH).await.ok().json()["subscriptions"], json!([]));
@@ -166,7 +166,7 @@ async fn what_the_file_says_is_read_only() {
     let path = "/v1/subscriptions/billing";
     let changed = relay.with_json(Method::PATCH, path, &json!({"concurrency": 1})).await;
     changed.problem(409, "read_only");
-    let gone = request(Method::DELETE, path).body(Body::empty()).unwrap();
+    let gone = typed(Method::DELETE, path).body(Body::empty()).unwrap();
     relay.send(gone).await.problem(409, "read_only");
     for word in ["pause", "resume"] {
         relay.post(&format!("{path}/{word}"), json!({})).await.ok();
@@ -209,9 +209,8 @@ async fn dead_letters_are_listed_redriven_and_deleted() {
     assert_eq!(relay.get(path).await.ok().json()["dead_letters"], json!([]));
 
     bury(&relay).await;
-    let delete = |query: &str| {
-        request(Method::DELETE, &format!("{path}{query}")).body(Body::empty()).unwrap()
-    };
+    let delete =
+        |query: &str| typed(Method::DELETE, &format!("{path}{query}")).body(Body::empty()).unwrap();
     relay.send(delete("")).await.problem(422, "invalid");
     relay.send(delete("?ids=x")).await.problem(400, "bad_parameter");
     assert_eq!(relay.send(delete("?all=true")).await.ok().json(), json!({"deleted": 1}));
@@ -256,7 +255,7 @@ async fn dead_letters_are_chosen_by_what_they_are() {
     let one = relay.post(&redrive, json!({"reason": "attempts", "rate": "10/s"})).await.ok().json();
     assert_eq!(one, json!({"redriven": 1, "out_of_order": true}));
     bury(&relay).await;
-    let delete = request(Method::DELETE, &format!("{path}?status=500"));
+    let delete = typed(Method::DELETE, &format!("{path}?status=500"));
     let deleted = relay.send(delete.body(Body::empty()).unwrap()).await.ok().json();
     assert_eq!(deleted, json!({"deleted": 1}));
 }

@@ -6,7 +6,7 @@ use super::*;
 async fn what_the_file_names_is_changed_in_the_file() {
     let relay = Relay::new().await;
     let path = "/v1/topics/orders";
-    let delete = || request(Method::DELETE, path).body(Body::empty()).unwrap();
+    let delete = || typed(Method::DELETE, path).body(Body::empty()).unwrap();
     let other = json!({"retention": {"age": "1d"}});
     relay.file_topics.send_replace(Arc::new(BTreeSet::from(["orders".parse().unwrap()])));
     relay.with_json(Method::PUT, path, &other).await.problem(409, "read_only");
@@ -49,6 +49,6 @@ async fn counters_of_a_topic_come_and_go_with_it() {
         "{}",
         shown.text()
     );
-    relay.send(request(Method::DELETE, path).body(Body::empty()).unwrap()).await.ok();
+    relay.send(typed(Method::DELETE, path).body(Body::empty()).unwrap()).await.ok();
     assert!(!relay.get("/metrics").await.ok().text().contains("billing"));
 }

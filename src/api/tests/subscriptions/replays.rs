@@ -62,5 +62,5 @@ async fn what_cannot_be_replayed_is_named() {
 }
 
 async fn end(relay: &Relay, place: &str) -> Reply {
-    relay.send(request(Method::DELETE, place).body(Body::empty()).unwrap()).await
+    relay.send(typed(Method::DELETE, place).body(Body::empty()).unwrap()).await
 }
