@@ -24,6 +24,7 @@ use crate::{
     event::{Micros, Topic},
     settings::days,
     store::{NewEvent, Pending},
+    telemetry::TopicLabel,
     wire,
 };
 
@@ -40,9 +41,15 @@ pub struct PendingView {
     due: Option<String>,
     /// When it was published.
     since: String,
-    /// The event as a CloudEvent; it has no version yet.
+    /// The event as a CloudEvent, as it was published.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     event: Option<Box<RawValue>>,
+    /// The version that it has got by its commit; absent while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The epoch of that version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<String>,
 }
 
 /// Pending events in the order of their ids.
@@ -141,7 +148,8 @@ pub async fn change(
     Ok(Json(view(&Pending { due, ..known })))
 }
 
-/// Commits a prepared event: it goes into the log now, or when its `deliverat` says.
+/// Commits a prepared event. One that is due is in the log when this answers, with its `version`;
+/// one whose `deliverat` lies ahead goes then, and cannot be cancelled any more.
 #[utoipa::path(post, path = "/v1/topics/{topic}/pending/{id}/commit", tag = "pending",
     params(("topic" = String, Path), ("id" = i64, Path)),
     responses((status = 200, body = PendingView),
@@ -155,16 +163,26 @@ pub async fn commit(
     query.allow(&[])?;
     let known = api.store.pending_event(&topic, id).await?;
     let wanted = known.event.attribute("deliverat").and_then(|due| due.parse().ok());
-    let due = api.clock.now().max(wanted.unwrap_or_default());
-    api.store.commit_pending(&topic, id, due).await?;
-    Ok(Json(view(&Pending { due, ..known })))
+    let now = api.clock.now();
+    let due = now.max(wanted.unwrap_or_default());
+    let logged = api.store.commit_pending(&topic, id, due, now).await?;
+    let mut view = view(&Pending { due, ..known });
+    if let Some(logged) = logged {
+        let label = TopicLabel { topic: topic.to_string() };
+        api.metrics.appended.get_or_create(&label).inc();
+        let state = api.store.topic(&topic).await?;
+        view.version = Some(logged.version.0);
+        view.epoch = Some(state.epoch_of(logged.version).to_string());
+    }
+    Ok(Json(view))
 }
 
 /// Forgets a pending event: it is never delivered.
 #[utoipa::path(delete, path = "/v1/topics/{topic}/pending/{id}", tag = "pending",
     params(("topic" = String, Path), ("id" = i64, Path)),
     responses((status = 204, description = "It is gone"),
-        (status = 404, description = "There is none of this id, or it is in the log by now")))]
+        (status = 404, description = "There is none of this id, or it is in the log by now"),
+        (status = 409, description = "`conflict`: it was committed")))]
 pub async fn cancel(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
@@ -193,5 +211,7 @@ fn view(pending: &Pending) -> PendingView {
         due: (!pending.is_prepared()).then(|| pending.due.to_string()),
         since: pending.since.to_string(),
         event: String::from_utf8(out).ok().and_then(|text| RawValue::from_string(text).ok()),
+        version: None,
+        epoch: None,
     }
 }

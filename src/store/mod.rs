@@ -127,9 +127,16 @@ pub trait Store: Send + Sync + 'static {
     async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError>;
     /// Makes a pending event due at another time; `Conflict` when it is prepared.
     async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError>;
-    /// Makes a prepared event due at `due`; `Conflict` when it is not prepared.
-    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError>;
-    /// Forgets a pending event, which is never in the log then.
+    /// Commits a prepared event; `Conflict` when it is not prepared. Due at `now` already, it is in
+    /// the log when this answers, which says where; else it waits until it is due.
+    async fn commit_pending(
+        &self,
+        topic: &Topic,
+        id: i64,
+        due: Micros,
+        now: Micros,
+    ) -> Result<Option<Released>, StoreError>;
+    /// Forgets a pending event, which is never in the log then; `Conflict` when it was committed.
     async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError>;
     /// Moves pending events that are due at `now` into the log, the longest due first, at most
     /// `limit` and 8 MiB: each is appended in the transaction that ends its waiting, so never

@@ -89,6 +89,7 @@ mod on_sqlite {
         pending::pending_events_are_bounded,
         pending::a_pending_event_is_changed_and_cancelled,
         pending::a_prepared_event_waits_for_its_commit,
+        pending::what_was_committed_is_not_taken_back,
         pending::what_fails_to_go_stays_pending,
         pending::the_next_due_time_is_told,
         pending::a_deleted_topic_takes_its_pending_events_along,

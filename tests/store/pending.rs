@@ -165,8 +165,8 @@ pub async fn a_prepared_event_waits_for_its_commit(bench: &dyn Bench) {
     assert_eq!(release(&store, later(86_000)).await, []);
     let refused = store.change_pending(&topic, first, NOW).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))));
-    store.commit_pending(&topic, first, later(5)).await.unwrap();
-    let twice = store.commit_pending(&topic, first, later(5)).await;
+    assert_eq!(store.commit_pending(&topic, first, later(5), NOW).await.unwrap(), None);
+    let twice = store.commit_pending(&topic, first, later(5), NOW).await;
     assert!(matches!(twice, Err(StoreError::Conflict(_))));
     store.cancel_pending(&topic, second).await.unwrap();
     assert_eq!(release(&store, later(5)).await, [(first, 1)]);
@@ -174,7 +174,36 @@ pub async fn a_prepared_event_waits_for_its_commit(bench: &dyn Bench) {
     assert!(store.pending_event(&topic, third).await.is_ok());
     trim_all(&store, later(86_401)).await;
     assert!(store.pending_event(&topic, third).await.is_err(), "never committed");
-    assert!(store.commit_pending(&topic, third, NOW).await.is_err());
+    assert!(store.commit_pending(&topic, third, NOW, NOW).await.is_err());
+}
+
+pub async fn what_was_committed_is_not_taken_back(bench: &dyn Bench) {
+    let (store, topic) = with_topic(bench, TopicSettings::default()).await;
+    let placed = put(&store, &topic, due_at([1, 2], Pending::PREPARED)).await.unwrap();
+    let [first, second] = [0, 1].map(|index: usize| placed[index].pending.unwrap());
+    bench.refuse_events_with("\"id\":\"1\"").await;
+    assert!(store.commit_pending(&topic, first, NOW, NOW).await.is_err());
+    assert!(store.pending_event(&topic, first).await.unwrap().is_prepared(), "half done");
+    store.cancel_pending(&topic, first).await.unwrap();
+    // Due at once: nothing has to move it.
+    let logged = store.commit_pending(&topic, second, NOW, NOW).await.unwrap().unwrap();
+    assert_eq!((logged.pending, logged.version, logged.due), (second, Version(1), NOW));
+    assert_eq!(ids(&store, &topic).await, ["2"]);
+    assert_eq!(store.was_pending(&topic, Version(1)).await.unwrap(), Some(logged));
+    let late = store.cancel_pending(&topic, second).await;
+    assert!(matches!(late, Err(StoreError::NotFound { .. })), "{late:?}");
+    // Due later: it stays committed, over a restart too.
+    let placed = put(&store, &topic, due_at([3], Pending::PREPARED)).await.unwrap();
+    let third = placed[0].pending.unwrap();
+    assert_eq!(store.commit_pending(&topic, third, later(60), NOW).await.unwrap(), None);
+    let refused = store.cancel_pending(&topic, third).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.close().await;
+    drop(store);
+    let store = bench.open().await;
+    let refused = store.cancel_pending(&topic, third).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(release(&store, later(60)).await, [(third, 2)]);
 }
 
 pub async fn what_fails_to_go_stays_pending(bench: &dyn Bench) {

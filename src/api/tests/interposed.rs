@@ -129,8 +129,14 @@ impl Store for Interposed {
         self.inner.change_pending(topic, id, due).await
     }
 
-    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
-        self.inner.commit_pending(topic, id, due).await
+    async fn commit_pending(
+        &self,
+        topic: &Topic,
+        id: i64,
+        due: Micros,
+        now: Micros,
+    ) -> Result<Option<Released>, StoreError> {
+        self.inner.commit_pending(topic, id, due, now).await
     }
 
     async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError> {

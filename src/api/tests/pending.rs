@@ -108,18 +108,54 @@ async fn a_prepared_event_waits_for_its_commit() {
     assert_eq!(relay.get("/v1/topics/orders").await.ok().json()["head"], 0);
     let soon = json!({"deliverat": "2026-01-31T12:05:00Z"});
     relay.with_json(Method::PATCH, &path(0), &soon).await.problem(409, "conflict");
-    for (index, due) in [(0, "2026-01-31T12:01:00.000000Z"), (1, "2026-01-31T13:00:00.000000Z")] {
-        let path = format!("{}/commit", path(index));
-        let committed = without_body(&relay, Method::POST, &path).await.ok().json();
-        assert_eq!(committed["due"], due);
-        without_body(&relay, Method::POST, &path).await.problem(409, "conflict");
-    }
+    let commit = |index: usize| format!("{}/commit", path(index));
+    let now = without_body(&relay, Method::POST, &commit(0)).await.ok().json();
+    assert_eq!((&now["due"], &now["version"]), (&json!("2026-01-31T12:01:00.000000Z"), &json!(1)));
+    assert_eq!(now["epoch"], relay.epoch().await);
+    // In the log at once, and out of everybody's reach.
+    assert_eq!(versions(&relay.get("/v1/topics/orders/events").await.ok().json()), [1]);
+    without_body(&relay, Method::POST, &commit(0)).await.problem(404, "not_found");
+    without_body(&relay, Method::DELETE, &path(0)).await.problem(404, "not_found");
+    let then = without_body(&relay, Method::POST, &commit(1)).await.ok().json();
+    assert_eq!(
+        (&then["due"], &then["version"]),
+        (&json!("2026-01-31T13:00:00.000000Z"), &Value::Null)
+    );
+    without_body(&relay, Method::POST, &commit(1)).await.problem(409, "conflict");
+    without_body(&relay, Method::DELETE, &path(1)).await.problem(409, "conflict");
     assert_eq!(without_body(&relay, Method::DELETE, &path(2)).await.status.as_u16(), 204);
-    release(&relay).await;
-    assert_eq!(relay.get("/v1/topics/orders").await.ok().json()["head"], 1);
     relay.clock.advance(Duration::from_hours(1));
     release(&relay).await;
     assert_eq!(relay.get("/v1/topics/orders").await.ok().json()["head"], 2);
+}
+
+/// One commits while another cancels: exactly one of them is told that it did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_commit_and_a_cancel_only_one_succeeds() {
+    const PAIRS: u32 = 100;
+    let relay = Arc::new(Relay::new().await);
+    let events: Vec<Value> = (1..=PAIRS).map(event).collect();
+    let answer = publish(&relay, "?prepare=true", &events).await.ok().json();
+    let mut committed = 0;
+    for (index, id) in (0_u32..).zip(answer["events"].as_array().unwrap()) {
+        let path = format!("{PATH}/{}", id["pending"]);
+        let ask = |method: Method, path: String| {
+            let relay = relay.clone();
+            tokio::spawn(async move { without_body(&relay, method, &path).await.status.as_u16() })
+        };
+        let commit = ask(Method::POST, format!("{path}/commit"));
+        if index.is_multiple_of(2) {
+            tokio::task::yield_now().await;
+        }
+        let cancel = ask(Method::DELETE, path);
+        match (commit.await.unwrap(), cancel.await.unwrap()) {
+            (200, 404) => committed += 1,
+            (404, 204) => {}
+            other => panic!("event {index}: {other:?}"),
+        }
+    }
+    release(&relay).await;
+    assert_eq!(relay.get("/v1/topics/orders").await.ok().json()["head"], committed);
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub(super) struct PendingMemory {
     pub(super) topic: i64,
     pub(super) key: Key,
     pub(super) due: Micros,
+    /// It was prepared and is committed, so nobody takes it back.
+    pub(super) committed: bool,
 }
 
 /// One source.
@@ -90,6 +92,8 @@ pub(super) enum Change {
     PositionGone(i64),
     Edit(u64),
     PendingDue(i64, Micros),
+    /// Its commit, and when it is due.
+    PendingCommitted(i64, Micros),
     PendingGone(Vec<i64>),
     /// Keys of the versions up to one, and how many.
     KeysGone(i64, Version, usize),
@@ -195,11 +199,12 @@ impl Memory {
     }
 
     async fn load_pending(&mut self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let sql = "-- pending\nSELECT id, topic, due, hash FROM pending";
+        let sql = "-- pending\nSELECT id, topic, due, hash, committed FROM pending";
         let mut rows = sqlx::query(sql).fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {
             let Some(key) = hash_list(row.get(3)).next() else { continue };
-            let one = PendingMemory { topic: row.get(1), key, due: Micros(row.get(2)) };
+            let (topic, due, committed) = (row.get(1), Micros(row.get(2)), row.get(4));
+            let one = PendingMemory { topic, key, due, committed };
             self.wait(row.get(0), one);
         }
         drop(rows);
@@ -280,6 +285,12 @@ impl Memory {
                 if let Some(one) = self.pending.get(&id).copied() {
                     self.due.remove(&(one.due, id));
                     self.wait(id, PendingMemory { due, ..one });
+                }
+            }
+            Change::PendingCommitted(id, due) => {
+                if let Some(one) = self.pending.get(&id).copied() {
+                    self.due.remove(&(one.due, id));
+                    self.wait(id, PendingMemory { due, committed: true, ..one });
                 }
             }
             Change::PendingGone(ids) => ids.into_iter().for_each(|id| self.wait_no_more(id)),

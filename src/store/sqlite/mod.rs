@@ -225,12 +225,18 @@ impl Store for SqliteStore {
 
     async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
         let topic = topic.clone();
-        self.cold(move |desk| Box::pin(pending::change(desk, topic, id, due, false))).await
+        self.cold(move |desk| Box::pin(pending::change(desk, topic, id, due))).await
     }
 
-    async fn commit_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
+    async fn commit_pending(
+        &self,
+        topic: &Topic,
+        id: i64,
+        due: Micros,
+        now: Micros,
+    ) -> Result<Option<Released>, StoreError> {
         let topic = topic.clone();
-        self.cold(move |desk| Box::pin(pending::change(desk, topic, id, due, true))).await
+        self.at_desk(move |desk| Box::pin(pending::commit(desk, topic, id, due, now))).await
     }
 
     async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError> {

@@ -99,21 +99,16 @@ fn known(desk: &Desk, topic: &Topic, id: i64) -> Result<PendingMemory, StoreErro
     known.filter(|known| known.topic == topic).ok_or_else(|| not_found(id))
 }
 
-/// Makes a pending event due at another time; `prepared` says what it must be by now.
+/// Makes a pending event due at another time.
 pub(super) async fn change(
     desk: &mut Desk,
     topic: Topic,
     id: i64,
     due: Micros,
-    prepared: bool,
 ) -> Result<(), StoreError> {
-    let is_prepared = known(desk, &topic, id)?.due == Pending::PREPARED;
-    if is_prepared != prepared {
-        return Err(StoreError::Conflict(if is_prepared {
-            format!("pending event {id} is prepared: it waits for its commit")
-        } else {
-            format!("pending event {id} is not prepared: it goes when it is due")
-        }));
+    if known(desk, &topic, id)?.due == Pending::PREPARED {
+        let problem = format!("pending event {id} is prepared: it waits for its commit");
+        return Err(StoreError::Conflict(problem));
     }
     sqlx::query("-- another time\nUPDATE pending SET due = $2 WHERE id = $1")
         .bind(id)
@@ -124,9 +119,48 @@ pub(super) async fn change(
     Ok(())
 }
 
+/// Commits a prepared event. One that is due goes into the log in this very transaction: a cancel
+/// that is asked for next finds nothing to take back.
+pub(super) async fn commit(
+    desk: &mut Desk,
+    topic: Topic,
+    id: i64,
+    due: Micros,
+    now: Micros,
+) -> Result<Option<Released>, StoreError> {
+    desk.recover().await?;
+    if known(desk, &topic, id)?.due != Pending::PREPARED {
+        let problem = format!("pending event {id} is not prepared: it goes when it is due");
+        return Err(StoreError::Conflict(problem));
+    }
+    if due > now {
+        desk.transact(move |desk| Box::pin(commit_later(desk, id, due))).await?;
+        return Ok(None);
+    }
+    let mut one = load(desk, &[id]).await?;
+    for one in &mut one {
+        one.due = due;
+    }
+    Ok(append(desk, one, now).await?.pop())
+}
+
+async fn commit_later(desk: &mut Desk, id: i64, due: Micros) -> Result<(), StoreError> {
+    sqlx::query("-- committed\nUPDATE pending SET due = $2, committed = 1 WHERE id = $1")
+        .bind(id)
+        .bind(due.0)
+        .execute(&mut desk.conn)
+        .await?;
+    desk.change(Change::PendingCommitted(id, due));
+    Ok(())
+}
+
 /// Removes a pending event.
 pub(super) async fn cancel(desk: &mut Desk, topic: Topic, id: i64) -> Result<(), StoreError> {
-    known(desk, &topic, id)?;
+    if known(desk, &topic, id)?.committed {
+        let problem =
+            format!("pending event {id} was committed: it goes into the log when it is due");
+        return Err(StoreError::Conflict(problem));
+    }
     sqlx::query("-- cancelled\nDELETE FROM pending WHERE id = $1")
         .bind(id)
         .execute(&mut desk.conn)
@@ -158,18 +192,29 @@ pub(super) async fn release(
     now: Micros,
     limit: usize,
 ) -> Result<Vec<Released>, StoreError> {
-    let due = load_due(desk, now, limit.min(CHUNK)).await?;
+    desk.recover().await?;
+    let due = desk.memory.due.range(..=(now, i64::MAX)).take(limit.min(CHUNK));
+    let due: Vec<i64> = due.map(|(_, id)| *id).collect();
+    let due = load(desk, &due).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
+    append(desk, due, now).await
+}
+
+async fn append(
+    desk: &mut Desk,
+    due: Vec<Waited>,
+    now: Micros,
+) -> Result<Vec<Released>, StoreError> {
     let (reply, answer) = oneshot::channel();
     desk.group(vec![Hot::Release { due, now, reply }]).await;
     answer.await.map_err(|_| StoreError::Unknown(None))?
 }
 
-async fn load_due(desk: &mut Desk, now: Micros, limit: usize) -> Result<Vec<Waited>, StoreError> {
-    let ids = desk.memory.due.range(..=(now, i64::MAX)).take(limit);
-    let ids: Vec<String> = ids.map(|(_, id)| id.to_string()).collect();
+/// Reads pending events by their numbers, in that order, as many as fit into [`BYTES`].
+async fn load(desk: &mut Desk, ids: &[i64]) -> Result<Vec<Waited>, StoreError> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     // In the order of the numbers given, so that a batch that is too large is cut behind.
     let sql = "-- due\nSELECT p.id, p.due, p.since, p.source, p.event_id, p.attributes, p.form, p.data \
         FROM json_each($1) chosen CROSS JOIN pending p ON p.id = chosen.value ORDER BY chosen.key";
@@ -183,7 +228,7 @@ async fn load_due(desk: &mut Desk, now: Micros, limit: usize) -> Result<Vec<Wait
         if bytes > BYTES && !found.is_empty() {
             break;
         }
-        let PendingMemory { topic, key, due } = *known;
+        let PendingMemory { topic, key, due, .. } = *known;
         found.push(Waited { id, topic, key, due, since: Micros(row.get(2)), event });
     }
     Ok(found)

@@ -307,7 +307,7 @@ impl TopicPlan {
     fn wait(&mut self, id: i64, event: &NewEvent, key: Key, now: Micros) -> Waiting {
         self.pending.insert(key, id);
         let due = event.deliver_at.unwrap_or(now);
-        let memory = PendingMemory { topic: self.id, key, due };
+        let memory = PendingMemory { topic: self.id, key, due, committed: false };
         Waiting { id, memory, since: now, event: event.clone() }
     }
 

@@ -236,7 +236,7 @@ impl Desk {
     }
 
     /// After a failed commit: memory is read back from the file.
-    async fn recover(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn recover(&mut self) -> Result<(), StoreError> {
         if self.sound {
             return Ok(());
         }
