@@ -65,6 +65,8 @@ pub struct Metrics {
     pub appended: Family<TopicLabel, Counter>,
     /// `milkrun_events_duplicate_total{topic}`
     pub duplicates: Family<TopicLabel, Counter>,
+    /// `milkrun_read_skipped_total{topic}`: events that a reader's filter failed on
+    pub read_skipped: Family<TopicLabel, Counter>,
     /// `milkrun_polls_total{source,result}`
     pub polls: Family<PollLabel, Counter>,
     /// `milkrun_items_rejected_total{source}`
@@ -108,6 +110,7 @@ impl Metrics {
             registry: Registry::with_prefix("milkrun"),
             appended: Family::default(),
             duplicates: Family::default(),
+            read_skipped: Family::default(),
             polls: Family::default(),
             rejected: Family::default(),
             gaps: Family::default(),
@@ -138,6 +141,11 @@ impl Metrics {
             "events_duplicate",
             "Events that were known already",
             self.duplicates.clone(),
+        );
+        registry.register(
+            "read_skipped",
+            "Events that a reader's filter failed on and that were passed over",
+            self.read_skipped.clone(),
         );
         self.register_sources();
         let registry = &mut self.registry;
@@ -200,6 +208,7 @@ impl Metrics {
         let label = TopicLabel { topic: topic.to_string() };
         drop(self.appended.get_or_create_owned(&label));
         drop(self.duplicates.get_or_create_owned(&label));
+        drop(self.read_skipped.get_or_create_owned(&label));
     }
 
     /// Drops a topic's counters.
@@ -207,6 +216,7 @@ impl Metrics {
         let label = TopicLabel { topic: topic.to_string() };
         self.appended.remove(&label);
         self.duplicates.remove(&label);
+        self.read_skipped.remove(&label);
     }
 
     /// Starts a source's counters at zero; those that are known go on.

@@ -1,6 +1,9 @@
 //! `milkrun events`: the events of a topic in version order.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{Write as _, stderr},
+};
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -42,6 +45,15 @@ struct Page {
     /// Only on a page that is not full.
     head: Option<u64>,
     events: Vec<Box<RawValue>>,
+    #[serde(default)]
+    skipped: Vec<Skipped>,
+}
+
+/// An event that the filter fails on.
+#[derive(Deserialize)]
+struct Skipped {
+    version: u64,
+    reason: String,
 }
 
 impl Page {
@@ -68,6 +80,10 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             }
             printed = true;
             show(event, options.output)?;
+        }
+        for Skipped { version, reason } in &page.skipped {
+            // Beside the data; where nobody reads it, it is not missed.
+            let _ = writeln!(stderr(), "milkrun: `--filter` fails on version {version}: {reason}");
         }
         left = left.saturating_sub(page.events.len());
         if page.is_last() && !args.follow {

@@ -59,7 +59,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("Last-Event-ID" = Option<String>, Header, description = "A cursor; goes before `after`"),
     ),
     responses(
-        (status = 200, description = "`{topic, epoch, head, oldest, next, events}`; a full page has no head and oldest",
+        (status = 200, description = "`{topic, epoch, head, oldest, next, events}`; a full page has no head and oldest. An event that `filter` fails on is passed over and told, as `{version, reason}`: in JSON in the list `skipped`, in an event stream as `event: skipped`, in NDJSON as a line `{\"skipped\": …}`; `milkrun-skipped` counts them on a page. An event stream begins with a comment",
             content((BTreeMap<String, serde_json::Value> = "application/json"),
                 (Vec<BTreeMap<String, serde_json::Value>> = "application/cloudevents-batch+json"),
                 (String = "application/x-ndjson"), (String = "text/event-stream"))),

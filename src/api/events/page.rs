@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{media::Media, selection::Selection};
+use super::{
+    media::Media,
+    selection::{Selection, Skipped},
+};
 use crate::{
     api::{ApiState, problem::Problem, query::Query},
     event::{Event, Version},
@@ -13,16 +16,21 @@ use crate::{
     wire,
 };
 
+/// How many events of the page its filter failed on; absent when there are none.
+const SKIPPED: header::HeaderName = header::HeaderName::from_static("milkrun-skipped");
 /// The most events that one request looks at.
 const LOOK_MAX: usize = 10_000;
 /// A page ends with the event that brings it here.
 const PAGE_BYTES: usize = 8 << 20;
 const READ_BYTES: usize = 4 << 20;
+/// A page ends with as many events that its filter failed on, so that each can be told.
+const SKIPPED_MAX: usize = 1_000;
 
 struct Page {
     first: Version,
     next: Version,
     events: Vec<Arc<Event>>,
+    skipped: Vec<Skipped>,
     looked: usize,
     full: bool,
     state: Arc<TopicState>,
@@ -71,6 +79,10 @@ pub async fn answer(
         set(&mut out, header::CACHE_CONTROL, "no-store");
     }
     set(&mut out, header::CONTENT_TYPE, media.name());
+    if !page.skipped.is_empty() {
+        // A batch has no place for it, and JSON says which.
+        out.insert(SKIPPED, HeaderValue::from(page.skipped.len()));
+    }
     Ok((out, encode(&page, &next, media)).into_response())
 }
 
@@ -94,19 +106,21 @@ fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
 
 async fn gather(api: &ApiState, selection: &mut Selection, limit: usize) -> Result<Page, Problem> {
     let first = selection.after.next();
-    let (mut events, mut looked, mut bytes) = (Vec::new(), 0, 0);
+    let (mut events, mut skipped, mut looked, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
     loop {
         let wanted = limit - events.len();
         let found = selection.look(api, LOOK_MAX - looked, wanted, READ_BYTES).await?;
         looked += found.looked;
         bytes += found.events.iter().map(|event| event.size_bytes()).sum::<usize>();
         events.extend(found.events);
+        skipped.extend(found.skipped);
         let full = events.len() >= limit;
         let at_end =
             found.looked == 0 || selection.is_done() || selection.after >= found.state.head;
-        if full || at_end || looked >= LOOK_MAX || bytes >= PAGE_BYTES {
+        let long = looked >= LOOK_MAX || skipped.len() >= SKIPPED_MAX;
+        if full || at_end || long || bytes >= PAGE_BYTES {
             let next = selection.after;
-            return Ok(Page { first, next, events, looked, full, state: found.state });
+            return Ok(Page { first, next, events, skipped, looked, full, state: found.state });
         }
     }
 }
@@ -125,7 +139,8 @@ async fn gather_or_wait(
     loop {
         head.borrow_and_update();
         let page = gather(api, &mut selection, limit).await?;
-        if !page.events.is_empty() || page.looked >= LOOK_MAX || selection.is_done() {
+        let found = !page.events.is_empty() || !page.skipped.is_empty();
+        if found || page.looked >= LOOK_MAX || selection.is_done() {
             return Ok(page);
         }
         tokio::select! {
@@ -149,6 +164,10 @@ fn encode(page: &Page, next: &str, media: Media) -> Vec<u8> {
         if !page.full {
             let (head, oldest) = (page.state.head, page.state.oldest);
             out.extend_from_slice(format!("\"head\":{head},\"oldest\":{oldest},").as_bytes());
+        }
+        if !page.skipped.is_empty() {
+            let skipped = serde_json::json!(page.skipped);
+            out.extend_from_slice(format!("\"skipped\":{skipped},").as_bytes());
         }
         out.extend_from_slice(format!("\"next\":\"{next}\",\"events\":").as_bytes());
     }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::{
     api::{ApiState, position, problem::Problem, query::Query},
     event::{Event, Position, Topic, Version},
     expr::Filter,
     store::{Read, TopicState},
+    telemetry::TopicLabel,
 };
 
 /// The most events that are looked at in one go with a filter.
@@ -29,10 +32,22 @@ pub struct Selection {
 pub struct Found {
     /// Those that match, in version order.
     pub events: Vec<Arc<Event>>,
+    /// Those of which the filter cannot tell, in version order.
+    pub skipped: Vec<Skipped>,
     /// How many were looked at.
     pub looked: usize,
     /// The topic as it stood.
     pub state: Arc<TopicState>,
+}
+
+/// An event that the filter fails on. It is passed over and told: the events behind it are nobody's
+/// to withhold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Its version.
+    pub version: Version,
+    /// Why the filter could not tell.
+    pub reason: String,
 }
 
 /// Equality with attributes, and a filter as subscriptions have them; what is `None` matches all.
@@ -68,16 +83,12 @@ impl Wanted {
         self.kind.is_none() && self.key.is_none() && self.id.is_none() && self.filter.is_none()
     }
 
-    fn has(&self, event: &Event, topic: &Topic) -> Result<bool, Problem> {
+    fn has(&self, event: &Event, topic: &Topic) -> Result<bool, Skipped> {
         if !self.equals(event) {
             return Ok(false);
         }
-        self.filter.as_ref().map_or(Ok(true), |filter| filter.matches(event, topic)).map_err(
-            |error| {
-                let detail = format!("`filter`: on version {}: {error}", event.version);
-                Problem::parameter("filter", detail)
-            },
-        )
+        let matched = self.filter.as_ref().map_or(Ok(true), |filter| filter.matches(event, topic));
+        matched.map_err(|error| Skipped { version: event.version, reason: error.to_string() })
     }
 
     fn equals(&self, event: &Event) -> bool {
@@ -165,19 +176,24 @@ impl Selection {
         if first > self.after.next() {
             return Err(Problem::gone(page.state.oldest.max(first)));
         }
-        let mut events = Vec::new();
-        let mut looked = 0;
+        let (mut events, mut skipped, mut looked) = (Vec::new(), Vec::new(), 0);
         for event in page.events {
             looked += 1;
             self.after = event.version;
-            if self.wanted.has(&event, &self.topic)? {
-                events.push(event);
-                if events.len() == wanted {
-                    break;
-                }
+            match self.wanted.has(&event, &self.topic) {
+                Ok(true) => events.push(event),
+                Ok(false) => {}
+                Err(one) => skipped.push(one),
+            }
+            if events.len() == wanted {
+                break;
             }
         }
-        Ok(Found { events, looked, state: page.state })
+        if !skipped.is_empty() {
+            let label = TopicLabel { topic: self.topic.to_string() };
+            api.metrics.read_skipped.get_or_create(&label).inc_by(skipped.len() as u64);
+        }
+        Ok(Found { events, skipped, looked, state: page.state })
     }
 }
 

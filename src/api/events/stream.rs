@@ -2,8 +2,11 @@
 //!
 //! A stream reads a small page, hands it to the connection, and reads the next one when that has
 //! been taken; between pages it holds nothing but its position.
+//!
+//! An event that the filter fails on is passed over and told in its place: in an event stream by
+//! `event: skipped`, in lines by a line whose only member is `skipped`, which no event has.
 
-use std::{io, ops::RangeInclusive, time::Duration};
+use std::{collections::VecDeque, io, ops::RangeInclusive, time::Duration};
 
 use axum::{
     body::Body,
@@ -14,7 +17,10 @@ use futures_util::stream;
 use http::header;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::{media::Media, selection::Selection};
+use super::{
+    media::Media,
+    selection::{Found, Selection, Skipped},
+};
 use crate::{
     api::{ApiState, problem::Problem},
     event::{Event, Version},
@@ -29,6 +35,9 @@ const CHUNK_BYTES: RangeInclusive<usize> = 64 << 10..=1 << 20;
 /// What all of them together hold, while they are few.
 const CHUNKS_BYTES: usize = 128 << 20;
 const CHUNK_EVENTS: usize = 1_000;
+/// The comment that an event stream begins with. It goes out at once, and is long enough for those
+/// in between that wait for a first piece before they pass anything on.
+const OPENING_BYTES: usize = 2 << 10;
 
 struct Follow {
     api: ApiState,
@@ -38,10 +47,20 @@ struct Follow {
     wait: Option<Duration>,
     sse: bool,
     head: watch::Receiver<Version>,
-    /// Whether an idle reader has been told where it stands.
-    told: bool,
+    told: Told,
     done: bool,
     _place: OwnedSemaphorePermit,
+}
+
+/// What a reader has been told.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// Nothing yet.
+    Nothing,
+    /// That the stream has begun.
+    Opening,
+    /// Where it stands, or an event.
+    Position,
 }
 
 /// Why a stream at the head goes on.
@@ -70,7 +89,7 @@ pub async fn answer(
         left,
         wait,
         sse: media == Media::Sse,
-        told: false,
+        told: if media == Media::Sse { Told::Nothing } else { Told::Opening },
         done: false,
     };
     let chunks = stream::unfold(follow, |mut follow| async move {
@@ -79,16 +98,29 @@ pub async fn answer(
     });
     let headers = [
         (header::CONTENT_TYPE, media.name()),
-        (header::CACHE_CONTROL, "no-store"),
+        // What compresses on the way holds back what it has to compress.
+        (header::CACHE_CONTROL, "no-store, no-transform"),
         (header::VARY, "Accept, Accept-Encoding"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
+/// As a constant, for every reader is sent the same.
+const OPENING: [u8; OPENING_BYTES] = {
+    let mut out = [b'-'; OPENING_BYTES];
+    (out[0], out[1]) = (b':', b' ');
+    (out[OPENING_BYTES - 2], out[OPENING_BYTES - 1]) = (b'\n', b'\n');
+    out
+};
+
 impl Follow {
     /// The next bytes, or the end.
     async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
+        if self.told == Told::Nothing {
+            self.told = Told::Opening;
+            return Some(Ok(Bytes::from_static(&OPENING)));
+        }
         while !self.done && !self.api.stopping.is_cancelled() {
             self.head.borrow_and_update();
             let wanted = self.left.unwrap_or(CHUNK_EVENTS).min(CHUNK_EVENTS);
@@ -101,20 +133,15 @@ impl Follow {
             };
             self.left = self.left.map(|left| left - found.events.len());
             self.done = self.selection.is_done() || self.left == Some(0);
-            if !found.events.is_empty() {
-                self.told = true;
-                let bytes = found.events.iter().map(|event| wire::bytes_of(event)).sum();
-                let mut out = Vec::with_capacity(bytes);
-                for event in &found.events {
-                    self.write(&mut out, event, &found.state);
-                }
-                return Some(Ok(out.into()));
+            if !found.events.is_empty() || !found.skipped.is_empty() {
+                self.told = Told::Position;
+                return Some(Ok(self.encode(&found).into()));
             }
             if found.looked > 0 || self.done {
                 continue;
             }
-            if self.sse && !self.told {
-                self.told = true;
+            if self.sse && self.told != Told::Position {
+                self.told = Told::Position;
                 return Some(Ok(self.position(&found.state)));
             }
             match self.wake().await {
@@ -144,6 +171,34 @@ impl Follow {
             () = self.api.clock.pause(wait) => Ok(Wake::Quiet),
             () = self.api.stopping.cancelled() => Ok(Wake::Stop),
         }
+    }
+
+    /// What was found and what was passed over, in version order.
+    fn encode(&self, found: &Found) -> Vec<u8> {
+        let bytes = found.events.iter().map(|event| wire::bytes_of(event)).sum();
+        let mut out = Vec::with_capacity(bytes);
+        let mut skipped: VecDeque<&Skipped> = found.skipped.iter().collect();
+        for event in &found.events {
+            while let Some(one) = skipped.pop_front_if(|one| one.version < event.version) {
+                self.write_skipped(&mut out, one, &found.state);
+            }
+            self.write(&mut out, event, &found.state);
+        }
+        for one in skipped {
+            self.write_skipped(&mut out, one, &found.state);
+        }
+        out
+    }
+
+    fn write_skipped(&self, out: &mut Vec<u8>, skipped: &Skipped, state: &TopicState) {
+        let told = serde_json::json!(skipped);
+        let text = if self.sse {
+            let id = state.cursor(skipped.version);
+            format!("event: skipped\nid: {id}\ndata: {told}\n\n")
+        } else {
+            format!("{{\"skipped\":{told}}}\n")
+        };
+        out.extend_from_slice(text.as_bytes());
     }
 
     fn write(&self, out: &mut Vec<u8>, event: &Event, state: &TopicState) {

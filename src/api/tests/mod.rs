@@ -242,7 +242,10 @@ impl Blocks {
         let answer = relay.call(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status().as_u16(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Self { body: answer.into_body(), buffer: String::new() }
+        let mut blocks = Self { body: answer.into_body(), buffer: String::new() };
+        let opening = blocks.next().await.unwrap();
+        assert!(opening.starts_with(':') && !opening.contains('\n'), "{opening}");
+        blocks
     }
 
     /// The next block, or `None` at the end.

@@ -36,11 +36,9 @@ async fn a_page_says_where_it_ends() {
         let page = relay.get(&format!("/v1/topics/orders/events?{query}")).await.ok().json();
         assert_eq!(versions(&page), expected, "{query}");
     }
-    for (query, expected) in [
-        ("filter=version%20%3E", "`filter`"),
-        ("filter=%7B%22exat%22:%7B%7D%7D", "`filter`"),
-        ("filter=1//(version-3)%20%3E%200", "on version 3"),
-    ] {
+    for (query, expected) in
+        [("filter=version%20%3E", "`filter`"), ("filter=%7B%22exat%22:%7B%7D%7D", "`filter`")]
+    {
         let refused = relay.get(&format!("/v1/topics/orders/events?{query}")).await;
         assert_eq!(refused.status, 400, "{query}");
         assert!(refused.text().contains(expected), "{}", refused.text());

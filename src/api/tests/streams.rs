@@ -166,3 +166,92 @@ async fn readers_miss_no_commit() {
         tokio::time::timeout(DEADLINE, reader).await.expect("a missed commit").unwrap();
     }
 }
+
+/// A proxy that compresses or buffers is told not to, and gets a first piece at once.
+#[tokio::test]
+async fn streams_are_not_to_be_held_back() {
+    let relay = Relay::new().await;
+    relay.fill(1..=1).await;
+    for media in ["text/event-stream", "application/x-ndjson"] {
+        let request = request(Method::GET, "/v1/topics/orders/events?limit=1")
+            .header("accept", media)
+            .header("accept-encoding", "gzip");
+        let answer = relay.send(request.body(Body::empty()).unwrap()).await.ok();
+        assert_eq!(answer.header("cache-control"), "no-store, no-transform", "{media}");
+        assert_eq!(answer.header("content-encoding"), "", "{media}");
+        assert_eq!(answer.header("x-accel-buffering"), "no", "{media}");
+    }
+    let empty = request(Method::GET, "/v1/topics/orders/events?after=1");
+    let empty = empty.header("accept", "text/event-stream").body(Body::empty()).unwrap();
+    let mut body = relay.call(empty).await.into_body();
+    let first = tokio::time::timeout(DEADLINE, body.frame()).await.unwrap().unwrap().unwrap();
+    let first = first.into_data().unwrap();
+    assert!(first.starts_with(b": ") && first.ends_with(b"\n\n") && first.len() >= 2_048);
+}
+
+/// Fails on version 3 alone.
+const FAILING: &str = "filter=1//(version-3)%20!=%207";
+
+#[tokio::test]
+async fn an_event_that_the_filter_fails_on_is_passed_over_and_told() {
+    let relay = Relay::new().await;
+    relay.fill(1..=5).await;
+    let epoch = relay.epoch().await;
+    let path = format!("/v1/topics/orders/events?{FAILING}");
+    let page = relay.get(&path).await.ok();
+    assert_eq!(versions(&page.json()), [1, 2, 4, 5]);
+    assert_eq!(page.json()["next"], format!("{epoch}-5"));
+    let skipped = page.json()["skipped"].clone();
+    assert_eq!(skipped[0]["version"], 3);
+    assert!(skipped[0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{skipped}");
+    assert_eq!((skipped.as_array().unwrap().len(), page.header("milkrun-skipped")), (1, "1"));
+    let batch = relay.accept(&path, crate::wire::BATCH).await.ok();
+    assert_eq!((batch.json().as_array().unwrap().len(), batch.header("milkrun-skipped")), (4, "1"));
+    assert_eq!(relay.get("/v1/topics/orders/events").await.json()["skipped"], Value::Null);
+
+    let lines = relay.accept(&path, "application/x-ndjson").await.ok();
+    let lines: Vec<Value> =
+        lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<&Value> = lines.iter().map(|line| &line["version"]).collect();
+    assert_eq!(told, [&json!(1), &json!(2), &Value::Null, &json!(4), &json!(5)]);
+    assert_eq!(lines[2], json!({ "skipped": skipped[0] }));
+
+    let mut blocks = Blocks::open(&relay, &path, None).await;
+    assert_eq!(
+        [blocks.event().await.1, blocks.event().await.1].map(|e| e["version"].clone()),
+        [1, 2]
+    );
+    let block = blocks.next().await.unwrap();
+    let data = block.strip_prefix(&format!("event: skipped\nid: {epoch}-3\ndata: ")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(data).unwrap(), skipped[0]);
+    assert_eq!(blocks.event().await.1["version"], 4);
+    assert_eq!(blocks.event().await.1["version"], 5);
+    // It follows on, and who comes back goes on behind it.
+    relay.fill(6..=6).await;
+    assert_eq!(blocks.event().await.1["version"], 6);
+    let mut blocks = Blocks::open(&relay, &path, Some(&format!("{epoch}-3"))).await;
+    assert_eq!(blocks.event().await.1["version"], 4);
+    let metrics = relay.get("/metrics").await;
+    assert!(
+        metrics.text().contains("milkrun_read_skipped_total{topic=\"orders\"} 4\n"),
+        "{}",
+        metrics.text()
+    );
+}
+
+#[tokio::test]
+async fn a_filter_that_fails_on_everything_ends_nothing() {
+    let relay = Relay::new().await;
+    for start in [1, 1001] {
+        relay.fill(start..=start + 999).await;
+    }
+    let path = "/v1/topics/orders/events?filter=1//0%20==%201&limit=10";
+    let first = relay.get(path).await.ok().json();
+    assert_eq!((versions(&first).len(), first["skipped"].as_array().unwrap().len()), (0, 1000));
+    let next = first["next"].as_str().unwrap();
+    let second = relay.get(&format!("{path}&after={next}&wait=30s")).await.ok().json();
+    assert_eq!(second["skipped"].as_array().unwrap().len(), 1000);
+    assert_eq!(second["head"], 2000);
+    let lines = relay.accept(path, "application/x-ndjson").await.ok();
+    assert_eq!(lines.text().lines().count(), 2000);
+}
