@@ -278,13 +278,18 @@ impl Node {
             api::Outgoing { vet_url: Arc::new(vet_url), webhook },
             access,
             self.soft.clone(),
-            api::Limits { waiting_max: self.config.limits.streams_max, ..api::Limits::default() },
+            api::Limits {
+                waiting_max: self.config.limits.streams_max,
+                bytes_max: self.config.limits.api_bytes_max,
+            },
         )
         .with_file_topics(self.file_topics.subscribe())
         .with_apply_file(self.reloads.clone().into_api());
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(async move {
-            if let Err(error) = api::serve(listener, api::router(state), soft, hard).await {
+            let budget = state.budget();
+            let served = api::serve(listener, api::router(state), budget, soft, hard).await;
+            if let Err(error) = served {
                 tracing::error!(%error, "the API ended");
             }
             false

@@ -96,6 +96,10 @@ pub struct Metrics {
     pub walk_bytes: Gauge<i64, AtomicI64>,
     /// `milkrun_stale_total`: work that a raised fence made void
     pub stale: Counter,
+    /// `milkrun_api_busy_total`: requests and streams that found no room for their bytes
+    pub api_busy: Counter,
+    /// `milkrun_api_stalled_total`: answers given up because their client took nothing
+    pub api_stalled: Counter,
     /// `milkrun_notices_dropped_total`: notices that found no room, or no store at the stop
     pub notices_dropped: Counter,
     /// `milkrun_clock_leaps_total`: how often the machine's clock was set, or the machine slept
@@ -127,6 +131,8 @@ impl Metrics {
             read_ahead_bytes: Gauge::default(),
             walk_bytes: Gauge::default(),
             stale: Counter::default(),
+            api_busy: Counter::default(),
+            api_stalled: Counter::default(),
             notices_dropped: Counter::default(),
             clock_leaps: Counter::default(),
         };
@@ -173,6 +179,16 @@ impl Metrics {
         );
         registry.register("walk_bytes", "Bytes of pages in memory", self.walk_bytes.clone());
         registry.register("stale", "Work that a raised fence made void", self.stale.clone());
+        registry.register(
+            "api_busy",
+            "Requests and streams of the API that found no room in limits.api_bytes_max",
+            self.api_busy.clone(),
+        );
+        registry.register(
+            "api_stalled",
+            "Answers of the API given up because their client took nothing",
+            self.api_stalled.clone(),
+        );
         registry.register(
             "notices_dropped",
             "Notices that were not appended",

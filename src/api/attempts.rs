@@ -16,6 +16,9 @@ use crate::{
     store::{Attempt, AttemptQuery},
 };
 
+/// What one may come to in memory, as it is read and as it is shown: of an answer 1 KiB is kept.
+const ATTEMPT_BYTES: usize = 4 << 10;
+
 /// One attempt at one delivery.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttemptView {
@@ -101,6 +104,7 @@ pub(super) async fn find(
     of: Option<&Name>,
 ) -> Result<AttemptList, Problem> {
     let limit = wanted.limit;
+    let _room = api.budget.take(limit * ATTEMPT_BYTES)?;
     let found = api.store.attempts(wanted).await?;
     if found.is_empty() {
         return Ok(AttemptList { attempts: Vec::new(), next: None });

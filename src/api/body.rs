@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Request},
+};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::{
+    budget::Ledger,
     problem::Problem,
     query::{cut, suggestion},
     strict::Strict,
@@ -17,6 +21,8 @@ use crate::wire;
 
 /// The longest a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest between two pieces of it, while there is little room for the bodies of others.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest body but that of a publish.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
@@ -73,20 +79,52 @@ fn too_large(bytes_max: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
-/// Reads a body of at most `bytes_max`.
+/// Reads a body of at most `bytes_max`, which counts in the byte budget as it comes.
 pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     announced(request.headers(), bytes_max)?;
-    let body = Limited::new(request.into_body(), bytes_max).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
-        Ok(Err(_)) => Err(Problem::malformed("the body broke off")),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
-        )),
+    let ledger = request.extensions().get::<Ledger>().cloned();
+    let body = Limited::new(request.into_body(), bytes_max);
+    match tokio::time::timeout(BODY_TIMEOUT, receive(body, bytes_max, ledger)).await {
+        Ok(read) => read,
+        Err(_) => Err(late(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))),
     }
+}
+
+async fn receive(
+    mut body: Limited<Body>,
+    bytes_max: usize,
+    ledger: Option<Ledger>,
+) -> Result<Bytes, Problem> {
+    // Copied, for a piece of a byte may keep a buffer of kilobytes.
+    let mut out = Vec::new();
+    loop {
+        let Ok(frame) = tokio::time::timeout(PIECE_TIMEOUT, body.frame()).await else {
+            // Whoever is slow may be, while there is room.
+            if ledger.as_ref().is_some_and(Ledger::is_tight) {
+                let seconds = PIECE_TIMEOUT.as_secs();
+                return Err(late(format!(
+                    "there is little room, and nothing came for {seconds} s"
+                )));
+            }
+            continue;
+        };
+        let frame = match frame {
+            None => return Ok(out.into()),
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
+            Some(Err(_)) => return Err(Problem::malformed("the body broke off")),
+        };
+        if let Some(piece) = frame.data_ref() {
+            if let Some(ledger) = &ledger {
+                ledger.body(out.len() + piece.len())?;
+            }
+            out.extend_from_slice(piece);
+        }
+    }
+}
+
+fn late(detail: String) -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
 }
 
 /// Reads JSON into a request type; the error names the field and the nearest valid name.

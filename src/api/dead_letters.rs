@@ -225,6 +225,7 @@ pub async fn list_dead(
     let mut after = query.id("after")?.unwrap_or(0);
     let mut dead_letters = Vec::new();
     let mut bytes = 0;
+    let mut room = api.budget.page(PAGE_BYTES)?;
     // A chunk at a time, for each may carry a megabyte.
     let next = loop {
         let ask = CHUNK.min(limit - dead_letters.len());
@@ -235,10 +236,11 @@ pub async fn list_dead(
             bytes += letter.event.as_ref().map_or(0, |event| event.size_bytes());
             dead_letters.push(view(letter));
         }
+        room.held.fit(&api.budget, 2 * bytes)?;
         if ended {
             break None;
         }
-        if dead_letters.len() >= limit || bytes >= PAGE_BYTES {
+        if dead_letters.len() >= limit || bytes >= room.bytes {
             let more = !api.store.dead_letters(&name, &select, after, 1).await?.is_empty();
             break more.then_some(after);
         }

@@ -20,6 +20,7 @@ use tower_http::{
 use self::problem::Problem;
 pub use self::{
     access::{Access, check_bind},
+    budget::Budget,
     serve::serve,
 };
 use crate::{clock::Clock, event::Topic, store::Store, telemetry::Metrics};
@@ -27,9 +28,11 @@ use crate::{clock::Clock, event::Topic, store::Store, telemetry::Metrics};
 mod access;
 mod attempts;
 mod body;
+mod budget;
 mod dead_letters;
 mod events;
 mod health;
+mod held;
 mod list;
 mod metrics;
 mod openapi;
@@ -39,6 +42,7 @@ mod position;
 pub mod problem;
 mod publish;
 mod query;
+mod sending;
 mod serve;
 mod sources;
 mod strict;
@@ -82,13 +86,13 @@ pub enum NotApplied {
 pub struct Limits {
     /// Long polls and streams at once.
     pub waiting_max: usize,
-    /// Bodies of publishes in memory at once, in KiB.
-    pub publish_kib_max: u32,
+    /// What is held for all clients together: their bodies, and answers until they are sent.
+    pub bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting_max: 10_000, publish_kib_max: 256 << 10 }
+        Self { waiting_max: 10_000, bytes_max: 256 << 20 }
     }
 }
 
@@ -111,7 +115,7 @@ pub struct ApiState {
     apply_file: ApplyFile,
     limits: Limits,
     waiting: Arc<Semaphore>,
-    publishing: Arc<Semaphore>,
+    budget: Budget,
 }
 
 impl ApiState {
@@ -127,7 +131,8 @@ impl ApiState {
         limits: Limits,
     ) -> Self {
         let waiting = Arc::new(Semaphore::new(limits.waiting_max));
-        let publishing = Arc::new(Semaphore::new(limits.publish_kib_max as usize));
+        let (refused, stalled) = (metrics.api_busy.clone(), metrics.api_stalled.clone());
+        let budget = Budget::new(limits.bytes_max, refused, stalled);
         let file_topics = watch::Sender::default().subscribe();
         let apply_file: ApplyFile = Arc::new(|| Box::pin(async { Err(NotApplied::NoFile) }));
         Self {
@@ -141,8 +146,14 @@ impl ApiState {
             apply_file,
             limits,
             waiting,
-            publishing,
+            budget,
         }
+    }
+
+    /// What counts the bytes held for clients.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.budget.clone()
     }
 
     /// The state with topics that only the configuration file changes.
@@ -168,35 +179,11 @@ impl ApiState {
         })
     }
 
-    /// Long polls and streams at present.
-    fn waiting(&self) -> usize {
-        self.limits.waiting_max.saturating_sub(self.waiting.available_permits())
-    }
-
-    /// Room for the body of a publish; refused, not waited for, so that the publisher may go to
-    /// another node.
-    fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
-        let kib = kib.min(self.limits.publish_kib_max);
-        self.publishing.clone().try_acquire_many_owned(kib).map_err(|_| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                "too many bytes are being published at once",
-            )
-        })
-    }
-
     /// How full the bounds of the API are.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and 2^53 is enough")]
     fn gauges(&self) -> [(&'static str, f64); 2] {
-        let taken = |most: usize, free: &Semaphore| {
-            let taken = most.saturating_sub(free.available_permits());
-            f64::from(u32::try_from(taken).unwrap_or(u32::MAX))
-        };
-        [
-            ("api_waiting", taken(self.limits.waiting_max, &self.waiting)),
-            ("api_publish_kib", taken(self.limits.publish_kib_max as usize, &self.publishing)),
-        ]
+        let waiting = self.limits.waiting_max.saturating_sub(self.waiting.available_permits());
+        [("api_waiting", waiting as f64), ("api_bytes", self.budget.used() as f64)]
     }
 }
 
@@ -220,7 +207,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 
 /// The whole API.
 pub fn router(state: ApiState) -> Router {
-    let access = state.access;
+    let (access, budget) = (state.access, state.budget());
     // Streams are flushed event by event, which a compressor would hold back.
     let compressed = DefaultPredicate::new()
         .and(NotForContentType::const_new("application/x-ndjson"))
@@ -245,8 +232,10 @@ pub fn router(state: ApiState) -> Router {
             ServiceBuilder::new()
                 .layer(middleware::from_fn_with_state(access, access::guard))
                 .layer(CatchPanicLayer::custom(panicked))
+                .layer(middleware::from_fn_with_state(budget.clone(), held::hold_encoder))
                 .map_response(events::mark_compressed)
-                .layer(CompressionLayer::new().gzip(true).compress_when(compressed)),
+                .layer(CompressionLayer::new().gzip(true).compress_when(compressed))
+                .layer(middleware::from_fn_with_state(budget, held::hold)),
         )
 }
 

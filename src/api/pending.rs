@@ -89,6 +89,7 @@ pub async fn list_pending(
     query.allow(&["limit", "after"])?;
     let limit = query.limit()?;
     let mut after = query.id("after")?.unwrap_or(0);
+    let mut room = api.budget.page(PAGE_BYTES)?;
     let (mut pending, mut bytes) = (Vec::new(), 0);
     // The store's pages are bounded in bytes too, so a short one is not the last one.
     let next = loop {
@@ -96,8 +97,9 @@ pub async fn list_pending(
         let Some(last) = page.last() else { break None };
         after = last.id;
         bytes += page.iter().map(|one| size(&one.event)).sum::<usize>();
+        room.held.fit(&api.budget, 2 * bytes)?;
         pending.extend(page.iter().map(view));
-        if pending.len() >= limit || bytes >= PAGE_BYTES {
+        if pending.len() >= limit || bytes >= room.bytes {
             let more = !api.store.pending(&topic, after, 1).await?.is_empty();
             break more.then_some(after);
         }

@@ -82,7 +82,6 @@ pub async fn publish(
     // A topic that does not exist is told before the body is waited for.
     api.store.topic(&topic).await?;
     let headers = request.headers().clone();
-    let _room = api.take_room(body::announced(&headers, BODY_BYTES_MAX)?)?;
     let body: Bytes = body::read(request, BODY_BYTES_MAX).await?;
     let mut events = parse::events(&headers, &body)?;
     let now = api.clock.now();

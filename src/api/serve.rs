@@ -5,7 +5,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
 use tokio::{
@@ -15,12 +15,22 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::unstuck::Unstuck;
+use super::{
+    budget::Budget,
+    sending::{self, Sending, Sent, Streams},
+    unstuck::Unstuck,
+};
 
 /// Connections at once: those that wait and as many again.
 const CONNECTIONS_MAX: usize = 20_000;
 /// The largest head of a request.
 const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Requests under way on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 32;
+/// What one HTTP/2 connection may send ahead of being read, over all of its streams.
+const WINDOW_BYTES: u32 = 65_535;
+/// What one HTTP/2 stream holds ready to be sent.
+const SEND_BYTES_MAX: usize = 64 << 10;
 /// How long to wait when the system gives no connection (no file left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,35 +43,39 @@ pub(super) struct Patience {
     pub(super) ping: Duration,
     /// How long what was sent may stay untaken.
     pub(super) send: Duration,
+    /// The same while more than a quarter of the budget is held.
+    pub(super) send_tight: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { head: seconds(30), ping: seconds(30), send: seconds(60) }
+        Self { head: seconds(30), ping: seconds(30), send: seconds(60), send_tight: seconds(5) }
     }
 }
 
 /// Serves until `soft`, then lets requests under way end, until `hard`.
 ///
 /// Long polls and streams end by the token in the router's state, which should be `soft` too. A
-/// connection that cannot be taken is logged and waited out.
+/// connection that cannot be taken is logged and waited out. `budget` is the router's.
 ///
 /// # Errors
 /// When the socket does not listen any more.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    budget: Budget,
     soft: CancellationToken,
     hard: CancellationToken,
 ) -> io::Result<()> {
-    serve_with(listener, router, soft, hard, Patience::default()).await
+    serve_with(listener, router, budget, soft, hard, Patience::default()).await
 }
 
 /// As [`serve`], with another patience.
 pub(super) async fn serve_with(
     listener: TcpListener,
     router: Router,
+    budget: Budget,
     soft: CancellationToken,
     hard: CancellationToken,
     patience: Patience,
@@ -78,7 +92,8 @@ pub(super) async fn serve_with(
             Ok((stream, place)) => {
                 set_up(&stream, patience);
                 let stream = Unstuck::new(stream, soft.clone());
-                connect(stream, place, router.clone(), &graceful, hard.clone(), patience);
+                let client = Client { place, hard: hard.clone(), budget: budget.clone(), patience };
+                connect(stream, client, router.clone(), &graceful);
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
@@ -118,22 +133,33 @@ fn set_up(stream: &TcpStream, patience: Patience) {
     }
 }
 
+/// What a connection is served with.
+struct Client {
+    place: OwnedSemaphorePermit,
+    hard: CancellationToken,
+    budget: Budget,
+    patience: Patience,
+}
+
 fn connect(
     stream: Unstuck<TcpStream>,
-    place: OwnedSemaphorePermit,
+    client: Client,
     router: Router,
     graceful: &GracefulShutdown,
-    hard: CancellationToken,
-    patience: Patience,
 ) {
+    let Client { place, hard, budget, patience } = client;
     let asked = CancellationToken::new();
     let first = asked.clone();
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         first.cancel();
         let answer = router.clone().oneshot(request.map(axum::body::Body::new));
-        async move { answer.await.map_err(|never: Infallible| never) }
+        async move {
+            answer.await.map(|answer| answer.map(Sent::new)).map_err(|never: Infallible| never)
+        }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
+    let sending = Sending::default();
+    let send = sending::Patience { usual: patience.send, tight: patience.send_tight, budget };
+    let mut builder = Builder::new(Streams { connection: sending.clone(), patience: send.clone() });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -144,6 +170,10 @@ fn connect(
         .timer(TokioTimer::new())
         .keep_alive_interval(patience.ping)
         .keep_alive_timeout(patience.ping)
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buf_size(SEND_BYTES_MAX)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
@@ -157,7 +187,8 @@ fn connect(
         let _place = place;
         tokio::select! {
             // A client that breaks off is no concern of the relay.
-            _ = connection => {}
+            _ = sending.scope(connection) => {}
+            () = sending.stalled(&send) => {}
             () = hard.cancelled() => {}
             () = silent => {}
         }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     event::Name,
     prober::{Report, shown, start_at},
-    store::{Rejected, SourceState, SourceStatus, Steer},
+    store::{REJECTED_BYTES_MAX, Rejected, SourceState, SourceStatus, Steer},
     stuck::Stuck,
 };
 
@@ -220,7 +220,7 @@ pub async fn set_cursor(
     steer(&api, &name, &query, by).await
 }
 
-/// Items of the source that were no events, newest first.
+/// Items of the source that were no events, newest first; 8 MiB of them at most.
 #[utoipa::path(get, path = "/v1/sources/{name}/rejected", tag = "sources",
     params(("name" = String, Path), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = RejectedList)))]
@@ -235,6 +235,8 @@ pub async fn rejected(
         reason: rejected.reason,
         item: String::from_utf8_lossy(&rejected.item).into_owned(),
     };
+    // What is read, and what is made of it.
+    let _room = api.budget.take(2 * REJECTED_BYTES_MAX)?;
     let rejected = api.store.rejected(&name, query.limit()?).await?;
     Ok(Json(RejectedList { rejected: rejected.into_iter().map(view).collect() }))
 }

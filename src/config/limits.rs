@@ -28,6 +28,10 @@ pub struct Limits {
     /// Deliveries under way to one host, all subscriptions on it together.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub host_in_flight_max: usize,
+    /// What is held for all clients of the API together: bodies until their request is answered,
+    /// answers until they are sent. What finds no room is answered 503.
+    #[schemars(range(min = API_BYTES_MIN, max = BYTES_MAX))]
+    pub api_bytes_max: usize,
     /// Long polls and event streams of the API.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub streams_max: usize,
@@ -45,6 +49,7 @@ impl Default for Limits {
             walks_max: 64,
             in_flight_max: 4_096,
             host_in_flight_max: 1_024,
+            api_bytes_max: 256 << 20,
             streams_max: 10_000,
             readers: 4,
         }
@@ -53,6 +58,8 @@ impl Default for Limits {
 
 /// One page that fills its own bound must fit.
 const WALK_BYTES_MIN: usize = 32 << 20;
+/// The largest body of a publish must fit into a half, twice.
+const API_BYTES_MIN: usize = 32 << 20;
 /// More than any machine that this is run on has to spare: 64 GiB.
 const BYTES_MAX: usize = 64 << 30;
 
@@ -65,6 +72,7 @@ impl Limits {
             ("walks_max", self.walks_max, 1, 1_000_000),
             ("in_flight_max", self.in_flight_max, 1, 1_000_000),
             ("host_in_flight_max", self.host_in_flight_max, 1, 1_000_000),
+            ("api_bytes_max", self.api_bytes_max, API_BYTES_MIN, BYTES_MAX),
             ("streams_max", self.streams_max, 1, 1_000_000),
             ("readers", self.readers as usize, 1, 64),
         ] {

@@ -19,8 +19,8 @@ pub use self::{
         ExceptionKind, Expired, LastAnswer, NewDeadLetter, PositionState, Settlement, Trimmed,
     },
     source::{
-        EventSource, NewRejected, NewSource, Rejected, SourceProgress, SourceState, SourceStatus,
-        Steer,
+        EventSource, NewRejected, NewSource, REJECTED_BYTES_MAX, Rejected, SourceProgress,
+        SourceState, SourceStatus, Steer,
     },
     subscription::{
         NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
@@ -175,7 +175,8 @@ pub trait Store: Send + Sync + 'static {
     /// The last events of the source's journal, at most `limit` and 4 MiB, newest-listed first order reversed: the
     /// one listed last comes first, which is the order to number them in.
     async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError>;
-    /// The items of the source that were rejected, newest first, at most `limit`.
+    /// The items of the source that were rejected, newest first, at most `limit` and
+    /// [`REJECTED_BYTES_MAX`].
     async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError>;
 
     // ---- subscriptions and positions ----

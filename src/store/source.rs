@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Fence, NewEvent, NewGap};
 use crate::event::{Micros, Name, Topic};
 
+/// The bytes of items that one reading of what was rejected gives at most.
+pub const REJECTED_BYTES_MAX: usize = 8 << 20;
+
 /// What the configuration says of a source.
 #[derive(Debug, Clone)]
 pub struct NewSource {

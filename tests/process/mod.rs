@@ -7,6 +7,7 @@ mod files;
 mod kill;
 mod lost;
 mod power;
+mod readers;
 pub use kill::seeded;
 mod leaps;
 mod restore;

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Extension,
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
@@ -10,7 +14,7 @@ use super::{
     selection::{Selection, Skipped},
 };
 use crate::{
-    api::{ApiState, problem::Problem, query::Query},
+    api::{ApiState, budget::Held, held::Counted, problem::Problem, query::Query},
     event::{Event, Version},
     store::TopicState,
     wire,
@@ -20,9 +24,11 @@ use crate::{
 const SKIPPED: header::HeaderName = header::HeaderName::from_static("milkrun-skipped");
 /// The most events that one request looks at.
 const LOOK_MAX: usize = 10_000;
-/// A page ends with the event that brings it here.
+/// A page ends with the event that brings it here, or sooner when there is less room.
 const PAGE_BYTES: usize = 8 << 20;
 const READ_BYTES: usize = 4 << 20;
+/// What is encoded in one go.
+const TURN_BYTES: usize = 256 << 10;
 /// A page ends with as many events that its filter failed on, so that each can be told.
 const SKIPPED_MAX: usize = 1_000;
 
@@ -34,6 +40,8 @@ struct Page {
     looked: usize,
     full: bool,
     state: Arc<TopicState>,
+    /// What it counts as until it has been sent.
+    held: Held,
 }
 
 /// Reads one page, waiting up to `wait` for a first event, and answers it.
@@ -45,7 +53,7 @@ pub async fn answer(
     media: Media,
     (limit, wait): (usize, Option<Duration>),
 ) -> Result<Response, Problem> {
-    let page = match wait {
+    let mut page = match wait {
         Some(wait) => gather_or_wait(api, selection.clone(), limit, wait).await?,
         None => gather(api, &mut selection.clone(), limit).await?,
     };
@@ -83,7 +91,13 @@ pub async fn answer(
         // A batch has no place for it, and JSON says which.
         out.insert(SKIPPED, HeaderValue::from(page.skipped.len()));
     }
-    Ok((out, encode(&page, &next, media)).into_response())
+    // What was read and what is made of it.
+    let bytes: usize = page.events.iter().map(|event| wire::bytes_of(event)).sum();
+    page.held.fit(&api.budget, 2 * bytes)?;
+    let body = encode(&page, &next, media, bytes).await;
+    page.held.fit(&api.budget, body.capacity())?;
+    let (body, _) = page.held.lend(body);
+    Ok((out, Extension(Counted), Body::from(body)).into_response())
 }
 
 fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
@@ -106,10 +120,12 @@ fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
 
 async fn gather(api: &ApiState, selection: &mut Selection, limit: usize) -> Result<Page, Problem> {
     let first = selection.after.next();
+    let room = api.budget.page(PAGE_BYTES)?;
+    let read_bytes = READ_BYTES.min(room.bytes);
     let (mut events, mut skipped, mut looked, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
     loop {
         let wanted = limit - events.len();
-        let found = selection.look(api, LOOK_MAX - looked, wanted, READ_BYTES).await?;
+        let found = selection.look(api, LOOK_MAX - looked, wanted, read_bytes).await?;
         looked += found.looked;
         bytes += found.events.iter().map(|event| event.size_bytes()).sum::<usize>();
         events.extend(found.events);
@@ -118,9 +134,9 @@ async fn gather(api: &ApiState, selection: &mut Selection, limit: usize) -> Resu
         let at_end =
             found.looked == 0 || selection.is_done() || selection.after >= found.state.head;
         let long = looked >= LOOK_MAX || skipped.len() >= SKIPPED_MAX;
-        if full || at_end || long || bytes >= PAGE_BYTES {
-            let next = selection.after;
-            return Ok(Page { first, next, events, skipped, looked, full, state: found.state });
+        if full || at_end || long || bytes >= room.bytes {
+            let (next, held, state) = (selection.after, room.held, found.state);
+            return Ok(Page { first, next, events, skipped, looked, full, state, held });
         }
     }
 }
@@ -138,11 +154,13 @@ async fn gather_or_wait(
     let mut head = api.store.head(&selection.topic).await?;
     loop {
         head.borrow_and_update();
-        let page = gather(api, &mut selection, limit).await?;
+        let mut page = gather(api, &mut selection, limit).await?;
         let found = !page.events.is_empty() || !page.skipped.is_empty();
         if found || page.looked >= LOOK_MAX || selection.is_done() {
             return Ok(page);
         }
+        // Nothing is held by who waits.
+        page.held.fit(&api.budget, 0)?;
         tokio::select! {
             changed = head.changed() => if changed.is_err() {
                 // The topic has gone, or come back.
@@ -154,9 +172,8 @@ async fn gather_or_wait(
     }
 }
 
-fn encode(page: &Page, next: &str, media: Media) -> Vec<u8> {
+async fn encode(page: &Page, next: &str, media: Media, bytes: usize) -> Vec<u8> {
     let topic = &page.state.topic;
-    let bytes: usize = page.events.iter().map(|event| wire::bytes_of(event)).sum();
     let mut out = Vec::with_capacity(bytes + 200);
     if media == Media::Json {
         let epoch = page.state.epoch_of(page.next);
@@ -172,6 +189,7 @@ fn encode(page: &Page, next: &str, media: Media) -> Vec<u8> {
         out.extend_from_slice(format!("\"next\":\"{next}\",\"events\":").as_bytes());
     }
     out.push(b'[');
+    let mut turn = TURN_BYTES;
     for (index, event) in page.events.iter().enumerate() {
         if index > 0 {
             out.push(b',');
@@ -179,6 +197,11 @@ fn encode(page: &Page, next: &str, media: Media) -> Vec<u8> {
         match media {
             Media::Json => wire::write_numbered(&mut out, event, topic),
             _ => wire::write_structured(&mut out, event, topic),
+        }
+        if out.len() > turn {
+            // Others are served meanwhile.
+            tokio::task::yield_now().await;
+            turn = out.len() + TURN_BYTES;
         }
     }
     out.push(b']');

@@ -1,12 +1,12 @@
 //! Events without an end of page: NDJSON up to the head, Server-Sent Events that follow it.
 //!
-//! A stream reads a small page, hands it to the connection, and reads the next one when that has
-//! been taken; between pages it holds nothing but its position.
+//! A stream reads a small page, hands it to the connection, and reads the next one when the last byte
+//! of that has left; between pages it holds nothing but its position.
 //!
 //! An event that the filter fails on is passed over and told in its place: in an event stream by
 //! `event: skipped`, in lines by a line whose only member is `skipped`, which no event has.
 
-use std::{collections::VecDeque, io, ops::RangeInclusive, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, io, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,14 +15,14 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use http::header;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::{
     media::Media,
     selection::{Found, Selection, Skipped},
 };
 use crate::{
-    api::{ApiState, problem::Problem},
+    api::{ApiState, budget::Room, problem::Problem},
     event::{Event, Version},
     store::TopicState,
     wire,
@@ -30,10 +30,8 @@ use crate::{
 
 /// How long an event stream is silent at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// What one stream holds in memory, but for a single larger event: the more streams, the less.
-const CHUNK_BYTES: RangeInclusive<usize> = 64 << 10..=1 << 20;
-/// What all of them together hold, while they are few.
-const CHUNKS_BYTES: usize = 128 << 20;
+/// How long a stream waits for room in the byte budget.
+const ROOM_WAIT: Duration = Duration::from_mins(1);
 const CHUNK_EVENTS: usize = 1_000;
 /// The comment that an event stream begins with. It goes out at once, and is long enough for those
 /// in between that wait for a first piece before they pass anything on.
@@ -49,6 +47,8 @@ struct Follow {
     head: watch::Receiver<Version>,
     told: Told,
     done: bool,
+    /// Ends when the last chunk has left.
+    taken: Option<oneshot::Receiver<Infallible>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -81,6 +81,8 @@ pub async fn answer(
     left: Option<usize>,
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
+    // Told while there is an answer to tell it by.
+    api.budget.begin_stream()?;
     let follow = Follow {
         head: api.store.head(&selection.topic).await?,
         _place: api.take_place()?,
@@ -91,6 +93,7 @@ pub async fn answer(
         sse: media == Media::Sse,
         told: if media == Media::Sse { Told::Nothing } else { Told::Opening },
         done: false,
+        taken: None,
     };
     let chunks = stream::unfold(follow, |mut follow| async move {
         let chunk = follow.chunk().await?;
@@ -122,11 +125,13 @@ impl Follow {
             return Some(Ok(Bytes::from_static(&OPENING)));
         }
         while !self.done && !self.api.stopping.is_cancelled() {
+            let mut room = match self.room().await? {
+                Ok(room) => room,
+                Err(problem) => return Some(self.fail(&problem)),
+            };
             self.head.borrow_and_update();
             let wanted = self.left.unwrap_or(CHUNK_EVENTS).min(CHUNK_EVENTS);
-            let bytes = CHUNKS_BYTES / self.api.waiting().max(1);
-            let bytes = bytes.clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
-            let look = self.selection.look(&self.api, CHUNK_EVENTS, wanted, bytes).await;
+            let look = self.selection.look(&self.api, CHUNK_EVENTS, wanted, room.bytes).await;
             let found = match look {
                 Ok(found) => found,
                 Err(problem) => return Some(self.fail(&problem)),
@@ -135,8 +140,15 @@ impl Follow {
             self.done = self.selection.is_done() || self.left == Some(0);
             if !found.events.is_empty() || !found.skipped.is_empty() {
                 self.told = Told::Position;
-                return Some(Ok(self.encode(&found).into()));
+                let chunk = self.encode(&found);
+                if let Err(problem) = room.held.fit(&self.api.budget, chunk.capacity()) {
+                    return Some(self.fail(&problem));
+                }
+                let (chunk, taken) = room.held.lend(chunk);
+                self.taken = taken;
+                return Some(Ok(chunk));
             }
+            drop(room);
             if found.looked > 0 || self.done {
                 continue;
             }
@@ -152,6 +164,24 @@ impl Follow {
             }
         }
         None
+    }
+
+    /// Room for the next chunk, when the last one has left; none when the relay is stopping.
+    async fn room(&mut self) -> Option<Result<Room, Problem>> {
+        let api = self.api.clone();
+        let room = async {
+            if let Some(taken) = self.taken.take() {
+                let _ = taken.await;
+            }
+            let budget = &api.budget;
+            tokio::time::timeout(ROOM_WAIT, budget.chunk())
+                .await
+                .unwrap_or_else(|_| Err(budget.busy()))
+        };
+        tokio::select! {
+            room = room => Some(room),
+            () = api.stopping.cancelled() => None,
+        }
     }
 
     /// Waits at the head.

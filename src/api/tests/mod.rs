@@ -10,13 +10,14 @@ use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use sinks::webhook::Webhook;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
-use super::{Access, ApiState, Limits, Outgoing, router};
+use super::{Access, ApiState, Budget, Limits, Outgoing, router};
 use crate::{
     clock::{Clock, ManualClock},
     event::{Micros, Topic},
@@ -28,6 +29,7 @@ use crate::{
 mod bad_input;
 mod document;
 mod foreign;
+mod holding;
 mod interposed;
 mod pending;
 mod publishing;
@@ -45,6 +47,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// An API over a store in a directory of its own, with the topic `orders`.
 struct Relay {
     router: Router,
+    budget: Budget,
     store: Arc<dyn Store>,
     clock: ManualClock,
     stopping: CancellationToken,
@@ -105,6 +108,7 @@ impl Relay {
         store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
         let mut relay = Self {
             router: Router::new(),
+            budget: Budget::new(0, Counter::default(), Counter::default()),
             store: store.clone(),
             clock: ManualClock::new(NOW),
             stopping: CancellationToken::new(),
@@ -118,7 +122,9 @@ impl Relay {
 
     /// Puts the API over another store.
     fn serve(&mut self, store: Arc<dyn Store>, limits: Limits) {
-        self.router = router(self.state(store, Access::Loopback, limits));
+        let state = self.state(store, Access::Loopback, limits);
+        self.budget = state.budget();
+        self.router = router(state);
     }
 
     /// Lets others in.

@@ -9,8 +9,8 @@ use tokio::{
 use super::*;
 use crate::api::serve::{Patience, serve_with};
 
-struct Server {
-    address: std::net::SocketAddr,
+pub(super) struct Server {
+    pub(super) address: std::net::SocketAddr,
     soft: CancellationToken,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -20,7 +20,8 @@ async fn serve(relay: &Relay) -> Server {
     let address = listener.local_addr().unwrap();
     let (router, soft) = (relay.router.clone(), relay.stopping.clone());
     let hard = CancellationToken::new();
-    let task = tokio::spawn(crate::api::serve(listener, router, soft.clone(), hard));
+    let task =
+        tokio::spawn(crate::api::serve(listener, router, relay.budget.clone(), soft.clone(), hard));
     Server { address, soft, task }
 }
 
@@ -72,7 +73,7 @@ async fn a_soft_stop_does_not_wait_for_who_reads_nothing() {
     // More than the system buffers for both ends.
     let large = Router::new().route("/", axum::routing::get(|| async { vec![b'x'; 64 << 20] }));
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-    let task = tokio::spawn(crate::api::serve(listener, large, soft.clone(), hard));
+    let task = tokio::spawn(crate::api::serve(listener, large, budget(), soft.clone(), hard));
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     read_to(&mut socket, "\r\n\r\n").await;
@@ -87,7 +88,8 @@ async fn a_hard_stop_drops_what_is_left() {
     let address = listener.local_addr().unwrap();
     let stuck = Router::new().route("/", axum::routing::get(std::future::pending::<()>));
     let (soft, hard) = (relay.stopping.clone(), CancellationToken::new());
-    let task = tokio::spawn(crate::api::serve(listener, stuck, soft.clone(), hard.clone()));
+    let task =
+        tokio::spawn(crate::api::serve(listener, stuck, budget(), soft.clone(), hard.clone()));
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     soft.cancel();
@@ -113,14 +115,23 @@ async fn the_head_of_a_request_is_bounded() {
     tokio::time::timeout(DEADLINE, server.task).await.unwrap().unwrap().unwrap();
 }
 
+fn budget() -> Budget {
+    Budget::new(1 << 20, Counter::default(), Counter::default())
+}
+
 /// A listener that loses patience soon, with a router of its own.
 async fn impatient(router: Router) -> Server {
+    impatient_with(router, budget()).await
+}
+
+/// As [`impatient`], with the budget of the router.
+pub(super) async fn impatient_with(router: Router, budget: Budget) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let soon = Duration::from_millis(100);
-    let patience = Patience { head: soon, ping: soon, send: soon };
-    let task = tokio::spawn(serve_with(listener, router, soft.clone(), hard, patience));
+    let patience = Patience { head: soon, ping: soon, send: soon, send_tight: soon };
+    let task = tokio::spawn(serve_with(listener, router, budget, soft.clone(), hard, patience));
     Server { address, soft, task }
 }
 

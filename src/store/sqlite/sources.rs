@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     event::{Micros, Name},
-    store::{NewEvent, NewSource, Rejected, SourceState, SourceStatus, Steer, StoreError},
+    store::{
+        NewEvent, NewSource, REJECTED_BYTES_MAX, Rejected, SourceState, SourceStatus, Steer,
+        StoreError,
+    },
 };
 
 /// What one reading of a journal gives at most.
@@ -292,13 +295,16 @@ pub(super) async fn rejected(
     let (low, high) = slot::range(one(&mut conn, name).await?.id);
     let sql = "-- rejected\nSELECT at, reason, item FROM rejected \
         WHERE slot BETWEEN $1 AND $2 ORDER BY slot DESC LIMIT $3";
-    let rows = sqlx::query(sql)
-        .bind(low)
-        .bind(high)
-        .bind(signed(limit as u64))
-        .fetch_all(&mut *conn)
-        .await?;
-    let item =
-        |row: &SqliteRow| Rejected { at: Micros(row.get(0)), reason: row.get(1), item: row.get(2) };
-    Ok(rows.iter().map(item).collect())
+    let limit = signed(limit as u64);
+    let mut rows = sqlx::query(sql).bind(low).bind(high).bind(limit).fetch(&mut *conn);
+    let (mut bytes, mut found) = (0, Vec::new());
+    while let Some(row) = rows.try_next().await? {
+        let one = Rejected { at: Micros(row.get(0)), reason: row.get(1), item: row.get(2) };
+        bytes += one.item.len();
+        if bytes > REJECTED_BYTES_MAX {
+            break;
+        }
+        found.push(one);
+    }
+    Ok(found)
 }
