@@ -74,6 +74,15 @@ impl Default for File {
 }
 
 impl File {
+    /// Takes the texts of numbers from the file.
+    pub(super) fn as_written(&mut self, file: &str) {
+        if let Some(proxy) = &mut self.outbound.proxy {
+            Value::as_written(proxy, file);
+        }
+        self.sources.iter_mut().for_each(|source| source.http.value.as_written(file));
+        self.subscriptions.iter_mut().for_each(|one| one.as_written(file));
+    }
+
     pub(crate) fn store(&self, problems: &mut Problems<'_>) -> Option<String> {
         let path = self.store.value.strip_prefix("sqlite:");
         if path.is_some_and(|path| path.trim_start_matches('/').starts_with('~')) {

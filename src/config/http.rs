@@ -17,6 +17,7 @@ use super::{
     error::Problems,
     secret::{Env, SecretRef, Value, resolve, resolve_value},
     table::Table,
+    written::Json,
 };
 use crate::event::Topic;
 
@@ -38,9 +39,11 @@ pub struct HttpFile {
     /// Credentials.
     #[serde(default)]
     pub auth: Option<AuthFile>,
-    /// The JSON body of every request, which is then a POST.
+    /// The JSON body of every request, which is then a POST. A number that JSON writes otherwise,
+    /// as `007`, is a text.
     #[serde(default)]
-    pub body: Option<serde_json::Value>,
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub body: Option<Json>,
     /// Where the items are, and in which form; an empty path is the whole body.
     #[serde(default)]
     pub items: ItemsRule,
@@ -198,6 +201,18 @@ pub struct ApiKeyFile {
 }
 
 impl HttpFile {
+    /// Takes the texts of numbers from the file.
+    pub(super) fn as_written(&mut self, file: &str) {
+        let params = self.query.0.iter_mut().chain(&mut self.headers.0);
+        params.for_each(|(_, value)| Value::as_written(value, file));
+        if let Some(AuthFile::Basic(basic)) = &mut self.auth {
+            Value::as_written(&mut basic.user, file);
+        }
+        if let Some(body) = &mut self.body {
+            body.as_written(file);
+        }
+    }
+
     /// The runtime form; `None` and a problem without a URL.
     pub(crate) fn build(
         &self,
@@ -211,7 +226,7 @@ impl HttpFile {
             let sendable = http::HeaderName::try_from(&name.value).is_ok();
             let valued = match &value.value {
                 Value::Plain(text) => http::HeaderValue::try_from(text).is_ok(),
-                Value::Secret(_) => true,
+                Value::Secret(_) | Value::Unread => true,
             };
             if !sendable || !valued {
                 problems.add(
@@ -235,7 +250,7 @@ impl HttpFile {
         spec.query = query;
         spec.headers = headers;
         spec.auth = auth;
-        spec.body.clone_from(&self.body);
+        spec.body = self.body.as_ref().map(|body| body.value.clone());
         spec.items.clone_from(&self.items);
         spec.fail_when.clone_from(&self.fail_when);
         spec.wait_when.clone_from(&self.wait_when);

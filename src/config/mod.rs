@@ -34,6 +34,7 @@ mod tests;
 mod topics;
 mod variables;
 mod webhook;
+mod written;
 
 /// What the relay is told.
 #[derive(Debug, Clone)]
@@ -190,7 +191,10 @@ fn file(
     env: Env<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(File, std::collections::HashMap<String, String>)> {
-    read_as(text, env, problems)
+    read_as::<File>(text, env, problems).map(|(mut file, used)| {
+        file.as_written(text);
+        (file, used)
+    })
 }
 
 fn read_as<T: serde::de::DeserializeOwned + Default>(

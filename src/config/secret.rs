@@ -9,7 +9,10 @@ use serde::{
 };
 use serde_saphyr::Spanned;
 
-use super::error::{Problems, SECRET_WRITTEN};
+use super::{
+    error::{Problems, SECRET_WRITTEN},
+    written::token,
+};
 
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -25,11 +28,26 @@ pub enum SecretRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Value {
-    /// As it is; numbers and `true` are texts here.
+    /// As it is; a number and `true` are the texts that the file has.
     #[schemars(schema_with = "super::schema::scalar")]
     Plain(String),
     /// By reference.
     Secret(SecretRef),
+    /// A number or `true`, until its text as it stands in the file is here.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Unread,
+}
+
+impl Value {
+    /// Takes the text of a number or `true` from the file.
+    pub(crate) fn as_written(value: &mut Spanned<Self>, file: &str) {
+        if value.value == Self::Unread
+            && let Some(text) = token(file, value.defined)
+        {
+            value.value = Self::Plain(text.to_owned());
+        }
+    }
 }
 
 /// The environment as the file sees it.
@@ -81,6 +99,10 @@ pub(crate) fn resolve_value(
 ) -> (String, bool) {
     match &value.value {
         Value::Plain(text) => (text.clone(), false),
+        Value::Unread => {
+            problems.add(value.referenced, "expected a text: write it in quotes");
+            (String::new(), false)
+        }
         Value::Secret(secret) => match secret.read(env) {
             Ok(text) => (text, true),
             Err(problem) => {
@@ -111,7 +133,7 @@ impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match deserializer.deserialize_any(ValueVisitor { plain: false })? {
             Value::Secret(secret) => Ok(secret),
-            Value::Plain(_) => Err(de::Error::custom(EXPECTED)),
+            Value::Plain(_) | Value::Unread => Err(de::Error::custom(EXPECTED)),
         }
     }
 }
@@ -130,9 +152,17 @@ struct ValueVisitor {
 }
 
 impl ValueVisitor {
-    fn plain<E: de::Error>(&self, text: impl fmt::Display) -> Result<Value, E> {
+    const fn expected(&self) -> &'static str {
+        if self.plain {
+            "a text, { env: NAME } or { file: PATH }"
+        } else {
+            "{ env: NAME } or { file: PATH }"
+        }
+    }
+
+    fn plain<E: de::Error>(&self, value: Value) -> Result<Value, E> {
         debug_assert!(EXPECTED.starts_with(SECRET_WRITTEN));
-        if self.plain { Ok(Value::Plain(text.to_string())) } else { Err(E::custom(EXPECTED)) }
+        if self.plain { Ok(value) } else { Err(E::custom(EXPECTED)) }
     }
 }
 
@@ -140,31 +170,34 @@ impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.plain {
-            "a text, { env: NAME } or { file: PATH }"
-        } else {
-            "{ env: NAME } or { file: PATH }"
-        })
+        f.write_str(self.expected())
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
-        self.plain(text)
+        self.plain(Value::Plain(text.to_owned()))
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        self.plain(value)
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Err(E::custom(format_args!(
+            "nothing is there: expected {}; `\"\"` is the empty text, `\"null\"` the word",
+            self.expected()
+        )))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        self.plain(value)
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Value, E> {
+        self.plain(Value::Unread)
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        self.plain(value)
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Value, E> {
+        self.plain(Value::Unread)
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        self.plain(value)
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Value, E> {
+        self.plain(Value::Unread)
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Value, E> {
+        self.plain(Value::Unread)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {

@@ -5,7 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 
-use super::{error::Problems, names, schema, secret::Env, table::unplaced, webhook::WebhookFile};
+use super::{
+    error::Problems, names, schema, secret::Env, table::unplaced, webhook::WebhookFile,
+    written::Json,
+};
 use crate::{
     event::{TopicPattern, Version},
     outbound::Guard,
@@ -40,12 +43,12 @@ pub struct SubscriptionFile {
     /// as a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Value>")]
-    pub filter: Option<Spanned<serde_json::Value>>,
+    pub filter: Option<Spanned<Json>>,
     /// What is sent in the place of the event: JSON whose texts are expressions, or one text that
     /// is a template. Goes with the formats `data` (then the default) and `binary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Value>")]
-    pub transform: Option<Spanned<serde_json::Value>>,
+    pub transform: Option<Spanned<Json>>,
     /// How an event is put into a request; by default `structured`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Format>")]
@@ -135,6 +138,14 @@ pub(crate) fn build(
 }
 
 impl SubscriptionFile {
+    /// Takes the texts of numbers from the file.
+    pub(super) fn as_written(&mut self, file: &str) {
+        self.webhook.as_written(file);
+        for json in [&mut self.filter, &mut self.transform].into_iter().flatten() {
+            json.value.as_written(file);
+        }
+    }
+
     fn build(
         &self,
         guard: &Guard,
@@ -155,8 +166,8 @@ impl SubscriptionFile {
 
     fn settings(&self, env: Env<'_>, problems: &mut Problems<'_>) -> SubscriptionSettings {
         let mut settings = self.webhook.settings(env, problems);
-        settings.filter = self.filter.as_ref().map(|filter| filter.value.clone());
-        settings.transform = self.transform.as_ref().map(|transform| transform.value.clone());
+        settings.filter = self.filter.as_ref().map(|filter| filter.value.value.clone());
+        settings.transform = self.transform.as_ref().map(|transform| transform.value.value.clone());
         settings.batch = self.batch.as_ref().map(|batch| batch.value.into());
         settings.set_format(self.format.as_ref().map(|format| format.value));
         settings.gzip = self.gzip;

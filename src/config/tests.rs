@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod delivery;
+mod written;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

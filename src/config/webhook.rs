@@ -133,6 +133,20 @@ pub struct TlsFile {
 }
 
 impl WebhookFile {
+    /// Takes the texts of numbers from the file.
+    pub(super) fn as_written(&mut self, file: &str) {
+        self.headers.0.iter_mut().for_each(|(_, value)| Value::as_written(value, file));
+        match self.auth.as_mut().map(|auth| &mut auth.value) {
+            Some(AuthFile::Basic(basic)) => Value::as_written(&mut basic.username, file),
+            Some(AuthFile::OAuth2(client)) => Value::as_written(&mut client.client_id, file),
+            Some(AuthFile::Bearer(_)) | None => {}
+        }
+        if let Some(tls) = &mut self.tls {
+            let pem = [&mut tls.value.certificate, &mut tls.value.ca];
+            pem.into_iter().flatten().for_each(|value| Value::as_written(value, file));
+        }
+    }
+
     /// The settings that it makes, with the defaults for the others.
     pub(crate) fn settings(
         &self,
