@@ -251,9 +251,14 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
                 cause = Some(inner);
                 continue;
             }
+        } else if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Error::new(ErrorKind::InvalidData, tls::explain(error));
         } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
                 return Error::other(TooLarge);
+            }
+            if error.is_parse() {
+                return Error::other(format!("the answer is not HTTP: {error}"));
             }
             if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
                 kind = ErrorKind::ConnectionReset;
@@ -290,13 +295,14 @@ fn kind_of(error: &Error) -> Option<ErrorKind> {
         return Some(machine::KIND);
     }
     match error.kind() {
+        // Of HTTP itself this is a broken chunk, say; of TLS it is what was translated here before.
+        ErrorKind::InvalidData if is_tls(error) => Some(ErrorKind::InvalidData),
         // From the operating system this is a router's word, not a name that does not exist.
         ErrorKind::HostUnreachable if error.raw_os_error().is_some() => None,
         kind @ (ErrorKind::PermissionDenied
         | ErrorKind::HostUnreachable
         | ErrorKind::ConnectionRefused
         | ErrorKind::ConnectionReset
-        | ErrorKind::InvalidData
         | ErrorKind::NetworkDown
         | machine::KIND
         | ErrorKind::TimedOut) => Some(kind),
@@ -306,6 +312,10 @@ fn kind_of(error: &Error) -> Option<ErrorKind> {
         | ErrorKind::UnexpectedEof => Some(ErrorKind::ConnectionReset),
         _ => None,
     }
+}
+
+fn is_tls(error: &Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<tls::Explained>()).is_some()
 }
 
 #[cfg(test)]

@@ -57,6 +57,26 @@ pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, String
     }
 }
 
+/// What went wrong with TLS, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Explained(String);
+
+/// Says what a failed handshake means, where the library names its own parts.
+pub(super) fn explain(error: &rustls::Error) -> Explained {
+    use rustls::{CertificateError, Error, InvalidMessage};
+    Explained(match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the server does not speak TLS at this port: expected a URL of `http://`, or another port"
+                .into()
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            format!("nobody who is trusted here has signed the server's certificate: {error}")
+        }
+        other => other.to_string(),
+    })
+}
+
 fn roots(ca: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for root in certificates("tls.ca", ca)? {

@@ -224,16 +224,29 @@ async fn failures_have_the_documented_kinds_and_hide_the_url() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let cut = server(b"").await;
     let nonsense = server(b"SSH-2.0-x\r\n\r\n").await;
+    let chunked: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunks = server([chunked, &b"zz\r\n"[..]].concat().leak()).await;
+    let endless = server([chunked, &b"ffffffffffffffffffff\r\n"[..]].concat().leak()).await;
     for (url, kind) in [
         (format!("http://{closed}/?key=hunter2"), ErrorKind::ConnectionRefused),
         (format!("http://{cut}/?key=hunter2"), ErrorKind::ConnectionReset),
         (format!("http://{nonsense}/?key=hunter2"), ErrorKind::Other),
         (format!("https://{nonsense}/?key=hunter2"), ErrorKind::InvalidData),
+        // A broken answer of plain HTTP has nothing to do with TLS.
+        (format!("http://{chunks}/?key=hunter2"), ErrorKind::Other),
+        (format!("http://{endless}/?key=hunter2"), ErrorKind::Other),
     ] {
         let error = ask(&loopback(), &url).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{url}: {error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
+    let plain = ask(&loopback(), &format!("https://{nonsense}/")).await.unwrap_err().to_string();
+    assert!(
+        plain.contains("does not speak TLS at this port: expected a URL of `http://`"),
+        "{plain}"
+    );
+    let strange = ask(&loopback(), &format!("http://{nonsense}/")).await.unwrap_err().to_string();
+    assert!(strange.contains("the answer is not HTTP"), "{strange}");
     let error = loopback().vetted("no-such-name.invalid").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::HostUnreachable);
 }
