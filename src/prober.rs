@@ -6,6 +6,7 @@ use probes::{Budget, Network, Probe};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -149,6 +150,26 @@ impl Prober {
         cut
     }
 
+    /// Waits for a source's turn, unless it is not due anyway or somebody steers it before.
+    async fn until_turn(&self, name: &Name, turn: Instant) {
+        let mut changes = self.store.changes();
+        let began = self.clock.now();
+        let turn = tokio::time::sleep_until(turn);
+        tokio::pin!(turn);
+        loop {
+            changes.borrow_and_update();
+            // What is wrong with the store, the first step tells.
+            let Ok(state) = self.store.source(name).await else { return };
+            if state.next_poll > began || state.asked_at >= self.began {
+                return;
+            }
+            tokio::select! {
+                () = &mut turn => return,
+                Ok(()) = changes.changed() => {}
+            }
+        }
+    }
+
     /// Works on one source until it is told to stop, again after breaking down; whether `hard` cut
     /// off a step.
     async fn keep_tending(
@@ -209,6 +230,8 @@ impl Prober {
 /// The task that tends one source.
 struct Worker {
     stop: CancellationToken,
+    /// When its first poll is its turn.
+    turn: Instant,
     /// Whether a step was cut off.
     task: JoinHandle<bool>,
 }
@@ -222,6 +245,18 @@ impl Worker {
     }
 }
 
+/// How long after a start each source more may spread all first polls.
+const SPREAD_PER_SOURCE: Duration = Duration::from_secs(1);
+
+/// How long after a start the source of this index, of so many that start together, is polled for
+/// the first time: in file order, evenly over its interval, but the first ones without much ado.
+fn turn(index: usize, all: usize, interval: Duration, chance: f64) -> Duration {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let spread = SPREAD_PER_SOURCE * count(all.saturating_sub(1));
+    let share = (f64::from(count(index)) + chance) / f64::from(count(all.max(1)));
+    spread.min(interval).mul_f64(share)
+}
+
 /// Starts a worker for every source that is wanted. One that replaces another of its name waits
 /// until that one has finished its page; those that nobody replaces are left, and told to stop.
 fn renew(
@@ -231,15 +266,19 @@ fn renew(
     soft: &CancellationToken,
     hard: &CancellationToken,
 ) -> HashMap<Name, Worker> {
-    // Many sources must not all ask at the same moment.
-    let spread = Duration::from_millis(20) * u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+    let new = wanted.iter().filter(|setup| !workers.contains_key(&setup.name)).count();
+    let mut started = 0;
     let mut renewed = HashMap::new();
     for setup in wanted {
         let before = workers.remove(&setup.name);
+        let turn = before.as_ref().map_or_else(
+            || Instant::now() + turn(started, new, setup.schedule.interval, chance()),
+            |before| before.turn,
+        );
+        started += usize::from(before.is_none());
         let stop = soft.child_token();
         let (prober, setup, hard) = (prober.clone(), setup.clone(), hard.clone());
         let (name, token) = (setup.name.clone(), stop.clone());
-        let pause = spread.min(setup.schedule.interval).mul_f64(chance());
         let task = tokio::spawn(async move {
             let cut = match before {
                 Some(before) => before.end().await,
@@ -247,11 +286,11 @@ fn renew(
             };
             tokio::select! {
                 () = token.cancelled() => return cut,
-                () = tokio::time::sleep(pause) => {}
+                () = prober.until_turn(&setup.name, turn) => {}
             }
             prober.keep_tending(setup, token, hard).await || cut
         });
-        renewed.insert(name, Worker { stop, task });
+        renewed.insert(name, Worker { stop, turn, task });
     }
     for removed in workers.values() {
         removed.stop.cancel();

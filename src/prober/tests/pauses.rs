@@ -17,7 +17,10 @@ use probes::{
 use tokio_util::sync::CancellationToken;
 
 use super::support::*;
-use crate::prober::{Memory, Stepped};
+use crate::{
+    prober::{Memory, Stepped},
+    store::Steer,
+};
 
 fn newest_first(spec: &mut Spec) {
     spec.listed = Listed::NewestFirst;
@@ -176,4 +179,49 @@ async fn waits_in_mid_walk_are_counted_from_page_to_page() {
         counts.push(bench.report().await.waits.map_or(0, |waits| waits.count));
     }
     assert_eq!(counts, [1, 0, 1, 0, 1, 0, 1, 0]);
+}
+
+#[test]
+fn first_polls_are_spread_over_the_interval_and_few_do_not_wait() {
+    let seconds = |index, all, interval, chance| {
+        crate::prober::turn(index, all, Duration::from_secs(interval), chance).as_secs_f64()
+    };
+    assert!(seconds(0, 1, 3_600, 0.99) < 1e-9);
+    assert!((seconds(1, 2, 3_600, 0.0) - 0.5).abs() < 1e-9);
+    assert!(seconds(999, 1_000, 3_600, 0.99) > 998.0);
+    for index in 0..200_u32 {
+        let at = seconds(index as usize, 200, 60, 0.5);
+        assert!((at - (f64::from(index) + 0.5) * 0.3).abs() < 1e-6, "{index}: {at}");
+    }
+}
+
+#[tokio::test]
+async fn sources_take_turns_at_a_start_but_for_one_that_is_asked_for() {
+    const COUNT: usize = 8;
+    let bench = Bench::new(|_| {}, at_once(|_| items([]))).await;
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let begun = std::time::Instant::now();
+    let prober = bench.looping_many(COUNT, Duration::from_millis(1_600)).await;
+    let running = tokio::spawn(prober.run(soft.clone(), hard.clone()));
+    let polled = async |name: &str| {
+        let name = name.parse().unwrap();
+        let deadline = Duration::from_secs(20);
+        tokio::time::timeout(deadline, async {
+            while bench.store.source(&name).await.unwrap().walks == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .unwrap();
+        begun.elapsed()
+    };
+    // The seventh has its turn at 1.2 s.
+    let now = bench.clock.now();
+    bench.store.steer_source(&"shop-7".parse().unwrap(), Steer::Poll, now).await.unwrap();
+    polled("shop-7").await;
+    let other = bench.store.source(&"shop-6".parse().unwrap()).await.unwrap();
+    assert!(other.walks == 0 || begun.elapsed() >= Duration::from_millis(1_200));
+    assert!(polled("shop-6").await >= Duration::from_millis(1_200));
+    soft.cancel();
+    running.await.unwrap();
 }

@@ -119,6 +119,29 @@ impl Bench {
         Prober::new(store, clock, network, metrics, notices, sources, Limits::default())
     }
 
+    /// A prober for its loop, of as many sources more, `shop-0` and so on, of one interval.
+    pub(super) async fn looping_many(&self, count: usize, interval: Duration) -> Prober {
+        let mut setups = Vec::new();
+        for index in 0..count {
+            let name: Name = format!("shop-{index}").parse().unwrap();
+            let source = NewSource {
+                name: name.clone(),
+                topic: self.setup.topic.clone(),
+                contract: self.setup.contract.clone(),
+                contract_before: None,
+                event_source: EventSource::fixed(name.to_string()),
+                config_hash: self.setup.config_hash.clone(),
+            };
+            self.store.put_source(&source, self.clock.now()).await.unwrap();
+            setups.push(SourceSetup {
+                name,
+                schedule: Schedule::every(interval),
+                ..self.setup.clone()
+            });
+        }
+        Prober { sources: watch::channel(Arc::new(setups)).1, ..self.looping() }
+    }
+
     pub(super) async fn step(&self) -> Stepped {
         self.prober.step(&self.setup, &mut Memory::default()).await
     }
