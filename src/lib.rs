@@ -43,6 +43,7 @@ pub mod api;
 pub mod janitor;
 
 // One process of it all, and how it is told what to do.
+pub mod logs;
 pub mod telemetry;
 
 pub mod config;

@@ -149,6 +149,12 @@ impl Node {
     /// configuration stays.
     pub async fn reload(&mut self, config: Config) -> Result<(), NodeError> {
         let fixed = [
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
             ("store", config.store != self.config.store),
             ("listen", config.listen != self.config.listen),
             ("outbound", config.outbound != self.config.outbound),

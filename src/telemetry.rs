@@ -104,6 +104,8 @@ pub struct Metrics {
     pub notices_dropped: Counter,
     /// `milkrun_clock_leaps_total`: how often the machine's clock was set, or the machine slept
     pub clock_leaps: Counter,
+    /// `milkrun_log_lines_dropped_total`: log lines that stderr did not take
+    pub log_lines_dropped: Counter,
 }
 
 impl Metrics {
@@ -135,6 +137,7 @@ impl Metrics {
             api_stalled: Counter::default(),
             notices_dropped: Counter::default(),
             clock_leaps: Counter::default(),
+            log_lines_dropped: Counter::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -198,6 +201,11 @@ impl Metrics {
             "clock_leaps",
             "How often the machine's clock was set, or the machine was suspended",
             self.clock_leaps.clone(),
+        );
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that could not be written to stderr",
+            self.log_lines_dropped.clone(),
         );
     }
 

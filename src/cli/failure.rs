@@ -1,14 +1,15 @@
 //! Why a command did not work, and its exit code.
 
+use super::output::Unread;
 use crate::config::ConfigError;
 
 /// What is printed to stderr, and the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// For a person.
+    /// For a person; empty when there is nothing to tell.
     pub message: String,
-    /// 1, 2 or 78.
+    /// 1, 2 or 78; 0 when nobody reads the data any more.
     pub code: u8,
 }
 
@@ -32,6 +33,12 @@ impl From<ConfigError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
+        // Nobody reading any more is no error of ours.
+        if let Some(inner) = error.get_ref()
+            && inner.is::<Unread>()
+        {
+            return Self { message: String::new(), code: 0 };
+        }
         Self::new(error.to_string())
     }
 }

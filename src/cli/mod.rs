@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0, 1 (it did not work), 2 (usage),
 //! 3 (stopped hard with work under way), 78 (bad configuration, or the store is held by another).
+//! A reader of data who goes away, as `head`, is no error.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::failure::Failure;
 use self::{client::Client, output::Output};
+use crate::logs::Logs;
 
 mod check;
 mod client;
@@ -44,6 +46,8 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+    #[arg(skip)]
+    logs: Logs,
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
@@ -58,7 +62,8 @@ struct Options {
     /// How data is printed.
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: Output,
-    /// Which log lines go to stderr, as `info` or `milkrun=debug`.
+    /// Which log lines go to stderr, as `info` or `milkrun=debug`; those that it does not take are
+    /// dropped, and counted in `milkrun_log_lines_dropped_total`.
     #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
     /// How log lines are written.
@@ -128,11 +133,17 @@ impl Cli {
     /// Does what was asked.
     ///
     /// # Errors
+    /// With what counts the log lines that were dropped.
+    #[must_use]
+    pub fn with_logs(self, logs: Logs) -> Self {
+        Self { logs, ..self }
+    }
+
     /// A [`Failure`] with what to print and the exit code.
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let options = &self.options;
         match self.command {
-            Command::Run(args) => return run::run(args, options.file()).await,
+            Command::Run(args) => return run::run(args, options.file(), &self.logs).await,
             Command::Demo(args) => return demo::run(args).await,
             Command::Check(args) => check::run(args, options.file()).await?,
             Command::Config(action) => config::run(&action, options.file())?,

@@ -45,12 +45,23 @@ impl Output {
     }
 }
 
-/// Prints a line, or several. Nobody reading any more is no error of ours.
+/// Nobody reads what is printed any more.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads stdout")]
+pub(crate) struct Unread;
+
+/// Prints a line, or several.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => result,
-    }
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, Unread),
+        kind => io::Error::new(kind, format!("stdout cannot be written: {error}")),
+    })
+}
+
+/// Prints a line for a person to stderr; nobody may be there to read it.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// A list as aligned columns.

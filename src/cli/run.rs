@@ -10,6 +10,7 @@ use super::{Failure, environment, failure::chain, output::print};
 use crate::{
     clock::Clock,
     config::{self, Config, ConfigError},
+    logs::Logs,
     node::{Node, NodeError, Role, Stopped},
 };
 
@@ -66,7 +67,7 @@ impl Signals {
     }
 }
 
-pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode, Failure> {
     // Registered before anything is started, so that no signal is missed.
     let mut signals = Signals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -75,14 +76,19 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<ExitCode, Failure> {
     raise_open_files();
     let mut node = Node::start(config, roles, Clock::system()).await?;
     let mut asked = node.reloads();
-    if let Some(address) = node.address() {
-        print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))?;
+    if let Some(address) = node.address()
+        && let Err(error) =
+            print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))
+    {
+        stop(node, args.drain.0, signals.stop()).await;
+        return Err(Failure::new(format!("the relay's address cannot be told: {error}")));
     }
     let failed = loop {
         tokio::select! {
             () = signals.stop() => break false,
             () = node.failed() => break true,
             _ = hangup.recv() => {
+    logs.count_by(node.metrics().log_lines_dropped.clone());
                 // What is wrong is in the log.
                 let _ = reload(&mut node, args.config(file), file).await;
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options};
+use super::{Failure, Options, output};
 
 mod create;
 mod set;
@@ -172,7 +172,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         }
         Action::Delete { name } => {
             client.delete(&["v1", "subscriptions", &name], None).await?;
-            eprintln!("deleted `{name}`");
+            output::say(&format!("deleted `{name}`"));
         }
     }
     Ok(())

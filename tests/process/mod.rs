@@ -14,4 +14,5 @@ mod restore;
 mod start;
 mod stop;
 mod stop_walk;
+mod streams;
 mod walk;
