@@ -251,6 +251,14 @@ impl HttpProbe {
                 mark.old
             ));
         }
+        let is_known = mark.known > 0 || mark.old > 0;
+        if !self.compares(prior) && !prior.edge.is_empty() && mark.fresh > 0 && !is_known {
+            warnings.push(
+                "the settings are others than those of the walk before: whether its items are on \
+                 this list cannot be told, and all of it was taken for new"
+                    .into(),
+            );
+        }
         if is_bounded(stopped_by)
             && !self.goes_on_where_cut()
             && self.spec.listed == Listed::OldestFirst
@@ -288,7 +296,7 @@ impl HttpProbe {
             && !met
             && mark.fresh > 0
             // A list that is read anew for a lost cursor ends where it ends.
-            && (cut || (mark.sent.is_none() && mark.lost.is_none()));
+            && (cut || (mark.sent.is_none() && mark.lost.is_none() && self.compares(prior)));
         let bounded = matches!(stopped_by, "max_pages" | "ceiling" | "empty_pages");
         // Where pages are counted, one that comes again is how the list of a first walk ends.
         let ends = stopped_by == "page_repeats" && self.spec.pages.kind().counts();
@@ -309,6 +317,12 @@ impl HttpProbe {
             return Some(gap("bound_reached", &detail));
         }
         lost.map(|lost| gap("cursor_lost", &lost))
+    }
+
+    /// Whether the items of a walk with this cursor are told apart as those of this walk are: by other
+    /// settings the same list is known by other ids, or was rejected as a whole.
+    fn compares(&self, prior: &Place) -> bool {
+        prior.config.is_empty() || prior.config == self.config
     }
 
     /// Whether the next walk takes up what a bound cut off.

@@ -28,7 +28,7 @@ pub(super) struct Place {
     /// Whether its loss was announced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) announced: bool,
-    /// The configuration that the validators belong to.
+    /// The configuration that the validators belong to, and by which the items were told apart.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) config: String,
     /// It was reset: the next walk begins as the first did, and knows the contents alone.

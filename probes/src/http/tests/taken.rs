@@ -68,6 +68,42 @@ async fn pages_that_read_alike_are_not_one() {
     assert_eq!((walked.stopped_by(), walked.rejected.len()), ("empty_page", 3));
 }
 
+/// Where nothing was ever an event, nothing can be missing.
+#[tokio::test]
+async fn a_mapping_that_is_mended_makes_no_gap() {
+    let list = json!([{ "nr": 3, "a": "x" }, { "nr": 2, "a": "y" }, { "nr": 1, "a": "z" }]);
+    let producer = Producer::new(move |request| match query(request, "page").as_deref() {
+        Some("1") => ok(&list),
+        _ => raw("[]"),
+    });
+    let by = |id: &str, item_bytes_max: usize| {
+        probe(|spec| {
+            spec.limits.item_bytes_max = item_bytes_max;
+            spec.listed = Listed::NewestFirst;
+            spec.pages = Pages::PageNumber(PageNumber::default());
+            spec.id = IdRule::Path(id.into());
+        })
+    };
+    // Rejected as a whole, and known by other ids.
+    for (before, bytes, ids) in [("nr", 9, 0), ("a", 99, 3)] {
+        let walked = walk(&by(before, bytes), &producer, None).await.unwrap();
+        assert_eq!((walked.ids.len(), walked.rejected.len()), (ids, 3 - ids));
+        let cursor = walked.cursor();
+        let walked = walk(&by("nr", 99), &producer, Some(&cursor)).await.unwrap();
+        assert_eq!((walked.ids.len(), walked.stopped_by()), (3, "empty_page"));
+        assert_eq!(walked.gap(), None, "{before}");
+        assert!(walked.warns("the settings are others"), "{walked:?}");
+        // By the same settings a list of other items has lost some.
+        let others = Producer::new(|request| match query(request, "page").as_deref() {
+            Some("1") => raw(r#"[{"nr":9},{"nr":8}]"#),
+            _ => raw("[]"),
+        });
+        let cursor = walked.cursor();
+        let walked = walk(&by("nr", 99), &others, Some(&cursor)).await.unwrap();
+        assert_eq!(walked.gap(), Some("bound_reached"));
+    }
+}
+
 /// What was made long ago and changes now is new by the field that the cursor goes by.
 #[tokio::test]
 async fn the_start_goes_by_the_field_of_the_cursor() {
