@@ -11,12 +11,13 @@ use probes::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use super::{
     error::Problems,
     secret::{Env, SecretRef, Value, resolve, resolve_value},
     table::Table,
+    variables,
     written::Json,
 };
 use crate::event::Topic;
@@ -274,6 +275,30 @@ impl HttpFile {
         spec.validators = self.validators;
         spec.timeout = self.timeout.0;
         Some(spec)
+    }
+
+    /// Hides what came from variables.
+    pub(super) fn hide(
+        &self,
+        at: Location,
+        env: Env<'_>,
+        problems: &Problems<'_>,
+        spec: &mut Spec,
+    ) {
+        for (path, template) in problems.outline().templates_below((at.line(), at.column())) {
+            let template = &*template.text;
+            let mut values = variables::values(template, env);
+            if path == "url" {
+                // Who is asked may be told.
+                let host = spec.url.base().host_str().unwrap_or_default().to_owned();
+                values.retain(|value| !host.contains(value.as_str()));
+                let shown = variables::shown_url(template, env);
+                spec.shown_url = shown.and_then(|url| Target::parse(&url).ok());
+            } else if let Some(name) = path.strip_prefix("query.") {
+                spec.shown_query.push((name.to_owned(), variables::shown(template, env)));
+            }
+            spec.hidden.extend(values.into_iter().map(Secret));
+        }
     }
 }
 

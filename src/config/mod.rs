@@ -23,7 +23,9 @@ mod error;
 mod file;
 mod http;
 mod limits;
+mod mask;
 mod names;
+mod outline;
 mod schema;
 mod secret;
 mod sources;
@@ -202,7 +204,10 @@ fn read_as<T: serde::de::DeserializeOwned + Default>(
     env: Env<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(T, std::collections::HashMap<String, String>)> {
-    let used = variables::used(text, env, problems);
+    let used = variables::used(env, problems);
+    for (name, value) in &used {
+        problems.hide(value, &format!("${{{name}}}"));
+    }
     if !problems.is_empty() {
         return None;
     }
@@ -260,7 +265,9 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
 fn hide(tree: &mut serde_json::Value, used: &std::collections::HashMap<String, String>) {
     match tree {
         serde_json::Value::String(text) => {
-            for (name, value) in used.iter().filter(|(_, value)| value.len() >= 6) {
+            for (name, value) in
+                used.iter().filter(|(_, value)| value.len() >= mask::SECRET_BYTES_MIN)
+            {
                 *text = text.replace(value.as_str(), &format!("${{{name}}}"));
             }
         }
@@ -269,3 +276,4 @@ fn hide(tree: &mut serde_json::Value, used: &std::collections::HashMap<String, S
         _ => {}
     }
 }
+            *text = mask::user_info(text);

@@ -20,7 +20,8 @@ use super::{
 pub enum SecretRef {
     /// In this environment variable.
     Env(String),
-    /// In this file, relative to the working directory; a line break at its end does not count.
+    /// In this regular file, relative to the working directory; blanks and line breaks at its ends do
+    /// not count.
     File(PathBuf),
 }
 
@@ -59,11 +60,14 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 impl SecretRef {
     fn read(&self, env: Env<'_>) -> Result<String, String> {
         let value = match self {
-            Self::Env(name) => {
-                env(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?
-            }
+            Self::Env(name) => env(name).ok_or_else(|| format!("{self} is not set"))?,
             Self::File(path) => {
                 let cannot = |why: String| format!("cannot read `{}`: {why}", path.display());
+                let is_file = std::fs::metadata(path).map(|about| about.is_file());
+                // Opening a pipe would wait for somebody to write.
+                if !is_file.map_err(|error| cannot(error.to_string()))? {
+                    return Err(cannot("it is no regular file".into()));
+                }
                 let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
                 let mut text = String::new();
                 file.take(SECRET_BYTES_MAX + 1)
@@ -72,11 +76,38 @@ impl SecretRef {
                 if text.len() as u64 > SECRET_BYTES_MAX {
                     return Err(cannot("it has more than 64 KiB".into()));
                 }
-                text.trim_end_matches(['\r', '\n']).to_owned()
+                text
             }
         };
-        if value.is_empty() { Err("the secret is empty".into()) } else { Ok(value) }
+        // What an editor or a shell adds at the ends is not meant.
+        let value = value.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
+        if value.is_empty() {
+            return Err(format!("{self}: the secret is empty"));
+        }
+        if let Some(c) = value.chars().find(|c| is_invisible(*c)) {
+            return Err(format!(
+                "{self}: the secret has the invisible character U+{:04X} in it: type it anew",
+                u32::from(c)
+            ));
+        }
+        Ok(value.to_owned())
     }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable `{name}`"),
+            Self::File(path) => write!(f, "the file `{}`", path.display()),
+        }
+    }
+}
+
+/// Whether nobody sees a character, who copies it along from a page or a chat: hard blanks, marks of
+/// byte order and direction, and what has no width.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}'
+        | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{0}')
 }
 
 /// The text of a secret; an empty one and a problem when it cannot be had.
@@ -85,10 +116,16 @@ pub(crate) fn resolve(
     env: Env<'_>,
     problems: &mut Problems<'_>,
 ) -> String {
-    secret.value.read(env).unwrap_or_else(|problem| {
-        problems.add(secret.referenced, problem);
-        String::new()
-    })
+    match secret.value.read(env) {
+        Ok(text) => {
+            problems.hide(&text, "***");
+            text
+        }
+        Err(problem) => {
+            problems.add_unread(secret.referenced, problem);
+            String::new()
+        }
+    }
 }
 
 /// The text of a value, and whether it is a secret.
@@ -104,9 +141,12 @@ pub(crate) fn resolve_value(
             (String::new(), false)
         }
         Value::Secret(secret) => match secret.read(env) {
-            Ok(text) => (text, true),
+            Ok(text) => {
+                problems.hide(&text, "***");
+                (text, true)
+            }
             Err(problem) => {
-                problems.add(value.referenced, problem);
+                problems.add_unread(value.referenced, problem);
                 (String::new(), true)
             }
         },

@@ -245,7 +245,8 @@ impl SourceFile {
                     "`limits.{name}: {bytes}`: expected at most {max}, which is the process's \
                      `limits.walk_bytes_max`"
                 );
-                problems.add(self.http.referenced, message);
+                let field = format!("limits.{name}");
+                problems.add_below(self.http.referenced, &field, message);
             }
         }
     }
@@ -259,9 +260,16 @@ impl SourceFile {
         let name = names::own(&self.name, "source", problems);
         let topic = names::own(&self.topic, "topic", problems);
         let (interval, min, max) = self.interval(problems);
-        let http = self.http.value.build(topic.as_ref(), env, problems);
-        if let Some(Err(error)) = http.clone().map(probes::http::HttpProbe::new) {
-            problems.add(self.http.referenced, format!("`http`: {error}"));
+        let unread = problems.unread();
+        let mut http = self.http.value.build(topic.as_ref(), env, problems);
+        if let Some(spec) = &mut http {
+            self.http.value.hide(self.http.referenced, env, problems, spec);
+        }
+        if problems.unread() == unread
+            && let Some(Err(error)) = http.clone().map(probes::http::HttpProbe::new)
+        {
+            let message = format!("`http`: {error}");
+            problems.add_below(self.http.referenced, error.field, message);
         }
         if let Some(spec) = &http
             && let Err(refused @ Refused::Address { .. }) = guard.check_url(spec.url.url().as_str())

@@ -155,11 +155,22 @@ impl SubscriptionFile {
         let name = names::own(&self.name, "subscription", problems);
         let topics = self.topics(problems);
         let from = start(&self.from, problems);
+        let unread = problems.unread();
         let settings = self.settings(env, problems);
+        let is_read = problems.unread() == unread;
         let check_url = |url: &str| guard.check_url(url).map(drop).map_err(|no| no.to_string());
-        for fault in vet::faults(&settings, Origin::File, &check_url) {
-            let at = self.at(&fault.field).unwrap_or(self.name.referenced);
-            problems.add(at, fault.to_string());
+        let faults = vet::faults(&settings, Origin::File, &check_url).into_iter();
+        for fault in faults.filter(|fault| is_read || !fault.field.starts_with("webhook.")) {
+            // One of several is told by itself.
+            let several = ["webhook.secrets[", "webhook.auth.oauth2."];
+            let place = problems.place_beside(self.name.referenced, &fault.field);
+            let place = place.filter(|_| several.iter().any(|of| fault.field.starts_with(of)));
+            if let Some((line, column)) = place {
+                problems.add_at(line, column, fault.to_string());
+            } else {
+                let at = self.at(&fault.field).unwrap_or(self.name.referenced);
+                problems.add(at, fault.to_string());
+            }
         }
         Some(NewSubscription { name: name?, origin: Origin::File, topics, from: from?, settings })
     }

@@ -10,6 +10,8 @@ use crate::{
 };
 
 mod delivery;
+mod places;
+mod secrets;
 mod written;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

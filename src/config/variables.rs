@@ -5,90 +5,152 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser};
+use super::{error::Problems, mask::is_token, outline::Place};
 
-use super::error::Problems;
-
-/// The variables that the values of `text` refer to and that are set. References of another form
+/// The variables that the values of the file refer to and that are set. References of another form
 /// and unset ones without a default become problems.
 pub(crate) fn used(
-    text: &str,
     env: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems<'_>,
 ) -> HashMap<String, String> {
     let mut found = HashMap::new();
-    let mut places = Places::default();
-    for event in Parser::new_from_str(text) {
-        // What is no YAML is told better by the deserializer.
-        let Ok((event, span)) = event else { return found };
-        let is_key = places.is_key(&event);
-        let Event::Scalar(value, ..) = event else { continue };
-        // `$filter` is a parameter's name: the deserializer leaves keys as they are.
-        if is_key {
-            continue;
-        }
-        for reference in references(&value) {
-            let line = span.start.line() as u64;
-            let column = span.start.col() as u64 + 1;
+    let mut wrong = Vec::new();
+    for template in &problems.outline().templates {
+        let references = references(&template.text);
+        let places = places(template.written, template.at);
+        for (index, reference) in references.iter().enumerate() {
+            // A dollar sign may be written as an escape, which has no place of its own.
+            let place = places.get(index).filter(|_| places.len() == references.len());
+            let place = place.copied().unwrap_or(template.at);
             match reference {
                 Ok((name, default)) => match env(name) {
                     Some(value) => {
-                        found.insert(name.to_owned(), value);
+                        found.insert((*name).to_owned(), value);
                     }
-                    None if default => {}
-                    None => problems.add_at(
-                        line,
-                        column,
-                        format!("the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"),
-                    ),
+                    None if *default => {}
+                    None => wrong.push((place, format!("the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"))),
                 },
-                Err(message) => problems.add_at(line, column, message),
+                // What is misspelt is told of the whole value, unless it is of several lines.
+                Err(message) if place.0 == template.at.0 => wrong.push((template.at, message.clone())),
+                Err(message) => wrong.push((place, message.clone())),
             }
         }
+    }
+    for ((line, column), message) in wrong {
+        problems.add_at(line, column, message);
     }
     found
 }
 
-/// The mappings and sequences that are open.
-#[derive(Default)]
-struct Places(Vec<Place>);
-
-enum Place {
-    List,
-    /// A mapping, and whether its next node is a key.
-    Mapping(bool),
+/// A URL with the names of variables, as `$NAME`, in the places of those values behind the authority
+/// that may be tokens; `None` when there is none.
+pub(crate) fn shown_url(template: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let (mut url, mut hides) = (String::new(), false);
+    for part in parts(template) {
+        let (name, default) = match part {
+            Part::Text(text) => {
+                url.push_str(text);
+                continue;
+            }
+            Part::Variable(name, default) => (name, default),
+        };
+        let Some(value) = env(name) else {
+            url.push_str(default.unwrap_or_default());
+            continue;
+        };
+        // A whole URL may come from one variable.
+        let start = url.len();
+        url.push_str(&value);
+        let authority = url.find("://").map_or(0, |at| at + 3);
+        let path = url[authority..].find(['/', '?', '#']).map(|at| authority + at);
+        if let Some(path) = path.map(|path| path.max(start)).filter(|path| *path < url.len()) {
+            let kept = usize::from(url[path..].starts_with(['/', '?', '#']));
+            if !is_token(name, url[path..].trim_start_matches('/')) {
+                continue;
+            }
+            url.truncate(path + kept);
+            url.push('$');
+            url.push_str(name);
+            hides = true;
+        }
+    }
+    hides.then_some(url)
 }
 
-impl Places {
-    /// Whether the node that begins with `event` is the key of a mapping.
-    fn is_key(&mut self, event: &Event<'_>) -> bool {
-        match event {
-            Event::Scalar(..) | Event::Alias(_) => self.node(),
-            Event::MappingStart(..) => {
-                let is_key = self.node();
-                self.0.push(Place::Mapping(true));
-                is_key
-            }
-            Event::SequenceStart(..) => {
-                let is_key = self.node();
-                self.0.push(Place::List);
-                is_key
-            }
-            Event::MappingEnd | Event::SequenceEnd => {
-                self.0.pop();
-                false
-            }
-            _ => false,
-        }
-    }
+/// A text with the names of variables in the places of the values that may be tokens.
+pub(crate) fn shown(template: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
+    let shown = |part| match part {
+        Part::Text(text) => text.to_owned(),
+        Part::Variable(name, default) => match env(name) {
+            Some(value) if is_token(name, &value) => format!("${name}"),
+            Some(value) => value,
+            None => default.unwrap_or_default().to_owned(),
+        },
+    };
+    parts(template).into_iter().map(shown).collect()
+}
 
-    /// Takes one node of the innermost mapping or list.
-    fn node(&mut self) -> bool {
-        match self.0.last_mut() {
-            Some(Place::Mapping(key)) => std::mem::replace(key, !*key),
-            _ => false,
+/// The tokens among the values of the variables that a text refers to, each as it stands in the result:
+/// of a whole URL what lies behind the authority.
+pub(crate) fn values(template: &str, env: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let behind = |value: String| match value.split_once("://") {
+        Some((_, rest)) => {
+            rest.split_once(['/', '?', '#']).map_or_else(String::new, |(_, path)| path.to_owned())
+        }
+        None => value,
+    };
+    let token = |part| match part {
+        Part::Variable(name, _) => env(name).map(behind).filter(|value| is_token(name, value)),
+        Part::Text(_) => None,
+    };
+    parts(template).into_iter().filter_map(token).collect()
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    Variable(&'a str, Option<&'a str>),
+}
+
+/// The parts of a text whose references are in order.
+fn parts(template: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        parts.push(Part::Text(&rest[..at]));
+        let behind = &rest[at + 1..];
+        if let Some((body, after)) = behind.strip_prefix('{').and_then(|body| body.split_once('}'))
+        {
+            let (name, default) = body.split_once(":-").map_or((body, None), |(n, d)| (n, Some(d)));
+            parts.push(Part::Variable(name, default));
+            rest = after;
+        } else {
+            parts.push(Part::Text("$"));
+            rest = behind.strip_prefix('$').unwrap_or(behind);
         }
     }
+    parts.push(Part::Text(rest));
+    parts
+}
+
+/// Where the references stand in a value as it is written from `at` on, which may be of many lines.
+fn places(written: &str, at: Place) -> Vec<Place> {
+    let mut places = Vec::new();
+    let (mut line, mut column) = at;
+    let mut rest = written.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (c, rest.peek().copied()) {
+            ('$', Some('$')) => {
+                rest.next();
+                column += 1;
+            }
+            ('$', Some(next)) if next == '{' || next == '_' || next.is_ascii_alphabetic() => {
+                places.push((line, column));
+            }
+            _ => {}
+        }
+        (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+    }
+    places
 }
 
 /// The references in one value: name, and whether there is a default.

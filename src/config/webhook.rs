@@ -12,6 +12,7 @@ use super::{
     error::Problems,
     secret::{Env, SecretRef, Value, resolve, resolve_value},
     table::{Table, unplaced},
+    variables,
 };
 use crate::settings::{Auth, SubscriptionSettings, Tls};
 
@@ -161,6 +162,10 @@ impl WebhookFile {
         // What could not be had is told already.
         secrets.retain(|secret| !secret.is_empty());
         let mut settings = SubscriptionSettings::new(self.url.value.clone(), secrets);
+        settings.shown_url = problems
+            .outline()
+            .template((self.url.defined.line(), self.url.defined.column()))
+            .and_then(|template| variables::shown_url(template, env));
         settings.timeout = self.timeout.value.0;
         for (name, value) in &self.headers.0 {
             let (text, _) = resolve_value(value, env, problems);

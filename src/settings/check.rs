@@ -60,8 +60,11 @@ impl SubscriptionSettings {
             found
                 .add(field, format!("expected at most {most} secrets, those that retire included"));
         }
-        for error in self.secrets.iter().filter_map(|secret| secret.parse::<Secret>().err()) {
-            found.add(field, error.to_string());
+        for (index, secret) in self.secrets.iter().enumerate() {
+            if let Err(error) = secret.parse::<Secret>() {
+                let one = format!("{field}[{index}]");
+                found.add(if self.secrets.len() > 1 { &one } else { field }, error.to_string());
+            }
         }
         if self.headers.len() > Self::HEADERS_MAX {
             found.add("webhook.headers", format!("expected at most {}", Self::HEADERS_MAX));
@@ -102,11 +105,13 @@ impl SubscriptionSettings {
                 found.add("webhook.auth.basic.username", "expected a name without a colon");
             }
             Some(Auth::OAuth2 { client_id, client_secret, scope, .. }) => {
-                if client_id.is_empty() || client_secret.is_empty() {
-                    found.add(
-                        "webhook.auth.oauth2.client_id",
-                        "expected more than nothing, as of `client_secret`",
-                    );
+                for (field, text) in [
+                    ("webhook.auth.oauth2.client_id", client_id),
+                    ("webhook.auth.oauth2.client_secret", client_secret),
+                ] {
+                    if text.is_empty() {
+                        found.add(field, "expected more than nothing");
+                    }
                 }
                 // RFC 6749, 3.3.
                 let token = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';

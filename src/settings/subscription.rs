@@ -15,6 +15,9 @@ use crate::event::Micros;
 pub struct SubscriptionSettings {
     /// Where to push.
     pub url: String,
+    /// The URL as it may be shown, when a part of it came from the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_url: Option<String>,
     /// Signing secrets, newest first, as `whsec_…` or `whsk_…`; each signs.
     pub secrets: Vec<String>,
     /// Secrets that were replaced and still sign for a while.
@@ -99,6 +102,7 @@ impl SubscriptionSettings {
     pub fn new(url: String, secrets: Vec<String>) -> Self {
         Self {
             url,
+            shown_url: None,
             secrets,
             retiring: Vec::new(),
             headers: Vec::new(),
@@ -123,6 +127,12 @@ impl SubscriptionSettings {
             hold: HoldPolicy::default(),
             max_exceptions: 100_000,
         }
+    }
+
+    /// The URL as it may be shown.
+    #[must_use]
+    pub fn url_shown(&self) -> &str {
+        self.shown_url.as_deref().unwrap_or(&self.url)
     }
 
     /// Sets the format that was `said`, or else the one that follows: a batch policy asks for

@@ -20,7 +20,7 @@ impl HttpProbe {
 
     /// The failure of a request that was not sent.
     pub(super) fn unsent(&self, failure: Failure) -> Failure {
-        failure.at(&self.spec.masked(&self.spec.url))
+        failure.at(&self.secrets.hide(&self.spec.masked(&self.spec.url)))
     }
 }
 

@@ -63,10 +63,10 @@ impl Spec {
     /// is or looks like a credential. Two sources that differ in the query only have two.
     #[must_use]
     pub fn default_source(&self) -> String {
-        let mut url = self.url.clone().without_user();
-        let given: Vec<_> = self.query.iter().filter(|param| !param.secret).collect();
-        for param in given {
-            url.set(&param.name, &param.value);
+        let mut url = self.shown_url.as_ref().unwrap_or(&self.url).clone().without_user();
+        for param in self.query.iter().filter(|param| !param.secret) {
+            let mut shown = self.shown_query.iter().filter(|(name, _)| *name == param.name);
+            url.set(&param.name, shown.next().map_or(&param.value, |(_, shown)| shown));
         }
         let key = match &self.auth {
             Auth::ApiKey { into: Credential::Query(name), .. } => Some(name.as_str()),

@@ -58,6 +58,7 @@ fn given(spec: &Spec) -> Vec<String> {
         .collect();
     let of_url = spec.url.pairs().filter(|(name, _)| looks_secret(name));
     secrets.extend(of_url.map(|(_, value)| value));
+    secrets.extend(spec.hidden.iter().map(|secret| secret.0.clone()));
     match &spec.auth {
         Auth::None => {}
         Auth::Bearer(secret) | Auth::ApiKey { value: secret, .. } => {

@@ -274,7 +274,7 @@ impl HttpProbe {
         let request = request(asking, validators);
         let mut exchange = Exchange {
             method: request.method().to_string(),
-            url: self.spec.masked(&asking.target),
+            url: self.secrets.hide(&self.spec.masked(&asking.target)),
             headers: shown(request.headers()),
             body: asking.body.as_ref().map(|body| self.secrets.hide(&body.to_string())),
             ..Exchange::default()

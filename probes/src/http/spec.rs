@@ -75,6 +75,15 @@ pub struct Spec {
     pub timeout: Duration,
     /// Bounds of one page.
     pub limits: Limits,
+    /// The URL without what must not be shown of it, for the default of `source`.
+    #[serde(skip)]
+    pub shown_url: Option<Target>,
+    /// Values of `query` that must not be shown, and what is shown for them there.
+    #[serde(skip)]
+    pub shown_query: Vec<(String, String)>,
+    /// Further texts that are hidden in whatever is shown.
+    #[serde(skip)]
+    pub hidden: Vec<Secret>,
 }
 
 /// A query parameter or header.
@@ -245,6 +254,9 @@ impl Spec {
             validators: ValidatorsRule::default(),
             timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            shown_url: None,
+            shown_query: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 

@@ -108,7 +108,11 @@ pub async fn trial(
     };
     match made.drawn {
         Ok(drawn) => {
-            view.request = Some(RequestView::new(&drawn));
+            let mut request = RequestView::new(&drawn);
+            if let Some(shown) = &subscription.settings.shown_url {
+                request.url.clone_from(shown);
+            }
+            view.request = Some(request);
             if body.send && view.matches {
                 view.answer = Some(send(&api, drawn).await?);
             } else if body.send && made.wanted == Ok(false) {

@@ -206,7 +206,7 @@ impl WebhookView {
     fn new(settings: &SubscriptionSettings) -> Self {
         let tls = &settings.tls;
         Self {
-            url: settings.url.clone(),
+            url: settings.url_shown().to_owned(),
             secrets: settings.secrets.len(),
             public_keys: settings
                 .secrets

@@ -152,6 +152,7 @@ impl WebhookBody {
     ) -> Result<(), Problem> {
         if let Some(url) = self.url {
             settings.url = url;
+            settings.shown_url = None;
         }
         let secrets = match (self.secret, self.secrets) {
             (Some(_), Some(_)) => {
