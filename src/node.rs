@@ -25,11 +25,15 @@ use crate::{
     telemetry::Metrics,
 };
 
-use self::{apply::apply, reloads::Reloads};
 pub use self::{apply::check, error::NodeError, reloads::Reload};
+use self::{
+    apply::{Applied, apply},
+    reloads::Reloads,
+};
 
 mod apply;
 mod error;
+mod leaving;
 mod reloads;
 #[cfg(test)]
 mod tests;
@@ -65,6 +69,7 @@ pub struct Node {
     clock: Clock,
     config: Config,
     metrics: Arc<Metrics>,
+    notices: Notices,
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     reloads: Reloads,
@@ -96,18 +101,20 @@ impl Node {
             ..store::Options::default()
         };
         let store = store::open(&config.store, &options).await?;
-        let sources = apply(&*store, &config, &clock).await?;
+        let Applied { setups, removed } = apply(&*store, &config, &clock, false).await?;
         start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
         let (notices, writer) = Notices::new(store.clone(), clock.clone(), metrics.clone());
+        removed.into_iter().for_each(|notice| notices.tell(notice));
         let last = CancellationToken::new();
         let mut node = Self {
             writer: tokio::spawn(writer.run(last.clone())),
             last,
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
-            sources: watch::Sender::new(Arc::new(sources)),
+            sources: watch::Sender::new(Arc::new(setups)),
+            notices: notices.clone(),
             file_topics: watch::Sender::new(topics(&config)),
             reloads: Reloads::default(),
             soft: CancellationToken::new(),
@@ -142,19 +149,20 @@ impl Node {
         self.address
     }
 
-    /// Takes over a changed file; positions and cursors stay.
-    ///
-    /// # Errors
-    /// What cannot change while the node runs, or cannot be used, is refused, and the old
-    /// configuration stays.
-    pub async fn reload(&mut self, config: Config) -> Result<(), NodeError> {
-        let fixed = [
     /// What is counted.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
+    /// Takes over a changed file; positions and cursors stay.
+    ///
+    /// # Errors
+    /// What cannot change while the node runs, or cannot be used, is refused, and the old
+    /// configuration stays; so is a file that leaves out more than half of what runs, unless
+    /// [`Config::allow_removal`] is set.
+    pub async fn reload(&mut self, config: Config) -> Result<(), NodeError> {
+        let fixed = [
             ("store", config.store != self.config.store),
             ("listen", config.listen != self.config.listen),
             ("outbound", config.outbound != self.config.outbound),
@@ -164,9 +172,10 @@ impl Node {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));
         }
         check_addresses(&config, &config.outbound.guard())?;
-        let sources = apply(&*self.store, &config, &self.clock).await?;
+        let applied = apply(&*self.store, &config, &self.clock, true).await?;
+        applied.removed.into_iter().for_each(|notice| self.notices.tell(notice));
         start_counters(&*self.store, &config, &self.metrics).await?;
-        self.sources.send_replace(Arc::new(sources));
+        self.sources.send_replace(Arc::new(applied.setups));
         self.file_topics.send_replace(topics(&config));
         self.config = config;
         Ok(())

@@ -42,6 +42,7 @@ mod position;
 pub mod problem;
 mod publish;
 mod query;
+mod reload;
 mod sending;
 mod serve;
 mod sources;
@@ -67,8 +68,8 @@ pub struct Outgoing {
 /// The topics that the configuration file names, as they are at present.
 pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
 
-/// Applies the configuration file as it is now.
-pub type ApplyFile = Arc<dyn Fn() -> BoxFuture<'static, Result<(), NotApplied>> + Send + Sync>;
+/// Applies the configuration file as it is now; says whether most of what runs may go.
+pub type ApplyFile = Arc<dyn Fn(bool) -> BoxFuture<'static, Result<(), NotApplied>> + Send + Sync>;
 
 /// Why the file was not applied; everything is as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +135,7 @@ impl ApiState {
         let (refused, stalled) = (metrics.api_busy.clone(), metrics.api_stalled.clone());
         let budget = Budget::new(limits.bytes_max, refused, stalled);
         let file_topics = watch::Sender::default().subscribe();
-        let apply_file: ApplyFile = Arc::new(|| Box::pin(async { Err(NotApplied::NoFile) }));
+        let apply_file: ApplyFile = Arc::new(|_| Box::pin(async { Err(NotApplied::NoFile) }));
         Self {
             store,
             clock,
@@ -197,6 +198,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         subscriptions::routes(),
         attempts::routes(),
         dead_letters::routes(),
+        reload::routes(),
         health::routes(),
         metrics::routes(),
     ]

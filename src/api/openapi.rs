@@ -8,8 +8,8 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, dead_letters, events, health, metrics, pending, publish, sources, subscriptions,
-    topics,
+    attempts, dead_letters, events, health, metrics, pending, publish, reload, sources,
+    subscriptions, topics,
 };
 
 /// The document.
@@ -60,6 +60,7 @@ use super::{
         dead_letters::list_dead,
         dead_letters::redrive,
         dead_letters::remove,
+        reload::reload,
         health::alive,
         health::ready,
         metrics::show,

@@ -165,7 +165,7 @@ impl From<NotApplied> for Problem {
                 format!("the configuration file is refused, and everything stays as it was: {why}"),
             ),
             NotApplied::NoFile => {
-                Self::conflict("this relay reads no configuration file; leave out `apply`")
+                Self::conflict("this relay reads no configuration file that could be applied")
             }
             NotApplied::Stopping => Self::closing(),
         }

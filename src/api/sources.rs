@@ -215,7 +215,7 @@ pub async fn set_cursor(
     if apply {
         // A name that was misspelt applies nothing.
         api.store.source(&name).await?;
-        (api.apply_file)().await?;
+        (api.apply_file)(false).await?;
     }
     steer(&api, &name, &query, by).await
 }

@@ -28,6 +28,7 @@ mod offline;
 mod output;
 mod pending;
 mod probe;
+mod reload;
 mod replay;
 mod run;
 mod source_story;
@@ -45,9 +46,9 @@ pub struct Cli {
     options: Options,
     #[command(subcommand)]
     command: Command,
-}
     #[arg(skip)]
     logs: Logs,
+}
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
@@ -108,6 +109,8 @@ enum Command {
     Replay(replay::Args),
     /// Sources: when they were asked, and how to steer them.
     Sources(sources::Args),
+    /// Let the running relay apply its configuration file as it is now, as SIGHUP does.
+    Reload(reload::Args),
     /// Whether the running relay is ready: exit code 0 or 1.
     Healthcheck,
     /// A completion script for a shell.
@@ -130,18 +133,27 @@ impl Cli {
         (self.options.log.clone().unwrap_or_else(|| quiet.into()), self.options.log_format)
     }
 
-    /// Does what was asked.
-    ///
-    /// # Errors
     /// With what counts the log lines that were dropped.
     #[must_use]
     pub fn with_logs(self, logs: Logs) -> Self {
         Self { logs, ..self }
     }
 
+    /// Does what was asked.
+    ///
+    /// # Errors
     /// A [`Failure`] with what to print and the exit code.
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let options = &self.options;
+        // The others read the file, or the place of its relay.
+        if matches!(
+            self.command,
+            Command::Demo(_)
+                | Command::Config(config::Action::Schema)
+                | Command::Completions { .. }
+        ) {
+            options.check_named()?;
+        }
         match self.command {
             Command::Run(args) => return run::run(args, options.file(), &self.logs).await,
             Command::Demo(args) => return demo::run(args).await,
@@ -155,6 +167,7 @@ impl Cli {
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
+            Command::Reload(args) => reload::run(&args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {
                 // Written at once: the generator panics when nobody reads any more.
@@ -178,14 +191,20 @@ impl Options {
     /// # Errors
     /// A file was named that is not there, whether or not anything of it is wanted.
     fn client(&self) -> Result<Client, Failure> {
-        if let Some(file) = self.config.as_ref().filter(|file| !file.exists()) {
-            let message = format!("{}: there is no such file (-c, MILKRUN_CONFIG)", file.display());
-            return Err(Failure { message, code: 78 });
-        }
+        self.check_named()?;
         match &self.server {
             Some(server) => Client::new(server),
             None => Client::new(&self.listens()),
         }
+    }
+
+    /// Whether the file that was named is there.
+    fn check_named(&self) -> Result<(), Failure> {
+        if let Some(file) = self.config.as_ref().filter(|file| !file.exists()) {
+            let message = format!("{}: there is no such file (-c, MILKRUN_CONFIG)", file.display());
+            return Err(Failure { message, code: 78 });
+        }
+        Ok(())
     }
 
     /// Where the relay of this configuration is to be found, seen from this machine.

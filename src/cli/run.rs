@@ -30,9 +30,18 @@ pub(crate) struct Args {
 impl Args {
     /// The file as it is now, with what these arguments say.
     fn config(&self, file: &Path) -> Result<Config, ConfigError> {
-        let mut config = config::load(file, environment)?;
-        config.insecure |= self.insecure;
-        Ok(config)
+        let config = config::load(file, environment)?;
+        Ok(Config { insecure: config.insecure || self.insecure, ..config })
+    }
+
+    /// The changed file, which is not without any content.
+    fn changed(&self, file: &Path, allow_removal: bool) -> Result<Config, ConfigError> {
+        let config = config::load_changed(file, environment)?;
+        Ok(Config {
+            insecure: config.insecure || self.insecure,
+            allow_removal: config.allow_removal || allow_removal,
+            ..config
+        })
     }
 }
 
@@ -75,6 +84,7 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
     raise_open_files();
     let mut node = Node::start(config, roles, Clock::system()).await?;
+    logs.count_by(node.metrics().log_lines_dropped.clone());
     let mut asked = node.reloads();
     if let Some(address) = node.address()
         && let Err(error) =
@@ -88,12 +98,12 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
             () = signals.stop() => break false,
             () = node.failed() => break true,
             _ = hangup.recv() => {
-    logs.count_by(node.metrics().log_lines_dropped.clone());
                 // What is wrong is in the log.
-                let _ = reload(&mut node, args.config(file), file).await;
+                let _ = reload(&mut node, args.changed(file, false), file).await;
             }
             Some(asked) = asked.recv() => {
-                asked.answer(reload(&mut node, args.config(file), file).await);
+                let config = args.changed(file, asked.allow_removal);
+                asked.answer(reload(&mut node, config, file).await);
             }
         }
     };

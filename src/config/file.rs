@@ -43,6 +43,16 @@ pub struct File {
     pub limits: Spanned<Limits>,
     /// Whether `listen` may be a public address although there are no keys.
     pub insecure: bool,
+    /// How a changed file is taken.
+    pub reload: ReloadFile,
+}
+
+/// How a changed file is taken.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReloadFile {
+    /// Whether a changed file may leave out more than half of the sources and subscriptions that run.
+    pub allow_removal: bool,
 }
 
 /// What requests to producers and consumers may reach.
@@ -69,6 +79,7 @@ impl Default for File {
             subscriptions: Vec::new(),
             limits: unplaced(Limits::default()),
             insecure: false,
+            reload: ReloadFile::default(),
         }
     }
 }

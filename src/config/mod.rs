@@ -57,6 +57,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether a public address may be bound although there are no keys.
     pub insecure: bool,
+    /// Whether a changed file may leave out most of what runs.
+    pub allow_removal: bool,
 }
 
 impl Config {
@@ -103,6 +105,27 @@ impl fmt::Debug for Outbound {
 pub fn load(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let name = path.display().to_string();
     parse(&read(path)?, &name, env)
+}
+
+/// Reads the file at `path` in the place of the one that runs: one without any content was cut, or is
+/// being written.
+///
+/// # Errors
+/// As [`load`], and for a file without content.
+pub fn load_changed(
+    path: &Path,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
+    let (name, text) = (path.display().to_string(), read(path)?);
+    let config = parse(&text, &name, env)?;
+    if Problems::new(&text).is_without_content() {
+        let message = "there is nothing in it; `{}` is the file that asks for nothing".into();
+        return Err(ConfigError {
+            file: name,
+            problems: vec![Problem { at: None, message, snippet: None }],
+        });
+    }
+    Ok(config)
 }
 
 /// Reads a text; `name` stands for the file in errors.
@@ -258,6 +281,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         subscriptions,
         limits: file.limits.value.clone(),
         insecure: file.insecure,
+        allow_removal: file.reload.allow_removal,
     })
 }
 
@@ -270,10 +294,10 @@ fn hide(tree: &mut serde_json::Value, used: &std::collections::HashMap<String, S
             {
                 *text = text.replace(value.as_str(), &format!("${{{name}}}"));
             }
+            *text = mask::user_info(text);
         }
         serde_json::Value::Array(items) => items.iter_mut().for_each(|item| hide(item, used)),
         serde_json::Value::Object(fields) => fields.values_mut().for_each(|item| hide(item, used)),
         _ => {}
     }
 }
-            *text = mask::user_info(text);

@@ -1,34 +1,45 @@
 //! From the file to the store: what can be refused is found before anything is changed.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use probes::http::HttpProbe;
 
-use super::error::NodeError;
+use super::{error::NodeError, leaving::Leaving};
 use crate::{
     clock::Clock,
     config::{Config, SourceConfig},
     event::{Name, Topic, TopicPattern, Version},
-    notices,
+    notices::{self, Notice},
     prober::{Schedule, SourceSetup},
     store::{
-        NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Steer, Store,
-        StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
+        NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Store,
+        StoreError, Subscription,
     },
     stuck::Stuck,
 };
 
-/// Brings the store to what the file says; answers how its sources are probed. One that needs a
-/// cursor stands still and keeps nothing else from being applied.
+/// What became of a file.
+pub(super) struct Applied {
+    /// How its sources are probed.
+    pub(super) setups: Vec<SourceSetup>,
+    /// What left it.
+    pub(super) removed: Vec<Notice>,
+}
+
+/// Brings the store to what the file says. A source that needs a cursor stands still and keeps
+/// nothing else from being applied. A start takes any file; one that changes may not leave out most
+/// of what runs unless that is allowed.
 pub(super) async fn apply(
     store: &dyn Store,
     config: &Config,
     clock: &Clock,
-) -> Result<Vec<SourceSetup>, NodeError> {
+    is_change: bool,
+) -> Result<Applied, NodeError> {
     check(store, config).await?;
+    let leaving = Leaving::of(store, config).await?;
+    if is_change {
+        leaving.check(config)?;
+    }
     let known = known(store).await?;
     let setups: Result<_, _> =
         config.sources.iter().map(|source| setup(source, known.get(&source.name))).collect();
@@ -54,8 +65,8 @@ pub(super) async fn apply(
     for subscription in &config.subscriptions {
         store.put_subscription(subscription, now).await?;
     }
-    remove_the_rest(store, config, clock).await?;
-    Ok(setups)
+    let removed = leaving.remove(store, clock).await?;
+    Ok(Applied { setups, removed })
 }
 
 /// Says what a file makes of a source, where that is not plain from its standing still.
@@ -174,33 +185,6 @@ fn check_subscription(
                 from.next(),
                 head.next()
             )));
-        }
-    }
-    Ok(())
-}
-
-/// What left the file is kept as `removed` and finds its place again under its name.
-async fn remove_the_rest(
-    store: &dyn Store,
-    config: &Config,
-    clock: &Clock,
-) -> Result<(), NodeError> {
-    let named: HashSet<&Name> = config.sources.iter().map(|source| &source.name).collect();
-    for source in store.sources().await? {
-        if source.status != SourceStatus::Removed && !named.contains(&source.name) {
-            tracing::warn!(source = %source.name, "left the file: it is asked no more, and finds its place again when it is back");
-            store.steer_source(&source.name, Steer::Remove, clock.now()).await?;
-        }
-    }
-    let named: HashSet<&Name> = config.subscriptions.iter().map(|one| &one.name).collect();
-    for known in store.subscriptions(0).await? {
-        let gone = known.origin == Origin::File
-            && known.status != SubscriptionStatus::Removed
-            && !named.contains(&known.name);
-        if gone {
-            tracing::warn!(subscription = %known.name, "left the file: nothing is sent to it any more");
-            let remove = SubscriptionSteer::Remove;
-            store.steer_subscription(&known.name, remove, clock.now()).await?;
         }
     }
     Ok(())

@@ -8,13 +8,17 @@ use crate::api::{ApplyFile, NotApplied};
 
 /// One request to apply the file as it is now.
 #[derive(Debug)]
-pub struct Reload(oneshot::Sender<Result<(), String>>);
+pub struct Reload {
+    /// Whether most of what runs may go.
+    pub allow_removal: bool,
+    answer: oneshot::Sender<Result<(), String>>,
+}
 
 impl Reload {
     /// Says that it is applied, or why it is not.
     pub fn answer(self, applied: Result<(), String>) {
         // Whoever asked may have gone away.
-        let _ = self.0.send(applied);
+        let _ = self.answer.send(applied);
     }
 }
 
@@ -32,12 +36,15 @@ impl Reloads {
 
     /// What the API calls.
     pub(super) fn into_api(self) -> ApplyFile {
-        Arc::new(move || {
+        Arc::new(move |allow_removal| {
             let reloads = self.clone();
             Box::pin(async move {
                 let Some(sender) = reloads.0.get() else { return Err(NotApplied::NoFile) };
                 let (answer, applied) = oneshot::channel();
-                sender.send(Reload(answer)).await.map_err(|_| NotApplied::Stopping)?;
+                sender
+                    .send(Reload { allow_removal, answer })
+                    .await
+                    .map_err(|_| NotApplied::Stopping)?;
                 let applied = applied.await.map_err(|_| NotApplied::Stopping)?;
                 applied.map_err(NotApplied::Refused)
             })

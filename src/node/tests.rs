@@ -10,11 +10,11 @@ use super::{Node, NodeError};
 use crate::{
     clock::Clock,
     config::{self, Config},
-    event::Topic,
+    event::{Topic, Version},
     notices,
     settings::{SubscriptionSettings, TopicSettings},
     store::{
-        Append, NewSubscription, Origin, SourceProgress, SourceStatus, StartFrom, StoreError,
+        Append, NewSubscription, Origin, Read, SourceProgress, SourceStatus, StartFrom, StoreError,
         SubscriptionStatus,
     },
     stuck::Stuck,
@@ -231,5 +231,67 @@ async fn old_sources_that_share_are_told_what_to_write() {
     };
     assert_eq!(source("one").await, "https://a.example/");
     assert_eq!(source("two").await, "https://a.example/?team=two");
+    node.stop(CancellationToken::new()).await;
+}
+
+/// A file that was cut at the end of a line is good, and has less in it.
+#[tokio::test]
+async fn a_file_without_most_of_what_runs_is_refused_unless_that_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = |name: &str| {
+        format!("- {{ name: {name}, topic: t, webhook: {{ url: https://b.example/ }} }}\n")
+    };
+    let named = |count: usize| {
+        let all: String = ["a", "b", "c"].into_iter().take(count).map(one).collect();
+        file(directory.path(), &format!("subscriptions:\n{all}"))
+    };
+    let mut node = Node::start(named(3), &[], Clock::system()).await.unwrap();
+    let running = async |node: &Node| {
+        let all = node.store.subscriptions(0).await.unwrap();
+        let active = all.iter().filter(|one| one.status == SubscriptionStatus::Active);
+        active.map(|one| one.name.to_string()).collect::<Vec<_>>().concat()
+    };
+    let error = node.reload(named(1)).await.unwrap_err().to_string();
+    for told in [
+        "it leaves out 2 of the 3 sources and subscriptions",
+        "subscription `b`, subscription `c`;",
+        "`milkrun reload --allow-removal`",
+        "`reload: { allow_removal: true }`",
+    ] {
+        assert!(error.contains(told), "{error}");
+    }
+    assert_eq!(running(&node).await, "abc");
+    node.reload(named(2)).await.unwrap();
+    assert_eq!(running(&node).await, "ab");
+    // What left is not counted any more; half may go.
+    node.reload(named(1)).await.unwrap();
+    // Of one, all is most.
+    assert!(node.reload(file(directory.path(), "sources: []\n")).await.is_err());
+    assert_eq!(running(&node).await, "a");
+    let allowed = "reload: { allow_removal: true }\n";
+    node.reload(file(directory.path(), allowed)).await.unwrap();
+    assert_eq!(running(&node).await, "");
+    let store = node.store.clone();
+    let removed = async || {
+        let page = store.read(&Topic::notices(), Read::after(Version::ZERO)).await.unwrap();
+        let subjects = page.events.iter().map(|event| {
+            assert_eq!(event.attribute("type").unwrap(), "subscription.removed");
+            event.attribute("subject").unwrap()
+        });
+        subjects.collect::<Vec<_>>().concat()
+    };
+    timeout(Duration::from_secs(20), async {
+        while removed().await != "cba" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    node.stop(CancellationToken::new()).await;
+    // A start takes any file.
+    let node = Node::start(named(3), &[], Clock::system()).await.unwrap();
+    node.stop(CancellationToken::new()).await;
+    let node = Node::start(named(0), &[], Clock::system()).await.unwrap();
+    assert_eq!(running(&node).await, "");
     node.stop(CancellationToken::new()).await;
 }

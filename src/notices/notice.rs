@@ -97,6 +97,18 @@ pub enum Notice {
         /// Its cap.
         max_bytes: u64,
     },
+    /// A source left the configuration file.
+    SourceRemoved {
+        /// Which.
+        source: Name,
+        /// Where its events went.
+        topic: Topic,
+    },
+    /// A subscription left the configuration file.
+    SubscriptionRemoved {
+        /// Which.
+        subscription: Name,
+    },
 }
 
 /// What is wrong with a source.
@@ -164,6 +176,8 @@ impl Notice {
             Self::Clock(Leap::Set(_)) => "clock.set",
             Self::Clock(Leap::Slept(_)) => "clock.slept",
             Self::Clock(Leap::Confirmed(_)) => "clock.confirmed",
+            Self::SourceRemoved { .. } => "source.removed",
+            Self::SubscriptionRemoved { .. } => "subscription.removed",
         }
     }
 
@@ -175,10 +189,12 @@ impl Notice {
             Self::Failing { subscription, .. }
             | Self::Recovered { subscription, .. }
             | Self::Disabled { subscription, .. }
+            | Self::SubscriptionRemoved { subscription }
             | Self::DeadLetters(DeadLetters { subscription, .. }) => subscription,
             Self::Silent { source, .. }
             | Self::SourceFailing(SourceTrouble { source, .. })
             | Self::SourceRecovered { source, .. }
+            | Self::SourceRemoved { source, .. }
             | Self::Gap { source, .. } => source,
             Self::Damaged(Damage { topic, .. }) | Self::NearCap { topic, .. } => topic,
             Self::Clock(_) => return None,
@@ -192,10 +208,12 @@ impl Notice {
             Self::Failing { .. }
             | Self::Recovered { .. }
             | Self::Disabled { .. }
+            | Self::SubscriptionRemoved { .. }
             | Self::DeadLetters(_) => self.subject(),
             Self::Silent { .. }
             | Self::SourceFailing(_)
             | Self::SourceRecovered { .. }
+            | Self::SourceRemoved { .. }
             | Self::Gap { .. }
             | Self::Damaged(_)
             | Self::NearCap { .. }
@@ -243,6 +261,8 @@ impl Notice {
             Self::NearCap { topic, bytes, max_bytes } => json!({
                 "topic": topic, "bytes": bytes, "max_bytes": max_bytes,
             }),
+            Self::SourceRemoved { source, topic } => json!({ "source": source, "topic": topic }),
+            Self::SubscriptionRemoved { subscription } => json!({ "subscription": subscription }),
         }
     }
 }

@@ -122,6 +122,48 @@ async fn a_changed_file_is_taken_up_and_a_bad_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_cut_removes_nothing_unless_that_is_meant() {
+    let one = |name: &str| {
+        format!("  - {{ name: {name}, topic: a, webhook: {{ url: \"http://127.0.0.1:9/\" }} }}\n")
+    };
+    let both = format!("subscriptions:\n{}{}", one("one"), one("two"));
+    let place = Place::new(&both);
+    let relay = place.start().await;
+    let status = async |name: &str| {
+        let reply = relay.api().get(&format!("/v1/subscriptions/{name}")).await;
+        reply.json()["status"].as_str().unwrap_or_default().to_owned()
+    };
+    for (text, says) in [
+        ("", "there is nothing in it"),
+        ("# all of it is gone\n", "there is nothing in it"),
+        ("null\n", "there is nothing in it"),
+        ("---\n", "there is nothing in it"),
+    ] {
+        place.write_raw(text);
+        let end = place.run(&["reload"]).await;
+        assert_eq!(end.code, Some(1), "{end:?}");
+        assert!(end.stderr.contains(says), "{end:?}");
+    }
+    relay.signal(rustix::process::Signal::HUP);
+    let refused = || async { place.printed().contains("is refused, the old one").then_some(()) };
+    eventually("the refusal", refused).await;
+    place.write("subscriptions:\n");
+    let end = place.run(&["reload"]).await;
+    assert_eq!(end.code, Some(1), "{end:?}");
+    for says in ["subscription `one`, subscription `two`", "--allow-removal"] {
+        assert!(end.stderr.contains(says), "{end:?}");
+    }
+    assert_eq!((&*status("one").await, &*status("two").await), ("active", "active"));
+    let end = place.run(&["reload", "--allow-removal"]).await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    assert_eq!((&*status("one").await, &*status("two").await), ("removed", "removed"));
+    place.write(&both);
+    assert_eq!(place.run(&["reload"]).await.code, Some(0));
+    assert_eq!(status("one").await, "active");
+    assert!(relay.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demonstration_keeps_its_promises() {
     let place = Place::new("");
     let end = place.run(&["demo", "--once"]).await;
