@@ -224,6 +224,26 @@ async fn a_relay_that_is_not_there_is_told() {
     assert_eq!(cli.run().await.unwrap_err().code, 2);
 }
 
+/// Also of a command that wants nothing of it.
+#[tokio::test]
+async fn a_file_that_is_named_and_not_there_is_told() {
+    for words in [
+        "check",
+        "run",
+        "config show",
+        "config schema",
+        "demo --once",
+        "completions bash",
+        "topics",
+        "reload",
+    ] {
+        let words = ["milkrun", "-c", "/does/not/exist.yaml"].into_iter().chain(words.split(' '));
+        let failure = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
+        assert_eq!(failure.code, 78, "{failure}");
+        assert!(failure.message.contains("/does/not/exist.yaml"), "{failure}");
+    }
+}
+
 /// A bad file ends every command that needs it with exit code 78.
 #[tokio::test]
 async fn a_bad_file_is_told() {
