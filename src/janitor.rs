@@ -1,4 +1,5 @@
-//! The role `janitor`: keeps every table within its bounds, piece by piece.
+//! The role `janitor`: keeps every table within its bounds, piece by piece, and tells what the store
+//! has to say of itself.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -75,6 +76,7 @@ impl Janitor {
     /// # Errors
     /// As the store has them; the next step tries again.
     pub async fn step(&mut self) -> Result<bool, StoreError> {
+        self.tell_of_the_store();
         let trust = self.trust().await?;
         let now = self.clock.steady();
         let trimmed = self.store.trim(trust.now(&self.clock)).await?;
@@ -136,6 +138,13 @@ impl Janitor {
                 }
             };
             stop.run_until_cancelled(self.clock.pause(pause)).await;
+        }
+    }
+
+    /// What the store has to say of itself; also when it takes nothing at present.
+    fn tell_of_the_store(&self) {
+        for news in self.store.news() {
+            self.notices.tell(Notice::Store(news));
         }
     }
 

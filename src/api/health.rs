@@ -9,17 +9,26 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{ApiState, problem::Problem};
+use crate::store::Trouble;
 
 /// The state of the relay in a word.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HealthView {
-    /// `ok`.
+    /// `ok`, or `degraded`: it works, but not as it should.
     status: &'static str,
     /// The relay's version.
     version: &'static str,
+    /// What is wrong; only when it is degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    troubles: Vec<Trouble>,
 }
 
-const OK: HealthView = HealthView { status: "ok", version: env!("CARGO_PKG_VERSION") };
+impl HealthView {
+    fn new(troubles: Vec<Trouble>) -> Self {
+        let status = if troubles.is_empty() { "ok" } else { "degraded" };
+        Self { status, version: env!("CARGO_PKG_VERSION"), troubles }
+    }
+}
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     vec![("/healthz", routing::get(alive)), ("/readyz", routing::get(ready))]
@@ -29,10 +38,11 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 #[utoipa::path(get, path = "/healthz", tag = "health",
     responses((status = 200, body = HealthView)))]
 pub async fn alive() -> Json<HealthView> {
-    Json(OK)
+    Json(HealthView::new(Vec::new()))
 }
 
-/// The store answers and the relay is not stopping.
+/// The store answers and the relay is not stopping. What goes on while the disk is full, or while
+/// another program holds the file, goes on here: the answer is 200, and says `degraded`.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, body = HealthView), (status = 503, description = "Not now")))]
 pub async fn ready(State(api): State<ApiState>) -> Result<Json<HealthView>, Problem> {
@@ -41,5 +51,5 @@ pub async fn ready(State(api): State<ApiState>) -> Result<Json<HealthView>, Prob
     }
     api.store.topics().await?;
     api.store.ready().await?;
-    Ok(Json(OK))
+    Ok(Json(HealthView::new(api.store.troubles())))
 }

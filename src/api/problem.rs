@@ -132,6 +132,7 @@ impl From<StoreError> for Problem {
             StoreError::DiskFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
             }
+            StoreError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_busy", detail),
             StoreError::Unknown(source) => {
                 tracing::error!(error = ?source, "the outcome of a write is unknown");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail)
@@ -205,6 +206,7 @@ mod tests {
             (StoreError::Trimmed { oldest: Version(7) }, 410, "gone"),
             (StoreError::Full("too many".into()), 429, "full"),
             (StoreError::DiskFull, 507, "disk_full"),
+            (StoreError::Busy("locked"), 503, "store_busy"),
             (StoreError::Unknown(None), 503, "unknown"),
             (StoreError::Closed, 503, "closing"),
             (StoreError::Lost("gone".into()), 503, "store_lost"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     clock::Leap,
     event::{Micros, Name, Topic, Version},
-    store::{Damage, DeadReason, LastAnswer},
+    store::{Change, Damage, DeadReason, LastAnswer, News},
 };
 
 /// Something that the relay noticed of itself.
@@ -109,6 +109,8 @@ pub enum Notice {
         /// Which.
         subscription: Name,
     },
+    /// What is wrong with the store began, ended, or was mended at once.
+    Store(News),
 }
 
 /// What is wrong with a source.
@@ -178,25 +180,31 @@ impl Notice {
             Self::Clock(Leap::Confirmed(_)) => "clock.confirmed",
             Self::SourceRemoved { .. } => "source.removed",
             Self::SubscriptionRemoved { .. } => "subscription.removed",
+            Self::Store(news) => match news.change {
+                Change::Began => "store.degraded",
+                Change::Ended => "store.recovered",
+                Change::Mended => "store.mended",
+            },
         }
     }
 
-    /// The event's `subject`: the name of the subscription, source or topic that it is about; none
-    /// when it is about the relay as a whole.
+    /// The event's `subject`: the name of the subscription, source or topic that it is about, or
+    /// the code of the store's trouble; none when it is about the relay as a whole.
     #[must_use]
-    pub const fn subject(&self) -> Option<&Name> {
+    pub fn subject(&self) -> Option<&str> {
         Some(match self {
             Self::Failing { subscription, .. }
             | Self::Recovered { subscription, .. }
             | Self::Disabled { subscription, .. }
             | Self::SubscriptionRemoved { subscription }
-            | Self::DeadLetters(DeadLetters { subscription, .. }) => subscription,
+            | Self::DeadLetters(DeadLetters { subscription, .. }) => subscription.as_str(),
             Self::Silent { source, .. }
             | Self::SourceFailing(SourceTrouble { source, .. })
             | Self::SourceRecovered { source, .. }
             | Self::SourceRemoved { source, .. }
-            | Self::Gap { source, .. } => source,
-            Self::Damaged(Damage { topic, .. }) | Self::NearCap { topic, .. } => topic,
+            | Self::Gap { source, .. } => source.as_str(),
+            Self::Damaged(Damage { topic, .. }) | Self::NearCap { topic, .. } => topic.as_str(),
+            Self::Store(news) => news.trouble.code,
             Self::Clock(_) => return None,
         })
     }
@@ -205,11 +213,11 @@ impl Notice {
     #[must_use]
     pub const fn subscription(&self) -> Option<&Name> {
         match self {
-            Self::Failing { .. }
-            | Self::Recovered { .. }
-            | Self::Disabled { .. }
-            | Self::SubscriptionRemoved { .. }
-            | Self::DeadLetters(_) => self.subject(),
+            Self::Failing { subscription, .. }
+            | Self::Recovered { subscription, .. }
+            | Self::Disabled { subscription, .. }
+            | Self::SubscriptionRemoved { subscription }
+            | Self::DeadLetters(DeadLetters { subscription, .. }) => Some(subscription),
             Self::Silent { .. }
             | Self::SourceFailing(_)
             | Self::SourceRecovered { .. }
@@ -217,6 +225,7 @@ impl Notice {
             | Self::Gap { .. }
             | Self::Damaged(_)
             | Self::NearCap { .. }
+            | Self::Store(_)
             | Self::Clock(_) => None,
         }
     }
@@ -263,6 +272,7 @@ impl Notice {
             }),
             Self::SourceRemoved { source, topic } => json!({ "source": source, "topic": topic }),
             Self::SubscriptionRemoved { subscription } => json!({ "subscription": subscription }),
+            Self::Store(News { trouble, .. }) => json!(trouble),
         }
     }
 }

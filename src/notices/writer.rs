@@ -129,7 +129,7 @@ fn event(notice: &Notice, at: Micros) -> Option<NewEvent> {
         id: id.as_str().into(),
         source: "milkrun".into(),
         kind: notice.kind().into(),
-        subject: notice.subject().map(|subject| subject.as_str().into()),
+        subject: notice.subject().map(Into::into),
         time: Some(at.to_string().into()),
         content_type: Some("application/json".into()),
         ..Attributes::default()

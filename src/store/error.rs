@@ -39,8 +39,14 @@ pub enum StoreError {
     #[error("{0}")]
     Full(String),
     /// The disk is full (API: 507).
-    #[error("the disk is full")]
+    #[error(
+        "the disk is full: nothing new is kept until there is room; reading, deleting and \
+         delivering go on, and it is safe to repeat"
+    )]
     DiskFull,
+    /// Somebody else holds the file for now (API: 503); the text says what.
+    #[error("{0}")]
+    Busy(&'static str),
     /// Not to be told whether it took effect; safe to repeat.
     #[error("the outcome is unknown; it is safe to repeat")]
     Unknown(#[source] Option<sqlx::Error>),
@@ -54,7 +60,7 @@ pub enum StoreError {
     },
     /// The database failed; the operation had no effect.
     #[error("the database failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// Events that were acknowledged cannot be given: their rows are damaged or missing.
     #[error("topic `{topic}`: {problem}")]
     Damaged {
@@ -96,4 +102,44 @@ impl StoreError {
     pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
         Self::NotFound { what, name: name.into() }
     }
+
+    /// The same once more, for others who asked along; what only one can be told is `Unknown`.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::DiskFull => Self::DiskFull,
+            Self::Busy(why) => Self::Busy(why),
+            _ => Self::Unknown(None),
+        }
+    }
+
+    /// SQLite's primary result code.
+    pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+        Some(extended_code(error)? & 0xff)
+    }
+
+    /// Whether somebody else holds the file. 5: `SQLITE_BUSY`, 6: `SQLITE_LOCKED`.
+    pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+        matches!(Self::sqlite_code(error), Some(5 | 6))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match extended_code(&error) {
+            // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the log's index found no room.
+            Some(code) if code & 0xff == 13 || code == 4_874 => Self::DiskFull,
+            Some(_) if Self::is_busy(&error) => {
+                Self::Busy("another program has locked the store's file; it is safe to repeat")
+            }
+            _ if matches!(error, sqlx::Error::PoolTimedOut) => {
+                Self::Busy("all connections that read the store are taken; it is safe to repeat")
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error()?.code()?.parse().ok()
 }

@@ -27,6 +27,7 @@ pub use self::{
         SubscriptionSteer,
     },
     trace::{ATTEMPTS_KEPT, Attempt, AttemptQuery},
+    trouble::{Change, News, Trouble, Troubles},
 };
 use crate::{
     event::{Cursor, Event, Micros, Name, Topic, Version},
@@ -44,6 +45,7 @@ pub mod sqlite;
 mod subscription;
 pub mod tail;
 mod trace;
+mod trouble;
 
 /// A number that rises when the holder of a piece of work must let go of it.
 pub type Fence = u64;
@@ -310,6 +312,10 @@ pub trait Store: Send + Sync + 'static {
     async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError>;
     /// Whether what is written now is kept: `Lost` while the file is not the one that was opened.
     async fn ready(&self) -> Result<(), StoreError>;
+    /// What keeps the store from working as it should at present; empty when all is well.
+    fn troubles(&self) -> Vec<Trouble>;
+    /// What changed of that since this was asked last; whoever asks is to tell it.
+    fn news(&self) -> Vec<News>;
     /// Sizes for the gauges: name and value, names as in `telemetry`.
     async fn gauges(&self) -> Vec<(&'static str, f64)>;
     /// Finishes what was accepted, checkpoints and closes.

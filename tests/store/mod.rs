@@ -28,6 +28,7 @@ mod secrets;
 mod sqlite;
 mod states;
 mod topics;
+mod trace;
 
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]

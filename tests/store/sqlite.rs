@@ -23,7 +23,7 @@ pub async fn bench() -> SqliteBench {
 }
 
 impl SqliteBench {
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.folder.path().join("log.db").display().to_string()
     }
 

@@ -342,6 +342,14 @@ impl Store for Interposed {
         self.inner.ready().await
     }
 
+    fn troubles(&self) -> Vec<Trouble> {
+        self.inner.troubles()
+    }
+
+    fn news(&self) -> Vec<News> {
+        self.inner.news()
+    }
+
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
         self.inner.gauges().await
     }

@@ -27,9 +27,9 @@ use self::{
 };
 use super::{
     Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, EventState, Fence, Gap, Job, NewEvent,
-    NewJob, NewSource, NewSubscription, Options, Page, Pending, Placed, PositionState, Read,
+    NewJob, NewSource, NewSubscription, News, Options, Page, Pending, Placed, PositionState, Read,
     Rejected, Released, Settlement, SourceState, Steer, Store, StoreError, Subscription,
-    SubscriptionSteer, TopicState, Trimmed,
+    SubscriptionSteer, TopicState, Trimmed, Trouble,
 };
 use crate::{
     event::{Cursor, Event, Micros, Name, Topic, Version},
@@ -66,6 +66,7 @@ mod states;
 mod subscriptions;
 mod topics;
 mod trace;
+mod transaction;
 mod trim;
 pub mod verify;
 mod vigil;
@@ -123,7 +124,8 @@ impl SqliteStore {
         let desk = Desk::new(opened.conn, memory, shared.clone());
         let (sender, queue) = mpsc::channel(QUEUE);
         Ok(Self {
-            trace: trace::Trace::open(&file::sibling(&path, "-trace")).await?,
+            trace: trace::Trace::open(file::sibling(&path, "-trace"), shared.troubles.clone())
+                .await,
             vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
             task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
             writer: sender,
@@ -443,7 +445,7 @@ impl Store for SqliteStore {
     }
 
     async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError> {
-        let mut more = self.trace.trim(now).await?;
+        let mut more = self.trace.trim(now).await;
         let mut expired = Vec::new();
         let trimmed = || self.shared.dead_trimmed.load(std::sync::atomic::Ordering::Relaxed);
         let before = trimmed();
@@ -470,6 +472,14 @@ impl Store for SqliteStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.shared.check()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.shared.troubles.present()
+    }
+
+    fn news(&self) -> Vec<News> {
+        self.shared.troubles.news()
     }
 
     async fn gauges(&self) -> Vec<(&'static str, f64)> {

@@ -16,7 +16,7 @@ use super::{file::sibling, held::Held, holes::Holes, record::Heads, wal};
 
 use crate::{
     event::{Micros, Topic, Version},
-    store::{Options, StoreError, TopicState, tail::Tail},
+    store::{Options, StoreError, TopicState, Troubles, tail::Tail},
 };
 
 /// What the writer publishes and readers see.
@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub(super) heads: Heads,
     /// Versions that are known to be lost, by topic.
     pub(super) holes: Holes,
+    /// What keeps it from working as it should.
+    pub(super) troubles: Arc<Troubles>,
 }
 
 /// One topic as readers see it.
@@ -84,6 +86,7 @@ impl Shared {
             lost: Mutex::default(),
             heads,
             holes,
+            troubles: Arc::default(),
         }
     }
 

@@ -1,13 +1,14 @@
 //! The trace, in a file of its own, written in batches by a task of its own.
 //!
 //! It never slows a delivery: records wait in a bounded queue, and when that is full successes go
-//! first. A crash may lose the last batch; the log and the positions do not depend on it.
+//! first. A crash may lose the last batch; the log and the positions do not depend on it. What
+//! cannot be written stays in the queue and is tried again over a new connection.
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,20 +16,21 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Connection as _, Row as _, SqliteConnection,
+    AssertSqlSafe, Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
 };
 use tokio::{sync::Notify, task::JoinHandle};
 
+use self::file::{TraceFile, Writer};
 use super::{
     bulk,
     commit::signed,
-    file,
     memory::{unsigned, version},
+    transaction,
 };
 use crate::{
     event::Micros,
-    store::{ATTEMPTS_KEPT, Attempt, AttemptQuery, StoreError},
+    store::{ATTEMPTS_KEPT, Attempt, AttemptQuery, StoreError, Troubles},
 };
 
 /// Records that may wait.
@@ -38,6 +40,12 @@ const BATCH: usize = 10_000;
 /// How long records are gathered: one batch costs as much as one record, and the more of a kind
 /// there are, the less room they take.
 const GATHERED: Duration = Duration::from_millis(100);
+/// How long the file is left alone after it took nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A batch that failed so often, and not for want of room, is let go.
+const TRIES: u32 = 3;
+/// How long a write waits for another program that has locked the file.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Records kept.
 const ROWS_MAX: i64 = 1_000_000;
 /// The most that one query gives.
@@ -58,13 +66,13 @@ const INSERT_PACKED: (&str, &str, &str) = (
     "",
 );
 
+mod file;
 mod packed;
 
 /// The trace's queue, task and readers.
 pub(super) struct Trace {
     queue: Arc<Queue>,
-    conn: Arc<tokio::sync::Mutex<SqliteConnection>>,
-    readers: SqlitePool,
+    file: Arc<TraceFile>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -77,11 +85,31 @@ struct Queue {
 }
 
 impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Attempt>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what is too much, and counts it.
+    fn bound(&self, waiting: &mut VecDeque<Attempt>) {
+        let excess = waiting.len().saturating_sub(QUEUE);
+        if excess > 0 {
+            shed(waiting, excess);
+            self.dropped.fetch_add(excess as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Before those that came later.
+    fn put_back(&self, batch: Vec<Attempt>) {
+        let mut waiting = self.waiting();
+        batch.into_iter().rev().for_each(|attempt| waiting.push_front(attempt));
+        self.bound(&mut waiting);
+    }
+
     /// Until there is enough for a batch, or nothing more will come.
     async fn crowded(&self) {
         loop {
             let arrived = self.arrived.notified();
-            let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+            let waiting = self.waiting().len();
             if waiting >= BATCH / 2 || self.closed.load(Ordering::Acquire) {
                 return;
             }
@@ -91,120 +119,57 @@ impl Queue {
 }
 
 impl Trace {
-    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut conn = file::open_writer(path, "NORMAL", file::TRACE).await?;
-        let last = last_id(&mut conn).await?;
-        let conn = Arc::new(tokio::sync::Mutex::new(conn));
+    /// Opens it; what is wrong with the file is said, and mended later.
+    pub(super) async fn open(path: PathBuf, troubles: Arc<Troubles>) -> Self {
+        let file = Arc::new(TraceFile::new(path, troubles));
+        drop(file.writer().await);
         let queue = Arc::new(Queue::default());
-        let task = tokio::spawn(run(queue.clone(), conn.clone(), last + 1));
-        let readers = file::open_readers(path, 2).await?;
-        Ok(Self { queue, conn, readers, task: tokio::sync::Mutex::new(Some(task)) })
+        let task = tokio::spawn(run(queue.clone(), file.clone()));
+        Self { queue, file, task: tokio::sync::Mutex::new(Some(task)) }
     }
 
     /// Queues records; never waits.
     pub(super) fn record(&self, attempts: Vec<Attempt>) {
-        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.queue.waiting();
         waiting.extend(attempts);
-        let excess = waiting.len().saturating_sub(QUEUE);
-        if excess > 0 {
-            shed(&mut waiting, excess);
-            self.queue.dropped.fetch_add(excess as u64, Ordering::Relaxed);
-        }
+        self.queue.bound(&mut waiting);
         drop(waiting);
         self.queue.arrived.notify_one();
     }
 
+    /// Attempts, newest first; none when the file cannot be read, which is said.
     pub(super) async fn query(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
-        let sql = "-- attempts\nSELECT subscription, topic, version, attempt, started, duration_ms, \
-            status, answer, error, verdict, id FROM attempts \
-            WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
-            AND ($3 IS NULL OR version = $3) AND (NOT $4 OR verdict <> 'delivered') \
-            AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
-            AND ($8 IS NULL OR id < $8) ORDER BY id DESC LIMIT $7";
-        let limit = query.limit.min(QUERY_MAX);
-        let rows = sqlx::query(sql)
-            .bind(query.subscription)
-            .bind(query.topic)
-            .bind(query.version.map(|version| signed(version.0)))
-            .bind(query.failed)
-            .bind(query.since.map(|since| since.0))
-            .bind(query.status.map(i64::from))
-            .bind(signed(limit as u64))
-            .bind(query.before)
-            .fetch_all(&self.readers)
-            .await?;
-        let mut found: Vec<Attempt> = rows.iter().map(attempt).collect();
-        if !query.failed {
-            found.extend(self.packed(&query, limit).await?);
-            found.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.id));
-            found.truncate(limit);
+        let Some(readers) = self.file.readers() else { return Ok(Vec::new()) };
+        match find(&readers, &query).await {
+            Err(error) if self.file.is_damaged(&error) => {
+                self.file.unread(&error).await;
+                Ok(Vec::new())
+            }
+            found => found,
         }
-        Ok(found)
-    }
-
-    /// Those that are kept many in one row, newest rows first.
-    async fn packed(&self, query: &AttemptQuery, limit: usize) -> Result<Vec<Attempt>, StoreError> {
-        let mut sql = "-- deliveries\nSELECT id, subscription, topic, attempt, status, answer, \
-            records FROM deliveries WHERE true"
-            .to_owned();
-        // Only what is asked for, so that an index can be used.
-        for (is_given, condition) in [
-            (query.subscription.is_some(), " AND subscription = $1"),
-            (query.topic.is_some(), " AND topic = $2"),
-            (query.version.is_some(), " AND first <= $3 AND last BETWEEN $3 AND $3 + $4"),
-            (query.since.is_some(), " AND started >= $5"),
-            (query.status.is_some(), " AND status = $6"),
-            (query.before.is_some(), " AND id < $7"),
-        ] {
-            sql.push_str(if is_given { condition } else { "" });
-        }
-        sql.push_str(" ORDER BY id DESC");
-        let mut rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(query.subscription)
-            .bind(query.topic)
-            .bind(query.version.map(|version| signed(version.0)))
-            .bind(signed(packed::SPAN_MAX))
-            .bind(query.since.map(|since| since.0))
-            .bind(query.status.map(i64::from))
-            .bind(query.before)
-            .fetch(&self.readers);
-        let wanted = |attempt: &Attempt| {
-            query.version.is_none_or(|version| attempt.version == version)
-                && query.since.is_none_or(|since| attempt.started >= since)
-                && query.before.is_none_or(|before| attempt.id < before)
-        };
-        let mut found = Vec::new();
-        while found.len() < limit
-            && let Some(row) = rows.try_next().await?
-        {
-            found.extend(packed::attempts(&row).filter(wanted));
-        }
-        Ok(found)
     }
 
     /// Removes a piece of what is too old or too much.
-    pub(super) async fn trim(&self, now: Micros) -> Result<bool, StoreError> {
-        let mut conn = self.conn.lock().await;
-        let last = last_id(&mut conn).await?;
-        let mut more = false;
-        for table in ["attempts", "deliveries"] {
-            let sql = format!(
-                "-- old {table}\nDELETE FROM {table} WHERE id IN (SELECT id FROM {table} \
-                 WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)"
-            );
-            let done = sqlx::query(AssertSqlSafe(sql))
-                .bind(now.minus(ATTEMPTS_KEPT).0)
-                .bind(last - ROWS_MAX)
-                .bind(CHUNK)
-                .execute(&mut *conn)
-                .await?;
-            more |= done.rows_affected() >= CHUNK.cast_unsigned();
+    pub(super) async fn trim(&self, now: Micros) -> bool {
+        let mut writer = self.file.writer().await;
+        let Some(Writer { conn, next }) = writer.as_mut() else { return false };
+        match trim(conn, now, *next - 1).await {
+            Ok(more) => {
+                if self.queue.waiting().is_empty() {
+                    self.file.is_written();
+                }
+                more
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old attempts were not removed; tried again later");
+                self.file.failed(&mut writer, &error.into()).await;
+                false
+            }
         }
-        Ok(more)
     }
 
     pub(super) fn gauges(&self) -> [(&'static str, f64); 2] {
-        let waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let waiting = self.queue.waiting().len();
         let dropped = self.queue.dropped.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
         [("trace_queue_records", waiting as f64), ("trace_dropped_records", dropped as f64)]
@@ -217,13 +182,105 @@ impl Trace {
         if let Some(task) = self.task.lock().await.take() {
             let _ = task.await;
         }
-        self.readers.close().await;
-        let mut conn = self.conn.lock().await;
-        let done = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *conn).await;
+        self.file.close_readers().await;
+        let Some(mut writer) = self.file.take().await else { return };
+        let done = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer.conn).await;
         if let Err(error) = done {
             tracing::warn!(%error, "the trace was not checkpointed");
         }
     }
+}
+
+/// What was asked for.
+async fn find(readers: &SqlitePool, query: &AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
+    let sql = "-- attempts\nSELECT subscription, topic, version, attempt, started, duration_ms, \
+        status, answer, error, verdict, id FROM attempts \
+        WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
+        AND ($3 IS NULL OR version = $3) AND (NOT $4 OR verdict <> 'delivered') \
+        AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
+        AND ($8 IS NULL OR id < $8) ORDER BY id DESC LIMIT $7";
+    let limit = query.limit.min(QUERY_MAX);
+    let rows = sqlx::query(sql)
+        .bind(query.subscription)
+        .bind(query.topic)
+        .bind(query.version.map(|version| signed(version.0)))
+        .bind(query.failed)
+        .bind(query.since.map(|since| since.0))
+        .bind(query.status.map(i64::from))
+        .bind(signed(limit as u64))
+        .bind(query.before)
+        .fetch_all(readers)
+        .await?;
+    let mut found: Vec<Attempt> = rows.iter().map(attempt).collect();
+    if !query.failed {
+        found.extend(find_packed(readers, query, limit).await?);
+        found.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.id));
+        found.truncate(limit);
+    }
+    Ok(found)
+}
+
+/// Those that are kept many in one row, newest rows first.
+async fn find_packed(
+    readers: &SqlitePool,
+    query: &AttemptQuery,
+    limit: usize,
+) -> Result<Vec<Attempt>, StoreError> {
+    let mut sql = "-- deliveries\nSELECT id, subscription, topic, attempt, status, answer, \
+        records FROM deliveries WHERE true"
+        .to_owned();
+    // Only what is asked for, so that an index can be used.
+    for (is_given, condition) in [
+        (query.subscription.is_some(), " AND subscription = $1"),
+        (query.topic.is_some(), " AND topic = $2"),
+        (query.version.is_some(), " AND first <= $3 AND last BETWEEN $3 AND $3 + $4"),
+        (query.since.is_some(), " AND started >= $5"),
+        (query.status.is_some(), " AND status = $6"),
+        (query.before.is_some(), " AND id < $7"),
+    ] {
+        sql.push_str(if is_given { condition } else { "" });
+    }
+    sql.push_str(" ORDER BY id DESC");
+    let mut rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(query.subscription)
+        .bind(query.topic)
+        .bind(query.version.map(|version| signed(version.0)))
+        .bind(signed(packed::SPAN_MAX))
+        .bind(query.since.map(|since| since.0))
+        .bind(query.status.map(i64::from))
+        .bind(query.before)
+        .fetch(readers);
+    let wanted = |attempt: &Attempt| {
+        query.version.is_none_or(|version| attempt.version == version)
+            && query.since.is_none_or(|since| attempt.started >= since)
+            && query.before.is_none_or(|before| attempt.id < before)
+    };
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.try_next().await?
+    {
+        found.extend(packed::attempts(&row).filter(wanted));
+    }
+    Ok(found)
+}
+
+/// Removes a piece of what is too old or too much; `last` is the number of the newest record.
+async fn trim(conn: &mut SqliteConnection, now: Micros, last: i64) -> Result<bool, sqlx::Error> {
+    let mut more = false;
+    for table in ["attempts", "deliveries"] {
+        let sql = format!(
+            "-- old {table}\nDELETE FROM {table} WHERE id IN (SELECT id FROM {table} \
+             WHERE started < $1 OR id <= $2 ORDER BY id LIMIT $3)"
+        );
+        let done = sqlx::query(AssertSqlSafe(sql))
+            .bind(now.minus(ATTEMPTS_KEPT).0)
+            .bind(last - ROWS_MAX)
+            .bind(CHUNK)
+            .execute(&mut *conn)
+            .await?;
+        more |= done.rows_affected() >= CHUNK.cast_unsigned();
+    }
+    Ok(more)
 }
 
 /// The last number given to a record.
@@ -244,24 +301,38 @@ fn shed(waiting: &mut VecDeque<Attempt>, mut excess: usize) {
     waiting.drain(..excess);
 }
 
-async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>, mut next: i64) {
+async fn run(queue: Arc<Queue>, file: Arc<TraceFile>) {
+    let mut tries = 0;
     loop {
         let arrived = queue.arrived.notified();
         let batch: Vec<Attempt> = {
-            let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = queue.waiting();
             let count = waiting.len().min(BATCH);
             waiting.drain(..count).collect()
         };
+        let is_closed = queue.closed.load(Ordering::Acquire);
         if batch.is_empty() {
-            if queue.closed.load(Ordering::Acquire) {
+            if is_closed {
                 return;
             }
             arrived.await;
         } else {
-            let records = batch.len();
-            if let Err(error) = write(&mut *conn.lock().await, batch, &mut next).await {
-                queue.dropped.fetch_add(records as u64, Ordering::Relaxed);
-                tracing::error!(%error, records, "attempts were not recorded");
+            match keep(&file, &batch).await {
+                Kept::Yes => tries = 0,
+                Kept::No if tries + 1 < TRIES && !is_closed => {
+                    tries += 1;
+                    queue.put_back(batch);
+                }
+                Kept::Later if !is_closed => queue.put_back(batch),
+                Kept::No | Kept::Later => {
+                    tries = 0;
+                    let records = batch.len();
+                    queue.dropped.fetch_add(records as u64, Ordering::Relaxed);
+                    tracing::error!(records, "attempts were not recorded");
+                }
+            }
+            if !is_closed && !file.is_well() {
+                tokio::time::sleep(PAUSE).await;
             }
         }
         tokio::select! {
@@ -271,15 +342,35 @@ async fn run(queue: Arc<Queue>, conn: Arc<tokio::sync::Mutex<SqliteConnection>>,
     }
 }
 
+/// What became of a batch.
+enum Kept {
+    Yes,
+    /// There is no room, or somebody else has the file.
+    Later,
+    /// It may be the batch that is wrong.
+    No,
+}
+
+async fn keep(file: &TraceFile, batch: &[Attempt]) -> Kept {
+    let mut slot = file.writer().await;
+    let Some(writer) = slot.as_mut() else { return Kept::Later };
+    let Err(error) = write(writer, batch).await else {
+        file.is_written();
+        return Kept::Yes;
+    };
+    let error = StoreError::from(error);
+    file.failed(&mut slot, &error).await;
+    match error {
+        StoreError::DiskFull | StoreError::Busy(_) => Kept::Later,
+        _ => Kept::No,
+    }
+}
+
 /// Keeps a batch under the numbers from `next` on.
-async fn write(
-    conn: &mut SqliteConnection,
-    batch: Vec<Attempt>,
-    next: &mut i64,
-) -> Result<(), sqlx::Error> {
+async fn write(Writer { conn, next }: &mut Writer, batch: &[Attempt]) -> Result<(), sqlx::Error> {
     let (alone, packed) = packed::pack(batch, next);
-    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    bulk::rows(&mut transaction, INSERT_PACKED, &packed, |query, row| {
+    transaction::begin(conn, PATIENCE).await?;
+    bulk::rows(conn, INSERT_PACKED, &packed, |query, row| {
         query
             .bind(row.like.id)
             .bind(row.like.subscription)
@@ -293,7 +384,7 @@ async fn write(
             .bind(row.records.as_slice())
     })
     .await?;
-    bulk::rows(&mut transaction, INSERT, &alone, |query, attempt| {
+    bulk::rows(conn, INSERT, &alone, |query, attempt| {
         query
             .bind(attempt.id)
             .bind(attempt.subscription)
@@ -308,7 +399,7 @@ async fn write(
             .bind(attempt.verdict.as_str())
     })
     .await?;
-    transaction.commit().await
+    transaction::commit(conn).await
 }
 
 fn attempt(row: &SqliteRow) -> Attempt {

@@ -85,7 +85,7 @@ fn unpack(like: Attempt, records: &[u8]) -> impl Iterator<Item = Attempt> {
 
 /// Puts together what can be: first attempts of which there is no more to say, so that what an event met with stays in order.
 /// Numbers, from `next` on, are given in the order in which rows are begun.
-pub(super) fn pack(attempts: Vec<Attempt>, next: &mut i64) -> (Vec<Attempt>, Vec<Packed>) {
+pub(super) fn pack(attempts: &[Attempt], next: &mut i64) -> (Vec<Attempt>, Vec<Packed>) {
     let mut rows: Vec<Packed> = Vec::new();
     let mut open: HashMap<(i64, i64), usize> = HashMap::new();
     for attempt in attempts {
@@ -93,12 +93,12 @@ pub(super) fn pack(attempts: Vec<Attempt>, next: &mut i64) -> (Vec<Attempt>, Vec
             (attempt.verdict == "delivered" && attempt.attempt == 1 && attempt.error.is_none())
                 .then(|| open.entry((attempt.subscription, attempt.topic)).or_insert(usize::MAX));
         match place.as_ref().and_then(|place| rows.get_mut(**place)) {
-            Some(row) if row.fits(&attempt) => row.push(&attempt),
+            Some(row) if row.fits(attempt) => row.push(attempt),
             _ => {
                 if let Some(place) = place {
                     *place = rows.len();
                 }
-                rows.push(Packed::new(attempt));
+                rows.push(Packed::new(attempt.clone()));
             }
         }
     }
@@ -157,7 +157,7 @@ mod tests {
     fn what_was_answered_alike_comes_together_and_apart_again() {
         let all: Vec<Attempt> = (1..=1_200).map(|version| attempt(1, version)).collect();
         let mut next = 7;
-        let (alone, packed) = pack(all.clone(), &mut next);
+        let (alone, packed) = pack(&all, &mut next);
         assert!(alone.is_empty());
         let counts: Vec<usize> = packed.iter().map(Packed::count).collect();
         assert_eq!(counts, [500, 500, 200]);
@@ -176,7 +176,7 @@ mod tests {
         all[8].attempt = 2;
         all.push(attempt(1, 50_000));
         all.push(attempt(2, 1));
-        let (alone, packed) = pack(all, &mut 1);
+        let (alone, packed) = pack(&all, &mut 1);
         let told: Vec<_> = alone.iter().map(|alone| (alone.id, alone.version.0)).collect();
         // The answer of its own begins a row, and ends the one before it.
         assert_eq!(told, [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (10, 9), (11, 50_000), (12, 1)]);

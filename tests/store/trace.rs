@@ -1,0 +1,162 @@
+//! The trace's file is expendable: whatever happens to it, attempts are recorded again.
+
+use std::{fs, path::PathBuf, process::Command, sync::Arc, time::Duration};
+
+use milkrun::{
+    event::Version,
+    store::{Attempt, AttemptQuery, Change, Store},
+};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::{
+    Bench as _, NOW,
+    sqlite::{SqliteBench, bench},
+};
+
+fn attempt(version: u64) -> Attempt {
+    Attempt {
+        id: 0,
+        subscription: 1,
+        topic: 1,
+        version: Version(version),
+        attempt: 2,
+        started: NOW,
+        duration_ms: 7,
+        status: Some(503),
+        answer: b"later".to_vec(),
+        error: None,
+        verdict: "retry".to_owned(),
+    }
+}
+
+fn path(bench: &SqliteBench) -> PathBuf {
+    format!("{}-trace", bench.path()).into()
+}
+
+async fn saboteur(bench: &SqliteBench, sql: &'static str) {
+    let url = format!("sqlite:{}", path(bench).display());
+    let mut conn = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// Looks until there is something; nothing signals what is written behind our back.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let ask = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ask).await.unwrap_or_else(|_| panic!("{what}"))
+}
+
+async fn until_recorded(store: &Arc<dyn Store>, version: u64) {
+    until("the attempt was not recorded", async || {
+        let version = Some(Version(version));
+        let query = AttemptQuery { version, limit: 10, ..AttemptQuery::default() };
+        let found = store.attempts(query).await.unwrap();
+        (!found.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// What was set aside.
+fn damaged(bench: &SqliteBench) -> Vec<PathBuf> {
+    let folder = path(bench).parent().unwrap().to_owned();
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.to_str().unwrap().contains("-trace.damaged-")).collect()
+}
+
+fn mended(store: &Arc<dyn Store>) -> bool {
+    let replaced = |news: &milkrun::store::News| {
+        news.change == Change::Mended && news.trouble.code == "trace_replaced"
+    };
+    store.news().iter().any(replaced)
+}
+
+#[tokio::test]
+async fn attempts_are_recorded_again_after_a_write_that_failed() {
+    let bench = bench().await;
+    let store = bench.open().await;
+    // As SQLite itself does on a full disk or an I/O error: the whole transaction is undone.
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE INSERT ON attempts BEGIN SELECT RAISE(ROLLBACK, 'no'); END";
+    saboteur(&bench, refuse).await;
+    store.trace(vec![attempt(1)]);
+    let code = until("nobody says so", async || store.troubles().first().map(|one| one.code)).await;
+    assert_eq!(code, "trace_unavailable");
+    saboteur(&bench, "DROP TRIGGER refuse").await;
+    store.trace(vec![attempt(2)]);
+    until_recorded(&store, 2).await;
+    // What failed was kept and written later.
+    until_recorded(&store, 1).await;
+    assert!(store.troubles().is_empty(), "{:?}", store.troubles());
+    assert!(damaged(&bench).is_empty());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_trace_that_is_no_database_is_set_aside_at_the_start() {
+    let bench = bench().await;
+    fs::write(path(&bench), "garbage ".repeat(5_000)).unwrap();
+    let store = bench.open().await;
+    store.trace(vec![attempt(1)]);
+    until_recorded(&store, 1).await;
+    assert!(mended(&store));
+    let [aside] = &damaged(&bench)[..] else { panic!("{:?}", damaged(&bench)) };
+    assert!(fs::read_to_string(aside).unwrap().starts_with("garbage "));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_folder_in_the_place_of_the_trace_does_not_stop_the_start() {
+    let bench = bench().await;
+    fs::create_dir(path(&bench)).unwrap();
+    let store = bench.open().await;
+    store.trace(vec![attempt(1)]);
+    until_recorded(&store, 1).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_trace_that_becomes_unreadable_is_set_aside() {
+    let bench = bench().await;
+    let store = bench.open().await;
+    store.trace(vec![attempt(1)]);
+    until_recorded(&store, 1).await;
+    saboteur(&bench, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    // By another process: closing the file in this one would drop SQLite's locks on it.
+    let of = format!("of={}", path(&bench).display());
+    let dd = Command::new("dd")
+        .args(["if=/dev/urandom", &of, "bs=8192", "count=20", "conv=notrunc"])
+        .output()
+        .unwrap();
+    assert!(dd.status.success(), "{dd:?}");
+    let query = AttemptQuery { limit: 10, ..AttemptQuery::default() };
+    until("it was not set aside", async || {
+        store.trace(vec![attempt(2)]);
+        // Never an error: whoever changes a subscription is shown its last attempts.
+        store.attempts(query.clone()).await.unwrap();
+        (!damaged(&bench).is_empty()).then_some(())
+    })
+    .await;
+    until_recorded(&store, 2).await;
+    assert!(mended(&store));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn only_the_newest_damaged_traces_are_kept() {
+    let bench = bench().await;
+    for number in 1..=5 {
+        let _ = fs::remove_file(path(&bench));
+        fs::write(path(&bench), format!("garbage {number}")).unwrap();
+        let store = bench.open().await;
+        assert!(mended(&store));
+        store.close().await;
+    }
+    assert_eq!(damaged(&bench).len(), 3);
+}
