@@ -66,6 +66,8 @@ pub struct Published {
         (status = 200, body = Published),
         (status = 404, description = "No such topic"),
         (status = 422, description = "An event is not valid: `index` and `field` say which and where"),
+        (status = 503, description = "Not now, with `Retry-After`: `store_busy` when another program has locked the store's file, `unknown` when its outcome is, `busy`, `closing`; safe to repeat"),
+        (status = 507, description = "`disk_full`: nothing new is kept until there is room; safe to repeat"),
     ))]
 pub async fn publish(
     State(api): State<ApiState>,

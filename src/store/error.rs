@@ -109,6 +109,7 @@ impl StoreError {
         match self {
             Self::DiskFull => Self::DiskFull,
             Self::Busy(why) => Self::Busy(why),
+            Self::Lost(why) => Self::Lost(why.clone()),
             _ => Self::Unknown(None),
         }
     }

@@ -3,7 +3,9 @@
 mod bombs;
 mod commands;
 mod cursor;
+mod faults;
 mod files;
+mod full;
 mod kill;
 mod lost;
 mod power;

@@ -23,13 +23,19 @@ pub struct Place {
     dir: TempDir,
     port: u16,
     environment: Vec<(String, String)>,
+    /// A command, with its arguments, that runs what is started here.
+    inside: Vec<String>,
 }
 
 impl Place {
     /// A place whose configuration is `yaml` below the store, the address and the allow-list.
     pub fn new(yaml: &str) -> Self {
-        let place =
-            Self { dir: TempDir::new().unwrap(), port: free_port(), environment: Vec::new() };
+        let place = Self {
+            dir: TempDir::new().unwrap(),
+            port: free_port(),
+            environment: Vec::new(),
+            inside: Vec::new(),
+        };
         place.write(yaml);
         place
     }
@@ -47,6 +53,11 @@ impl Place {
     /// Adds a variable to the environment of what is started from now on.
     pub fn env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs what is started from now on by this command.
+    pub fn inside(&mut self, command: Vec<String>) {
+        self.inside = command;
     }
 
     /// Replaces the whole configuration.
@@ -86,9 +97,11 @@ impl Place {
 
     /// The binary with these arguments, in this place.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_milkrun"));
+        let whole = self.inside.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_milkrun")]);
+        let mut whole = whole.chain(arguments.iter().copied());
+        let mut command = Command::new(whole.next().unwrap());
         command
-            .args(arguments)
+            .args(whole)
             .current_dir(self.dir.path())
             .env_remove("RUST_LOG")
             .env("HOOK_SECRET", SECRET)

@@ -25,12 +25,21 @@ impl SqliteStore {
         answer.await.map_err(|_| StoreError::Unknown(None))?
     }
 
-    /// Runs `work` in a transaction of its own, in its turn.
+    /// Runs `work` in a transaction of its own, in its turn; on a full disk again, from the reserve.
     pub(super) async fn cold<T: Send + 'static>(
         &self,
-        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>>
+        + Clone
+        + Send
+        + 'static,
     ) -> Result<T, StoreError> {
-        self.at_desk(move |desk| Box::pin(desk.transact(work))).await
+        loop {
+            let work = work.clone();
+            match self.at_desk(move |desk| Box::pin(desk.transact(work))).await {
+                Err(StoreError::DiskFull) if self.shared.room.give().await => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// Runs `work` in its turn.

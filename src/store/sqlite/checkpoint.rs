@@ -15,13 +15,17 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::file;
+use super::{file, room::Room};
+use crate::store::StoreError;
 
-/// So many pages that are in the log alone are worth a checkpoint.
+/// So many pages that are in the log alone are worth a checkpoint; fewer where the reserve is small,
+/// which must hold them.
 const PAGES: i64 = 1_000;
+const PAGES_MIN: i64 = 32;
+const PAGE_BYTES: u64 = 8_192;
 /// How often the log is looked at, while there are commits.
 const EVERY: Duration = Duration::from_millis(50);
-/// How long it is left alone when it fails: on a full disk, say.
+/// How long it is left alone when it fails, or when a reader keeps it from going on.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The task that copies; it ends when this is dropped.
@@ -35,10 +39,10 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Begins; without it, commits copy all of it themselves.
-    pub(super) fn start(path: PathBuf) -> Self {
+    pub(super) fn start(path: PathBuf, room: Arc<Room>) -> Self {
         let (committed, turn) = (Arc::new(Notify::new()), Arc::new(Mutex::new(())));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(path, committed.clone(), turn.clone(), stop.clone()));
+        let task = tokio::spawn(run(path, room, committed.clone(), turn.clone(), stop.clone()));
         Self { committed, turn, stop: stop.drop_guard(), task }
     }
 
@@ -60,11 +64,19 @@ impl Checkpoints {
     }
 }
 
-async fn run(path: PathBuf, committed: Arc<Notify>, turn: Arc<Mutex<()>>, stop: CancellationToken) {
+async fn run(
+    path: PathBuf,
+    room: Arc<Room>,
+    committed: Arc<Notify>,
+    turn: Arc<Mutex<()>>,
+    stop: CancellationToken,
+) {
     let mut conn = match file::open_beside(&path).await {
         Ok(conn) => conn,
         Err(error) => return tracing::warn!(%error, "no checkpoints beside the commits"),
     };
+    let half = i64::try_from(room.bytes() / 2 / PAGE_BYTES).unwrap_or(PAGES);
+    let pages = half.clamp(PAGES_MIN, PAGES);
     let mut pause = EVERY;
     loop {
         let wait = async {
@@ -73,8 +85,15 @@ async fn run(path: PathBuf, committed: Arc<Notify>, turn: Arc<Mutex<()>>, stop: 
             turn.lock().await
         };
         let Some(_turn) = stop.run_until_cancelled(wait).await else { break };
-        pause = match step(&mut conn).await {
+        pause = match step(&mut conn, pages).await.map_err(StoreError::from) {
+            Ok(Some(0)) => (pause * 2).min(PAUSE),
             Ok(_) => EVERY,
+            // The file could not grow: what it is to take in is on disk in the log.
+            Err(StoreError::DiskFull) if room.give().await => {
+                committed.notify_one();
+                EVERY
+            }
+            Err(StoreError::DiskFull) => PAUSE,
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint beside the commits failed; they make it");
                 PAUSE
@@ -86,14 +105,15 @@ async fn run(path: PathBuf, committed: Arc<Notify>, turn: Arc<Mutex<()>>, stop: 
     }
 }
 
-/// Copies what is in the log, when that is worth it; answers how many pages were.
-async fn step(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+/// Copies what is in the log, when `pages` or more are there alone; answers how many were copied,
+/// if it was tried.
+async fn step(conn: &mut SqliteConnection, pages: i64) -> Result<Option<i64>, sqlx::Error> {
     let (log, copied) = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)").await?;
-    if log - copied < PAGES {
-        return Ok(0);
+    if log - copied < pages {
+        return Ok(None);
     }
     let (_, now) = checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)").await?;
-    Ok(now - copied)
+    Ok(Some(now - copied))
 }
 
 /// Pages in the log, and those of them that are in the file.
@@ -155,11 +175,11 @@ mod tests {
         let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) \
             INSERT INTO t SELECT randomblob(8000) FROM n";
         sqlx::raw_sql(insert).execute(&mut writer).await.unwrap();
-        assert_eq!(step(&mut beside).await.unwrap(), 0);
+        assert_eq!(step(&mut beside, PAGES).await.unwrap(), None);
         for _ in 0..10 {
             sqlx::raw_sql(insert).execute(&mut writer).await.unwrap();
         }
-        assert!(step(&mut beside).await.unwrap() >= PAGES);
+        assert!(step(&mut beside, PAGES).await.unwrap().is_some_and(|copied| copied >= PAGES));
         let (log, copied) = checkpoint(&mut writer, "PRAGMA wal_checkpoint(NOOP)").await.unwrap();
         assert_eq!(log, copied, "nothing is left for the commit");
         let count = sqlx::query("SELECT count(*) FROM t").fetch_one(&mut writer).await.unwrap();

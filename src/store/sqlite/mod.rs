@@ -7,6 +7,7 @@ use std::{
     panic::AssertUnwindSafe,
     path::Path,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,13 +15,16 @@ use futures_util::FutureExt as _;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
+    time::Instant,
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
     held::Held,
     holes::Holes,
     memory::Memory,
     ops::Hot,
+    room::Room,
     shared::Shared,
     vigil::Vigil,
     writer::{Desk, Op},
@@ -58,8 +62,10 @@ mod record;
 mod replays;
 mod retention;
 mod rewind;
+mod room;
 mod shared;
 mod sheet;
+mod shorten;
 mod slot;
 mod sources;
 mod states;
@@ -68,6 +74,7 @@ mod topics;
 mod trace;
 mod transaction;
 mod trim;
+mod vacuum;
 pub mod verify;
 mod vigil;
 mod wal;
@@ -82,6 +89,9 @@ const APPEND_MAX: usize = 100_000;
 /// Attributes and data that may wait for the writer.
 const QUEUE_BYTES: usize = 256 << 20;
 
+/// How long pages are given back to the disk before what is past its time is looked at again.
+const VACUUM: Duration = Duration::from_secs(1);
+
 /// A store on one SQLite file.
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -91,6 +101,8 @@ pub struct SqliteStore {
     room: Semaphore,
     trace: trace::Trace,
     vigil: Mutex<Option<Vigil>>,
+    /// Ends who looks after the reserve.
+    _stop: DropGuard,
 }
 
 impl SqliteStore {
@@ -100,17 +112,26 @@ impl SqliteStore {
     /// `Refused` when another process has it or it is no store of ours; `Database` when SQLite
     /// cannot open it.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
-        let held = Held::take(path)?;
+        let mut held = Held::take(path)?;
         let path = held.path().to_owned();
-        // A value that a damaged row has not got would end the process here.
-        let opened = AssertUnwindSafe(Self::open_held(held, options)).catch_unwind().await;
-        opened.unwrap_or(Err(StoreError::Broken)).map_err(|error| match error {
-            StoreError::Refused(_) | StoreError::DiskFull => error,
-            error => StoreError::Opening { path, source: Box::new(error) },
-        })
+        let room = Arc::new(Room::open(&path, Arc::default()));
+        loop {
+            // A value that a damaged row has not got would end the process here.
+            let opened = AssertUnwindSafe(Self::open_held(held, options, &room)).catch_unwind();
+            match opened.await.unwrap_or(Err(StoreError::Broken)) {
+                Err(StoreError::DiskFull) if room.give().await => held = Held::take(&path)?,
+                Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
+                Err(error) => return Err(StoreError::Opening { path, source: Box::new(error) }),
+                Ok(store) => return Ok(store),
+            }
+        }
     }
 
-    async fn open_held(held: Held, options: &Options) -> Result<Self, StoreError> {
+    async fn open_held(
+        held: Held,
+        options: &Options,
+        room: &Arc<Room>,
+    ) -> Result<Self, StoreError> {
         let path = held.path().to_owned();
         let mut opened = opening::open(&held, &options.clock).await?;
         let hash_key = writer::hash_key(&mut opened.conn).await?;
@@ -120,18 +141,36 @@ impl SqliteStore {
         let heads = opened.begin_record(&path, topics)?;
         holes.tell_later(std::mem::take(&mut opened.damage));
         let readers = file::open_readers(&path, options.readers).await?;
-        let shared = Arc::new(Shared::new(held, options, readers, hash_key, (heads, holes)));
+        let shared =
+            Arc::new(Shared::new(held, options, readers, hash_key, (heads, holes), room.clone()));
+        // Who has locked the file is waited for where it is bounded and told.
+        sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut opened.conn).await?;
         let desk = Desk::new(opened.conn, memory, shared.clone());
+        let stop = CancellationToken::new();
+        tokio::spawn(room.clone().run(stop.clone()));
         let (sender, queue) = mpsc::channel(QUEUE);
         Ok(Self {
-            trace: trace::Trace::open(file::sibling(&path, "-trace"), shared.troubles.clone())
-                .await,
+            trace: trace::Trace::open(file::sibling(&path, "-trace"), &shared).await,
             vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
             task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
             writer: sender,
             room: Semaphore::new(QUEUE_BYTES >> 10),
             shared,
+            _stop: stop.drop_guard(),
         })
+    }
+
+    /// Gives free pages back to the disk for a while, in pieces between which others have their
+    /// turn; whether there are many more.
+    async fn vacuum(&self) -> Result<bool, StoreError> {
+        let begun = Instant::now();
+        while let Some(took) = self.at_desk(|desk| Box::pin(vacuum::piece(desk))).await? {
+            if begun.elapsed() >= VACUUM {
+                return Ok(true);
+            }
+            tokio::time::sleep(took).await;
+        }
+        Ok(false)
     }
 }
 
@@ -458,6 +497,7 @@ impl Store for SqliteStore {
         }
         more |= self.cold(move |desk| Box::pin(trim::step(desk, now))).await?;
         let damage = self.at_desk(move |desk| Box::pin(mend::tell(desk, now))).await?;
+        more |= self.vacuum().await?;
         let dead_letters = trimmed().saturating_sub(before);
         Ok(Trimmed { more, expired, dead_letters, damage })
     }
@@ -491,6 +531,8 @@ impl Store for SqliteStore {
         gauges.extend([
             ("store_queue_operations", waiting as f64),
             ("store_queue_kib", waiting_kib as f64),
+            ("store_disk_full", f64::from(u8::from(self.shared.room.is_short()))),
+            ("store_troubles", self.shared.troubles.present().len() as f64),
         ]);
         gauges
     }

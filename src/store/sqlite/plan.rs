@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     keys::{ByKey, Key},
     memory::{Memory, PendingMemory, SourceMemory, TopicMemory},
-    ops::Hot,
+    ops::{Hot, refuse},
     pending::Waited,
 };
 use crate::{
@@ -101,10 +101,7 @@ impl Plan {
 
     /// Answers all with one error; the first gets it with its source.
     pub(super) fn refuse(self, error: StoreError) {
-        let mut error = Some(error);
-        for (op, _) in self.decided {
-            op.refuse(error.take().unwrap_or(StoreError::Unknown(None)));
-        }
+        refuse(self.into_ops(), error);
     }
 
     /// Answers all, after the commit; whoever asked may be gone.

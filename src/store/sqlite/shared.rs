@@ -12,8 +12,7 @@ use std::{
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 
-use super::{file::sibling, held::Held, holes::Holes, record::Heads, wal};
-
+use super::{file::sibling, held::Held, holes::Holes, record::Heads, room::Room, wal};
 use crate::{
     event::{Micros, Topic, Version},
     store::{Options, StoreError, TopicState, Troubles, tail::Tail},
@@ -47,6 +46,8 @@ pub(super) struct Shared {
     pub(super) heads: Heads,
     /// Versions that are known to be lost, by topic.
     pub(super) holes: Holes,
+    /// Room on the disk.
+    pub(super) room: Arc<Room>,
     /// What keeps it from working as it should.
     pub(super) troubles: Arc<Troubles>,
 }
@@ -66,6 +67,7 @@ impl Shared {
         readers: SqlitePool,
         hash_key: [u8; 16],
         (heads, holes): (Heads, Holes),
+        room: Arc<Room>,
     ) -> Self {
         Self {
             topics: RwLock::default(),
@@ -86,7 +88,8 @@ impl Shared {
             lost: Mutex::default(),
             heads,
             holes,
-            troubles: Arc::default(),
+            troubles: room.troubles().clone(),
+            room,
         }
     }
 

@@ -26,11 +26,12 @@ use super::{
     bulk,
     commit::signed,
     memory::{unsigned, version},
+    shared::Shared,
     transaction,
 };
 use crate::{
     event::Micros,
-    store::{ATTEMPTS_KEPT, Attempt, AttemptQuery, StoreError, Troubles},
+    store::{ATTEMPTS_KEPT, Attempt, AttemptQuery, StoreError},
 };
 
 /// Records that may wait.
@@ -120,8 +121,8 @@ impl Queue {
 
 impl Trace {
     /// Opens it; what is wrong with the file is said, and mended later.
-    pub(super) async fn open(path: PathBuf, troubles: Arc<Troubles>) -> Self {
-        let file = Arc::new(TraceFile::new(path, troubles));
+    pub(super) async fn open(path: PathBuf, shared: &Shared) -> Self {
+        let file = Arc::new(TraceFile::new(path, shared.troubles.clone(), shared.room.clone()));
         drop(file.writer().await);
         let queue = Arc::new(Queue::default());
         let task = tokio::spawn(run(queue.clone(), file.clone()));
@@ -352,6 +353,9 @@ enum Kept {
 }
 
 async fn keep(file: &TraceFile, batch: &[Attempt]) -> Kept {
+    if file.must_wait() {
+        return Kept::Later;
+    }
     let mut slot = file.writer().await;
     let Some(writer) = slot.as_mut() else { return Kept::Later };
     let Err(error) = write(writer, batch).await else {

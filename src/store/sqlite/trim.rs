@@ -36,7 +36,6 @@ pub(super) async fn step(desk: &mut Desk, now: Micros) -> Result<bool, StoreErro
     more |= pending::drop_prepared(desk, now.minus(PREPARED_MAX)).await?;
     more |= trim_dead_letters(desk, now).await?;
     forget_removed(desk, now).await?;
-    sqlx::raw_sql("PRAGMA incremental_vacuum(200)").execute(&mut desk.conn).await?;
     Ok(more)
 }
 

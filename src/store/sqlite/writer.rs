@@ -1,8 +1,8 @@
 //! The one task that writes: takes what has queued up, decides, commits, answers.
 
 use std::{
-    path::Path,
     sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     checkpoint::Checkpoints,
     commit,
-    file::sibling,
     memory::{Change, Memory},
-    ops::Hot,
+    ops::{Hot, refuse},
     plan::Plan,
     shared::{Published, Shared},
+    shorten, transaction, vacuum,
 };
 use crate::{
     event::Version,
@@ -26,8 +26,11 @@ use crate::{
 /// Operations that share one commit at most.
 const GROUP: usize = 1_024;
 
-/// Above this size of the write-ahead log the readers' gate is closed and it is truncated.
-const WAL_MAX_BYTES: u64 = 128 << 20;
+/// How long a program that has locked the file is waited for. What comes later is refused at once,
+/// until the lock is gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Another program has locked the file.
+const LOCKED: &str = "store_locked";
 
 /// Something done at the desk in its turn.
 pub(super) type Work = Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>;
@@ -52,11 +55,23 @@ pub(super) struct Desk {
     announce: bool,
     /// Whether memory is what the file says.
     sound: bool,
+    /// Whether another program had locked the file when it was tried last.
+    locked: bool,
+    pub(super) vacuum: vacuum::Pace,
 }
 
 impl Desk {
     pub(super) fn new(conn: SqliteConnection, memory: Memory, shared: Arc<Shared>) -> Self {
-        let desk = Self { conn, memory, shared, changes: Vec::new(), announce: false, sound: true };
+        let desk = Self {
+            conn,
+            memory,
+            shared,
+            changes: Vec::new(),
+            announce: false,
+            sound: true,
+            locked: false,
+            vacuum: vacuum::Pace::default(),
+        };
         desk.publish_all();
         desk
     }
@@ -91,7 +106,7 @@ impl Desk {
         self.announce = false;
         self.shared.check()?;
         self.recover().await?;
-        self.begin().await.map_err(told)?;
+        self.begin().await?;
         let result = work(self).await;
         match result {
             Ok(value) => {
@@ -105,11 +120,8 @@ impl Desk {
                 Ok(value)
             }
             Err(error) => {
-                self.roll_back().await;
-                Err(match error {
-                    StoreError::Database(error) => told(error),
-                    other => other,
-                })
+                transaction::roll_back(&mut self.conn).await;
+                Err(error)
             }
         }
     }
@@ -135,53 +147,48 @@ impl Desk {
     }
 
     /// Decides the operations in order and commits them together; if the database refuses the
-    /// whole, one by one, so that only the guilty one fails.
-    pub(super) async fn group(&mut self, ops: Vec<Hot>) {
+    /// whole, one by one, so that only the guilty one fails. On a full disk what is new is refused,
+    /// and the rest goes on from the reserve.
+    pub(super) async fn group(&mut self, mut ops: Vec<Hot>) {
         if let Err(lost) = self.shared.check() {
-            return refuse_all(ops, &lost.to_string());
+            return refuse(ops, lost);
         }
-        if self.recover().await.is_err() {
-            for op in ops {
-                op.refuse(StoreError::Unknown(None));
+        loop {
+            if let Err(error) = self.recover().await {
+                return refuse(ops, error);
             }
-            return;
-        }
-        let plan = Plan::of(&self.memory, ops);
-        if plan.is_empty() {
-            return;
-        }
-        match self.write(&plan).await {
-            Ok(()) => self.finish(plan),
-            Err(Failed::Statement(error)) if plan.len() == 1 => plan.refuse(error),
-            Err(Failed::Statement(_)) => {
-                for op in plan.into_ops() {
-                    let plan = Plan::of(&self.memory, vec![op]);
-                    if plan.is_empty() {
-                        continue;
-                    }
-                    match self.write(&plan).await {
-                        Ok(()) => self.finish(plan),
-                        Err(Failed::Statement(error)) => plan.refuse(error),
-                        Err(Failed::Commit) => plan.refuse(StoreError::Unknown(None)),
-                        Err(Failed::Lost(lost)) => refuse_all(plan.into_ops(), &lost),
-                    }
+            if self.shared.room.is_short() {
+                let (new, others) = ops.into_iter().partition(Hot::is_new);
+                refuse(new, StoreError::DiskFull);
+                ops = others;
+            }
+            let plan = Plan::of(&self.memory, ops);
+            if plan.is_empty() {
+                return;
+            }
+            match self.write(&plan).await {
+                Ok(()) => return self.finish(plan),
+                Err(StoreError::DiskFull) if self.shared.room.give().await => {
+                    ops = plan.into_ops();
                 }
+                Err(StoreError::Database(_)) if plan.len() > 1 => {
+                    for op in plan.into_ops() {
+                        Box::pin(self.group(vec![op])).await;
+                    }
+                    return;
+                }
+                Err(error) => return plan.refuse(error),
             }
-            Err(Failed::Commit) => plan.refuse(StoreError::Unknown(None)),
-            Err(Failed::Lost(lost)) => refuse_all(plan.into_ops(), &lost),
         }
     }
 
-    async fn write(&mut self, plan: &Plan) -> Result<(), Failed> {
-        self.begin().await.map_err(|error| Failed::Statement(told(error)))?;
+    async fn write(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        self.begin().await?;
         if let Err(error) = commit::write(&mut self.conn, plan).await {
-            self.roll_back().await;
-            return Err(Failed::Statement(told(error)));
+            transaction::roll_back(&mut self.conn).await;
+            return Err(error.into());
         }
-        self.commit().await.map_err(|error| match error {
-            StoreError::Lost(lost) => Failed::Lost(lost),
-            _ => Failed::Commit,
-        })
+        self.commit().await
     }
 
     /// Takes over what was committed: tail, memory, heads, then the answers.
@@ -197,42 +204,58 @@ impl Desk {
         plan.answer();
     }
 
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        const BEGIN: &str = "BEGIN IMMEDIATE";
-        if sqlx::raw_sql(BEGIN).execute(&mut self.conn).await.is_err() {
-            // A transaction that could not be rolled back when it failed may stand in the way.
-            self.roll_back().await;
-            sqlx::raw_sql(BEGIN).execute(&mut self.conn).await?;
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let patience = if self.locked { Duration::ZERO } else { PATIENCE };
+        let begun = transaction::begin(&mut self.conn, patience).await.map_err(StoreError::from);
+        let is_locked = matches!(begun, Err(StoreError::Busy(_)));
+        if is_locked && !self.locked {
+            let detail = format!(
+                "another program has locked {}, so nothing can be written: publishes are refused \
+                 with 503; end that program (sqlite3, a backup), and it goes on by itself",
+                self.shared.path.display()
+            );
+            self.shared.troubles.began(LOCKED, detail);
+        } else if begun.is_ok() && self.locked {
+            self.shared.troubles.ended(LOCKED, "the file can be written again");
         }
-        Ok(())
+        self.locked = is_locked;
+        begun
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
-        match sqlx::raw_sql("COMMIT").execute(&mut self.conn).await {
-            Ok(_) => {
-                // It may have gone to a file that nobody finds again.
-                let kept = self.shared.check();
-                self.sound &= kept.is_ok();
-                kept
+        let Err(error) = transaction::commit(&mut self.conn).await else {
+            // It may have gone to a file that nobody finds again.
+            let kept = self.shared.check();
+            if kept.is_err() {
+                self.doubt();
             }
-            Err(error) => {
-                tracing::error!(%error, "a commit failed; its outcome is read back from the file");
-                self.sound = false;
+            return kept;
+        };
+        match StoreError::from(error) {
+            // Its frame in the log is not whole, so nothing was committed.
+            full @ (StoreError::DiskFull | StoreError::Busy(_)) => {
+                transaction::roll_back(&mut self.conn).await;
+                Err(full)
+            }
+            error => {
+                tracing::error!(error = ?error, "a commit failed; its outcome is read back from the file");
+                self.doubt();
                 if self.recover().await.is_err() {
                     tracing::error!(
                         "the file could not be read back; the next operation tries again"
                     );
                 }
-                Err(StoreError::Unknown(Some(error)))
+                let StoreError::Database(source) = error else {
+                    return Err(StoreError::Unknown(None));
+                };
+                Err(StoreError::Unknown(Some(source)))
             }
         }
     }
 
-    async fn roll_back(&mut self) {
-        if let Err(error) = sqlx::raw_sql("ROLLBACK").execute(&mut self.conn).await {
-            // A full disk rolls back by itself; then there is nothing left to undo.
-            tracing::debug!(%error, "nothing to roll back");
-        }
+    /// Memory may not be what the file says.
+    pub(super) fn doubt(&mut self) {
+        self.sound = false;
     }
 
     /// After a failed commit: memory is read back from the file.
@@ -240,10 +263,9 @@ impl Desk {
         if self.sound {
             return Ok(());
         }
-        // Fails when no transaction is open, which is what we want.
-        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.conn).await;
+        transaction::roll_back(&mut self.conn).await;
         let loaded = Memory::load(&mut self.conn, self.shared.pending_max).await;
-        self.memory = loaded.map_err(|_| StoreError::Unknown(None))?;
+        self.memory = loaded.map_err(|error| error.again())?;
         self.sound = true;
         self.publish_all();
         Ok(())
@@ -263,39 +285,6 @@ impl Desk {
             publish(&self.shared, &topic.state);
         }
         self.publish_sizes();
-    }
-
-    /// Truncates the write-ahead log when readers have kept it from being reused for too long.
-    async fn check_wal(&mut self, checkpoints: &Checkpoints) {
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        if size(&sibling(&self.shared.path, "-wal")) <= WAL_MAX_BYTES {
-            return;
-        }
-        let shared = self.shared.clone();
-        let _gate = shared.gate.write().await;
-        // Two at once, and this one would do nothing.
-        let _turn = checkpoints.hold().await;
-        let truncated =
-            sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await;
-        if let Err(error) = truncated {
-            tracing::error!(%error, "a checkpoint failed");
-            self.sound = false;
-        }
-    }
-}
-
-enum Failed {
-    /// Rolled back: nothing happened.
-    Statement(StoreError),
-    /// Nobody knows what happened.
-    Commit,
-    /// It went to a file that nobody finds again.
-    Lost(String),
-}
-
-fn refuse_all(ops: Vec<Hot>, lost: &str) {
-    for op in ops {
-        op.refuse(StoreError::Lost(lost.to_owned()));
     }
 }
 
@@ -321,7 +310,8 @@ pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
     let mut ops = Vec::with_capacity(GROUP);
     let mut groups = 0_u32;
     let mut closing = None;
-    let checkpoints = Checkpoints::start(desk.shared.path.clone());
+    let mut log = shorten::Log::default();
+    let checkpoints = Checkpoints::start(desk.shared.path.clone(), desk.shared.room.clone());
     while closing.is_none() && queue.recv_many(&mut ops, GROUP).await > 0 {
         gather(&mut queue, &mut ops).await;
         let mut hot = Vec::with_capacity(ops.len());
@@ -339,7 +329,7 @@ pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
         checkpoints.committed();
         groups = groups.wrapping_add(1);
         if groups.is_multiple_of(64) {
-            desk.check_wal(&checkpoints).await;
+            log.check(&mut desk, &checkpoints).await;
         }
     }
     checkpoints.stop().await;
@@ -373,16 +363,4 @@ fn publish(shared: &Shared, state: &Arc<TopicState>) {
     });
     topic.state = state.clone();
     topic.head.send_if_modified(|head| std::mem::replace(head, state.head) != state.head);
-}
-
-/// What a failed statement is called.
-fn told(error: sqlx::Error) -> StoreError {
-    // 13: SQLITE_FULL.
-    let full = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 13);
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    if code.is_some_and(|code| full(&code)) {
-        StoreError::DiskFull
-    } else {
-        StoreError::Database(error)
-    }
 }

@@ -13,7 +13,10 @@ use std::{
 use sqlx::{SqliteConnection, sqlite::SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{super::file, last_id};
+use super::{
+    super::{file, room::Room},
+    last_id,
+};
 use crate::{
     event::Micros,
     store::{StoreError, Troubles},
@@ -32,6 +35,7 @@ const REPLACED: &str = "trace_replaced";
 pub(super) struct TraceFile {
     path: PathBuf,
     troubles: Arc<Troubles>,
+    room: Arc<Room>,
     writer: Mutex<Option<Writer>>,
     readers: RwLock<Option<SqlitePool>>,
     /// Whether the last batch could not be written.
@@ -46,15 +50,25 @@ pub(super) struct Writer {
 }
 
 impl TraceFile {
-    pub(super) fn new(path: PathBuf, troubles: Arc<Troubles>) -> Self {
+    pub(super) fn new(path: PathBuf, troubles: Arc<Troubles>, room: Arc<Room>) -> Self {
         let (writer, readers) = (Mutex::default(), RwLock::default());
-        Self { path, troubles, writer, readers, unwritten: AtomicBool::new(false) }
+        Self { path, troubles, room, writer, readers, unwritten: AtomicBool::new(false) }
     }
 
     /// The last batch was written.
     pub(super) fn is_written(&self) {
         self.unwritten.store(false, Ordering::Relaxed);
         self.troubles.ended(UNAVAILABLE, "attempts are recorded again");
+    }
+
+    /// On a full disk the reserve is for what cannot be done without.
+    pub(super) fn must_wait(&self) -> bool {
+        if self.room.is_short() {
+            self.unwritten.store(true, Ordering::Relaxed);
+            self.unavailable(&StoreError::DiskFull);
+            return true;
+        }
+        false
     }
 
     /// Whether there is nothing to be waited for.
@@ -96,6 +110,9 @@ impl TraceFile {
         *writer = None;
         self.unwritten.store(true, Ordering::Relaxed);
         self.unavailable(error);
+        if matches!(error, StoreError::DiskFull) {
+            self.room.ran_out();
+        }
         if self.is_damaged(error) {
             self.close_readers().await;
             self.set_aside(error);
@@ -208,7 +225,7 @@ impl TraceFile {
             let _ = fs::remove_file(file::sibling(path, "-wal"));
             match fs::remove_file(path) {
                 Ok(()) => {
-                    tracing::warn!(file = %path.display(), "an old damaged trace was removed")
+                    tracing::warn!(file = %path.display(), "an old damaged trace was removed");
                 }
                 Err(error) => {
                     tracing::warn!(file = %path.display(), %error, "a damaged trace stays");
