@@ -20,16 +20,16 @@ use super::{
     sending::{self, Turn},
 };
 
-/// One page may have this part of what is free, so that two hundred of those who take nothing leave
-/// room for the next.
-const PART: usize = 64;
+/// One page may have this part of what is free, and the same again while it is made, so that two
+/// hundred at the same time, of those who take nothing, leave room for the next.
+const PART: usize = 128;
 /// The least that a page is cut to.
 const PAGE_BYTES_MIN: usize = 64 << 10;
 /// What a chunk of a stream is cut to: ten thousand of the smallest fit into the default.
 const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 20;
 /// A chunk may have this part of what is free in the first eighth of what streams share.
 const CHUNK_PART: usize = 16;
-/// A body larger than this leaves half of the budget to others, a smaller one a quarter.
+/// A body larger than this leaves half of the budget to others, a smaller one an eighth.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// The budget; clones share it.
@@ -207,11 +207,10 @@ impl Ledger {
 
     /// Room for a body that has come to so many bytes: twice, for what is read from it.
     pub fn body(&self, bytes: usize) -> Result<(), Problem> {
-        let part = if bytes > SMALL_BODY_BYTES { 2 } else { 4 };
+        let kept = self.budget.bytes_max / if bytes > SMALL_BODY_BYTES { 2 } else { 8 };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let before = held.as_ref().map_or(0, |held| held.permit.num_permits());
         let more = (2 * bytes).saturating_sub(before);
-        let kept = if part == 2 { self.budget.bytes_max / 2 } else { self.budget.bytes_max / 4 };
         if self.budget.used() + more > self.budget.bytes_max - kept {
             return Err(self.budget.busy());
         }
@@ -254,12 +253,16 @@ mod tests {
         let budget = budget(256 << 20);
         let mut stuck = Vec::new();
         for _ in 0..200 {
-            let mut room = budget.page(8 << 20).unwrap();
-            room.held.fit(&budget, room.bytes).unwrap();
-            stuck.push(room.held);
+            // While they are made: twice.
+            stuck.push(budget.page(8 << 20).unwrap());
         }
-        assert!(budget.page(8 << 20).unwrap().bytes >= 128 << 10);
-        assert_eq!(stuck.len(), 200);
+        assert!(budget.page(8 << 20).unwrap().bytes >= 64 << 10);
+        Ledger::new(budget.clone()).body(1_000).unwrap_err();
+        for room in &mut stuck {
+            room.held.fit(&budget, room.bytes).unwrap();
+        }
+        assert!(budget.page(8 << 20).unwrap().bytes >= 512 << 10);
+        Ledger::new(budget.clone()).body(1_000).unwrap();
     }
 
     #[tokio::test]
