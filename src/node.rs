@@ -107,7 +107,9 @@ impl Node {
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
         let (notices, writer) = Notices::new(store.clone(), clock.clone(), metrics.clone());
-        removed.into_iter().for_each(|notice| notices.tell(notice));
+        for notice in removed {
+            notices.tell(notice);
+        }
         let last = CancellationToken::new();
         let mut node = Self {
             writer: tokio::spawn(writer.run(last.clone())),
@@ -173,7 +175,9 @@ impl Node {
         }
         check_addresses(&config, &config.outbound.guard())?;
         let applied = apply(&*self.store, &config, &self.clock, true).await?;
-        applied.removed.into_iter().for_each(|notice| self.notices.tell(notice));
+        for notice in applied.removed {
+            self.notices.tell(notice);
+        }
         start_counters(&*self.store, &config, &self.metrics).await?;
         self.sources.send_replace(Arc::new(applied.setups));
         self.file_topics.send_replace(topics(&config));

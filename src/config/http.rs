@@ -277,14 +277,8 @@ impl HttpFile {
         Some(spec)
     }
 
-    /// Hides what came from variables.
-    pub(super) fn hide(
-        &self,
-        at: Location,
-        env: Env<'_>,
-        problems: &Problems<'_>,
-        spec: &mut Spec,
-    ) {
+    /// Hides what came from variables in the mapping at a place, of which `spec` was made.
+    pub(super) fn hide(at: Location, env: Env<'_>, problems: &Problems<'_>, spec: &mut Spec) {
         for (path, template) in problems.outline().templates_below((at.line(), at.column())) {
             let template = &*template.text;
             let mut values = variables::values(template, env);

@@ -77,13 +77,11 @@ pub(crate) fn line(line: &str) -> String {
 
 /// How long the value is that begins here.
 fn end_of_value(text: &str) -> usize {
-    match text.chars().next() {
-        Some(quote @ ('"' | '\'')) => text[1..].find(quote).map_or(text.len(), |end| end + 2),
-        _ => {
-            let ends = [",", "}", "]", " #"].map(|end| text.find(end).unwrap_or(text.len()));
-            ends.into_iter().min().unwrap_or(text.len())
-        }
+    if let Some(quote @ ('"' | '\'')) = text.chars().next() {
+        return text[1..].find(quote).map_or(text.len(), |end| end + 2);
     }
+    let ends = [",", "}", "]", " #"].into_iter().filter_map(|end| text.find(end));
+    ends.min().unwrap_or(text.len())
 }
 
 /// Puts `***` and blanks in the place of a text, so that a mark below still points to its place.

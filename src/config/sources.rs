@@ -263,7 +263,7 @@ impl SourceFile {
         let unread = problems.unread();
         let mut http = self.http.value.build(topic.as_ref(), env, problems);
         if let Some(spec) = &mut http {
-            self.http.value.hide(self.http.referenced, env, problems, spec);
+            HttpFile::hide(self.http.referenced, env, problems, spec);
         }
         if problems.unread() == unread
             && let Some(Err(error)) = http.clone().map(probes::http::HttpProbe::new)
