@@ -266,7 +266,7 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
         }
         cause = error.source();
     }
-    Error::new(kind, text)
+    of_kind(kind, text)
 }
 
 fn is_too_large(error: &Error) -> bool {
@@ -277,7 +277,15 @@ fn is_too_large(error: &Error) -> bool {
 fn with_address(address: SocketAddr, error: &Error) -> Error {
     let kind = kind_of(error).unwrap_or(ErrorKind::Other);
     let whose = if kind == machine::KIND { "this machine has none left: " } else { "" };
-    Error::new(kind, format!("{address}: {whose}{error}"))
+    of_kind(kind, format!("{address}: {whose}{error}"))
+}
+
+/// An error that [`kind_of`] knows again.
+fn of_kind(kind: ErrorKind, text: String) -> Error {
+    match kind {
+        ErrorKind::InvalidData => Error::new(kind, tls::Explained(text)),
+        kind => Error::new(kind, text),
+    }
 }
 
 /// An answer of which only the status is known, for its head is too large: the event was answered,

@@ -119,6 +119,6 @@ mod tests {
             };
             assert!(relay.contains(&given), "{given}");
         }
-        assert!(include_str!("../../src/store/sqlite/mod.rs").contains("\"FULL\""));
+        assert!(include_str!("../../src/store/sqlite/opening.rs").contains("\"FULL\""));
     }
 }

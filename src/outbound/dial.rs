@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{kind_of, machine, with_address};
+use super::{kind_of, machine, of_kind, with_address};
 
 /// How long an address is tried alone before the next one is too.
 pub(super) const HEAD_START: Duration = Duration::from_millis(300);
@@ -81,7 +81,7 @@ fn together(failed: &[Error]) -> Error {
     let kind = kinds.clone().find(|kind| *kind != machine::KIND).or(kinds.clone().next());
     let kind = kind.unwrap_or(ErrorKind::Other);
     let texts: Vec<String> = failed.iter().map(Error::to_string).collect();
-    Error::new(kind, texts.join("; "))
+    of_kind(kind, texts.join("; "))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(super) fn config(identity: Option<&Identity>) -> Result<ClientConfig, String
 /// What went wrong with TLS, in words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Explained(String);
+pub(super) struct Explained(pub(super) String);
 
 /// Says what a failed handshake means, where the library names its own parts.
 pub(super) fn explain(error: &rustls::Error) -> Explained {

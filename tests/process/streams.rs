@@ -25,7 +25,7 @@ fn broken() -> Stdio {
 /// A pipe that is full, and whose reader reads nothing.
 fn stuck() -> (PipeReader, Stdio) {
     let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(&[b'x'; 64 << 10]).unwrap();
+    writer.write_all("x".repeat(64 << 10).as_bytes()).unwrap();
     (reader, writer.into())
 }
 
