@@ -7,7 +7,6 @@ use std::{
     panic::AssertUnwindSafe,
     path::Path,
     sync::{Arc, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,7 +14,6 @@ use futures_util::FutureExt as _;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
-    time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -89,9 +87,6 @@ const APPEND_MAX: usize = 100_000;
 /// Attributes and data that may wait for the writer.
 const QUEUE_BYTES: usize = 256 << 20;
 
-/// How long pages are given back to the disk before what is past its time is looked at again.
-const VACUUM: Duration = Duration::from_secs(1);
-
 /// A store on one SQLite file.
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -158,19 +153,6 @@ impl SqliteStore {
             shared,
             _stop: stop.drop_guard(),
         })
-    }
-
-    /// Gives free pages back to the disk for a while, in pieces between which others have their
-    /// turn; whether there are many more.
-    async fn vacuum(&self) -> Result<bool, StoreError> {
-        let begun = Instant::now();
-        while let Some(took) = self.at_desk(|desk| Box::pin(vacuum::piece(desk))).await? {
-            if begun.elapsed() >= VACUUM {
-                return Ok(true);
-            }
-            tokio::time::sleep(took).await;
-        }
-        Ok(false)
     }
 }
 

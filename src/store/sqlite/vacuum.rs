@@ -8,11 +8,13 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 use tokio::time::Instant;
 
-use super::writer::Desk;
+use super::{SqliteStore, writer::Desk};
 use crate::store::StoreError;
 
 /// How long a piece may take: an append waits for one at most.
 const PIECE: Duration = Duration::from_millis(20);
+/// How long pages are given back before what is past its time is looked at again.
+const LOOK: Duration = Duration::from_secs(1);
 /// Pages of a piece.
 const PAGES_MIN: i64 = 16;
 const PAGES_MAX: i64 = 4_096;
@@ -43,8 +45,23 @@ impl Pace {
     }
 }
 
+impl SqliteStore {
+    /// Gives free pages back to the disk for a while, in pieces between which others have their
+    /// turn; whether there are many more.
+    pub(super) async fn vacuum(&self) -> Result<bool, StoreError> {
+        let begun = Instant::now();
+        while let Some(took) = self.at_desk(|desk| Box::pin(piece(desk))).await? {
+            if begun.elapsed() >= LOOK {
+                return Ok(true);
+            }
+            tokio::time::sleep(took).await;
+        }
+        Ok(false)
+    }
+}
+
 /// Gives one piece back; answers how long that took while there is more to be given back soon.
-pub(super) async fn piece(desk: &mut Desk) -> Result<Option<Duration>, StoreError> {
+async fn piece(desk: &mut Desk) -> Result<Option<Duration>, StoreError> {
     let (free, all) = counts(&mut desk.conn).await?;
     let is_short = desk.shared.room.is_short();
     let is_much = free > SPARE_PAGES.max(all / SPARE_PART) || is_short && free > 0;
