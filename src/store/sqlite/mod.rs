@@ -3,35 +3,21 @@
 //! One task owns the only writing connection and decides every operation in memory (`writer`,
 //! `plan`); readers have connections of their own; the trace has a file of its own.
 
-use std::{
-    panic::AssertUnwindSafe,
-    path::Path,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::FutureExt as _;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
-use self::{
-    held::Held,
-    holes::Holes,
-    memory::Memory,
-    ops::Hot,
-    room::Room,
-    shared::Shared,
-    vigil::Vigil,
-    writer::{Desk, Op},
-};
+use self::{ops::Hot, shared::Shared, vigil::Vigil, writer::Op};
 use super::{
     Append, Attempt, AttemptQuery, DeadLetter, DeadSelect, EventState, Fence, Gap, Job, NewEvent,
-    NewJob, NewSource, NewSubscription, News, Options, Page, Pending, Placed, PositionState, Read,
-    Rejected, Released, Settlement, SourceState, Steer, Store, StoreError, Subscription,
-    SubscriptionSteer, TopicState, Trimmed, Trouble,
+    NewJob, NewSource, NewSubscription, News, Page, Pending, Placed, PositionState, Read, Rejected,
+    Released, Settlement, SourceState, Steer, Store, StoreError, Subscription, SubscriptionSteer,
+    TopicState, Trimmed, Trouble,
 };
 use crate::{
     event::{Cursor, Event, Micros, Name, Topic, Version},
@@ -39,6 +25,7 @@ use crate::{
 };
 
 mod asking;
+mod begin;
 mod believed;
 mod bulk;
 mod checkpoint;
@@ -98,62 +85,6 @@ pub struct SqliteStore {
     vigil: Mutex<Option<Vigil>>,
     /// Ends who looks after the reserve.
     _stop: DropGuard,
-}
-
-impl SqliteStore {
-    /// Opens the file at `path`, making it as needed.
-    ///
-    /// # Errors
-    /// `Refused` when another process has it or it is no store of ours; `Database` when SQLite
-    /// cannot open it.
-    pub async fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
-        let mut held = Held::take(path)?;
-        let path = held.path().to_owned();
-        let room = Arc::new(Room::open(&path, Arc::default()));
-        loop {
-            // A value that a damaged row has not got would end the process here.
-            let opened = AssertUnwindSafe(Self::open_held(held, options, &room)).catch_unwind();
-            match opened.await.unwrap_or(Err(StoreError::Broken)) {
-                Err(StoreError::DiskFull) if room.give().await => held = Held::take(&path)?,
-                Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
-                Err(error) => return Err(StoreError::Opening { path, source: Box::new(error) }),
-                Ok(store) => return Ok(store),
-            }
-        }
-    }
-
-    async fn open_held(
-        held: Held,
-        options: &Options,
-        room: &Arc<Room>,
-    ) -> Result<Self, StoreError> {
-        let path = held.path().to_owned();
-        let mut opened = opening::open(&held, &options.clock).await?;
-        let hash_key = writer::hash_key(&mut opened.conn).await?;
-        let memory = Memory::load(&mut opened.conn, options.pending_max).await?;
-        let holes = Holes::load(&mut opened.conn).await?;
-        let topics = memory.topics.values().map(|topic| &*topic.state);
-        let heads = opened.begin_record(&path, topics)?;
-        holes.tell_later(std::mem::take(&mut opened.damage));
-        let readers = file::open_readers(&path, options.readers).await?;
-        let shared =
-            Arc::new(Shared::new(held, options, readers, hash_key, (heads, holes), room.clone()));
-        // Who has locked the file is waited for where it is bounded and told.
-        sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut opened.conn).await?;
-        let desk = Desk::new(opened.conn, memory, shared.clone());
-        let stop = CancellationToken::new();
-        tokio::spawn(room.clone().run(stop.clone()));
-        let (sender, queue) = mpsc::channel(QUEUE);
-        Ok(Self {
-            trace: trace::Trace::open(file::sibling(&path, "-trace"), &shared).await,
-            vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
-            task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
-            writer: sender,
-            room: Semaphore::new(QUEUE_BYTES >> 10),
-            shared,
-            _stop: stop.drop_guard(),
-        })
-    }
 }
 
 impl Drop for SqliteStore {

@@ -1,0 +1,77 @@
+//! Opening the store: the file, what is known of it, and everything that works on it.
+
+use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
+
+use futures_util::FutureExt as _;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    QUEUE, QUEUE_BYTES, SqliteStore, file,
+    held::Held,
+    holes::Holes,
+    memory::Memory,
+    opening,
+    room::Room,
+    shared::Shared,
+    trace,
+    vigil::Vigil,
+    writer::{self, Desk},
+};
+use crate::store::{Options, StoreError};
+
+impl SqliteStore {
+    /// Opens the file at `path`, making it as needed.
+    ///
+    /// # Errors
+    /// `Refused` when another process has it or it is no store of ours; `Database` when SQLite
+    /// cannot open it.
+    pub async fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        let mut held = Held::take(path)?;
+        let path = held.path().to_owned();
+        let room = Arc::new(Room::open(&path, Arc::default()));
+        loop {
+            // A value that a damaged row has not got would end the process here.
+            let opened = AssertUnwindSafe(Self::open_held(held, options, &room)).catch_unwind();
+            match opened.await.unwrap_or(Err(StoreError::Broken)) {
+                Err(StoreError::DiskFull) if room.give().await => held = Held::take(&path)?,
+                Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
+                Err(error) => return Err(StoreError::Opening { path, source: Box::new(error) }),
+                Ok(store) => return Ok(store),
+            }
+        }
+    }
+
+    async fn open_held(
+        held: Held,
+        options: &Options,
+        room: &Arc<Room>,
+    ) -> Result<Self, StoreError> {
+        let path = held.path().to_owned();
+        let mut opened = opening::open(&held, &options.clock).await?;
+        let hash_key = writer::hash_key(&mut opened.conn).await?;
+        let memory = Memory::load(&mut opened.conn, options.pending_max).await?;
+        let holes = Holes::load(&mut opened.conn).await?;
+        let topics = memory.topics.values().map(|topic| &*topic.state);
+        let heads = opened.begin_record(&path, topics)?;
+        holes.tell_later(std::mem::take(&mut opened.damage));
+        let readers = file::open_readers(&path, options.readers).await?;
+        let shared =
+            Arc::new(Shared::new(held, options, readers, hash_key, (heads, holes), room.clone()));
+        // Who has locked the file is waited for where it is bounded and told.
+        sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut opened.conn).await?;
+        let desk = Desk::new(opened.conn, memory, shared.clone());
+        let stop = CancellationToken::new();
+        tokio::spawn(room.clone().run(stop.clone()));
+        let (sender, queue) = mpsc::channel(QUEUE);
+        Ok(Self {
+            trace: trace::Trace::open(file::sibling(&path, "-trace"), &shared).await,
+            vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
+            task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
+            writer: sender,
+            room: Semaphore::new(QUEUE_BYTES >> 10),
+            shared,
+            _stop: stop.drop_guard(),
+        })
+    }
+}
