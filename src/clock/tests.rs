@@ -1,3 +1,5 @@
+//! What leaps of the wall mean for the three readings.
+
 use super::*;
 
 const START: Micros = Micros(1_800_000_000_000_000);

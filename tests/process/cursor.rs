@@ -268,11 +268,20 @@ async fn downgrade(place: &Place, url: &str) {
     spec.cursor = CursorRule::LastId(LastId { query: Some("after".into()), ..Default::default() });
     let path = format!("sqlite:{}", place.store().display());
     let mut conn = SqliteConnection::connect(&path).await.unwrap();
-    let columns = ["event_source", "old_cursor", "stuck_at", "asked_at"];
-    let drops = columns.map(|column| format!("ALTER TABLE sources DROP COLUMN {column};"));
+    let columns = [
+        ("sources", "event_source"),
+        ("sources", "old_cursor"),
+        ("sources", "stuck_at"),
+        ("sources", "asked_at"),
+        ("events", "checksum"),
+        ("exceptions", "checksum"),
+        ("dead_letters", "checksum"),
+        ("pending", "committed"),
+    ];
+    let drops = columns.map(|(table, column)| format!("ALTER TABLE {table} DROP COLUMN {column};"));
     let sql = format!(
         "{} UPDATE sources SET contract = '{hash}', cursor_contract = '{hash}', config_hash = 'x'; \
-         PRAGMA user_version = 3;",
+         DROP TABLE holes; PRAGMA user_version = 3;",
         drops.concat(),
         hash = spec.contract_before().unwrap()
     );

@@ -192,7 +192,8 @@ async fn on_a_full_disk_what_is_new_is_refused_and_the_rest_goes_on() {
         (sink["positions"][0]["lag"] == 0).then_some(())
     })
     .await;
-    api.send(api.request("DELETE", "/v1/topics/more")).await.ok();
+    let delete = api.request("DELETE", "/v1/topics/more");
+    api.send(delete.header("content-type", "application/json")).await.ok();
     publish(&api, id, 100).await.unwrap_err();
 
     // It stops and starts.
