@@ -323,7 +323,7 @@ fn tell_of_leap(leap: Leap, notices: &Notices, metrics: &Metrics) {
             "the machine's clock was set; pauses go on as they were, and what it was set forth by deletes nothing for hours"
         ),
         Leap::Slept(slept) => {
-            tracing::warn!(slept_s = slept.as_secs(), "the machine was suspended")
+            tracing::warn!(slept_s = slept.as_secs(), "the machine was suspended");
         }
         Leap::Confirmed(by_us) => tracing::warn!(
             by_ms = by_us / 1_000,

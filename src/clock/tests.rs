@@ -29,7 +29,7 @@ fn a_wall_that_was_set_forth_is_believed_after_hours_and_one_set_back_at_once() 
     let second = Duration::from_secs(1);
     assert!(clock.believed().since(START) <= second, "before anybody has looked");
     assert_eq!(clock.look(), Some(Leap::Set(HOUR_US)));
-    manual.advance(CONFIRMED_AFTER - second);
+    manual.advance(CONFIRMED_AFTER.saturating_sub(second));
     assert_eq!(clock.look(), None);
     assert!(clock.believed().since(START) <= CONFIRMED_AFTER);
     manual.advance(second);

@@ -62,10 +62,10 @@ async fn a_walk_goes_on_where_it_was() {
         assert_eq!(bench.prober.step(&bench.setup, &mut memory).await, Stepped::Again);
         bench.clock.set(leap);
         while bench.prober.step(&bench.setup, &mut memory).await == Stepped::Again {}
-        let pages: Vec<_> = bench.asked();
-        let again = pages.iter().filter(|query| !query.contains("page=")).count()
-            + pages.iter().filter(|query| query.contains("page=1")).count();
-        assert_eq!(again, 1, "{leap}: the walk began anew: {pages:?}");
+        let asked = bench.asked();
+        let again = asked.iter().filter(|query| !query.contains("page=")).count()
+            + asked.iter().filter(|query| query.contains("page=1")).count();
+        assert_eq!(again, 1, "{leap}: the walk began anew: {asked:?}");
         assert_eq!(bench.ids().await, ids(1..=6), "{leap}");
     }
 }
