@@ -29,13 +29,17 @@ const PAGE_BYTES_MIN: usize = 64 << 10;
 const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 20;
 /// A chunk may have this part of what is free in the first eighth of what streams share.
 const CHUNK_PART: usize = 16;
-/// A body larger than this leaves half of the budget to others, a smaller one an eighth.
+/// A body larger than this leaves half of the budget to others.
 const SMALL_BODY_BYTES: usize = 64 << 10;
+/// This part of the budget is for small bodies and small pages alone, when the rest is held.
+const SPARE_PART: usize = 8;
 
 /// The budget; clones share it.
 #[derive(Debug, Clone)]
 pub struct Budget {
     free: Arc<Semaphore>,
+    /// Room for what is small, when nothing else is free.
+    spare: Arc<Semaphore>,
     bytes_max: usize,
     /// Of these, what streams may have: three quarters.
     streams: Arc<Semaphore>,
@@ -49,15 +53,17 @@ impl Budget {
     /// An empty one of so many bytes, which counts what it refuses and whom it gives up.
     #[must_use]
     pub fn new(bytes_max: usize, refused: Counter, stalled: Counter) -> Self {
-        let free = Arc::new(Semaphore::new(bytes_max));
+        let spare = Arc::new(Semaphore::new(bytes_max / SPARE_PART));
+        let free = Arc::new(Semaphore::new(bytes_max - bytes_max / SPARE_PART));
         let streams = Arc::new(Semaphore::new(bytes_max / 4 * 3));
-        Self { free, bytes_max, streams, refused, stalled }
+        Self { free, spare, bytes_max, streams, refused, stalled }
     }
 
     /// Bytes held at present.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.bytes_max.saturating_sub(self.free.available_permits())
+        let left = self.free.available_permits() + self.spare.available_permits();
+        self.bytes_max.saturating_sub(left)
     }
 
     /// Whether more than a quarter is held.
@@ -72,7 +78,29 @@ impl Budget {
 
     /// Room for so many bytes, or 503; not waited for, so that the client may go to another node.
     pub(super) fn take(&self, bytes: usize) -> Result<Held, Problem> {
-        Ok(Held { permit: self.of(&self.free, bytes)?, share: None })
+        let permit = self.of(&self.free, bytes)?;
+        Ok(Held { permit, pool: self.free.clone(), share: None })
+    }
+
+    /// As [`Self::take`], of what is kept for the small when nothing else is free.
+    fn take_small(&self, bytes: usize) -> Result<Held, Problem> {
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let pools = [&self.free, &self.spare];
+        let found = pools.into_iter().find_map(|pool| {
+            let permit = pool.clone().try_acquire_many_owned(wanted).ok()?;
+            Some(Held { permit, pool: pool.clone(), share: None })
+        });
+        found.ok_or_else(|| self.busy())
+    }
+
+    /// Takes all there is.
+    #[cfg(test)]
+    pub(super) fn fill(&self) -> [Held; 2] {
+        [&self.free, &self.spare].map(|pool| {
+            let rest = u32::try_from(pool.available_permits()).unwrap();
+            let permit = pool.clone().try_acquire_many_owned(rest).unwrap();
+            Held { permit, pool: pool.clone(), share: None }
+        })
     }
 
     fn of(&self, free: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
@@ -89,7 +117,8 @@ impl Budget {
         let permit = self.free.clone().acquire_many_owned(wanted).await;
         match (permit, share) {
             (Ok(permit), Ok(share)) => {
-                Ok(Room { bytes, held: Held { permit, share: Some(share) } })
+                let pool = self.free.clone();
+                Ok(Room { bytes, held: Held { permit, pool, share: Some(share) } })
             }
             _ => Err(self.busy()),
         }
@@ -104,7 +133,9 @@ impl Budget {
     /// Room for a page of at most `most` bytes, twice: what is read and what is made of it.
     pub(super) fn page(&self, most: usize) -> Result<Room, Problem> {
         let bytes = (self.free.available_permits() / PART).clamp(PAGE_BYTES_MIN.min(most), most);
-        Ok(Room { bytes, held: self.take(2 * bytes)? })
+        let is_small = bytes <= PAGE_BYTES_MIN;
+        let held = if is_small { self.take_small(2 * bytes) } else { self.take(2 * bytes) };
+        Ok(Room { bytes, held: held? })
     }
 
     /// How many bytes a chunk of a stream is cut to; once an eighth of what streams share is held, to
@@ -133,6 +164,8 @@ impl Budget {
 #[derive(Debug)]
 pub struct Held {
     permit: OwnedSemaphorePermit,
+    /// What it is of.
+    pool: Arc<Semaphore>,
     /// The same of what streams share.
     share: Option<OwnedSemaphorePermit>,
 }
@@ -154,7 +187,7 @@ impl Held {
             if let Some(share) = &mut self.share {
                 share.merge(budget.of(&budget.streams, bytes - held)?);
             }
-            self.permit.merge(budget.of(&budget.free, bytes - held)?);
+            self.permit.merge(budget.of(&self.pool, bytes - held)?);
         } else {
             drop(self.permit.split(held - bytes));
             drop(self.share.as_mut().map(|share| share.split(held - bytes)));
@@ -207,7 +240,8 @@ impl Ledger {
 
     /// Room for a body that has come to so many bytes: twice, for what is read from it.
     pub fn body(&self, bytes: usize) -> Result<(), Problem> {
-        let kept = self.budget.bytes_max / if bytes > SMALL_BODY_BYTES { 2 } else { 8 };
+        let is_small = bytes <= SMALL_BODY_BYTES;
+        let kept = if is_small { 0 } else { self.budget.bytes_max / 2 };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let before = held.as_ref().map_or(0, |held| held.permit.num_permits());
         let more = (2 * bytes).saturating_sub(before);
@@ -217,7 +251,9 @@ impl Ledger {
         match &mut *held {
             Some(held) => held.fit(&self.budget, before + more),
             none => {
-                *none = Some(self.budget.take(more)?);
+                let taken =
+                    if is_small { self.budget.take_small(more) } else { self.budget.take(more) };
+                *none = Some(taken?);
                 Ok(())
             }
         }
@@ -257,11 +293,11 @@ mod tests {
             stuck.push(budget.page(8 << 20).unwrap());
         }
         assert!(budget.page(8 << 20).unwrap().bytes >= 64 << 10);
-        Ledger::new(budget.clone()).body(1_000).unwrap_err();
+        Ledger::new(budget.clone()).body(1_000).unwrap();
         for room in &mut stuck {
             room.held.fit(&budget, room.bytes).unwrap();
         }
-        assert!(budget.page(8 << 20).unwrap().bytes >= 512 << 10);
+        assert!(budget.page(8 << 20).unwrap().bytes >= 256 << 10);
         Ledger::new(budget.clone()).body(1_000).unwrap();
     }
 
@@ -276,7 +312,14 @@ mod tests {
             chunks.push(room.held);
         }
         budget.begin_stream().unwrap();
-        assert!(budget.page(8 << 20).unwrap().bytes > 512 << 10);
+        // Streams have three quarters, what is small an eighth: a 128th of the rest.
+        assert!(budget.page(8 << 20).unwrap().bytes >= 256 << 10);
+        // With all that streams and pages can have, what is small finds room.
+        let rest = budget.take(budget.free.available_permits()).unwrap();
+        budget.take(1).unwrap_err();
+        Ledger::new(budget.clone()).body(60_000).unwrap();
+        assert_eq!(budget.page(8 << 20).unwrap().bytes, 64 << 10);
+        drop(rest);
         chunks[0].fit(&budget, 64 << 20).unwrap_err();
         drop(chunks);
         assert_eq!((budget.used(), budget.chunk_bytes()), (0, 1 << 20));

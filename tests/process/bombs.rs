@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::body::Bytes;
+use serde_json::json;
 
 use crate::support::{Place, Server, eventually, server::answer};
 
@@ -69,6 +70,12 @@ async fn measured_a_hundred_bombs_at_once_stay_within_the_bound() {
     relay.stop().await;
     place.write(&config(&server, SOURCES));
     relay = place.start().await;
+    // All at once: by themselves they would take turns.
+    let polls = (0..SOURCES).map(|n| {
+        let api = relay.api().clone();
+        async move { api.post(&format!("/v1/sources/s{n}/poll"), &json!({})).await.ok() }
+    });
+    futures_util::future::join_all(polls).await;
     eventually("every source was asked and reported", || async {
         let sources = relay.api().get("/v1/sources?limit=100").await.ok();
         let told = sources["sources"].as_array()?.iter();

@@ -95,7 +95,9 @@ fn judge(what: &str, relay: &Relay, bound: u64, before: Duration, during: Durati
         bound >> 20
     );
     assert!(peak <= bound, "{what}: {} MiB", peak >> 20);
-    assert!(during <= 4 * before.max(NOISE), "{what}: {before:?}, then {during:?}");
+    // A debug build that shares two cores with its clients is slow by itself.
+    let times = if full() { 4 } else { 10 };
+    assert!(during <= times * before.max(NOISE), "{what}: {before:?}, then {during:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

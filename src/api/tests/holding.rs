@@ -102,7 +102,7 @@ async fn without_room_answers_are_refused_and_the_healthy_get_less() {
     );
     assert!(stuck.len() > 20, "{}", stuck.len());
     assert!(relay.budget.used() <= 4 << 20);
-    let rest = relay.budget.take((4 << 20) - relay.budget.used()).unwrap();
+    let rest = relay.budget.fill();
     relay.accept(path, "text/event-stream").await.problem(503, "busy");
     relay.get("/healthz").await.ok();
     drop((stuck, rest));
