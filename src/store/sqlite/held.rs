@@ -188,7 +188,10 @@ fn lock_beside(path: &Path) -> Result<(File, String), StoreError> {
         .set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(|error| refused(error.to_string()))?;
+    if let Err(error) = written {
+        // On a full disk the lock holds as well; it only does not say whose it is.
+        tracing::warn!(file = %name.display(), %error, "the process was not written into its lock");
+    }
     let last = if holder.is_empty() { String::new() } else { format!(" (last: process {holder})") };
     Ok((file, last))
 }
