@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::machine::Machine;
 pub use self::{
-    leap::{CONFIRMED_AFTER, Leap},
+    leap::{CONFIRMED_AFTER, LEAP_MIN_US, Leap},
     manual::ManualClock,
 };
 use crate::event::Micros;

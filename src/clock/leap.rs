@@ -14,7 +14,7 @@ use crate::event::Micros;
 /// A wall that was set forth is believed after so long.
 pub const CONFIRMED_AFTER: Duration = Duration::from_hours(6);
 /// A smaller difference between two looks is the steering of the clock by NTP, and no leap.
-const LEAP_MIN_US: i64 = 1_000_000;
+pub const LEAP_MIN_US: i64 = 1_000_000;
 
 /// What happened to the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,7 +35,7 @@ impl Machine {
         Self {
             began: (wall(), up),
             leaps: Leaps::default(),
-            looked: Mutex::new((up, instant())),
+            looked: Mutex::new((up, Instant::now())),
             leapt: watch::Sender::default(),
         }
     }
@@ -57,7 +57,7 @@ impl Machine {
 
     /// How long the machine was suspended since the last look.
     fn slept(&self) -> Duration {
-        let (up, instant) = (up(), instant());
+        let (up, instant) = (up(), Instant::now());
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let (up_then, then) = std::mem::replace(&mut *looked, (up, instant));
         up.saturating_sub(up_then).saturating_sub(instant.saturating_duration_since(then))
@@ -88,10 +88,6 @@ impl Machine {
 pub(super) fn wall() -> Micros {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Micros::default().plus(since.unwrap_or_default())
-}
-
-fn instant() -> Instant {
-    Instant::now()
 }
 
 /// How long the machine has been up, suspension included.

@@ -18,7 +18,7 @@ use super::{
     window::{Rules, Take, Window},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, LEAP_MIN_US},
     event::{Micros, Version},
     notices::Notices,
     settings::{OnDead, Order as Ordering, Rate},
@@ -35,8 +35,6 @@ mod start;
 const SAVE_EVERY: Duration = Duration::from_millis(25);
 /// That events were passed over is saved so late, for a crash only passes over them again.
 const SAVE_SKIPPED_EVERY: Duration = Duration::from_secs(1);
-/// A wall that is set by less moves nothing that is stored.
-const LEAP_MIN_US: u64 = 1_000_000;
 /// How long a failing store is left alone.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Fewer events read ahead, or fewer bytes, and more are read.
@@ -334,7 +332,7 @@ impl Worker {
     /// What was stored before the wall was set is stored anew: it is shown, and read after a restart.
     fn keep_after_leap(&mut self) {
         let by_us = self.tools.clock.to_store();
-        if by_us.abs_diff(self.stored_by_us) >= LEAP_MIN_US {
+        if by_us.saturating_sub(self.stored_by_us).abs() >= LEAP_MIN_US {
             self.stored_by_us = by_us;
             self.window.keep_all();
             self.endpoint.keep();

@@ -5,14 +5,14 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{Api, Place, Receiver, api::cloud_event, eventually, producer::id, scaled};
+use crate::support::{
+    Api, Library, Place, Receiver, api::cloud_event, eventually, producer::id, scaled,
+};
 
 /// The calls, as `faults.c` counts them, and how they fail.
 const CALLS: [(u8, &str); 4] = [(1, "pwrite"), (2, "pread"), (3, "fsync"), (4, "ftruncate")];
@@ -20,7 +20,7 @@ const ERRORS: [(u8, &str); 2] = [(5, "EIO"), (28, "ENOSPC")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_loses_nothing_and_everything_goes_on() {
-    let library = build();
+    let library = Library::build("process/faults.c");
     let receiver = Receiver::accepting().await;
     let mut place = Place::new(&format!(
         "topics: {{ numbers: {{}} }}\nsubscriptions:\n  - name: sink\n    topic: numbers\n    \
@@ -29,7 +29,7 @@ async fn a_call_that_fails_loses_nothing_and_everything_goes_on() {
     ));
     let faults = place.path("faults");
     fs::write(&faults, [0, 0, 0]).unwrap();
-    place.env("LD_PRELOAD", library.path().join("faults.so").to_str().unwrap());
+    library.load(&mut place);
     place.env("FAULTS", faults.to_str().unwrap());
     let relay = place.start().await;
     let api = relay.api();
@@ -87,9 +87,7 @@ fn arm(faults: &Path, bytes: [u8; 3]) {
 
 /// Publishes one event; whether it was acknowledged. What is not is said in words.
 async fn publish(api: &Api, n: u64, told: &mut BTreeMap<u64, u64>) -> bool {
-    let request = api.request("POST", "/v1/topics/numbers/events");
-    let request = request.header("content-type", "application/cloudevents+json");
-    let reply = api.send(request.body(cloud_event(n))).await;
+    let reply = api.send(api.event("numbers", cloud_event(n))).await;
     let body: Value = reply.json();
     if reply.status == 200 {
         told.insert(body["events"][0]["version"].as_u64().unwrap(), n);
@@ -98,17 +96,4 @@ async fn publish(api: &Api, n: u64, told: &mut BTreeMap<u64, u64>) -> bool {
     assert!([500, 503, 507].contains(&reply.status), "{reply:?}");
     assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{reply:?}");
     false
-}
-
-/// `faults.c`, built; needs the C compiler that SQLite was built with.
-fn build() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    let path: PathBuf = dir.path().join("faults.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/faults.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o", path.to_str().unwrap(), source, "-ldl"])
-        .output()
-        .expect("a C compiler (scripts/test installs one)");
-    assert!(built.status.success(), "{built:?}");
-    dir
 }

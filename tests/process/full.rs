@@ -107,9 +107,7 @@ fn event(id: u64, kib: usize) -> String {
 
 /// Publishes one; the version when it was acknowledged, else the problem.
 async fn publish(api: &Api, id: u64, kib: usize) -> Result<u64, Value> {
-    let request = api.request("POST", "/v1/topics/numbers/events");
-    let request = request.header("content-type", "application/cloudevents+json");
-    let reply = api.send(request.body(event(id, kib))).await;
+    let reply = api.send(api.event("numbers", event(id, kib))).await;
     let body = reply.json();
     match reply.status {
         200..300 => Ok(body["events"][0]["version"].as_u64().unwrap()),
@@ -237,10 +235,9 @@ async fn killed_or_filled_and_freed_under_load_it_loses_nothing() {
                 if is_done.load(Ordering::Relaxed) {
                     break;
                 }
-                let request = api.request("POST", "/v1/topics/numbers/events");
-                let request = request.header("content-type", "application/cloudevents+json");
+                let request = api.event("numbers", event(id, 2));
                 // Nobody answers while it is killed and started again.
-                let Some(reply) = api.try_send(request.body(event(id, 2))).await else { continue };
+                let Some(reply) = api.try_send(request).await else { continue };
                 match reply.status {
                     200..300 => {
                         let version = reply.json()["events"][0]["version"].as_u64().unwrap();

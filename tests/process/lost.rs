@@ -8,12 +8,8 @@ use crate::support::{Place, Reply, eventually};
 
 async fn publish_one(place: &Place) -> Reply {
     let event = json!({ "specversion": "1.0", "id": "more", "source": "/s", "type": "t" });
-    let request = place
-        .api()
-        .request("POST", "/v1/topics/numbers/events")
-        .header("content-type", "application/cloudevents+json")
-        .body(event.to_string());
-    place.api().send(request).await
+    let api = place.api();
+    api.send(api.event("numbers", event.to_string())).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

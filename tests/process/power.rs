@@ -69,9 +69,7 @@ async fn cut(cuts: usize, lying: bool) -> (Told, BTreeMap<u64, String>, BTreeMap
 async fn publish(api: Api, base: u64) -> Told {
     let mut told = Told::new();
     for n in base.. {
-        let request = api.request("POST", "/v1/topics/numbers/events");
-        let request = request.header("content-type", "application/cloudevents+json");
-        match api.try_send(request.body(cloud_event(n))).await {
+        match api.try_send(api.event("numbers", cloud_event(n))).await {
             Some(said) => {
                 let version = said.ok()["events"][0]["version"].as_u64().unwrap();
                 told.insert(version, n);

@@ -101,6 +101,12 @@ impl Api {
         self.send_json("POST", path, body).await
     }
 
+    /// The publishing of one CloudEvent, that is not sent yet.
+    pub fn event(&self, topic: &str, event: String) -> reqwest::RequestBuilder {
+        let request = self.request("POST", &format!("/v1/topics/{topic}/events"));
+        request.header("content-type", "application/cloudevents+json").body(event)
+    }
+
     /// Publishes events `first..=last` of the numbered kind, in batches.
     pub async fn publish(&self, topic: &str, first: u64, last: u64) {
         let numbers: Vec<u64> = (first..=last).collect();

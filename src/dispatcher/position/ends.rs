@@ -312,9 +312,9 @@ impl Worker {
 
     fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
         let subscription = self.order.plan.name.clone();
-        let by_us = self.tools.clock.to_store();
+        let by_wall = |since: Micros| since.shifted(self.tools.clock.to_store());
         if let Some(Held { since, asked }) = learnt.held {
-            let since = since.shifted(by_us);
+            let since = by_wall(since);
             let reason = match asked.as_secs() {
                 0 => "attempts failed in a row".to_owned(),
                 seconds => format!("the endpoint asked for a pause of {seconds} s"),
@@ -322,7 +322,7 @@ impl Worker {
             tracing::warn!(%subscription, status = last.status, error = last.error, "on hold");
             self.tools.notices.tell(Notice::Failing { subscription, reason, since, last });
         } else if let Some(since) = learnt.recovered {
-            let since = since.shifted(by_us);
+            let since = by_wall(since);
             tracing::info!(%subscription, "no longer on hold");
             self.tools.notices.tell(Notice::Recovered { subscription, since });
         }

@@ -1,9 +1,6 @@
 //! Receivers that close connections which are kept, with and without notice.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    time::Instant,
-};
+use std::time::Instant;
 
 use sinks::Manner;
 
@@ -15,38 +12,20 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// What a connection does with each request in turn; `None`: reads it and closes.
 type Turns = &'static [Option<&'static [u8]>];
 
-#[derive(Default)]
-struct Seen {
-    connections: AtomicUsize,
-    requests: AtomicUsize,
-    /// Requests that asked for the connection to be closed.
-    closing: AtomicUsize,
-}
-
 async fn turns(turns: Turns) -> (SocketAddr, Arc<Seen>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Seen::default());
-    let counted = seen.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counted.connections.fetch_add(1, SeqCst);
-            let counted = counted.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                for turn in turns {
-                    let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
-                    counted.requests.fetch_add(1, SeqCst);
-                    let text = String::from_utf8_lossy(&buffer[..length]).to_lowercase();
-                    counted.closing.fetch_add(text.matches("connection: close").count(), SeqCst);
-                    let Some(answer) = turn else { return };
-                    stream.write_all(answer).await.unwrap();
-                }
-                let _ = stream.read(&mut buffer).await;
-            });
+    serving(move |mut stream: TcpStream, seen: Arc<Seen>| async move {
+        let mut buffer = [0; 4096];
+        for turn in turns {
+            let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
+            seen.requests.fetch_add(1, SeqCst);
+            let text = String::from_utf8_lossy(&buffer[..length]).to_lowercase();
+            seen.closing.fetch_add(text.matches("connection: close").count(), SeqCst);
+            let Some(answer) = turn else { return };
+            stream.write_all(answer).await.unwrap();
         }
-    });
-    (address, seen)
+        let _ = stream.read(&mut buffer).await;
+    })
+    .await
 }
 
 async fn post(

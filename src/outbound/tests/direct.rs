@@ -1,42 +1,22 @@
 //! Connections that are kept, and those that are not.
 
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
+use std::sync::LazyLock;
 
 use super::*;
 
-/// How often was connected, and how many requests came.
-#[derive(Default)]
-struct Seen {
-    connections: AtomicUsize,
-    requests: AtomicUsize,
-}
-
 /// Answers each request of a connection with the next of `answers`, and closes after the last.
 async fn scripted(answers: &'static [&'static [u8]]) -> (SocketAddr, Arc<Seen>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Seen::default());
-    let counted = seen.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counted.connections.fetch_add(1, SeqCst);
-            let counted = counted.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                for answer in answers {
-                    if !matches!(stream.read(&mut buffer).await, Ok(1..)) {
-                        return;
-                    }
-                    counted.requests.fetch_add(1, SeqCst);
-                    stream.write_all(answer).await.unwrap();
-                }
-            });
+    serving(move |mut stream: TcpStream, seen: Arc<Seen>| async move {
+        let mut buffer = [0; 4096];
+        for answer in answers {
+            if !matches!(stream.read(&mut buffer).await, Ok(1..)) {
+                return;
+            }
+            seen.requests.fetch_add(1, SeqCst);
+            stream.write_all(answer).await.unwrap();
         }
-    });
-    (address, seen)
+    })
+    .await
 }
 
 /// Answers the beginning of the first request of each connection, and reads no more.

@@ -1,11 +1,14 @@
 //! Addresses in every spelling, and the network on loopback.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tower::ServiceExt as _;
 
@@ -21,6 +24,35 @@ mod secure;
 mod spellings;
 mod target;
 mod tls;
+
+/// What a server of ours has seen.
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    /// Requests that asked for the connection to be closed.
+    closing: AtomicUsize,
+}
+
+/// A server that counts connections, each of which `serve` looks after.
+async fn serving<F>(
+    serve: impl Fn(TcpStream, Arc<Seen>) -> F + Send + 'static,
+) -> (SocketAddr, Arc<Seen>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(Seen::default());
+    let counted = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.connections.fetch_add(1, SeqCst);
+            tokio::spawn(serve(stream, counted.clone()));
+        }
+    });
+    (address, seen)
+}
 
 #[test]
 fn special_addresses_are_forbidden() {

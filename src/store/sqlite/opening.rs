@@ -55,7 +55,7 @@ pub(super) async fn open(held: &Held, clock: &Clock) -> Result<Opened, StoreErro
     if let Found::Record(record) = &found {
         check_pair(path, &record.head, bare.as_ref(), log.as_ref())?;
     }
-    let mut doubts = doubts(path, log.as_ref());
+    let mut doubts = Vec::from_iter(doubt(path, log.as_ref()));
     if let Found::Record(record) = &found
         && (record.head.closed || log.is_none())
     {
@@ -95,8 +95,8 @@ pub(super) struct Identity {
 
 /// Reads it; `run` is 0 and `store` is new when only an earlier release has written the file.
 async fn identity(conn: &mut SqliteConnection) -> Result<Identity, StoreError> {
-    let fresh = uuid::Uuid::new_v4().simple().to_string();
-    Ok(file::identity(conn).await?.unwrap_or(Identity { store: fresh, run: 0 }))
+    let fresh = || Identity { store: uuid::Uuid::new_v4().simple().to_string(), run: 0 };
+    Ok(file::identity(conn).await?.unwrap_or_else(fresh))
 }
 
 /// Refuses a log that is not of this file: SQLite would lay one over the other.
@@ -130,17 +130,13 @@ pub(super) fn check_pair(
     )))
 }
 
-/// What lies beside the file and is not as it was left.
-pub(super) fn doubts(path: &Path, log: Option<&Log>) -> Vec<String> {
-    let mut doubts = Vec::new();
-    let name = sibling(path, "-wal");
-    if let Some(Log { damage: Some((frame, commits)), .. }) = log {
-        doubts.push(format!(
-            "{} is damaged at frame {frame}: about {commits} transactions from there on are lost",
-            name.display()
-        ));
-    }
-    doubts
+/// Whether the log beside the file is damaged, in words.
+pub(super) fn doubt(path: &Path, log: Option<&Log>) -> Option<String> {
+    let (frame, commits) = log?.damage?;
+    Some(format!(
+        "{} is damaged at frame {frame}: about {commits} transactions from there on are lost",
+        sibling(path, "-wal").display()
+    ))
 }
 
 /// Whether the file has fewer versions than its record.

@@ -53,7 +53,7 @@ async fn look(held: &Held, found: &mut Verified) -> Result<(), StoreError> {
     {
         found.add(error.to_string());
     }
-    for doubt in opening::doubts(path, log.as_ref()) {
+    if let Some(doubt) = opening::doubt(path, log.as_ref()) {
         found.add(doubt);
     }
     let mut conn = file::open_to_look(path).await?;
