@@ -264,6 +264,8 @@ pub enum FailureKind {
     Unreachable,
     /// The address is forbidden.
     Forbidden,
+    /// This machine has no file, port or memory left to ask with: nothing of the producer.
+    Machine,
     /// No whole answer in time.
     Timeout,
     /// A status that is no success.
@@ -292,6 +294,7 @@ impl FailureKind {
         match self {
             Self::Unreachable => "unreachable",
             Self::Forbidden => "forbidden_address",
+            Self::Machine => "machine",
             Self::Timeout => "timeout",
             Self::Status(_) => "status",
             Self::Malformed => "malformed",

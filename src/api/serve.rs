@@ -34,6 +34,9 @@ const SEND_BYTES_MAX: usize = 64 << 10;
 /// How long to wait when the system gives no connection (no file left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often that is logged at most.
+const REFUSALS_LOGGED_EVERY: Duration = Duration::from_mins(1);
+
 /// How long clients are waited for; one that takes longer loses its connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -82,6 +85,7 @@ pub(super) async fn serve_with(
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut refused = Refusals::default();
     loop {
         let accepted = tokio::select! {
             () = soft.cancelled() => break,
@@ -97,7 +101,7 @@ pub(super) async fn serve_with(
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                refused.note(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -108,6 +112,26 @@ pub(super) async fn serve_with(
         () = hard.cancelled() => {}
     }
     Ok(())
+}
+
+/// Connections that the system did not give, logged together: there are ten tries a second.
+#[derive(Default)]
+struct Refusals {
+    logged: Option<tokio::time::Instant>,
+    since: u64,
+}
+
+impl Refusals {
+    fn note(&mut self, error: &io::Error) {
+        self.since += 1;
+        if self.logged.is_none_or(|at| at.elapsed() >= REFUSALS_LOGGED_EVERY) {
+            tracing::error!(
+                %error, tries = self.since,
+                "cannot accept a connection: raise this machine's limits (open files, say)"
+            );
+            (self.logged, self.since) = (Some(tokio::time::Instant::now()), 0);
+        }
+    }
 }
 
 async fn accept(

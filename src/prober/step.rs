@@ -21,6 +21,9 @@ use crate::{
 /// How long to leave a store alone that did not do what was asked.
 const STORE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How long to wait for a file, port or memory that this machine lacks.
+const MACHINE_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What one worker remembers between steps; losing it loses nothing.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -173,6 +176,10 @@ impl Prober {
                 let asked = Asked { setup, state, mark, tally };
                 match failure.kind {
                     FailureKind::Waiting => self.waits(memory, asked, failure).await,
+                    // Whoever opens connections counts and logs that: the source is as it was.
+                    FailureKind::Machine => {
+                        Ok(Stepped::Due(self.clock.steady().plus(MACHINE_PAUSE)))
+                    }
                     _ => self.failed(memory, asked, failure).await,
                 }
             }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::support::{Api, Place, Receiver, eventually, relay::SECRET};
+use crate::support::{Api, Place, Raw, Receiver, eventually, relay::SECRET};
 
 /// Files that a relay may have open.
 const FILES: usize = 120;
@@ -11,7 +11,18 @@ const EVENTS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_without_files_charges_no_endpoint_and_kills_nothing() {
-    let place = Place::new("topics: { numbers: {} }\n");
+    // A producer that wants a connection for each poll.
+    let producer = Raw::start(|_, _| {
+        let list = r#"[{"id": "1"}]"#;
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        Some(format!("{head}content-length: {}\r\n\r\n{list}", list.len()).into_bytes())
+    })
+    .await;
+    let place = Place::new(&format!(
+        "topics: {{ numbers: {{}}, polled: {{}} }}\nsources: [{{ name: shop, topic: polled, \
+         interval: 1s, http: {{ url: \"{}\", id: id }} }}]\n",
+        producer.url("/list")
+    ));
     let mut relay = place.spawn_limited(FILES);
     relay.ready().await;
     let api = relay.api();
@@ -41,9 +52,20 @@ async fn a_machine_without_files_charges_no_endpoint_and_kills_nothing() {
         (faults(api).await >= 8 * EVENTS).then_some(())
     })
     .await;
+    let polls = r#"milkrun_polls_total{source="shop",result="machine"} "#;
+    eventually("polls that found no file", || async {
+        let metrics = api.get("/metrics").await.body;
+        metrics.lines().any(|line| line.starts_with(polls)).then_some(())
+    })
+    .await;
+    let asked = producer.sent().len();
     for caller in callers {
         drop(caller.await);
     }
+    eventually("the next poll", || async { (producer.sent().len() > asked).then_some(()) }).await;
+    let shown = api.get("/v1/sources/shop").await.ok();
+    assert!(shown["report"]["failing"].is_null(), "{shown}");
+    assert_eq!(shown["report"]["result"], "ok", "{shown}");
     for (name, receiver) in ["usual", "once"].into_iter().zip(&receivers) {
         receiver.until_accepted(EVENTS).await;
         let path = format!("/v1/subscriptions/{name}/attempts?failed=true");
@@ -59,6 +81,9 @@ async fn a_machine_without_files_charges_no_endpoint_and_kills_nothing() {
     let told = place.printed().matches("no file, port or memory left for connections").count();
     assert!((1..=2).contains(&told), "{told} lines of one kind");
     assert!(!place.printed().contains("hold"), "nothing was held");
+    assert!(!place.printed().contains("poll failed"), "no source was charged");
+    let told = place.printed().matches("cannot accept a connection").count();
+    assert!(told <= 2, "{told} lines of one kind");
 }
 
 /// Connections that the relay had no file for.

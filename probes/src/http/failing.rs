@@ -28,6 +28,7 @@ impl HttpProbe {
 pub(super) fn help(kind: FailureKind) -> Option<Box<str>> {
     let text = match kind {
         FailureKind::Forbidden => "allow the address in `outbound.allow`, if it is meant",
+        FailureKind::Machine => "raise this machine's limits (open files, say)",
         FailureKind::Timeout => "raise `http.timeout`, or ask for smaller pages",
         FailureKind::TooLarge => "raise `http.limits`, or ask for smaller pages",
         FailureKind::ForeignLink => "set `rebase: true` or `origins` in `http.pages`",

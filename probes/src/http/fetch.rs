@@ -298,6 +298,7 @@ fn no_answer(error: &io::Error) -> Problem {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied => FailureKind::Forbidden,
         io::ErrorKind::TimedOut => FailureKind::Timeout,
+        io::ErrorKind::ResourceBusy => FailureKind::Machine,
         _ => FailureKind::Unreachable,
     };
     (kind, format!("no answer: {error}"))
