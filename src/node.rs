@@ -96,6 +96,7 @@ impl Node {
         let options = store::Options {
             tail_bytes: config.limits.tail_bytes,
             dedupe_keys_max: config.limits.dedupe_keys_max,
+            positions_max: config.limits.positions_max,
             readers: config.limits.readers,
             clock: clock.clone(),
             ..store::Options::default()

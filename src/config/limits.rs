@@ -16,6 +16,10 @@ pub struct Limits {
     /// Dedupe keys in memory, all topics together.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub dedupe_keys_max: usize,
+    /// Positions: one for each topic of each subscription, and one for each replay that runs. A
+    /// subscription or a topic that needs more is refused.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub positions_max: usize,
     /// Decoded pages in memory, all sources together.
     #[schemars(range(min = WALK_BYTES_MIN, max = BYTES_MAX))]
     pub walk_bytes_max: usize,
@@ -45,6 +49,7 @@ impl Default for Limits {
         Self {
             tail_bytes: 64 << 20,
             dedupe_keys_max: 4_000_000,
+            positions_max: 50_000,
             walk_bytes_max: 256 << 20,
             walks_max: 64,
             in_flight_max: 4_096,
@@ -68,6 +73,7 @@ impl Limits {
         for (name, value, least, most) in [
             ("tail_bytes", self.tail_bytes, 0, BYTES_MAX),
             ("dedupe_keys_max", self.dedupe_keys_max, 1, 1_000_000_000),
+            ("positions_max", self.positions_max, 1, 10_000_000),
             ("walk_bytes_max", self.walk_bytes_max, WALK_BYTES_MIN, BYTES_MAX),
             ("walks_max", self.walks_max, 1, 1_000_000),
             ("in_flight_max", self.in_flight_max, 1, 1_000_000),

@@ -17,6 +17,8 @@ pub struct Options {
     pub dedupe_keys_max: usize,
     /// Events that wait for their time, over all topics.
     pub pending_max: usize,
+    /// Positions, over all subscriptions.
+    pub positions_max: usize,
     /// Connections that read.
     pub readers: u32,
     /// Tells when damage was found.
@@ -29,6 +31,7 @@ impl Default for Options {
             tail_bytes: 64 << 20,
             dedupe_keys_max: 4_000_000,
             pending_max: 1_000_000,
+            positions_max: 50_000,
             readers: 4,
             clock: Clock::system(),
         }

@@ -8,6 +8,7 @@ mod files;
 mod full;
 mod kill;
 mod lost;
+mod positions;
 mod power;
 mod readers;
 pub use kill::seeded;

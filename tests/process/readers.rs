@@ -19,7 +19,7 @@ use crate::support::{Api, Place, Relay, full};
 const API_BYTES_MAX: u64 = 256 << 20;
 /// All that is not held for clients: 64 MiB of `limits.tail_bytes`, 112 of the store's page caches, the
 /// program (docs/memory.md).
-const BESIDE: u64 = 224 << 20;
+pub(super) const BESIDE: u64 = 224 << 20;
 /// What a connection costs beside what it is sent.
 const CONNECTION_BYTES: u64 = 32 << 10;
 /// Below this it is the noise of two cores that the clients share with a debug build.
@@ -55,7 +55,7 @@ async fn filled() -> (Place, Relay) {
 }
 
 /// The 99th percentile of what a healthy client waits for a page and for a publish.
-async fn healthy(api: &Api, times: u32) -> Duration {
+pub(super) async fn healthy(api: &Api, times: u32) -> Duration {
     let mut took = Vec::new();
     for n in 0..times {
         let begun = Instant::now();
@@ -85,7 +85,7 @@ fn address(place: &Place) -> std::net::SocketAddr {
 }
 
 /// Holds what was measured to its bounds.
-fn judge(what: &str, relay: &Relay, bound: u64, before: Duration, during: Duration) {
+pub(super) fn judge(what: &str, relay: &Relay, bound: u64, before: Duration, during: Duration) {
     let peak = peak_bytes(relay);
     println!(
         "{what}: peak {} MiB of at most {} MiB; a healthy client's p99 {before:?}, during it {during:?}",

@@ -35,8 +35,8 @@ mod trace;
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
 pub trait Bench: Send + Sync {
-    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys and
-    /// 3,000 pending events.
+    /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys,
+    /// 3,000 pending events and 100 positions.
     async fn open(&self) -> Arc<dyn Store>;
     /// From now on storing an event whose attributes contain `text` fails.
     async fn refuse_events_with(&self, text: &str);
@@ -129,6 +129,7 @@ mod on_sqlite {
         topics::a_file_changes_what_a_subscription_is_in,
         retention::age_and_count_let_go,
         retention::what_is_owed_stays,
+        topics::positions_are_bounded,
         retention::the_cap_lets_go_of_what_is_owed_and_says_so,
         retention::owed_has_an_end,
         retention::nothing_is_owed_when_that_is_turned_off,

@@ -47,6 +47,7 @@ impl Bench for SqliteBench {
             tail_bytes: 4_000,
             dedupe_keys_max: 20_000,
             pending_max: 3_000,
+            positions_max: 100,
             ..Options::default()
         };
         open(&format!("sqlite:{}", self.path()), &options).await.expect("a store")

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use milkrun::{
     event::Version,
     settings::{SubscriptionSettings, TopicSettings},
-    store::{NewJob, NewSubscription, Origin, StartFrom, Store, StoreError, Subscription},
+    store::{
+        NewJob, NewSubscription, Origin, StartFrom, Store, StoreError, Subscription,
+        SubscriptionSteer,
+    },
 };
 
 use super::{Bench, NOW, append, name, with_topic};
@@ -104,4 +107,35 @@ pub async fn a_file_changes_what_a_subscription_is_in(bench: &dyn Bench) {
     assert_eq!(named.topics, exact.topics);
     assert_eq!(named.positions[0].id, changed.positions[0].id, "places are kept");
     assert!(store.delete_topic(&name("billing.eu"), NOW).await.is_err());
+}
+
+pub async fn positions_are_bounded(bench: &dyn Bench) {
+    let (store, orders) = with_topic(bench, TopicSettings::default()).await;
+    append(&store, &orders, 1..=3).await.unwrap();
+    let topics: Vec<String> = (0..33).map(|n| format!("billing.{n}")).collect();
+    make(&store, &topics.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let who = |who: &str, topics| NewSubscription {
+        name: name(who),
+        ..subscription(topics, Origin::Api)
+    };
+    for one in ["a", "b", "c"] {
+        store.put_subscription(&who(one, &["billing.*"]), NOW).await.unwrap();
+    }
+    store.put_subscription(&who("last", &["orders"]), NOW).await.unwrap();
+    let full = |refused: StoreError| {
+        let StoreError::Full(said) = &refused else { panic!("{refused:?}") };
+        assert!(said.contains("limits.positions_max"), "{said}");
+    };
+    full(store.put_subscription(&who("d", &["orders"]), NOW).await.unwrap_err());
+    full(store.put_topic(&name("billing.new"), &TopicSettings::default(), NOW).await.unwrap_err());
+    let job = NewJob { topic: orders.clone(), from: Version(1), to: Version(3), rate: None };
+    full(store.start_replay(&name("last"), &job, NOW).await.unwrap_err());
+    // Nothing of what was refused is there, and what needs no position goes on.
+    assert!(store.subscription(&name("d")).await.is_err());
+    assert!(store.topic(&name("billing.new")).await.is_err());
+    store.put_topic(&name("elsewhere"), &TopicSettings::default(), NOW).await.unwrap();
+    store.steer_subscription(&name("a"), SubscriptionSteer::Delete, NOW).await.unwrap();
+    store.put_subscription(&who("d", &["orders"]), NOW).await.unwrap();
+    store.put_topic(&name("billing.new"), &TopicSettings::default(), NOW).await.unwrap();
+    assert_eq!(store.subscription(&name("b")).await.unwrap().positions.len(), 34);
 }

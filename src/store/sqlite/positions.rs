@@ -156,20 +156,32 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// Adds a live position in a topic, unless there is one.
+/// Whether so many positions more find room.
+///
+/// # Errors
+/// `Full` when they do not.
+pub(super) fn room(desk: &Desk, wanted: usize) -> Result<(), StoreError> {
+    let (held, most) = (desk.memory.positions.len(), desk.shared.positions_max);
+    if wanted == 0 || held + wanted <= most {
+        return Ok(());
+    }
+    Err(StoreError::Full(format!(
+        "subscriptions have {held} positions already, one for each topic of each, and {wanted} more \
+         are asked for: raise `limits.positions_max: {most}` (about 5 KB of memory each), name fewer \
+         topics, or delete subscriptions"
+    )))
+}
+
+/// Adds a live position in a topic.
 pub(super) async fn add(
     desk: &mut Desk,
     subscription: i64,
     topic: i64,
     from: StartFrom,
 ) -> Result<(), StoreError> {
-    let known = of(desk, subscription);
     let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
         return Err(StoreError::not_found("topic", topic.to_string()));
     };
-    if known.iter().any(|(_, known)| *known == topic) {
-        return Ok(());
-    }
     let reach = match from {
         StartFrom::Latest => state.head,
         StartFrom::Earliest => state.oldest.previous(),

@@ -113,6 +113,7 @@ pub(super) async fn start(
             "{RUNNING_MAX} replays of subscription `{name}` run already"
         )));
     }
+    positions::room(desk, 1)?;
     let reach = signed(new.from.previous().0);
     let sql = "-- new job\nINSERT INTO jobs (subscription, topic, first, last, rate, status, reach, started) \
         VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) RETURNING id";

@@ -30,6 +30,7 @@ pub(super) struct Shared {
     pub(super) keys_max: usize,
     pub(super) keys: AtomicUsize,
     pub(super) pending_max: usize,
+    pub(super) positions_max: usize,
     pub(super) pending: AtomicUsize,
     /// When the next pending event is due.
     pub(super) next_pending: watch::Sender<Option<Micros>>,
@@ -79,6 +80,7 @@ impl Shared {
             keys_max: options.dedupe_keys_max,
             keys: AtomicUsize::new(0),
             pending_max: options.pending_max,
+            positions_max: options.positions_max,
             pending: AtomicUsize::new(0),
             next_pending: watch::Sender::new(None),
             expired: AtomicU64::new(0),

@@ -170,20 +170,25 @@ fn meant(memory: &Memory, patterns: &[TopicPattern]) -> Result<BTreeSet<i64>, St
     Ok(meant)
 }
 
-/// Joins a topic that is new with every subscription that has a pattern for it.
+/// Joins a topic that is new with every subscription that has a pattern for it; `Full` when there
+/// are too many.
 pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), StoreError> {
     let sql = "-- patterns\nSELECT id, topics FROM subscriptions \
         WHERE status <> 'deleted' AND instr(topics, '*') > 0";
     for row in sqlx::query(sql).fetch_all(&mut desk.conn).await? {
-        let subscription: i64 = row.get(0);
         if patterns(row.get(1))?.iter().any(|pattern| pattern.matches(topic)) {
-            positions::insert(desk, subscription, id, Version::ZERO).await?;
-            touch(desk, subscription).await?;
+    let mut joined = Vec::new();
+            joined.push(row.get(0));
         }
     }
     Ok(())
 }
 
+    positions::room(desk, joined.len())?;
+    for subscription in joined {
+        positions::insert(desk, subscription, id, Version::ZERO).await?;
+        touch(desk, subscription).await?;
+    }
 /// Leaves a topic that goes; `Conflict` when a subscription names it.
 pub(super) async fn leave(
     desk: &mut Desk,
@@ -212,7 +217,7 @@ pub(super) async fn put(
     new: NewSubscription,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let topics = meant(&desk.memory, &new.topics)?;
+    let mut topics = meant(&desk.memory, &new.topics)?;
     let id = match one(&mut desk.conn, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
         Err(error) => return Err(error),
@@ -230,6 +235,10 @@ pub(super) async fn put(
     for topic in topics {
         positions::add(desk, id, topic, new.from).await?;
     }
+    for (_, held) in positions::of(desk, id) {
+        topics.remove(&held);
+    }
+    positions::room(desk, topics.len())?;
     finish(desk, &new.name).await
 }
 
