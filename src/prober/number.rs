@@ -1,5 +1,7 @@
 //! A complete newest-first walk is numbered, oldest first, out of its journal.
 
+use tracing::error;
+
 use super::{
     Memory, Prober, Report, SourceSetup, Stepped,
     progress::{Ending, Tally},
@@ -20,7 +22,12 @@ impl Prober {
         ending: &Ending,
         tally: &Tally,
     ) -> Result<Stepped, StoreError> {
-        let events = self.store.journal(&setup.name, CHUNK).await?;
+        let events = match self.store.journal(&setup.name, CHUNK).await {
+            Err(StoreError::Unreadable { table: "journal", problem }) => {
+                return self.walk_anew(setup, state, &problem).await;
+            }
+            read => read?,
+        };
         let (now, count) = (self.clock.now(), events.len());
         if (count as u64) < state.journaled {
             let progress = SourceProgress {
@@ -40,5 +47,28 @@ impl Prober {
         let placed = self.append(setup, events, progress, now).await?;
         self.end(setup, memory, state, ending, report, &placed).await?;
         Ok(self.at(memory, ending.next_poll))
+    }
+
+    /// Forgets a journal that is damaged. The cursor has not moved, so the next walk lists all of
+    /// it again; what was numbered already is known.
+    async fn walk_anew(
+        &self,
+        setup: &SourceSetup,
+        state: &SourceState,
+        problem: &str,
+    ) -> Result<Stepped, StoreError> {
+        error!(
+            source = %setup.name, problem,
+            "what a walk had listed is damaged in the file; the walk is made anew"
+        );
+        let progress = SourceProgress {
+            source: state.id,
+            fence: state.fence,
+            mark: Some(None),
+            journal_clear: true,
+            ..SourceProgress::default()
+        };
+        self.append(setup, Vec::new(), progress, self.clock.now()).await?;
+        Ok(Stepped::Again)
     }
 }

@@ -277,6 +277,9 @@ async fn downgrade(place: &Place, url: &str) {
         ("exceptions", "checksum"),
         ("dead_letters", "checksum"),
         ("pending", "committed"),
+        ("pending", "checksum"),
+        ("journal", "checksum"),
+        ("positions", "start_after"),
     ];
     let drops = columns.map(|(table, column)| format!("ALTER TABLE {table} DROP COLUMN {column};"));
     let sql = format!(

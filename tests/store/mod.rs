@@ -31,6 +31,7 @@ mod sqlite;
 mod states;
 mod topics;
 mod trace;
+mod waiting;
 
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]

@@ -32,7 +32,7 @@ impl SqliteBench {
         SqliteConnection::connect(&format!("sqlite:{}", self.path())).await.expect("a connection")
     }
 
-    async fn run(&self, sql: String) {
+    pub async fn run(&self, sql: String) {
         let mut conn = self.saboteur().await;
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.expect("sabotage");
         conn.close().await.expect("closed");

@@ -98,6 +98,22 @@ async fn a_restart_while_numbering_goes_on_whatever_its_age() {
 }
 
 #[tokio::test]
+async fn a_journal_that_is_damaged_is_listed_again() {
+    let count = Arc::new(AtomicU64::new(2_500));
+    let bench = Bench::new(newest_first, feed(&count, 500)).await;
+    while bench.ids().await.is_empty() {
+        bench.turn().await;
+        assert_ne!(bench.step().await, Stepped::Idle);
+    }
+    bench.sabotage("UPDATE journal SET attributes = replace(attributes, '\"12', '\"13')").await;
+    bench.asked();
+    bench.walk().await;
+    assert_eq!(bench.asked()[0], "page=1");
+    assert_eq!(bench.ids().await, ids(1..=2_500), "nothing is lost, changed or there twice");
+    assert_eq!(bench.state().await.journaled, 0);
+}
+
+#[tokio::test]
 async fn a_walk_that_meets_nothing_known_records_a_gap() {
     let count = Arc::new(AtomicU64::new(4));
     let spec = |spec: &mut Spec| {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use probes::http::{HttpProbe, Spec};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -27,7 +28,7 @@ pub(super) type Answer = dyn Fn(&Request<Bytes>) -> futures_util::future::BoxFut
     + Sync;
 
 pub(super) struct Bench {
-    _dir: TempDir,
+    dir: TempDir,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: ManualClock,
     pub(super) metrics: Arc<Metrics>,
@@ -86,7 +87,7 @@ impl Bench {
             Notices::new(store.clone(), Clock::Manual(clock.clone()), metrics.clone());
         Self {
             prober: prober(&store, &clock, &network, &metrics, &notices, &setup),
-            _dir: dir,
+            dir,
             store,
             clock,
             metrics,
@@ -96,6 +97,14 @@ impl Bench {
             writer,
             network,
         }
+    }
+
+    /// Changes the store's file behind its back.
+    pub(super) async fn sabotage(&self, sql: &'static str) {
+        let url = format!("sqlite:{}", self.dir.path().join("test.db").display());
+        let mut conn = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
     }
 
     /// A prober as after a restart: it remembers nothing.

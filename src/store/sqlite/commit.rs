@@ -28,8 +28,8 @@ const EVENTS: (&str, &str, &str) = (
 const KEYS: (&str, &str, &str) =
     ("-- keys\nINSERT INTO dedupe (slot, recorded, hashes) VALUES ", "(?,?,?)", "");
 const WAITING: (&str, &str, &str) = (
-    "-- waiting\nINSERT INTO pending (id, topic, due, since, hash, source, event_id, attributes, form, data) VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?)",
+    "-- waiting\nINSERT INTO pending (id, topic, due, since, hash, source, event_id, attributes, form, data, checksum) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?)",
     "",
 );
 const WAITED: (&str, &str, &str) =
@@ -40,8 +40,8 @@ const RELEASED: (&str, &str, &str) = (
     " ON CONFLICT DO NOTHING",
 );
 const JOURNAL: (&str, &str, &str) = (
-    "-- journal\nINSERT INTO journal (slot, source, id, attributes, form, data) VALUES ",
-    "(?,?,?,?,?,?)",
+    "-- journal\nINSERT INTO journal (slot, source, id, attributes, form, data, checksum) VALUES ",
+    "(?,?,?,?,?,?,?)",
     "",
 );
 const REJECTED: (&str, &str, &str) =
@@ -168,6 +168,12 @@ async fn write_pending(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), s
             .bind(waiting.event.attributes.clone())
             .bind(form)
             .bind(data)
+            .bind(i64::from(sheet::pending_checksum(
+                waiting.id,
+                &waiting.memory,
+                waiting.since,
+                &waiting.event,
+            )))
     })
     .await?;
     let released: Vec<_> = plan.released().collect();
@@ -255,13 +261,15 @@ async fn write_journal(
         let rows: Vec<(u64, &NewEvent)> = (first..).zip(&progress.journal).collect();
         bulk::rows(conn, JOURNAL, &rows, |query, (count, event)| {
             let (form, data) = stored(&event.data);
+            let slot = slot::join(source, *count);
             query
-                .bind(slot::join(source, *count))
+                .bind(slot)
                 .bind(event.source.as_str())
                 .bind(event.id.as_str())
                 .bind(event.attributes.clone())
                 .bind(form)
                 .bind(data)
+                .bind(i64::from(sheet::waiting_checksum(&slot.to_be_bytes(), event)))
         })
         .await?;
     }

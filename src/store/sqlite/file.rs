@@ -33,6 +33,7 @@ pub(super) const LOG: Migrations = &[
     include_str!("../../../migrations/sqlite/0004_source_identity.sql"),
     include_str!("../../../migrations/sqlite/0005_checksums.sql"),
     include_str!("../../../migrations/sqlite/0006_committed.sql"),
+    include_str!("../../../migrations/sqlite/0007_owed.sql"),
 ];
 /// The schema of the trace's file.
 pub(super) const TRACE: Migrations = &[

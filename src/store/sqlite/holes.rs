@@ -1,7 +1,7 @@
 //! Versions that were given and are lost, and damage that is still to be told of.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -36,6 +36,8 @@ struct Waiting {
     damage: Vec<Found>,
     /// What was told, by topic and first version: it is found at every read.
     told: HashSet<(i64, Version)>,
+    /// Pending events that are damaged, by number, with what is wrong.
+    pending: BTreeMap<i64, String>,
 }
 
 /// Damage of a topic.
@@ -111,6 +113,20 @@ impl Holes {
         error
     }
 
+    /// Says that a pending event is damaged, to whoever may take it out of what waits.
+    pub(super) fn find_pending(&self, id: i64, problem: String) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.pending.len() < TOLD_MAX {
+            waiting.pending.insert(id, problem);
+        }
+    }
+
+    /// The pending events that were found damaged.
+    pub(super) fn take_pending(&self) -> Vec<(i64, String)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut waiting.pending).into_iter().collect()
+    }
+
     /// What was found when the file was opened, and is in it.
     pub(super) fn tell_later(&self, damage: Vec<(i64, Damage)>) {
         for (_, damage) in &damage {
@@ -125,7 +141,12 @@ impl Holes {
             topic = %damage.topic, from = damage.from.0, to = damage.to.0, reason = damage.reason,
             "{}", damage.detail
         );
-        self.found.fetch_add(1 + damage.to.0.saturating_sub(damage.from.0), Ordering::Relaxed);
+        self.count(1 + damage.to.0.saturating_sub(damage.from.0));
+    }
+
+    /// Counts events that are lost or damaged.
+    pub(super) fn count(&self, events: u64) {
+        self.found.fetch_add(events, Ordering::Relaxed);
     }
 
     /// What is to be told, as it was found.

@@ -9,6 +9,7 @@ use super::{
     file,
     holes::{Found, Holes},
     memory::{name, version},
+    pending,
     record::Known,
     slot, topics,
     writer::Desk,
@@ -216,6 +217,8 @@ pub(super) async fn gap(
 
 /// Keeps what readers found since the last call, and answers it: it is to be told of.
 pub(super) async fn tell(desk: &mut Desk, now: Micros) -> Result<Vec<Damage>, StoreError> {
+    let damaged = desk.shared.holes.take_pending();
+    pending::set_aside(desk, damaged, now).await?;
     let found = desk.shared.holes.take();
     if found.is_empty() {
         return Ok(Vec::new());

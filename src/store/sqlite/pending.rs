@@ -8,14 +8,15 @@ use super::{
     Shared,
     commit::signed,
     keys::Key,
-    memory::{Change, PendingMemory},
+    memory::{Change, PendingMemory, hash_list},
+    mend,
     ops::Hot,
-    read, slot,
+    sheet, slot,
     writer::Desk,
 };
 use crate::{
     event::{Micros, Topic, Version},
-    store::{NewEvent, Pending, Released, StoreError},
+    store::{Damage, NewEvent, Pending, Released, StoreError},
 };
 
 /// The most events of one release or list.
@@ -33,32 +34,65 @@ pub(super) struct Waited {
     pub(super) event: NewEvent,
 }
 
-fn event(row: &SqliteRow, deliver_at: Micros) -> Result<NewEvent, StoreError> {
-    Ok(NewEvent {
-        source: row.get(3),
-        id: row.get(4),
-        attributes: row.get::<&str, _>(5).into(),
-        data: read::data(row, 6, "pending")?,
-        deliver_at: Some(deliver_at),
-    })
+/// Rows that [`waited`] reads.
+macro_rules! select {
+    ($from:literal) => {
+        concat!(
+            "-- pending\nSELECT p.id, p.topic, p.due, p.committed, p.since, p.hash, p.source, \
+             p.event_id, p.attributes, p.form, p.data, p.checksum FROM ",
+            $from
+        )
+    };
+}
+
+/// All of them, in the order of their numbers.
+pub(super) const EVERY: &str = select!("pending p ORDER BY p.id");
+
+/// A row as it was put there.
+///
+/// # Errors
+/// `Unreadable` when it is damaged.
+pub(super) fn waited(row: &SqliteRow) -> Result<Waited, StoreError> {
+    let damaged = |problem: String| StoreError::Unreadable { table: "pending", problem };
+    let (one, committed, sum) = parts(row).map_err(|error| damaged(error.to_string()))?;
+    let memory = PendingMemory { topic: one.topic, key: one.key, due: one.due, committed };
+    // An earlier release has put rows without one.
+    if sum.is_some_and(|sum| {
+        sum != i64::from(sheet::pending_checksum(one.id, &memory, one.since, &one.event))
+    }) {
+        return Err(damaged("its checksum is wrong".into()));
+    }
+    Ok(one)
+}
+
+/// The columns of a row as they are read: any may be damaged, so none is taken for granted.
+fn parts(row: &SqliteRow) -> Result<(Waited, bool, Option<i64>), sqlx::Error> {
+    let unreadable = |problem: &str| sqlx::Error::Decode(problem.into());
+    let (form, data): (i64, Option<&[u8]>) = (row.try_get(9)?, row.try_get(10)?);
+    let due = Micros(row.try_get(2)?);
+    let one = Waited {
+        id: row.try_get(0)?,
+        topic: row.try_get(1)?,
+        key: hash_list(row.try_get(5)?).next().ok_or_else(|| unreadable("its key is too short"))?,
+        due,
+        since: Micros(row.try_get(4)?),
+        event: NewEvent {
+            source: row.try_get(6)?,
+            id: row.try_get(7)?,
+            attributes: row.try_get::<&str, _>(8)?.into(),
+            data: sheet::formed(form, data.unwrap_or_default(), "pending")
+                .map_err(|error| unreadable(&error.to_string()))?,
+            deliver_at: Some(due),
+        },
+    };
+    Ok((one, row.try_get(3)?, row.try_get(11)?))
 }
 
 fn size(event: &NewEvent) -> usize {
     event.attributes.len() + event.data.bytes().len()
 }
 
-fn pending(row: &SqliteRow, topic: &Topic) -> Result<Pending, StoreError> {
-    let due = Micros(row.get(1));
-    Ok(Pending {
-        id: row.get(0),
-        topic: topic.clone(),
-        due,
-        since: Micros(row.get(2)),
-        event: event(row, due)?,
-    })
-}
-
-/// The pending events of a topic above the number `after`.
+/// The pending events of a topic above the number `after`, without those that are damaged.
 pub(super) async fn list(
     shared: &Shared,
     topic: &Topic,
@@ -67,18 +101,24 @@ pub(super) async fn list(
 ) -> Result<Vec<Pending>, StoreError> {
     let id = shared.published(topic)?.state.id;
     let mut conn = shared.readers.acquire().await?;
-    let sql = "-- pending\nSELECT id, due, since, source, event_id, attributes, form, data \
-        FROM pending WHERE topic = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let sql = select!("pending p WHERE p.topic = $1 AND p.id > $2 ORDER BY p.id LIMIT $3");
     let limit = signed(limit.min(CHUNK) as u64);
     let mut rows = sqlx::query(sql).bind(id).bind(after).bind(limit).fetch(&mut *conn);
     let (mut bytes, mut found) = (0, Vec::new());
     while let Some(row) = rows.try_next().await? {
-        let one = pending(&row, topic)?;
+        let one = match waited(&row) {
+            Ok(one) => one,
+            Err(error) => {
+                shared.holes.find_pending(row.try_get(0)?, error.to_string());
+                continue;
+            }
+        };
         bytes += size(&one.event);
         if bytes > BYTES && !found.is_empty() {
             break;
         }
-        found.push(one);
+        let Waited { id, due, since, event, .. } = one;
+        found.push(Pending { id, topic: topic.clone(), due, since, event });
     }
     Ok(found)
 }
@@ -110,12 +150,26 @@ pub(super) async fn change(
         let problem = format!("pending event {id} is prepared: it waits for its commit");
         return Err(StoreError::Conflict(problem));
     }
-    sqlx::query("-- another time\nUPDATE pending SET due = $2 WHERE id = $1")
+    set_due(desk, id, due, false).await?;
+    desk.change(Change::PendingDue(id, due));
+    Ok(())
+}
+
+/// Writes when an event is due and whether it is committed, and its checksum with them.
+async fn set_due(desk: &mut Desk, id: i64, due: Micros, committed: bool) -> Result<(), StoreError> {
+    let Some(known) = desk.memory.pending.get(&id).copied() else { return Err(not_found(id)) };
+    let before = sheet::due_checksum(id, known.due, known.committed);
+    let swap = i64::from(before ^ sheet::due_checksum(id, due, committed));
+    // SQLite has no exclusive or: what is in one of two but not in both.
+    let sql = "-- another time\nUPDATE pending SET due = $2, committed = $3, \
+        checksum = (checksum | $4) - (checksum & $4) WHERE id = $1";
+    sqlx::query(sql)
         .bind(id)
         .bind(due.0)
+        .bind(committed)
+        .bind(swap)
         .execute(&mut desk.conn)
         .await?;
-    desk.change(Change::PendingDue(id, due));
     Ok(())
 }
 
@@ -137,19 +191,19 @@ pub(super) async fn commit(
         desk.transact(move |desk| Box::pin(commit_later(desk, id, due))).await?;
         return Ok(None);
     }
-    let mut one = load(desk, &[id]).await?;
+    let mut one = load(desk, &[id], now).await?;
     for one in &mut one {
         one.due = due;
+    }
+    // One that is damaged was set aside, and told of.
+    if one.is_empty() {
+        return Err(not_found(id));
     }
     Ok(append(desk, one, now).await?.pop())
 }
 
 async fn commit_later(desk: &mut Desk, id: i64, due: Micros) -> Result<(), StoreError> {
-    sqlx::query("-- committed\nUPDATE pending SET due = $2, committed = 1 WHERE id = $1")
-        .bind(id)
-        .bind(due.0)
-        .execute(&mut desk.conn)
-        .await?;
+    set_due(desk, id, due, true).await?;
     desk.change(Change::PendingCommitted(id, due));
     Ok(())
 }
@@ -195,7 +249,7 @@ pub(super) async fn release(
     desk.recover().await?;
     let due = desk.memory.due.range(..=(now, i64::MAX)).take(limit.min(CHUNK));
     let due: Vec<i64> = due.map(|(_, id)| *id).collect();
-    let due = load(desk, &due).await?;
+    let due = load(desk, &due, now).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -212,26 +266,79 @@ async fn append(
     answer.await.map_err(|_| StoreError::Unknown(None))?
 }
 
-/// Reads pending events by their numbers, in that order, as many as fit into [`BYTES`].
-async fn load(desk: &mut Desk, ids: &[i64]) -> Result<Vec<Waited>, StoreError> {
+/// Reads pending events by their numbers, in that order, as many as fit into [`BYTES`]; those that
+/// are damaged are set aside.
+async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<Waited>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     // In the order of the numbers given, so that a batch that is too large is cut behind.
-    let sql = "-- due\nSELECT p.id, p.due, p.since, p.source, p.event_id, p.attributes, p.form, p.data \
-        FROM json_each($1) chosen CROSS JOIN pending p ON p.id = chosen.value ORDER BY chosen.key";
+    let sql = select!(
+        "json_each($1) chosen CROSS JOIN pending p ON p.id = chosen.value ORDER BY chosen.key"
+    );
     let mut rows = sqlx::query(sql).bind(format!("[{}]", ids.join(","))).fetch(&mut desk.conn);
-    let (mut bytes, mut found) = (0, Vec::new());
+    let (mut bytes, mut found, mut damaged) = (0, Vec::new(), Vec::new());
     while let Some(row) = rows.try_next().await? {
-        let id = row.get(0);
-        let Some(known) = desk.memory.pending.get(&id) else { continue };
-        let event = event(&row, known.due)?;
-        bytes += size(&event);
+        let id = row.try_get(0)?;
+        if !desk.memory.pending.contains_key(&id) {
+            continue;
+        }
+        let one = match waited(&row) {
+            Ok(one) => one,
+            Err(error) => {
+                damaged.push((id, error.to_string()));
+                continue;
+            }
+        };
+        bytes += size(&one.event);
         if bytes > BYTES && !found.is_empty() {
             break;
         }
-        let PendingMemory { topic, key, due, .. } = *known;
-        found.push(Waited { id, topic, key, due, since: Micros(row.get(2)), event });
+        found.push(one);
     }
+    drop(rows);
+    set_aside(desk, damaged, now).await?;
     Ok(found)
+}
+
+/// Takes events that are damaged out of what waits: a gap of their topic tells of each, and a
+/// notice.
+pub(super) async fn set_aside(
+    desk: &mut Desk,
+    damaged: Vec<(i64, String)>,
+    now: Micros,
+) -> Result<(), StoreError> {
+    for (id, problem) in damaged {
+        let Some(PendingMemory { topic, .. }) = desk.memory.pending.get(&id).copied() else {
+            continue;
+        };
+        let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+            continue;
+        };
+        let detail = format!(
+            "pending event {id} of topic `{}` is damaged in the file ({problem}) and is lost: \
+             publish it again",
+            state.topic
+        );
+        let lost = Damage {
+            topic: state.topic.clone(),
+            from: state.head.next(),
+            to: state.head,
+            reason: "pending_damaged",
+            detail: detail.clone(),
+        };
+        desk.transact(move |desk| {
+            Box::pin(async move {
+                mend::gap(&mut desk.conn, topic, &lost, now).await?;
+                let sql = "-- damaged\nDELETE FROM pending WHERE id = $1";
+                sqlx::query(sql).bind(id).execute(&mut desk.conn).await?;
+                desk.change(Change::PendingGone(vec![id]));
+                Ok(())
+            })
+        })
+        .await?;
+        desk.shared.holes.count(1);
+        desk.shared.troubles.mended("pending_damaged", detail);
+    }
+    Ok(())
 }
 
 /// How an event of the log waited, if it did.

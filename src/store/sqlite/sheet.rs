@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{commit, slot};
+use super::{commit, memory::PendingMemory, slot};
 use crate::{
     event::{Data, Event, Micros, Version},
-    store::{StoreError, TopicState},
+    store::{NewEvent, StoreError, TopicState},
 };
 
 fn unreadable(problem: &str) -> StoreError {
@@ -103,6 +103,46 @@ pub(super) fn checksum(topic: i64, event: &Event) -> u32 {
     sum.update(&event.attributes.len().to_be_bytes());
     sum.update(event.attributes.as_bytes());
     sum.update(data.unwrap_or_default());
+    sum.finalize()
+}
+
+/// What is kept with an event that has no version yet, in the list where it waits, and compared
+/// whenever it is read: of its row and of its `place` there.
+pub(super) fn waiting_checksum(place: &[u8], event: &NewEvent) -> u32 {
+    let (form, data) = commit::stored(&event.data);
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(place);
+    sum.update(&form.to_be_bytes());
+    let texts = [event.source.as_str(), event.id.as_str(), &event.attributes];
+    for bytes in texts.map(str::as_bytes).into_iter().chain([data.unwrap_or_default()]) {
+        sum.update(&(bytes.len() as u64).to_be_bytes());
+        sum.update(bytes);
+    }
+    sum.finalize()
+}
+
+/// What is kept with a pending event: of all of its row.
+pub(super) fn pending_checksum(
+    id: i64,
+    memory: &PendingMemory,
+    since: Micros,
+    event: &NewEvent,
+) -> u32 {
+    let mut place = Vec::with_capacity(40);
+    for number in [id, memory.topic, since.0] {
+        place.extend(number.to_be_bytes());
+    }
+    place.extend(memory.key.to_be_bytes());
+    waiting_checksum(&place, event) ^ due_checksum(id, memory.due, memory.committed)
+}
+
+/// The part of the checksum that changes while it waits: taken out and put in by exclusive or, so
+/// that a change need not read the event.
+pub(super) fn due_checksum(id: i64, due: Micros, committed: bool) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for number in [id, due.0, i64::from(committed)] {
+        sum.update(&number.to_be_bytes());
+    }
     sum.finalize()
 }
 

@@ -9,7 +9,7 @@ use sqlx::{
 use super::{
     commit::signed,
     memory::{Change, SourceMemory, name, unsigned},
-    read, slot,
+    sheet, slot,
     writer::Desk,
 };
 use crate::{
@@ -255,6 +255,9 @@ async fn finish(desk: &mut Desk, name: &Name) -> Result<SourceState, StoreError>
 }
 
 /// The end of a journal, last listed first.
+///
+/// # Errors
+/// `Unreadable` when a row is damaged: the walk that listed it has to be made anew.
 pub(super) async fn journal(
     readers: &SqlitePool,
     name: &Name,
@@ -262,20 +265,17 @@ pub(super) async fn journal(
 ) -> Result<Vec<NewEvent>, StoreError> {
     let mut conn = readers.acquire().await?;
     let (low, high) = slot::range(one(&mut conn, name).await?.id);
-    let sql = "-- journal\nSELECT source, id, attributes, form, data FROM journal \
+    let sql = "-- journal\nSELECT slot, source, id, attributes, form, data, checksum FROM journal \
         WHERE slot BETWEEN $1 AND $2 ORDER BY slot DESC LIMIT $3";
     let mut rows =
         sqlx::query(sql).bind(low).bind(high).bind(signed(limit as u64)).fetch(&mut *conn);
     let mut bytes = 0;
     let mut events: Vec<NewEvent> = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let event = NewEvent {
-            source: row.get(0),
-            id: row.get(1),
-            attributes: row.get::<&str, _>(2).into(),
-            data: read::data(&row, 3, "journal")?,
-            deliver_at: None,
-        };
+        let event = listed(&row).map_err(|error| StoreError::Unreadable {
+            table: "journal",
+            problem: error.to_string(),
+        })?;
         bytes += event.attributes.len() + event.data.bytes().len();
         if bytes > JOURNAL_BYTES && !events.is_empty() {
             break;
@@ -283,6 +283,31 @@ pub(super) async fn journal(
         events.push(event);
     }
     Ok(events)
+}
+
+/// All rows of all journals.
+pub(super) const EVERY_LISTED: &str = "-- journals\nSELECT slot, source, id, attributes, form, \
+    data, checksum FROM journal ORDER BY slot";
+
+/// A row of a journal as it was put there; its columns are read as if each may be damaged.
+pub(super) fn listed(row: &SqliteRow) -> Result<NewEvent, sqlx::Error> {
+    let (form, data): (i64, Option<&[u8]>) = (row.try_get(4)?, row.try_get(5)?);
+    let event = NewEvent {
+        source: row.try_get(1)?,
+        id: row.try_get(2)?,
+        attributes: row.try_get::<&str, _>(3)?.into(),
+        data: sheet::formed(form, data.unwrap_or_default(), "journal")
+            .map_err(|error| sqlx::Error::Decode(error.into()))?,
+        deliver_at: None,
+    };
+    let slot: i64 = row.try_get(0)?;
+    // An earlier release has put rows without one.
+    match row.try_get::<Option<i64>, _>(6)? {
+        Some(sum) if sum != i64::from(sheet::waiting_checksum(&slot.to_be_bytes(), &event)) => {
+            Err(sqlx::Error::Decode("its checksum is wrong".into()))
+        }
+        _ => Ok(event),
+    }
 }
 
 /// The newest rejected items.

@@ -10,9 +10,9 @@ use super::{
     held::Held,
     holes::Holes,
     memory::Memory,
-    opening, read,
+    opening, pending, read,
     record::{self, Found},
-    sheet, slot, wal,
+    sheet, slot, sources, wal,
 };
 use crate::{
     event::{Event, Micros, Version},
@@ -89,12 +89,33 @@ async fn contents(
         heads(&topic.state, told, found);
         events(conn, &topic.state, &holes, found).await?;
     }
+    waiting(conn, found).await?;
     match told {
         Found::Damaged(why) => found.add(format!("the record of heads is damaged: {why}")),
         Found::Record(record) if record.damaged > 0 => {
             found.add(format!("the record of heads has {} damaged lines", record.damaged));
         }
         Found::Record(_) | Found::Missing => {}
+    }
+    Ok(())
+}
+
+/// What waits: pending events, and what walks have listed.
+async fn waiting(conn: &mut SqliteConnection, found: &mut Verified) -> Result<(), StoreError> {
+    let mut rows = sqlx::query(pending::EVERY).fetch(&mut *conn);
+    while let Some(row) = rows.try_next().await? {
+        if let Err(error) = pending::waited(&row) {
+            let id: i64 = row.try_get(0)?;
+            found.add(format!("pending event {id}: {error}"));
+        }
+    }
+    drop(rows);
+    let mut rows = sqlx::query(sources::EVERY_LISTED).fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        if let Err(error) = sources::listed(&row) {
+            let (source, count) = slot::split(row.try_get(0)?);
+            found.add(format!("journal of source {source}, row {count}: {error}"));
+        }
     }
     Ok(())
 }
