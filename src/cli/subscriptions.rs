@@ -99,7 +99,7 @@ const COLUMNS: [(&str, &str); 7] = [
     ("TOPICS", "/topics"),
     ("STATUS", "/status"),
     ("ENDPOINT", "/health/state"),
-    ("LAG", "/lag"),
+    ("OWED", "/owed"),
     ("ORIGIN", "/origin"),
     ("URL", "/webhook/url"),
 ];

@@ -268,6 +268,8 @@ pub enum EventPlace {
     },
     /// It is done: delivered, not wanted, or expired.
     Settled,
+    /// The subscription began behind it, so it was never owed.
+    BeforeStart,
 }
 
 /// What a trim did.

@@ -118,6 +118,9 @@ pub struct PositionSummary {
     pub exceptions: u64,
     /// Keys that stand still until somebody redrives or deletes their dead letter.
     pub stopped_keys: u64,
+    /// Versions at or below the reach that it still has to get: open ones and exceptions, without
+    /// those whose key stands still.
+    pub unsettled: u64,
     /// Dead letters kept; a replay job's are those of the live position.
     pub dead_letters: u64,
     /// Deliveries that succeeded, ever.

@@ -2,11 +2,12 @@
 
 use milkrun::{
     event::Version,
-    store::{EventPlace, ExceptionKind, NewJob, Settlement},
+    settings::SubscriptionSettings,
+    store::{EventPlace, ExceptionKind, NewJob, NewSubscription, Origin, Settlement, StartFrom},
 };
 
 use super::{
-    Bench, NOW, name,
+    Bench, NOW, append, name,
     positions::{dead, retry, settlement, with_position},
     subscribe,
 };
@@ -33,6 +34,7 @@ pub async fn an_event_stands_somewhere_at_every_subscription(bench: &dyn Bench) 
             EventPlace::Excepted { .. } => "excepted",
             EventPlace::Dead { .. } => "dead",
             EventPlace::Settled => "settled",
+            EventPlace::BeforeStart => "before start",
         };
         states.map(|state| (state.replay, word(&state.place))).collect::<Vec<_>>()
     };
@@ -43,4 +45,34 @@ pub async fn an_event_stands_somewhere_at_every_subscription(bench: &dyn Bench) 
     assert_eq!(words(4).await, [(None, "settled"), (None, "waiting")]);
     assert_eq!(words(9).await, [(None, "waiting"), (None, "waiting")]);
     assert_eq!(at(1).await[1].subscription, name("other"));
+}
+
+pub async fn what_came_before_a_subscription_was_never_owed(bench: &dyn Bench) {
+    let (store, topic, _) = with_position(bench).await;
+    let new = NewSubscription {
+        name: name("later"),
+        origin: Origin::Api,
+        topics: vec![topic.clone().into()],
+        from: StartFrom::After(Version(6)),
+        settings: SubscriptionSettings::new("https://example.com/hook".into(), Vec::new()),
+    };
+    let made = store.put_subscription(&new, NOW).await.unwrap();
+    append(&store, &topic, [11]).await.unwrap();
+    let place = async |version| {
+        let states = store.event_states(&topic, Version(version)).await.unwrap();
+        states.into_iter().find(|state| state.subscription == new.name).unwrap().place
+    };
+    let settle = async || {
+        let position = store.position(made.positions[0].id).await.unwrap();
+        store.settle(vec![settlement(&position, 11)]).await.remove(0).unwrap();
+    };
+    settle().await;
+    assert_eq!(place(6).await, EventPlace::BeforeStart);
+    assert_eq!(place(7).await, EventPlace::Settled);
+    // What an operator goes back to is owed, and what he leaves out was.
+    store.rewind(&new.name, None, Version(3), NOW).await.unwrap();
+    assert_eq!(place(4).await, EventPlace::Waiting);
+    store.rewind(&new.name, None, Version(9), NOW).await.unwrap();
+    settle().await;
+    assert_eq!((place(3).await, place(4).await), (EventPlace::BeforeStart, EventPlace::Settled));
 }

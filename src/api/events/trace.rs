@@ -57,7 +57,8 @@ pub struct StateView {
     /// The replay job, when it is not live delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<i64>,
-    /// `waiting`, `in_flight`, `retry`, `parked`, `leased`, `stopped`, `dead` or `settled`.
+    /// `waiting`, `in_flight`, `retry`, `parked`, `leased`, `stopped`, `dead`, `settled`, or
+    /// `before_start`: the subscription began behind it.
     pub(super) state: &'static str,
     /// Of one that is settled: `delivered`, `filtered` or `expired`; or `unknown`, when it was sent
     /// at most once and no answer is known. Absent when neither attempts nor settings tell.
@@ -145,7 +146,7 @@ fn state_view(state: EventState, attempts: &[AttemptView]) -> StateView {
             (view.reason, view.attempts, view.last) = (Some(reason), Some(attempts), Some(last));
         }
         EventPlace::Settled => view.outcome = attempts::ended(attempts, &view.subscription),
-        EventPlace::Waiting | EventPlace::InFlight => {}
+        EventPlace::Waiting | EventPlace::InFlight | EventPlace::BeforeStart => {}
     }
     view
 }
@@ -162,5 +163,6 @@ const fn word(place: &EventPlace) -> &'static str {
         },
         EventPlace::Dead { .. } => "dead",
         EventPlace::Settled => "settled",
+        EventPlace::BeforeStart => "before_start",
     }
 }

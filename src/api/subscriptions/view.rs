@@ -40,7 +40,9 @@ pub struct SubscriptionView {
     reason: Option<String>,
     topics: Vec<String>,
     positions: Vec<PositionView>,
-    /// Versions behind the heads, over all topics.
+    /// Events that it still has to get, over all topics.
+    owed: u64,
+    /// The same as `owed`, by its former name.
     lag: u64,
     /// Whether a position has as many exceptions as it may, and so waits for them.
     exceptions_full: bool,
@@ -90,7 +92,10 @@ pub struct PositionView {
     floor: u64,
     /// The reach as a cursor; null when the topic is gone.
     cursor: Option<String>,
-    /// Versions above the floor.
+    /// Events that it still has to get: those above the reach, of which a filter may pass over
+    /// some, and those below it that are in flight, tried again or parked.
+    owed: u64,
+    /// The same as `owed`, by its former name.
     lag: u64,
     /// Versions below the reach that are not settled.
     exceptions: u64,
@@ -169,7 +174,8 @@ impl SubscriptionView {
             status: subscription.status,
             reason: subscription.reason,
             topics: subscription.topics.iter().map(ToString::to_string).collect(),
-            lag: positions.iter().map(|position| position.lag).sum(),
+            owed: owed(&positions),
+            lag: owed(&positions),
             exceptions_full: positions.iter().any(|position| position.exceptions_full),
             stopped_keys: positions.iter().map(|position| position.stopped_keys).sum(),
             positions,
@@ -251,15 +257,24 @@ pub(super) async fn whole(
     Ok(SubscriptionView { last_answers: answers.ok().map(|found| found.attempts), ..view })
 }
 
+fn owed(positions: &[PositionView]) -> u64 {
+    positions.iter().map(|position| position.owed).sum()
+}
+
 fn view(position: &PositionSummary, max_exceptions: usize, heads: &Heads) -> PositionView {
     let state = heads.get(&position.topic);
-    let head = state.map_or(position.reach, |state| state.head);
+    let above = state.map_or(0, |state| {
+        // What retention has taken is owed no more.
+        state.head.0.saturating_sub(position.reach.max(state.oldest.previous()).0)
+    });
+    let owed = above + position.unsettled;
     PositionView {
         topic: position.topic.to_string(),
         reach: position.reach.0,
         floor: position.floor.0,
         cursor: state.map(|state| state.cursor(position.reach).to_string()),
-        lag: head.0.saturating_sub(position.floor.0),
+        owed,
+        lag: owed,
         exceptions: position.exceptions,
         exceptions_full: position.exceptions >= max_exceptions as u64,
         stopped_keys: position.stopped_keys,

@@ -61,7 +61,7 @@ async fn a_subscription_is_made_shown_changed_and_deleted() {
     assert!(secret.parse::<sinks::sign::Secret>().is_ok());
     assert_eq!(made["status"], "active");
     assert_eq!(made["origin"], "api");
-    assert_eq!((&made["lag"], &made["positions"][0]["reach"]), (&json!(5), &json!(0)));
+    assert_eq!((&made["owed"], &made["positions"][0]["reach"]), (&json!(5), &json!(0)));
     assert_eq!(made["retry"]["schedule"], json!(["1s", "2m"]));
     assert_eq!(made["hold"]["after"], 7);
     assert_eq!(made["webhook"]["timeout"], "5s");
@@ -92,6 +92,45 @@ async fn a_subscription_is_made_shown_changed_and_deleted() {
     assert_eq!(relay.send(gone).await.status.as_u16(), 204);
     relay.get("/v1/subscriptions/billing").await.problem(404, "not_found");
     assert_eq!(relay.get(PATH).await.ok().json()["subscriptions"], json!([]));
+}
+
+/// One that fails among forty that were delivered is one, not all behind it.
+#[tokio::test]
+async fn what_is_owed_is_what_is_still_to_be_had() {
+    let relay = Relay::new().await;
+    relay.fill(1..=41).await;
+    relay.post(PATH, billing()).await;
+    let subscription = relay.store.subscription(&"billing".parse().unwrap()).await.unwrap();
+    let position = &subscription.positions[0];
+    let exception = |version, kind| Exception {
+        version: Version(version),
+        kind,
+        attempts: 1,
+        tries: 1,
+        due: NOW,
+        first: NOW,
+        successes: 0,
+        stands_out: true,
+        last: LastAnswer::default(),
+        lane: None,
+    };
+    let settlement = Settlement {
+        position: position.id,
+        fence: position.fence,
+        reach: Version(40),
+        put: vec![exception(1, ExceptionKind::Retry)],
+        delivered: 39,
+        now: NOW,
+        ..Settlement::default()
+    };
+    let owed = async || relay.get("/v1/subscriptions/billing").await.ok().json()["owed"].clone();
+    relay.store.settle(vec![settlement.clone()]).await.remove(0).unwrap();
+    assert_eq!(owed().await, 2, "the one that fails, and the one above the reach");
+    // A key that stands still has its dead letter; what is parked behind it is owed.
+    let put = vec![exception(1, ExceptionKind::Stopped), exception(2, ExceptionKind::Parked)];
+    let settlement = Settlement { reach: Version(41), put, ..settlement };
+    relay.store.settle(vec![settlement]).await.remove(0).unwrap();
+    assert_eq!(owed().await, 1);
 }
 
 #[tokio::test]

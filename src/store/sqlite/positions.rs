@@ -204,7 +204,8 @@ pub(super) async fn insert(
     topic: i64,
     reach: Version,
 ) -> Result<(), StoreError> {
-    let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach) VALUES ($1, $2, $3) RETURNING id";
+    let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach, start_after) \
+        VALUES ($1, $2, $3, $3) RETURNING id";
     let row = sqlx::query(sql)
         .bind(subscription)
         .bind(topic)

@@ -1,6 +1,6 @@
 //! A subscription's positions moved by an operator, forth or back.
 
-use super::{positions, subscriptions, writer::Desk};
+use super::{commit::signed, positions, subscriptions, writer::Desk};
 use crate::{
     event::{Micros, Name, Topic, Version},
     store::{StoreError, Subscription},
@@ -32,6 +32,9 @@ pub(super) async fn rewind(
             return Err(StoreError::Conflict(format!("version {to} is ahead of the head {head}")));
         }
         positions::release(desk, position, to, now).await?;
+        // What lies between is owed from now on. The least of NULL and a number is NULL.
+        let sql = "-- begun\nUPDATE positions SET start_after = min(start_after, $2) WHERE id = $1";
+        sqlx::query(sql).bind(position).bind(signed(to.0)).execute(&mut desk.conn).await?;
         // A redriven event that the log has let go of is here alone; no rewind leads back to it.
         let sql = "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1 \
             AND (attributes IS NULL OR kind = 'stopped')";

@@ -22,7 +22,7 @@ pub(super) async fn of(
 ) -> Result<Vec<EventState>, StoreError> {
     let state = shared.published(topic)?.state;
     let sql = "-- states\nSELECT s.name, p.job, p.reach, p.open, x.kind, x.due, x.tries, x.status, \
-        x.error, d.reason, d.attempts, d.status, d.error \
+        x.error, d.reason, d.attempts, d.status, d.error, p.start_after \
         FROM positions p JOIN subscriptions s ON s.id = p.subscription \
         LEFT JOIN jobs j ON j.id = p.job \
         LEFT JOIN exceptions x ON x.position = p.id AND x.version = $2 \
@@ -61,6 +61,11 @@ fn event_state(row: &SqliteRow, at: Version) -> Result<EventState, StoreError> {
             attempts: tries(10).unwrap_or(0),
             last: last_answer(row, 11),
         },
+        (None, None)
+            if row.get::<Option<i64>, _>(13).is_some_and(|start| signed(at.0) <= start) =>
+        {
+            EventPlace::BeforeStart
+        }
         (None, None) => EventPlace::Settled,
     };
     Ok(EventState {

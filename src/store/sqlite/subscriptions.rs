@@ -138,15 +138,18 @@ async fn summaries(
     rows.iter()
         .map(|row| {
             let reach = version(row, 4);
-            let floor = positions::floor(reach, &positions::versions(row.get(5)), row.get(8));
+            let open = positions::versions(row.get(5));
+            let floor = positions::floor(reach, &open, row.get(8));
+            let (exceptions, stopped_keys) = (unsigned(row, 7), unsigned(row, 11));
             let summary = PositionSummary {
                 id: row.get(1),
                 topic: name(row, 2, "topics")?,
                 fence: unsigned(row, 3),
                 reach,
                 floor,
-                exceptions: unsigned(row, 7),
-                stopped_keys: unsigned(row, 11),
+                exceptions,
+                stopped_keys,
+                unsettled: open.len() as u64 + exceptions - stopped_keys,
                 dead_letters: unsigned(row, 9),
                 delivered: unsigned(row, 6),
                 job: row.get(10),
@@ -175,20 +178,20 @@ fn meant(memory: &Memory, patterns: &[TopicPattern]) -> Result<BTreeSet<i64>, St
 pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), StoreError> {
     let sql = "-- patterns\nSELECT id, topics FROM subscriptions \
         WHERE status <> 'deleted' AND instr(topics, '*') > 0";
+    let mut joined = Vec::new();
     for row in sqlx::query(sql).fetch_all(&mut desk.conn).await? {
         if patterns(row.get(1))?.iter().any(|pattern| pattern.matches(topic)) {
-    let mut joined = Vec::new();
             joined.push(row.get(0));
         }
     }
-    Ok(())
-}
-
     positions::room(desk, joined.len())?;
     for subscription in joined {
         positions::insert(desk, subscription, id, Version::ZERO).await?;
         touch(desk, subscription).await?;
     }
+    Ok(())
+}
+
 /// Leaves a topic that goes; `Conflict` when a subscription names it.
 pub(super) async fn leave(
     desk: &mut Desk,
@@ -232,13 +235,13 @@ pub(super) async fn put(
         }
         Ok(known) => renew(desk, &new, &known, &topics, now).await?,
     };
-    for topic in topics {
-        positions::add(desk, id, topic, new.from).await?;
-    }
     for (_, held) in positions::of(desk, id) {
         topics.remove(&held);
     }
     positions::room(desk, topics.len())?;
+    for topic in topics {
+        positions::add(desk, id, topic, new.from).await?;
+    }
     finish(desk, &new.name).await
 }
 
