@@ -136,6 +136,10 @@ impl From<sqlx::Error> for StoreError {
             _ if matches!(error, sqlx::Error::PoolTimedOut) => {
                 Self::Busy("all connections that read the store are taken; it is safe to repeat")
             }
+            // A damaged row: a value that is none, or of another type.
+            _ if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                Self::Unreadable { table: "store", problem: error.to_string() }
+            }
             _ => Self::Database(error),
         }
     }

@@ -138,7 +138,7 @@ async fn missing(
     let Some(row) = row else {
         return Err(StoreError::not_found("topic", state.topic.as_str()));
     };
-    let found = row.get::<Option<i64>, _>(1).map(|slot| Version(slot::split(slot).1));
+    let found = row.try_get::<Option<i64>, _>(1)?.map(|slot| Version(slot::split(slot).1));
     // What lies before it went by age or number since the topic was looked at.
     let first = first.max(version(&row, 0));
     let last = found.map_or(last, Version::previous);
@@ -168,7 +168,7 @@ async fn from_file(
         coalesce(group_concat(attributes, ''), ''), coalesce(group_concat(data, ''), x'') \
         FROM (SELECT * FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot)";
     let row = sqlx::query(sql).bind(first).bind(last).fetch_one(&mut *conn).await?;
-    match row.get::<Option<&str>, _>(0) {
+    match row.try_get::<Option<&str>, _>(0)? {
         Some(heads) => sheet::events(heads, row.try_get(1)?, row.try_get(2)?, state),
         None => Ok(Vec::new()),
     }
@@ -194,7 +194,8 @@ async fn last_slot(
         .bind(i64::try_from(read.max_events).unwrap_or(i64::MAX))
         .fetch_one(conn)
         .await?;
-    row.get::<Option<&str>, _>(0).map_or(Ok(None), |sizes| sheet::end(sizes, read.max_bytes))
+    let sizes = row.try_get::<Option<&str>, _>(0)?;
+    sizes.map_or(Ok(None), |sizes| sheet::end(sizes, read.max_bytes))
 }
 
 /// An event kept beside an exception or a dead letter, in the columns `recorded`, `attributes`,
@@ -206,19 +207,21 @@ pub(super) fn kept_event(
     version: Version,
     state: &TopicState,
 ) -> Result<Option<Arc<Event>>, StoreError> {
-    let Some(attributes) = row.get::<Option<&[u8]>, _>(column + 1) else { return Ok(None) };
     let unreadable = |problem: &str| StoreError::Unreadable { table, problem: problem.to_owned() };
     let read = || {
+        let Some(attributes) = row.try_get::<Option<&[u8]>, _>(column + 1)? else {
+            return Ok(None);
+        };
         let attributes =
             str::from_utf8(attributes).map_err(|_| unreadable("its attributes are no text"))?;
         let event = Event {
             version,
             epoch: state.epoch_of(version),
-            recorded: Micros(row.get::<Option<i64>, _>(column).unwrap_or(-1)),
+            recorded: Micros(row.try_get::<Option<i64>, _>(column)?.unwrap_or(-1)),
             attributes: attributes.into(),
             data: data(row, column + 2, table)?,
         };
-        match row.get::<Option<i64>, _>(column + 4) {
+        match row.try_get::<Option<i64>, _>(column + 4)? {
             Some(sum) if sum != i64::from(sheet::checksum(state.id, &event)) => {
                 Err(unreadable("its checksum is wrong"))
             }
@@ -234,8 +237,8 @@ pub(super) fn data(
     column: usize,
     table: &'static str,
 ) -> Result<Data, StoreError> {
-    let bytes = row.get::<Option<&[u8]>, _>(column + 1).unwrap_or(&[]);
-    sheet::formed(row.get::<Option<i64>, _>(column).unwrap_or(-1), bytes, table)
+    let bytes = row.try_get::<Option<&[u8]>, _>(column + 1)?.unwrap_or(&[]);
+    sheet::formed(row.try_get::<Option<i64>, _>(column)?.unwrap_or(-1), bytes, table)
 }
 
 /// The last version recorded before `moment`: versions and `recorded` rise together.
@@ -264,7 +267,7 @@ pub(super) async fn search(
             .fetch_optional(&mut *conn)
             .await?;
         // Trimmed in between: as old as can be.
-        let recorded = row.map_or(i64::MIN, |row| row.get(0));
+        let recorded = row.map_or(Ok(i64::MIN), |row| row.try_get(0))?;
         if recorded < moment.0 {
             low = middle;
         } else {

@@ -173,15 +173,16 @@ fn missing(state: &TopicState, first: Version, last: Version, found: &mut Verifi
 
 /// Whether there was a checksum; an error when it is wrong.
 fn checked(row: &SqliteRow, version: Version, state: &TopicState) -> Result<bool, String> {
-    let text = row.get::<Option<&[u8]>, _>(2).ok_or("it has no attributes")?;
+    let wrong = |error: sqlx::Error| error.to_string();
+    let text = row.try_get::<Option<&[u8]>, _>(2).map_err(wrong)?.ok_or("it has no attributes")?;
     let event = Event {
         version,
         epoch: state.epoch_of(version),
-        recorded: Micros(row.get::<Option<i64>, _>(1).unwrap_or(-1)),
+        recorded: Micros(row.try_get::<Option<i64>, _>(1).map_err(wrong)?.unwrap_or(-1)),
         attributes: str::from_utf8(text).map_err(|_| "its attributes are no text")?.into(),
         data: read::data(row, 3, "events").map_err(|error| error.to_string())?,
     };
-    match row.get::<Option<i64>, _>(5) {
+    match row.try_get::<Option<i64>, _>(5).map_err(wrong)? {
         None => Ok(false),
         Some(sum) if sum == i64::from(sheet::checksum(state.id, &event)) => Ok(true),
         Some(_) => Err("its checksum is wrong".into()),

@@ -1,11 +1,12 @@
 //! The one task that writes: takes what has queued up, decides, commits, answers.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -305,6 +306,25 @@ async fn gather(queue: &mut mpsc::Receiver<Op>, ops: &mut Vec<Op>) {
     }
 }
 
+/// Does a group, then what has a transaction of its own. A value that a damaged row has not got ends
+/// that alone, and whoever asked learns that the outcome is unknown; the writer goes on.
+async fn guarded(desk: &mut Desk, group: Vec<Hot>, work: Option<Work>) {
+    let done = AssertUnwindSafe(async {
+        desk.group(group).await;
+        if let Some(work) = work {
+            work(desk).await;
+        }
+    });
+    if done.catch_unwind().await.is_err() {
+        tracing::error!(
+            "a row of the store is damaged where it was needed; look at the store with \
+             `milkrun check --store` when the relay is stopped"
+        );
+        desk.shared.holes.count(1);
+        desk.doubt();
+    }
+}
+
 /// Runs until closed.
 pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
     let mut ops = Vec::with_capacity(GROUP);
@@ -319,13 +339,12 @@ pub(super) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
             match op {
                 Op::Hot(op) => hot.push(op),
                 Op::Cold(work) => {
-                    desk.group(std::mem::take(&mut hot)).await;
-                    work(&mut desk).await;
+                    guarded(&mut desk, std::mem::take(&mut hot), Some(work)).await;
                 }
                 Op::Close(done) => closing = Some(done),
             }
         }
-        desk.group(hot).await;
+        guarded(&mut desk, hot, None).await;
         checkpoints.committed();
         groups = groups.wrapping_add(1);
         if groups.is_multiple_of(64) {
