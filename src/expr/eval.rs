@@ -143,10 +143,10 @@ fn arithmetic(sign: &str, scope: &Scope<'_>, left: &Item, right: &Item) -> Resul
     }
 }
 
-fn calculated(sign: &str, a: &Value, b: &Value) -> Result<Value, String> {
+fn calculated<'a>(sign: &str, a: &'a Value, b: &'a Value) -> Result<Value, String> {
     // Booleans calculate as 1 and 0.
-    let text = |value: &Value| {
-        digits::text(value).map_or_else(|| i64::from(value.is_true()).to_string(), Cow::into_owned)
+    let text = |value: &'a Value| -> Cow<'a, str> {
+        digits::text(value).unwrap_or_else(|| i64::from(value.is_true()).to_string().into())
     };
     let (left, right) = (text(a), text(b));
     if !digits::is_double(a)

@@ -4,7 +4,7 @@
 //! quotient or power of others is a double, and what is made of a double is one too.
 
 use minijinja::Value;
-use probes::number::compare;
+use probes::number::is_number;
 
 use super::digits::{self, double};
 
@@ -22,7 +22,9 @@ struct Exact {
 
 impl Exact {
     fn of(text: &str) -> Option<Self> {
-        compare(text, text)?;
+        if !is_number(text) {
+            return None;
+        }
         let (mantissa, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = mantissa.bytes().filter(u8::is_ascii_digit);
@@ -100,8 +102,14 @@ pub(super) fn calculate(sign: &str, a: &str, b: &str) -> Option<Result<Value, St
     }
     let refused =
         || format!("unable to calculate {} {sign} {} exactly: too many digits", cut(a), cut(b));
+    // A number can be a whole MiB of digits: each is read once.
+    let (of_a, of_b) = (Exact::of(a), Exact::of(b));
+    let by_zero = matches!(sign, "//" | "%") && of_b.is_some_and(|b| b.mantissa == 0);
+    if by_zero {
+        return Some(Err(format!("unable to calculate {} {sign} {}", cut(a), cut(b))));
+    }
     let made = || {
-        let (a, b) = (Exact::of(a)?, Exact::of(b)?);
+        let (a, b) = (of_a?, of_b?);
         let point = a.point || b.point;
         if sign == "*" {
             let exponent = a.exponent.checked_add(b.exponent)?;
@@ -115,10 +123,6 @@ pub(super) fn calculate(sign: &str, a: &str, b: &str) -> Option<Result<Value, St
             _ => Exact::value(floor(a, b)?.1, exponent, point),
         }
     };
-    let by_zero = matches!(sign, "//" | "%") && Exact::of(b).is_some_and(|b| b.mantissa == 0);
-    if by_zero {
-        return Some(Err(format!("unable to calculate {} {sign} {}", cut(a), cut(b))));
-    }
     Some(made().ok_or_else(refused))
 }
 

@@ -152,9 +152,14 @@ impl<'a> Document<'a> {
 /// The JSON with an escape of U+FFFD in the place of each surrogate that has no partner (half an
 /// emoji): JSON lets it be written (RFC 8259, section 8.2), but no text can hold it.
 pub(super) fn mended(json: &str) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let mut halves = memchr::memchr2_iter(b'd', b'D', bytes);
+    // Most have no escapes of this kind at all, and a text may consist of others.
+    if !halves.any(|at| at >= 2 && bytes[at - 2..at] == *b"\\u") {
+        return Cow::Borrowed(json);
+    }
     let mut made: Option<String> = None;
     let mut at = 0;
-    // Most have no escapes of this kind at all.
     while let Some(found) = json.get(at..).and_then(|rest| rest.find('\\')) {
         at += found;
         match surrogate(json, at) {
