@@ -1,6 +1,10 @@
 //! The OpenAPI document, and a page that shows it without the network.
 
-use axum::Router;
+use axum::{
+    Router, middleware,
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
 use utoipa::{
     OpenApi,
     openapi::{ContentBuilder, request_body::RequestBodyBuilder},
@@ -8,8 +12,8 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, dead_letters, events, health, metrics, pending, publish, reload, sources,
-    subscriptions, topics,
+    attempts, dead_letters, events, health, metrics, pending, problem::Problem, publish, reload,
+    sources, subscriptions, topics,
 };
 
 /// The document.
@@ -91,5 +95,20 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
 pub(super) fn routes() -> Router {
     // Without this the page asks a public validator about the document.
     let config = Config::new(["/openapi.json"]).validator_url("none");
-    SwaggerUi::new("/docs").url("/openapi.json", document()).config(config).into()
+    let page: Router =
+        SwaggerUi::new("/docs").url("/openapi.json", document()).config(config).into();
+    page.route_layer(middleware::map_response(refused))
+}
+
+/// What the page's own server refuses, as every refusal is told: it says nothing, or plain words.
+async fn refused(response: Response) -> Response {
+    match response.status() {
+        StatusCode::NOT_FOUND => {
+            Problem::not_found("there is nothing at this path").into_response()
+        }
+        StatusCode::BAD_REQUEST => {
+            Problem::malformed("in the path: expected percent-encoded UTF-8").into_response()
+        }
+        _ => response,
+    }
 }

@@ -80,3 +80,11 @@ async fn the_page_needs_no_network() {
     }
     assert!(!page.text().contains("//"), "{}", page.text());
 }
+
+#[tokio::test]
+async fn what_the_page_does_not_have_is_refused_as_everything_is() {
+    let relay = Relay::new().await;
+    relay.get("/docs/none.js").await.problem(404, "not_found");
+    relay.get("/docs/..%2f..%2fCargo.toml").await.problem(404, "not_found");
+    relay.get("/docs/%ff").await.problem(400, "malformed");
+}
