@@ -236,9 +236,31 @@ pub fn router(state: ApiState) -> Router {
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(middleware::from_fn_with_state(budget.clone(), held::hold_encoder))
                 .map_response(events::mark_compressed)
+                .map_response(give_status)
                 .layer(CompressionLayer::new().gzip(true).compress_when(compressed))
+                .map_response(keep_status)
                 .layer(middleware::from_fn_with_state(budget, held::hold)),
         )
+}
+
+/// What was answered before the bytes of the answer were looked at.
+#[derive(Clone, Copy)]
+struct Answered(StatusCode);
+
+fn keep_status<B>(mut response: http::Response<B>) -> http::Response<B> {
+    let answered = Answered(response.status());
+    response.extensions_mut().insert(answered);
+    response
+}
+
+/// Gives an answer its status back. The compressor makes a 406 of any when no encoding is acceptable
+/// to the client, `identity` neither: but what was asked for is done by then, and a write that
+/// stands must not be told as refused. Such a wish may be disregarded (RFC 9110, section 12.4.1).
+fn give_status<B>(mut response: http::Response<B>) -> http::Response<B> {
+    if let Some(Answered(status)) = response.extensions_mut().remove() {
+        *response.status_mut() = status;
+    }
+    response
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {

@@ -111,3 +111,21 @@ async fn bodies_that_cannot_be_taken_are_not_waited_for() {
         .header("content-encoding", "Identity");
     relay.send(plain.body(Body::from(structured("1"))).unwrap()).await.ok();
 }
+
+#[tokio::test]
+async fn what_was_done_is_told_whatever_encodings_are_refused() {
+    let relay = Relay::new().await;
+    let publish = |id: &str, accept: &str| {
+        let request = request(Method::POST, "/v1/topics/orders/events")
+            .header("content-type", crate::wire::STRUCTURED)
+            .header("accept-encoding", accept);
+        request.body(Body::from(structured(id))).unwrap()
+    };
+    for (id, accept) in [("1", "identity;q=0"), ("2", "*;q=0"), ("3", "br, identity;q=0")] {
+        let reply = relay.send(publish(id, accept)).await.ok();
+        assert_eq!(reply.status, 200, "{accept}");
+        assert_eq!(reply.json()["events"][0]["duplicate"], false, "{accept}");
+    }
+    let absent = request(Method::GET, "/v1/topics/none").header("accept-encoding", "identity;q=0");
+    relay.send(absent.body(Body::empty()).unwrap()).await.problem(404, "not_found");
+}
