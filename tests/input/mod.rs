@@ -2,5 +2,6 @@
 
 mod api;
 mod files;
+mod generated;
 mod producers;
 mod schema;
