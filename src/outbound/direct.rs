@@ -139,6 +139,8 @@ impl Direct {
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEAD_FIELDS_MAX)
             .title_case_headers(peer.title_case)
+            // Who asks has to read a folded line (RFC 9112, section 5.2).
+            .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| translate(&error))?;

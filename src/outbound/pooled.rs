@@ -186,6 +186,8 @@ fn client(connector: &Connector, manner: Manner) -> Client {
         .pool_max_idle_per_host(if manner.once { 0 } else { IDLE_PER_HOST })
         .pool_idle_timeout(IDLE_FOR)
         .http1_title_case_headers(manner.title_case)
+        // As RFC 9112, section 5.2, wants it.
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_max_headers(HEAD_FIELDS_MAX)
         .http1_max_buf_size(HEAD_BYTES_MAX)
         .http2_max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
