@@ -64,7 +64,10 @@ pub(super) struct Explained(pub(super) String);
 
 /// Says what a failed handshake means, where the library names its own parts.
 pub(super) fn explain(error: &rustls::Error) -> Explained {
-    use rustls::{CertificateError, Error, InvalidMessage};
+    use rustls::{
+        AlertDescription::{CertificateRequired, ProtocolVersion},
+        CertificateError, Error, InvalidMessage, PeerIncompatible,
+    };
     Explained(match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS at this port: expected a URL of `http://`, or another port"
@@ -72,6 +75,22 @@ pub(super) fn explain(error: &rustls::Error) -> Explained {
         }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             format!("nobody who is trusted here has signed the server's certificate: {error}")
+        }
+        // What the system's verifier says in its own words.
+        Error::InvalidCertificate(CertificateError::Other(why)) => {
+            format!("the server's certificate cannot be used: {why}")
+        }
+        // The library lists object identifiers as numbers.
+        Error::InvalidCertificate(
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => "the server's certificate is signed in a way that is not safe, as by SHA-1 or MD5".into(),
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)
+        | Error::AlertReceived(ProtocolVersion) => {
+            format!("the server speaks neither TLS 1.2 nor 1.3: {error}")
+        }
+        Error::AlertReceived(CertificateRequired) => {
+            format!("the server wants a client certificate: {error}")
         }
         other => other.to_string(),
     })

@@ -6,4 +6,5 @@ mod closers;
 mod endpoint;
 mod servers;
 mod shapes;
+mod tls;
 mod watch;
