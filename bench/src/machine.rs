@@ -109,7 +109,7 @@ mod tests {
     /// The relay keeps some of them nowhere to be read back.
     #[test]
     fn the_settings_are_those_of_the_relay() {
-        let relay = include_str!("../../src/store/sqlite/file.rs");
+        let relay = include_str!("../../src/store/sqlite/file/mod.rs");
         for (name, value) in SETTINGS {
             let given = match name {
                 "synchronous" => "\"synchronous\", synchronous".to_owned(),
@@ -119,6 +119,6 @@ mod tests {
             };
             assert!(relay.contains(&given), "{given}");
         }
-        assert!(include_str!("../../src/store/sqlite/opening.rs").contains("\"FULL\""));
+        assert!(include_str!("../../src/store/sqlite/file/opening.rs").contains("\"FULL\""));
     }
 }

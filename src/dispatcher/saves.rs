@@ -24,7 +24,7 @@ impl Saves {
     /// Saves one settlement, with those of everyone else who can run now.
     ///
     /// # Errors
-    /// Those of [`Store::settle`].
+    /// Those of [`Positions::settle`](crate::store::Positions::settle).
     pub async fn save(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,

@@ -1,9 +1,11 @@
 //! Replay jobs: a part of a topic, delivered again beside live delivery.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::{Fence, StoreError};
 use crate::{
-    event::{Micros, Topic, Version},
+    event::{Micros, Name, Topic, Version},
     settings::Rate,
 };
 
@@ -57,4 +59,22 @@ pub enum JobStatus {
     Done,
     /// An operator ended it; its position is gone.
     Cancelled,
+}
+
+/// Replay jobs.
+#[async_trait]
+pub trait Replays: Send + Sync {
+    /// Starts a replay job: one more position of the subscription, beside the live one of the
+    /// same topic. `Conflict` when the subscription is not in the topic or there is nothing to
+    /// replay, `Trimmed` when `from` is gone, `Full` when 10 run already.
+    async fn start_replay(&self, name: &Name, job: &NewJob, now: Micros)
+    -> Result<Job, StoreError>;
+    /// The replay jobs of a subscription, newest first: those that run, and at most 100 that ended
+    /// in the last 30 days.
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError>;
+    /// Ends a replay job before its time; `Conflict` when it is done.
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError>;
+    /// Its holder says that a replay job's position has nothing left: the job is done and the
+    /// position goes.
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError>;
 }

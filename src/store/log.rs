@@ -1,95 +1,12 @@
-//! Topics, appends and reads.
+//! Appends and reads.
 
 use std::sync::Arc;
 
-use super::SourceProgress;
-use crate::{
-    event::{Cursor, Data, Epoch, Event, Micros, Topic, Version, attribute},
-    settings::TopicSettings,
-};
+use async_trait::async_trait;
+use tokio::sync::watch;
 
-/// A topic as it stands.
-#[derive(Debug, Clone)]
-pub struct TopicState {
-    /// Its row number; part of an event's rowid.
-    pub id: i64,
-    /// 16 hex digits that no other topic has or had: the `TOPICID` of webhook ids.
-    pub uid: String,
-    /// Its name.
-    pub topic: Topic,
-    /// The last version given out; 0 when none was.
-    pub head: Version,
-    /// The lowest version kept; head + 1 when none is.
-    pub oldest: Version,
-    /// Attributes and data kept.
-    pub bytes: u64,
-    /// When the head was recorded.
-    pub recorded: Micros,
-    /// The epochs in order of their first versions; never empty.
-    pub epochs: Arc<[EpochStart]>,
-    /// Raised when kept events were changed (erasure, compaction).
-    pub edit: u64,
-    /// What it is set to.
-    pub settings: TopicSettings,
-}
-
-/// Where an epoch begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpochStart {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Its first version.
-    pub first: Version,
-    /// When it was begun.
-    pub started: Micros,
-    /// Why it was begun.
-    pub reason: String,
-}
-
-impl TopicState {
-    /// How many events are kept.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        (self.head.0 + 1).saturating_sub(self.oldest.0)
-    }
-
-    /// The epoch of a version: the last that begins at or before it.
-    #[must_use]
-    pub fn epoch_of(&self, version: Version) -> Epoch {
-        let after = self.epochs.partition_point(|start| start.first <= version);
-        self.epochs[after.saturating_sub(1)].epoch
-    }
-
-    /// The cursor of a version. Version 0, and a head before a new epoch's first event, belong to
-    /// the epoch that they stand in.
-    #[must_use]
-    pub fn cursor(&self, version: Version) -> Cursor {
-        Cursor { epoch: self.epoch_of(version), version }
-    }
-}
-
-/// An event that was checked and is to be numbered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    /// CloudEvents `source`; with `id` what makes it known.
-    pub source: String,
-    /// CloudEvents `id`.
-    pub id: String,
-    /// See [`Event::attributes`]; holds `source` and `id` too.
-    pub attributes: Arc<str>,
-    /// The producer's bytes.
-    pub data: Data,
-    /// When it goes into the log; until then it is pending. `None`: now.
-    pub deliver_at: Option<Micros>,
-}
-
-impl NewEvent {
-    /// As [`Event::attribute`].
-    #[must_use]
-    pub fn attribute(&self, name: &str) -> Option<String> {
-        attribute(&self.attributes, name)
-    }
-}
+use super::{NewEvent, SourceProgress, StoreError, TopicState};
+use crate::event::{Epoch, Event, Micros, Topic, Version};
 
 /// Events of one topic, and the progress of the source they came from.
 #[derive(Debug, Clone)]
@@ -157,41 +74,21 @@ pub struct Page {
     pub state: Arc<TopicState>,
 }
 
-/// A hole in what a producer showed, to be recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewGap {
-    /// `bound_reached`, `cursor_lost`, …
-    pub reason: String,
-    /// For a person.
-    pub detail: String,
-}
-
-/// A recorded gap.
-#[derive(Debug, Clone)]
-pub struct Gap {
-    /// The source that has it.
-    pub source: String,
-    /// The head when it was recorded: what is missing would have come after it.
-    pub version: Version,
-    /// When.
-    pub recorded: Micros,
-    /// As in [`NewGap`].
-    pub reason: String,
-    /// As in [`NewGap`].
-    pub detail: String,
-}
-
-/// Events that were acknowledged and are lost or damaged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// Where they were.
-    pub topic: Topic,
-    /// The first version.
-    pub from: Version,
-    /// The last version.
-    pub to: Version,
-    /// `history_lost`, `events_missing` or `event_damaged`.
-    pub reason: &'static str,
-    /// For a person.
-    pub detail: String,
+/// Appending and reading.
+#[async_trait]
+pub trait Log: Send + Sync {
+    /// Numbers and keeps events; see the contract above. One that is to be delivered after
+    /// `now` is kept as pending in the same transaction (`Full` when too many are). An event that
+    /// is pending is known, and answers with its number. Answers one [`Placed`] per event in the
+    /// order given. At most 10,000 events.
+    async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError>;
+    /// Events of a topic in version order; see [`Read`].
+    async fn read(&self, topic: &Topic, read: Read) -> Result<Page, StoreError>;
+    /// The last version recorded before `moment`; the version before the oldest when none was.
+    async fn version_before(&self, topic: &Topic, moment: Micros) -> Result<Version, StoreError>;
+    /// Wakes when the head of the topic moves; its value is the head as last seen here.
+    async fn head(&self, topic: &Topic) -> Result<watch::Receiver<Version>, StoreError>;
+    /// Wakes when a topic, source, subscription or position was changed by somebody other than
+    /// its holder; its value rises.
+    fn changes(&self) -> watch::Receiver<u64>;
 }

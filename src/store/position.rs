@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Damage, Fence, Job};
+use super::{DeadReason, Fence, Job, LastAnswer, NewDeadLetter, StoreError};
 use crate::event::{Event, Micros, Name, Topic, Version};
 
 /// A position as its holder takes it up.
@@ -88,15 +89,6 @@ pub enum ExceptionKind {
     Stopped,
 }
 
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LastAnswer {
-    /// The status, when there was an answer.
-    pub status: Option<u16>,
-    /// What went wrong, or what else is to be known of the answer.
-    pub error: Option<String>,
-}
-
 /// What became of deliveries of one position since its last save.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
@@ -133,94 +125,6 @@ impl Settlement {
             letter.first = letter.first.shifted(by_us);
         }
     }
-}
-
-/// Why an event was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeadReason {
-    /// The attempts are spent.
-    Attempts,
-    /// The time is up.
-    Age,
-    /// The receiver or the policy said that it must not be tried again.
-    Refused,
-    /// A filter or transform failed on it.
-    Expression,
-    /// What the store kept of it is damaged or lost.
-    Damaged,
-    /// Retention removed it while it was owed: a range.
-    Expired,
-}
-
-/// An event to be given up.
-#[derive(Debug, Clone)]
-pub struct NewDeadLetter {
-    /// Which.
-    pub version: Version,
-    /// Why.
-    pub reason: DeadReason,
-    /// Attempts made.
-    pub attempts: u32,
-    /// When it was first tried.
-    pub first: Micros,
-    /// How the last attempt ended.
-    pub last: LastAnswer,
-}
-
-/// A kept dead letter: one event, or a range that retention removed.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// Its row number.
-    pub id: i64,
-    /// The topic.
-    pub topic: Topic,
-    /// The first version.
-    pub from: Version,
-    /// The last version; `from` for a single event.
-    pub to: Version,
-    /// How many events of the range were owed; 1 for a single event.
-    pub count: u64,
-    /// Why.
-    pub reason: DeadReason,
-    /// Attempts made.
-    pub attempts: u32,
-    /// When it was first tried.
-    pub first: Micros,
-    /// When it was given up.
-    pub at: Micros,
-    /// How the last attempt ended.
-    pub last: LastAnswer,
-    /// The event, unless it is a range; outlives the log.
-    pub event: Option<Arc<Event>>,
-}
-
-/// Which dead letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeadSelect {
-    /// All of the subscription.
-    All,
-    /// Those with these ids.
-    Ids(Vec<i64>),
-    /// Those that are as it says.
-    Where(DeadFilter),
-}
-
-/// Which dead letters; every field narrows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeadFilter {
-    /// Of this topic.
-    pub topic: Option<Topic>,
-    /// Given up because of this.
-    pub reason: Option<DeadReason>,
-    /// Of this version or a later one.
-    pub from: Option<Version>,
-    /// Of this version or an earlier one.
-    pub to: Option<Version>,
-    /// Given up at this moment or later.
-    pub since: Option<Micros>,
-    /// Whose last attempt was answered with this status.
-    pub status: Option<u16>,
 }
 
 /// Where an event stands at one subscription.
@@ -272,29 +176,35 @@ pub enum EventPlace {
     BeforeStart,
 }
 
-/// What a trim did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// Whether there is more to remove.
-    pub more: bool,
-    /// What was owed and went.
-    pub expired: Vec<Expired>,
-    /// Dead letters that went, by age or because there were too many.
-    pub dead_letters: u64,
-    /// Events that were found lost or damaged since the last trim.
-    pub damage: Vec<Damage>,
-}
-
-/// Events that retention removed although a subscription was owed them: a range among its dead
-/// letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expired {
-    /// Whose.
-    pub subscription: Name,
-    /// The topic.
-    pub topic: Topic,
-    /// The last version of the range.
-    pub to: Version,
-    /// How many of it were owed.
-    pub count: u64,
+/// Positions, as their holders take them up and save them.
+#[async_trait]
+pub trait Positions: Send + Sync {
+    /// A position with its exceptions, to be held.
+    async fn position(&self, position: i64) -> Result<PositionState, StoreError>;
+    /// The event of an exception that was redriven after the log had let go of it.
+    async fn kept_event(
+        &self,
+        position: i64,
+        version: Version,
+    ) -> Result<Option<Arc<Event>>, StoreError>;
+    /// Where a version stands at every subscription of its topic, replays that cover it included,
+    /// by name, as last saved (50 ms ago at most, one second for what a filter passes over). At
+    /// most [`EventState::MAX`].
+    async fn event_states(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Vec<EventState>, StoreError>;
+    /// Saves what became of deliveries; dead letters of a replay job's position are those of the
+    /// live one in the same topic, and a delivery by a job clears them. Each answer is
+    /// that of the settlement at its index, and all that succeed are one transaction.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>>;
+    /// Saves the health of a subscription's endpoint (JSON, opaque here), as it was learnt after so
+    /// many `resets`; when there were more since, it is outdated and nothing changes.
+    async fn save_health(
+        &self,
+        subscription: i64,
+        resets: u64,
+        health: String,
+    ) -> Result<(), StoreError>;
 }

@@ -1,8 +1,9 @@
 //! A source's place: cursor, mark, journal and what it reports.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, NewEvent, NewGap};
+use super::{Fence, NewEvent, NewGap, StoreError};
 use crate::event::{Micros, Name, Topic};
 
 /// The bytes of items that one reading of what was rejected gives at most.
@@ -220,4 +221,33 @@ pub enum Steer {
     KeepCursor,
     /// It left the configuration.
     Remove,
+}
+
+/// Sources and their journals.
+#[async_trait]
+pub trait Sources: Send + Sync {
+    /// Creates the source, or finds it under its name and takes over topic and configuration. A
+    /// changed `config_hash` raises the fence and drops the mark. With a `contract` that the stored
+    /// cursor is not good for, the source needs a cursor ([`SourceState::needs_cursor`]) until one
+    /// is set or kept, or the former contract is put again. A cursor for `contract_before` is
+    /// taken over. The CloudEvents source is stored as [`EventSource::chosen`] says.
+    async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError>;
+    /// One source, or `NotFound`.
+    async fn source(&self, name: &Name) -> Result<SourceState, StoreError>;
+    /// All sources by name, the removed ones included.
+    async fn sources(&self) -> Result<Vec<SourceState>, StoreError>;
+    /// Pauses, resumes, sets the cursor, asks for a poll now, or marks as removed. All but
+    /// [`Steer::Poll`] raise the fence.
+    async fn steer_source(
+        &self,
+        name: &Name,
+        steer: Steer,
+        now: Micros,
+    ) -> Result<SourceState, StoreError>;
+    /// The last events of the source's journal, at most `limit` and 4 MiB, newest-listed first order reversed: the
+    /// one listed last comes first, which is the order to number them in.
+    async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError>;
+    /// The items of the source that were rejected, newest first, at most `limit` and
+    /// [`REJECTED_BYTES_MAX`].
+    async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError>;
 }

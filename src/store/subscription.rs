@@ -1,8 +1,9 @@
 //! Subscriptions as the store keeps them.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Fence;
+use super::{Fence, StoreError};
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
@@ -148,4 +149,49 @@ pub enum SubscriptionSteer {
     Remove,
     /// Delete with everything it has.
     Delete,
+}
+
+/// Subscriptions and what an operator does to them.
+#[async_trait]
+pub trait Subscriptions: Send + Sync {
+    /// Creates a subscription with a position in each topic that it names (`NotFound` when there is
+    /// none of that name) or that matches a pattern of its; `Exists` when the name is taken.
+    /// For [`Origin::File`] an existing one is changed instead and keeps its positions.
+    async fn put_subscription(
+        &self,
+        new: &NewSubscription,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// Replaces the settings; positions, fence and what is in flight stay. With `edit`, the number
+    /// of the change that the settings were read after: `Stale` when it is not the last any more.
+    /// With another `url` the health is forgotten, and what failed is due at once.
+    async fn set_subscription(
+        &self,
+        name: &Name,
+        settings: &SubscriptionSettings,
+        edit: Option<u64>,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// One subscription, or `NotFound`.
+    async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError>;
+    /// All that changed after `edit`, in the order of their change, deleted ones included; 0 gives
+    /// all that exist.
+    async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError>;
+    /// Pauses, resumes, disables, removes or deletes.
+    async fn steer_subscription(
+        &self,
+        name: &Name,
+        steer: SubscriptionSteer,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
+    /// Moves the positions of the subscription (in `topic`, or in all) so that the next event is
+    /// the one after `to`: drops open and exceptions, raises the fence;
+    /// dead letters stay, and so do redriven events that only an exception still has.
+    async fn rewind(
+        &self,
+        name: &Name,
+        topic: Option<&Topic>,
+        to: Version,
+        now: Micros,
+    ) -> Result<Subscription, StoreError>;
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use crate::{
     event::{Micros, Version},
     settings::days,
@@ -58,4 +60,23 @@ pub struct AttemptQuery {
     pub before: Option<i64>,
     /// At most 1,000.
     pub limit: usize,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LastAnswer {
+    /// The status, when there was an answer.
+    pub status: Option<u16>,
+    /// What went wrong, or what else is to be known of the answer.
+    pub error: Option<String>,
+}
+
+/// The trace: attempts as they ended.
+#[async_trait]
+pub trait Attempts: Send + Sync {
+    /// Hands over the records of finished attempts; never waits, drops and counts when it cannot
+    /// keep up, successes first.
+    fn trace(&self, attempts: Vec<Attempt>);
+    /// Attempts, newest first.
+    async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError>;
 }

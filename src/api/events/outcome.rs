@@ -2,14 +2,44 @@
 
 use std::collections::HashMap;
 
-use super::trace::StateView;
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::{
     api::{ApiState, attempts::AttemptView},
     dispatcher::sift::{self, Sift},
     event::{Event, Micros, Topic},
     settings::SubscriptionSettings,
-    store::{ATTEMPTS_KEPT, StoreError},
+    store::{ATTEMPTS_KEPT, DeadReason, LastAnswer, StoreError},
 };
+
+/// Where an event stands at one subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StateView {
+    pub(super) subscription: String,
+    /// The replay job, when it is not live delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) replay: Option<i64>,
+    /// `waiting`, `in_flight`, `retry`, `parked`, `leased`, `stopped`, `dead`, `settled`, or
+    /// `before_start`: the subscription began behind it.
+    pub(super) state: &'static str,
+    /// Of one that is settled: `delivered`, `filtered` or `expired`; or `unknown`, when it was sent
+    /// at most once and no answer is known. Absent when neither attempts nor settings tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempts: Option<u32>,
+    /// Why it is dead.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<DeadReason>,
+    /// How the last attempt ended: `{status, error}`.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, serde_json::Value>>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<LastAnswer>,
+}
 
 /// Fills in the outcomes that the attempts at hand do not tell.
 ///

@@ -5,7 +5,10 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{locate, outcome};
+use super::{
+    locate,
+    outcome::{self, StateView},
+};
 use crate::{
     api::{
         ApiState,
@@ -15,9 +18,7 @@ use crate::{
         query::Query,
     },
     event::Topic,
-    store::{
-        AttemptQuery, DeadReason, EventPlace, EventState, ExceptionKind, LastAnswer, Read, Released,
-    },
+    store::{AttemptQuery, EventPlace, EventState, ExceptionKind, LoggedPending, Read},
 };
 
 /// What became of one event.
@@ -48,34 +49,6 @@ pub struct WaitView {
     since: String,
     /// When it was due.
     due: String,
-}
-
-/// Where an event stands at one subscription.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct StateView {
-    pub(super) subscription: String,
-    /// The replay job, when it is not live delivery.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replay: Option<i64>,
-    /// `waiting`, `in_flight`, `retry`, `parked`, `leased`, `stopped`, `dead`, `settled`, or
-    /// `before_start`: the subscription began behind it.
-    pub(super) state: &'static str,
-    /// Of one that is settled: `delivered`, `filtered` or `expired`; or `unknown`, when it was sent
-    /// at most once and no answer is known. Absent when neither attempts nor settings tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) outcome: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u32>,
-    /// Why it is dead.
-    #[schema(value_type = Option<String>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<DeadReason>,
-    /// How the last attempt ended: `{status, error}`.
-    #[schema(value_type = Option<BTreeMap<String, serde_json::Value>>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<LastAnswer>,
 }
 
 /// What became of an event: how it came in, where it stands at every subscription, every attempt.
@@ -118,8 +91,8 @@ pub async fn trace(
     }))
 }
 
-impl From<Released> for WaitView {
-    fn from(waited: Released) -> Self {
+impl From<LoggedPending> for WaitView {
+    fn from(waited: LoggedPending) -> Self {
         let (since, due) = (waited.since.to_string(), waited.due.to_string());
         Self { id: waited.pending, since, due }
     }

@@ -55,7 +55,7 @@ impl Interposed {
 }
 
 #[async_trait]
-impl Store for Interposed {
+impl Topics for Interposed {
     async fn put_topic(
         &self,
         topic: &Topic,
@@ -89,7 +89,10 @@ impl Store for Interposed {
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
         self.inner.gaps(topic, limit).await
     }
+}
 
+#[async_trait]
+impl Log for Interposed {
     async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError> {
         self.inner.append(append).await
     }
@@ -111,7 +114,10 @@ impl Store for Interposed {
     fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes()
     }
+}
 
+#[async_trait]
+impl PendingEvents for Interposed {
     async fn pending(
         &self,
         topic: &Topic,
@@ -135,7 +141,7 @@ impl Store for Interposed {
         id: i64,
         due: Micros,
         now: Micros,
-    ) -> Result<Option<Released>, StoreError> {
+    ) -> Result<Option<LoggedPending>, StoreError> {
         self.inner.commit_pending(topic, id, due, now).await
     }
 
@@ -147,7 +153,7 @@ impl Store for Interposed {
         &self,
         now: Micros,
         limit: usize,
-    ) -> Result<Vec<Released>, StoreError> {
+    ) -> Result<Vec<LoggedPending>, StoreError> {
         self.inner.release_pending(now, limit).await
     }
 
@@ -159,10 +165,13 @@ impl Store for Interposed {
         &self,
         topic: &Topic,
         version: Version,
-    ) -> Result<Option<Released>, StoreError> {
+    ) -> Result<Option<LoggedPending>, StoreError> {
         self.inner.was_pending(topic, version).await
     }
+}
 
+#[async_trait]
+impl Sources for Interposed {
     async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError> {
         self.inner.put_source(source, now).await
     }
@@ -191,7 +200,10 @@ impl Store for Interposed {
     async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError> {
         self.inner.rejected(name, limit).await
     }
+}
 
+#[async_trait]
+impl Subscriptions for Interposed {
     async fn put_subscription(
         &self,
         new: &NewSubscription,
@@ -236,7 +248,10 @@ impl Store for Interposed {
     ) -> Result<Subscription, StoreError> {
         self.inner.rewind(name, topic, to, now).await
     }
+}
 
+#[async_trait]
+impl Positions for Interposed {
     async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
         self.inner.position(position).await
     }
@@ -247,6 +262,14 @@ impl Store for Interposed {
         version: Version,
     ) -> Result<Option<Arc<Event>>, StoreError> {
         self.inner.kept_event(position, version).await
+    }
+
+    async fn event_states(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Vec<EventState>, StoreError> {
+        self.inner.event_states(topic, version).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
@@ -261,7 +284,10 @@ impl Store for Interposed {
     ) -> Result<(), StoreError> {
         self.inner.save_health(subscription, resets, health).await
     }
+}
 
+#[async_trait]
+impl Replays for Interposed {
     async fn start_replay(
         &self,
         name: &Name,
@@ -282,7 +308,10 @@ impl Store for Interposed {
     async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError> {
         self.inner.end_replay(position, fence, now).await
     }
+}
 
+#[async_trait]
+impl DeadLetters for Interposed {
     async fn dead_letters(
         &self,
         name: &Name,
@@ -310,14 +339,10 @@ impl Store for Interposed {
     ) -> Result<u64, StoreError> {
         self.inner.delete_dead_letters(name, select).await
     }
+}
 
-    async fn event_states(
-        &self,
-        topic: &Topic,
-        version: Version,
-    ) -> Result<Vec<EventState>, StoreError> {
-        self.inner.event_states(topic, version).await
-    }
+#[async_trait]
+impl Attempts for Interposed {
     fn trace(&self, attempts: Vec<Attempt>) {
         self.inner.trace(attempts);
     }
@@ -325,7 +350,10 @@ impl Store for Interposed {
     async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
         self.inner.attempts(query).await
     }
+}
 
+#[async_trait]
+impl Keeping for Interposed {
     async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError> {
         self.inner.trim(now).await
     }

@@ -3,20 +3,15 @@
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use futures_util::FutureExt as _;
+use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    QUEUE, QUEUE_BYTES, SqliteStore, file,
-    held::Held,
-    holes::Holes,
-    memory::Memory,
-    opening,
-    room::Room,
-    shared::Shared,
+    QUEUE, QUEUE_BYTES, SqliteStore,
+    desk::{Desk, load, shared::Shared, writer},
+    file::{self, held::Held, holes::Holes, opening, room::Room, vigil::Vigil},
     trace,
-    vigil::Vigil,
-    writer::{self, Desk},
 };
 use crate::store::{Options, StoreError};
 
@@ -49,10 +44,10 @@ impl SqliteStore {
     ) -> Result<Self, StoreError> {
         let path = held.path().to_owned();
         let mut opened = opening::open(&held, &options.clock).await?;
-        let hash_key = writer::hash_key(&mut opened.conn).await?;
-        let memory = Memory::load(&mut opened.conn, options.pending_max).await?;
+        let hash_key = hash_key(&mut opened.conn).await?;
+        let loaded = load::all(&mut opened.conn, options.pending_max).await?;
         let holes = Holes::load(&mut opened.conn).await?;
-        let topics = memory.topics.values().map(|topic| &*topic.state);
+        let topics = loaded.0.topics.values().map(|topic| &*topic.state);
         let heads = opened.begin_record(&path, topics)?;
         holes.tell_later(std::mem::take(&mut opened.damage));
         let readers = file::open_readers(&path, options.readers).await?;
@@ -60,12 +55,12 @@ impl SqliteStore {
             Arc::new(Shared::new(held, options, readers, hash_key, (heads, holes), room.clone()));
         // Who has locked the file is waited for where it is bounded and told.
         sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut opened.conn).await?;
-        let desk = Desk::new(opened.conn, memory, shared.clone());
+        let desk = Desk::new(opened.conn, loaded, shared.clone());
         let stop = CancellationToken::new();
         tokio::spawn(room.clone().run(stop.clone()));
         let (sender, queue) = mpsc::channel(QUEUE);
         Ok(Self {
-            trace: trace::Trace::open(file::sibling(&path, "-trace"), &shared).await,
+            trace: trace::Trace::open(file::beside::sibling(&path, "-trace"), &shared).await,
             vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
             task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
             writer: sender,
@@ -74,4 +69,17 @@ impl SqliteStore {
             _stop: stop.drop_guard(),
         })
     }
+}
+
+/// The file's key for hashing `source` and `id`; made with the file.
+async fn hash_key(conn: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
+    let fresh = uuid::Uuid::new_v4().into_bytes();
+    let sql = "-- hash key\nINSERT INTO meta (name, value) VALUES ('hash_key', $1) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(&fresh[..]).execute(&mut *conn).await?;
+    let sql = "-- hash key read\nSELECT value FROM meta WHERE name = 'hash_key'";
+    let key: Vec<u8> = sqlx::query(sql).fetch_one(conn).await?.get(0);
+    key.try_into().map_err(|_| StoreError::Unreadable {
+        table: "meta",
+        problem: "the hash key is not of 16 bytes".into(),
+    })
 }

@@ -3,7 +3,7 @@
 
 use sqlx::Row as _;
 
-use super::{Shared, writer::Desk};
+use super::{Shared, desk::Desk};
 use crate::{event::Micros, store::StoreError};
 
 pub(super) async fn read(shared: &Shared) -> Result<Option<Micros>, StoreError> {

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
-    Shared,
-    bulk::Bound,
-    commit::{reason_word, signed},
-    memory::{unsigned, version},
-    positions::last_answer,
-    read::{self, kept_event},
-    subscriptions::{self, touch},
-    writer::Desk,
+    Shared, SqliteStore,
+    desk::{Desk, bulk::Bound},
+    file::row::{last_answer, list_text, reason, reason_word, signed, unsigned, version},
+    log::{self, kept_event},
+    subscriptions::touch,
+    summaries,
 };
 use crate::{
     event::{Micros, Name, Version},
     settings::Rate,
-    store::{DeadFilter, DeadLetter, DeadReason, DeadSelect, Read, StoreError, TopicState},
+    store::{
+        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, Read, StoreError, TopicState,
+        rules::registry,
+    },
 };
 
 /// A query whose first parameter is the subscription, behind which it selects among its letters,
@@ -35,6 +37,39 @@ macro_rules! choosing {
     };
 }
 
+#[async_trait]
+impl DeadLetters for SqliteStore {
+    async fn dead_letters(
+        &self,
+        name: &Name,
+        select: &DeadSelect,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        list(&self.shared, name, select, after, limit).await
+    }
+
+    async fn redrive(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+        rate: Option<Rate>,
+        now: Micros,
+    ) -> Result<u64, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(redrive(desk, name, select, rate, now))).await
+    }
+
+    async fn delete_dead_letters(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+    ) -> Result<u64, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(delete(desk, name, select))).await
+    }
+}
+
 /// Dead letters of a subscription above the id `after`, oldest first.
 pub(super) async fn list(
     shared: &Shared,
@@ -45,7 +80,7 @@ pub(super) async fn list(
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let chosen = Chosen::new(shared, select)?;
     let mut conn = shared.readers.acquire().await?;
-    let subscription = subscriptions::one(&mut conn, name).await?.id;
+    let subscription = summaries::one(&mut conn, name).await?.id;
     let sql = choosing!(
         "-- dead letters\nSELECT d.id, topic, version, up_to, count, reason, attempts, first, at, \
          status, error, recorded, attributes, form, data, checksum FROM dead_letters d",
@@ -103,24 +138,8 @@ async fn logged(
     state: &TopicState,
     version: Version,
 ) -> Result<Option<std::sync::Arc<crate::event::Event>>, StoreError> {
-    let page = read::page(shared, &state.topic, Read::one(version)).await?;
+    let page = log::page(shared, &state.topic, Read::one(version)).await?;
     Ok(page.events.into_iter().next())
-}
-
-/// The reason that a word in a row stands for.
-pub(super) fn reason(word: &str) -> Result<DeadReason, StoreError> {
-    match word {
-        "attempts" => Ok(DeadReason::Attempts),
-        "age" => Ok(DeadReason::Age),
-        "refused" => Ok(DeadReason::Refused),
-        "expression" => Ok(DeadReason::Expression),
-        "damaged" => Ok(DeadReason::Damaged),
-        "expired" => Ok(DeadReason::Expired),
-        other => Err(StoreError::Unreadable {
-            table: "dead_letters",
-            problem: format!("reason {other}"),
-        }),
-    }
 }
 
 /// What of a selection is a number in the database.
@@ -172,7 +191,7 @@ pub(super) async fn redrive(
     now: Micros,
 ) -> Result<u64, StoreError> {
     let chosen = Chosen::new(&desk.shared, &select)?;
-    let known = subscriptions::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &name).await?;
     let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
     let sql = choosing!(
@@ -182,13 +201,8 @@ pub(super) async fn redrive(
         " AND d.reason <> 'expired' ORDER BY d.id"
     );
     let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;
-    let mut room = usize::try_from(room).unwrap_or(usize::MAX);
-    let fits = |row: &SqliteRow| {
-        let free = row.get::<bool, _>(1) || room > 0;
-        room -= usize::from(!row.get::<bool, _>(1) && room > 0);
-        free.then(|| row.get(0))
-    };
-    let ids: Vec<i64> = rows.iter().filter_map(fits).collect();
+    let letters: Vec<(i64, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let ids = registry::that_fit(&letters, room);
     let apart_us = rate.map_or(0.0, |rate| 1e6 / rate.per_second());
     retry(desk, &ids, apart_us, now).await?;
     touch(desk, known.id).await?;
@@ -237,7 +251,7 @@ pub(super) async fn delete(
     name: Name,
     select: DeadSelect,
 ) -> Result<u64, StoreError> {
-    let known = subscriptions::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &name).await?;
     let chosen = Chosen::new(&desk.shared, &select)?;
     let sql = choosing!("-- letters to delete\nSELECT d.id FROM dead_letters d", "");
     let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;
@@ -246,10 +260,4 @@ pub(super) async fn delete(
         touch(desk, known.id).await?;
     }
     Ok(ids.len() as u64)
-}
-
-/// Numbers as JSON, so that one statement takes any count of them.
-fn list_text(numbers: &[i64]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    format!("[{}]", numbers.join(","))
 }

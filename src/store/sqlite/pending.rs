@@ -1,22 +1,25 @@
 //! Pending events: listed, changed, and moved into the log when they are due.
 
+use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use sqlx::{Row as _, sqlite::SqliteRow};
-use tokio::sync::oneshot;
+use sqlx::Row as _;
+use tokio::sync::{oneshot, watch};
 
 use super::{
-    Shared,
-    commit::signed,
-    keys::Key,
-    memory::{Change, PendingMemory, hash_list},
-    mend,
-    ops::Hot,
-    sheet, slot,
-    writer::Desk,
+    Shared, SqliteStore,
+    desk::Desk,
+    file::{mend, row::signed, slot, sum, waiting},
 };
 use crate::{
     event::{Micros, Topic, Version},
-    store::{Damage, NewEvent, Pending, Released, StoreError},
+    store::{
+        Damage, LoggedPending, NewEvent, Pending, PendingEvents, StoreError,
+        rules::{
+            known::{Change, KnownPending},
+            ops::{DuePending, Hot},
+            pending as rules,
+        },
+    },
 };
 
 /// The most events of one release or list.
@@ -24,68 +27,61 @@ const CHUNK: usize = 1_000;
 /// Attributes and data of one release or list; one event goes whatever its size.
 const BYTES: usize = 8 << 20;
 
-/// A pending event that is due, with all that the log needs.
-pub(super) struct Waited {
-    pub(super) id: i64,
-    pub(super) topic: i64,
-    pub(super) key: Key,
-    pub(super) due: Micros,
-    pub(super) since: Micros,
-    pub(super) event: NewEvent,
-}
-
-/// Rows that [`waited`] reads.
-macro_rules! select {
-    ($from:literal) => {
-        concat!(
-            "-- pending\nSELECT p.id, p.topic, p.due, p.committed, p.since, p.hash, p.source, \
-             p.event_id, p.attributes, p.form, p.data, p.checksum FROM ",
-            $from
-        )
-    };
-}
-
-/// All of them, in the order of their numbers.
-pub(super) const EVERY: &str = select!("pending p ORDER BY p.id");
-
-/// A row as it was put there.
-///
-/// # Errors
-/// `Unreadable` when it is damaged.
-pub(super) fn waited(row: &SqliteRow) -> Result<Waited, StoreError> {
-    let damaged = |problem: String| StoreError::Unreadable { table: "pending", problem };
-    let (one, committed, sum) = parts(row).map_err(|error| damaged(error.to_string()))?;
-    let memory = PendingMemory { topic: one.topic, key: one.key, due: one.due, committed };
-    // An earlier release has put rows without one.
-    if sum.is_some_and(|sum| {
-        sum != i64::from(sheet::pending_checksum(one.id, &memory, one.since, &one.event))
-    }) {
-        return Err(damaged("its checksum is wrong".into()));
+#[async_trait]
+impl PendingEvents for SqliteStore {
+    async fn pending(
+        &self,
+        topic: &Topic,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Pending>, StoreError> {
+        list(&self.shared, topic, after, limit).await
     }
-    Ok(one)
-}
 
-/// The columns of a row as they are read: any may be damaged, so none is taken for granted.
-fn parts(row: &SqliteRow) -> Result<(Waited, bool, Option<i64>), sqlx::Error> {
-    let unreadable = |problem: &str| sqlx::Error::Decode(problem.into());
-    let (form, data): (i64, Option<&[u8]>) = (row.try_get(9)?, row.try_get(10)?);
-    let due = Micros(row.try_get(2)?);
-    let one = Waited {
-        id: row.try_get(0)?,
-        topic: row.try_get(1)?,
-        key: hash_list(row.try_get(5)?).next().ok_or_else(|| unreadable("its key is too short"))?,
-        due,
-        since: Micros(row.try_get(4)?),
-        event: NewEvent {
-            source: row.try_get(6)?,
-            id: row.try_get(7)?,
-            attributes: row.try_get::<&str, _>(8)?.into(),
-            data: sheet::formed(form, data.unwrap_or_default(), "pending")
-                .map_err(|error| unreadable(&error.to_string()))?,
-            deliver_at: Some(due),
-        },
-    };
-    Ok((one, row.try_get(3)?, row.try_get(11)?))
+    async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
+        one(&self.shared, topic, id).await
+    }
+
+    async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(change(desk, topic, id, due))).await
+    }
+
+    async fn commit_pending(
+        &self,
+        topic: &Topic,
+        id: i64,
+        due: Micros,
+        now: Micros,
+    ) -> Result<Option<LoggedPending>, StoreError> {
+        let topic = topic.clone();
+        self.at_desk(move |desk| Box::pin(commit(desk, topic, id, due, now))).await
+    }
+
+    async fn cancel_pending(&self, topic: &Topic, id: i64) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(cancel(desk, topic, id))).await
+    }
+
+    async fn release_pending(
+        &self,
+        now: Micros,
+        limit: usize,
+    ) -> Result<Vec<LoggedPending>, StoreError> {
+        self.at_desk(move |desk| Box::pin(release(desk, now, limit))).await
+    }
+
+    fn next_pending(&self) -> watch::Receiver<Option<Micros>> {
+        self.shared.next_pending.subscribe()
+    }
+
+    async fn was_pending(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Option<LoggedPending>, StoreError> {
+        was_pending(&self.shared, topic, version).await
+    }
 }
 
 fn size(event: &NewEvent) -> usize {
@@ -101,12 +97,14 @@ pub(super) async fn list(
 ) -> Result<Vec<Pending>, StoreError> {
     let id = shared.published(topic)?.state.id;
     let mut conn = shared.readers.acquire().await?;
-    let sql = select!("pending p WHERE p.topic = $1 AND p.id > $2 ORDER BY p.id LIMIT $3");
+    let sql = waiting::select_pending!(
+        "pending p WHERE p.topic = $1 AND p.id > $2 ORDER BY p.id LIMIT $3"
+    );
     let limit = signed(limit.min(CHUNK) as u64);
     let mut rows = sqlx::query(sql).bind(id).bind(after).bind(limit).fetch(&mut *conn);
     let (mut bytes, mut found) = (0, Vec::new());
     while let Some(row) = rows.try_next().await? {
-        let one = match waited(&row) {
+        let one = match waiting::pending(&row) {
             Ok(one) => one,
             Err(error) => {
                 shared.holes.find_pending(row.try_get(0)?, error.to_string());
@@ -117,7 +115,7 @@ pub(super) async fn list(
         if bytes > BYTES && !found.is_empty() {
             break;
         }
-        let Waited { id, due, since, event, .. } = one;
+        let DuePending { id, due, since, event, .. } = one;
         found.push(Pending { id, topic: topic.clone(), due, since, event });
     }
     Ok(found)
@@ -126,17 +124,7 @@ pub(super) async fn list(
 /// One pending event.
 pub(super) async fn one(shared: &Shared, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
     let mut found = list(shared, topic, id - 1, 1).await?;
-    found.pop().filter(|found| found.id == id).ok_or_else(|| not_found(id))
-}
-
-fn not_found(id: i64) -> StoreError {
-    StoreError::not_found("pending event", id.to_string())
-}
-
-fn known(desk: &Desk, topic: &Topic, id: i64) -> Result<PendingMemory, StoreError> {
-    let topic = desk.memory.topic(topic)?.state.id;
-    let known = desk.memory.pending.get(&id).copied();
-    known.filter(|known| known.topic == topic).ok_or_else(|| not_found(id))
+    found.pop().filter(|found| found.id == id).ok_or_else(|| rules::not_found(id))
 }
 
 /// Makes a pending event due at another time.
@@ -146,10 +134,7 @@ pub(super) async fn change(
     id: i64,
     due: Micros,
 ) -> Result<(), StoreError> {
-    if known(desk, &topic, id)?.due == Pending::PREPARED {
-        let problem = format!("pending event {id} is prepared: it waits for its commit");
-        return Err(StoreError::Conflict(problem));
-    }
+    rules::may_change(id, &rules::known(&desk.known, &topic, id)?)?;
     set_due(desk, id, due, false).await?;
     desk.change(Change::PendingDue(id, due));
     Ok(())
@@ -157,9 +142,11 @@ pub(super) async fn change(
 
 /// Writes when an event is due and whether it is committed, and its checksum with them.
 async fn set_due(desk: &mut Desk, id: i64, due: Micros, committed: bool) -> Result<(), StoreError> {
-    let Some(known) = desk.memory.pending.get(&id).copied() else { return Err(not_found(id)) };
-    let before = sheet::due_checksum(id, known.due, known.committed);
-    let swap = i64::from(before ^ sheet::due_checksum(id, due, committed));
+    let Some(known) = desk.known.pending.get(&id).copied() else {
+        return Err(rules::not_found(id));
+    };
+    let before = sum::of_due(id, known.due, known.committed);
+    let swap = i64::from(before ^ sum::of_due(id, due, committed));
     // SQLite has no exclusive or: what is in one of two but not in both.
     let sql = "-- another time\nUPDATE pending SET due = $2, committed = $3, \
         checksum = (checksum | $4) - (checksum & $4) WHERE id = $1";
@@ -181,12 +168,9 @@ pub(super) async fn commit(
     id: i64,
     due: Micros,
     now: Micros,
-) -> Result<Option<Released>, StoreError> {
+) -> Result<Option<LoggedPending>, StoreError> {
     desk.recover().await?;
-    if known(desk, &topic, id)?.due != Pending::PREPARED {
-        let problem = format!("pending event {id} is not prepared: it goes when it is due");
-        return Err(StoreError::Conflict(problem));
-    }
+    rules::may_commit(id, &rules::known(&desk.known, &topic, id)?)?;
     if due > now {
         desk.transact(move |desk| Box::pin(commit_later(desk, id, due))).await?;
         return Ok(None);
@@ -197,7 +181,7 @@ pub(super) async fn commit(
     }
     // One that is damaged was set aside, and told of.
     if one.is_empty() {
-        return Err(not_found(id));
+        return Err(rules::not_found(id));
     }
     Ok(append(desk, one, now).await?.pop())
 }
@@ -210,11 +194,7 @@ async fn commit_later(desk: &mut Desk, id: i64, due: Micros) -> Result<(), Store
 
 /// Removes a pending event.
 pub(super) async fn cancel(desk: &mut Desk, topic: Topic, id: i64) -> Result<(), StoreError> {
-    if known(desk, &topic, id)?.committed {
-        let problem =
-            format!("pending event {id} was committed: it goes into the log when it is due");
-        return Err(StoreError::Conflict(problem));
-    }
+    rules::may_cancel(id, &rules::known(&desk.known, &topic, id)?)?;
     sqlx::query("-- cancelled\nDELETE FROM pending WHERE id = $1")
         .bind(id)
         .execute(&mut desk.conn)
@@ -245,9 +225,9 @@ pub(super) async fn release(
     desk: &mut Desk,
     now: Micros,
     limit: usize,
-) -> Result<Vec<Released>, StoreError> {
+) -> Result<Vec<LoggedPending>, StoreError> {
     desk.recover().await?;
-    let due = desk.memory.due.range(..=(now, i64::MAX)).take(limit.min(CHUNK));
+    let due = desk.known.due.range(..=(now, i64::MAX)).take(limit.min(CHUNK));
     let due: Vec<i64> = due.map(|(_, id)| *id).collect();
     let due = load(desk, &due, now).await?;
     if due.is_empty() {
@@ -258,30 +238,31 @@ pub(super) async fn release(
 
 async fn append(
     desk: &mut Desk,
-    due: Vec<Waited>,
+    due: Vec<DuePending>,
     now: Micros,
-) -> Result<Vec<Released>, StoreError> {
+) -> Result<Vec<LoggedPending>, StoreError> {
     let (reply, answer) = oneshot::channel();
+    let reply = Box::new(|answer| drop(reply.send(answer)));
     desk.group(vec![Hot::Release { due, now, reply }]).await;
     answer.await.map_err(|_| StoreError::Unknown(None))?
 }
 
 /// Reads pending events by their numbers, in that order, as many as fit into [`BYTES`]; those that
 /// are damaged are set aside.
-async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<Waited>, StoreError> {
+async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<DuePending>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     // In the order of the numbers given, so that a batch that is too large is cut behind.
-    let sql = select!(
+    let sql = waiting::select_pending!(
         "json_each($1) chosen CROSS JOIN pending p ON p.id = chosen.value ORDER BY chosen.key"
     );
     let mut rows = sqlx::query(sql).bind(format!("[{}]", ids.join(","))).fetch(&mut desk.conn);
     let (mut bytes, mut found, mut damaged) = (0, Vec::new(), Vec::new());
     while let Some(row) = rows.try_next().await? {
         let id = row.try_get(0)?;
-        if !desk.memory.pending.contains_key(&id) {
+        if !desk.known.pending.contains_key(&id) {
             continue;
         }
-        let one = match waited(&row) {
+        let one = match waiting::pending(&row) {
             Ok(one) => one,
             Err(error) => {
                 damaged.push((id, error.to_string()));
@@ -299,18 +280,24 @@ async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<Waited>, 
     Ok(found)
 }
 
+/// Sets aside what was found damaged since the last call.
+pub(super) async fn tell(desk: &mut Desk, now: Micros) -> Result<(), StoreError> {
+    let damaged = desk.shared.holes.take_pending();
+    set_aside(desk, damaged, now).await
+}
+
 /// Takes events that are damaged out of what waits: a gap of their topic tells of each, and a
 /// notice.
-pub(super) async fn set_aside(
+async fn set_aside(
     desk: &mut Desk,
     damaged: Vec<(i64, String)>,
     now: Micros,
 ) -> Result<(), StoreError> {
     for (id, problem) in damaged {
-        let Some(PendingMemory { topic, .. }) = desk.memory.pending.get(&id).copied() else {
+        let Some(KnownPending { topic, .. }) = desk.known.pending.get(&id).copied() else {
             continue;
         };
-        let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+        let Some(state) = desk.known.topics.get(&topic).map(|topic| topic.state.clone()) else {
             continue;
         };
         let detail = format!(
@@ -346,11 +333,11 @@ pub(super) async fn was_pending(
     shared: &Shared,
     topic: &Topic,
     version: Version,
-) -> Result<Option<Released>, StoreError> {
+) -> Result<Option<LoggedPending>, StoreError> {
     let id = shared.published(topic)?.state.id;
     let sql = "-- waited\nSELECT pending, since, due FROM released WHERE slot = $1";
     let row = sqlx::query(sql).bind(slot::of(id, version)).fetch_optional(&shared.readers).await?;
-    Ok(row.map(|row| Released {
+    Ok(row.map(|row| LoggedPending {
         topic: topic.clone(),
         version,
         pending: row.get(0),

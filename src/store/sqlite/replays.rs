@@ -1,22 +1,27 @@
 //! Replay jobs: started, listed, ended. A running one has a position of its own.
 
+use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    Shared,
-    commit::signed,
-    memory::{Change, PositionMemory, name, unsigned, version},
-    positions,
-    subscriptions::{self, touch},
-    writer::Desk,
+    Shared, SqliteStore,
+    desk::Desk,
+    file::row::{name, signed, unsigned, version, versions},
+    positions::{self, end_position},
+    subscriptions::touch,
+    summaries,
 };
 use crate::{
     event::{Micros, Name},
-    store::{Fence, Job, JobStatus, NewJob, StoreError},
+    store::{
+        Fence, Job, JobStatus, NewJob, Replays, StoreError,
+        rules::{
+            known::{Change, KnownPosition},
+            registry,
+        },
+    },
 };
 
-/// Jobs of one subscription that run at once.
-const RUNNING_MAX: u64 = 10;
 /// Ended jobs kept of a subscription.
 const ENDED_MAX: i64 = 100;
 
@@ -33,10 +38,36 @@ macro_rules! select {
     };
 }
 
+#[async_trait]
+impl Replays for SqliteStore {
+    async fn start_replay(
+        &self,
+        name: &Name,
+        job: &NewJob,
+        now: Micros,
+    ) -> Result<Job, StoreError> {
+        let (name, job) = (name.clone(), job.clone());
+        self.cold(move |desk| Box::pin(start(desk, name, job, now))).await
+    }
+
+    async fn replays(&self, name: &Name) -> Result<Vec<Job>, StoreError> {
+        list(&self.shared, name).await
+    }
+
+    async fn cancel_replay(&self, name: &Name, id: i64, now: Micros) -> Result<Job, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(cancel(desk, name, id, now))).await
+    }
+
+    async fn end_replay(&self, position: i64, fence: Fence, now: Micros) -> Result<(), StoreError> {
+        self.cold(move |desk| Box::pin(end(desk, position, fence, now))).await
+    }
+}
+
 fn job(row: &SqliteRow) -> Result<Job, StoreError> {
     let unreadable = |problem: String| StoreError::Unreadable { table: "jobs", problem };
     let rate = row.get::<Option<&str>, _>(4).map(str::parse).transpose();
-    let open = row.get::<Option<&[u8]>, _>(11).map(positions::versions).unwrap_or_default();
+    let open = row.get::<Option<&[u8]>, _>(11).map(versions).unwrap_or_default();
     Ok(Job {
         id: row.get(0),
         topic: name(row, 1, "topics")?,
@@ -60,7 +91,7 @@ fn job(row: &SqliteRow) -> Result<Job, StoreError> {
 /// The jobs of a subscription, newest first.
 pub(super) async fn list(shared: &Shared, name: &Name) -> Result<Vec<Job>, StoreError> {
     let mut conn = shared.readers.acquire().await?;
-    let subscription = subscriptions::one(&mut conn, name).await?.id;
+    let subscription = summaries::one(&mut conn, name).await?.id;
     let rows = sqlx::query(select!("WHERE j.subscription = $1 ORDER BY j.id DESC LIMIT 110"))
         .bind(subscription)
         .fetch_all(&mut *conn)
@@ -90,30 +121,12 @@ pub(super) async fn start(
     new: NewJob,
     now: Micros,
 ) -> Result<Job, StoreError> {
-    let known = subscriptions::one(&mut desk.conn, &name).await?;
-    let topic = desk.memory.topic(&new.topic)?.state.clone();
-    if !positions::of(desk, known.id).iter().any(|(_, held)| *held == topic.id) {
-        return Err(StoreError::Conflict(format!(
-            "subscription `{name}` is not in topic `{}`",
-            new.topic
-        )));
-    }
-    if new.from > new.to || new.to > topic.head {
-        return Err(StoreError::Conflict(format!(
-            "there is nothing to replay from {} to {}: the head is {}",
-            new.from, new.to, topic.head
-        )));
-    }
-    if new.from < topic.oldest {
-        return Err(StoreError::Trimmed { oldest: topic.oldest });
-    }
-    let running = known.positions.iter().filter(|position| position.job.is_some()).count() as u64;
-    if running >= RUNNING_MAX {
-        return Err(StoreError::Full(format!(
-            "{RUNNING_MAX} replays of subscription `{name}` run already"
-        )));
-    }
-    positions::room(desk, 1)?;
+    let known = summaries::one(&mut desk.conn, &name).await?;
+    let topic = desk.known.topic(&new.topic)?.state.clone();
+    let is_in_topic = positions::of(desk, known.id).iter().any(|(_, held)| *held == topic.id);
+    let running = known.positions.iter().filter(|position| position.job.is_some()).count();
+    registry::may_replay(&name, is_in_topic, &topic, &new, running)?;
+    registry::room(&desk.known, 1, desk.shared.positions_max)?;
     let reach = signed(new.from.previous().0);
     let sql = "-- new job\nINSERT INTO jobs (subscription, topic, first, last, rate, status, reach, started) \
         VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) RETURNING id";
@@ -137,7 +150,7 @@ pub(super) async fn start(
         .bind(id)
         .fetch_one(&mut desk.conn)
         .await?;
-    let held = PositionMemory { subscription: known.id, topic: topic.id, fence: 1, job: Some(id) };
+    let held = KnownPosition { subscription: known.id, topic: topic.id, fence: 1, job: Some(id) };
     desk.change(Change::Position(row.get(0), held));
     let sql = "-- jobs bound\nDELETE FROM jobs WHERE subscription = $1 AND status <> 'running' \
         AND id NOT IN (SELECT id FROM jobs WHERE subscription = $1 AND status <> 'running' \
@@ -154,7 +167,7 @@ pub(super) async fn cancel(
     id: i64,
     now: Micros,
 ) -> Result<Job, StoreError> {
-    let known = subscriptions::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &name).await?;
     let (job, position) = one(&mut desk.conn, known.id, id).await?;
     if job.status == JobStatus::Done {
         return Err(StoreError::Conflict(format!("replay {id} of `{name}` is done already")));
@@ -173,7 +186,7 @@ pub(super) async fn end(
     fence: Fence,
     now: Micros,
 ) -> Result<(), StoreError> {
-    match desk.memory.positions.get(&position).copied() {
+    match desk.known.positions.get(&position).copied() {
         Some(held) if held.job.is_none() => {
             Err(StoreError::Conflict("live delivery does not end".into()))
         }
@@ -183,24 +196,4 @@ pub(super) async fn end(
         }
         _ => Err(StoreError::Stale),
     }
-}
-
-/// Removes a job's position; the job keeps how far it was. Dead letters are the live position's.
-pub(super) async fn end_position(
-    desk: &mut Desk,
-    position: i64,
-    status: &str,
-    now: Micros,
-) -> Result<(), StoreError> {
-    let sql = "-- job ended\nUPDATE jobs SET status = $2, ended = $3, reach = p.reach, \
-        delivered = p.delivered FROM positions p WHERE p.id = $1 AND jobs.id = p.job";
-    sqlx::query(sql).bind(position).bind(status).bind(now.0).execute(&mut desk.conn).await?;
-    for sql in [
-        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
-        "-- drop position\nDELETE FROM positions WHERE id = $1",
-    ] {
-        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
-    }
-    desk.change(Change::PositionGone(position));
-    Ok(())
 }

@@ -8,16 +8,24 @@ use std::sync::atomic::Ordering;
 use sqlx::Row as _;
 
 use super::{
-    commit::signed,
-    memory::{Change, unsigned},
-    positions, read, slot,
+    desk::Desk,
+    file::{
+        row::{signed, unsigned, versions},
+        slot,
+    },
+    log, positions,
     subscriptions::touch,
-    writer::Desk,
 };
 use crate::{
     event::{Micros, Version},
-    settings::TopicSettings,
-    store::{Expired, StoreError, TopicState, Trimmed},
+    store::{
+        Expired, StoreError, TopicState, Trimmed,
+        rules::{
+            known::Change,
+            registry,
+            retention::{self as rules, Limits, Owed, OwedUntil},
+        },
+    },
 };
 
 /// Events removed in one step: an append waits for a step at most.
@@ -25,7 +33,7 @@ const CHUNK: i64 = 1_000;
 
 /// One step over the events of a topic.
 pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<Trimmed, StoreError> {
-    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+    let Some(state) = desk.known.topics.get(&topic).map(|topic| topic.state.clone()) else {
         return Ok(Trimmed::default());
     };
     let state = &*state;
@@ -35,17 +43,9 @@ pub(super) async fn step(desk: &mut Desk, topic: i64, now: Micros) -> Result<Tri
         return Ok(Trimmed::default());
     }
     let sizes = oldest_sizes(desk, state).await?;
-    let (mut bytes, mut cut) = (state.bytes, state.oldest.previous());
-    for (version, size) in sizes.iter().copied() {
-        if version > soft && bytes <= cap {
-            break;
-        }
-        bytes = bytes.saturating_sub(size);
-        cut = version;
-    }
-    if cut < state.oldest {
+    let Some((cut, bytes)) = rules::piece(state, &sizes, soft, cap) else {
         return Ok(Trimmed::default());
-    }
+    };
     keep_dead(desk, state, cut).await?;
     let expired = expire_owed(desk, state, cut, now).await?;
     let sql = "-- trim\nDELETE FROM events WHERE slot BETWEEN $1 AND $2";
@@ -94,29 +94,22 @@ async fn oldest_sizes(
 
 /// Up to where age and count let go, unless it is owed.
 async fn soft_cut(desk: &mut Desk, state: &TopicState, now: Micros) -> Result<Version, StoreError> {
-    let TopicSettings { max_age, max_count, owed, .. } = &state.settings;
-    let by_age = match max_age {
-        Some(age) => read::search(&mut desk.conn, state, now.minus(*age)).await?,
+    let by_age = match state.settings.max_age {
+        Some(age) => log::search(&mut desk.conn, state, now.minus(age)).await?,
         None => Version::ZERO,
     };
-    let by_count = max_count.map_or(0, |count| state.head.0.saturating_sub(count));
-    let by_count = Version(by_count);
-    if by_age.max(by_count) < state.oldest {
+    let limits = Limits::of(state, by_age);
+    if limits.cut() < state.oldest {
         return Ok(Version::ZERO);
     }
-    let Some(floor) = lowest_floor(desk, state.id).await? else {
-        return Ok(by_age.max(by_count));
+    let Some(floor) = lowest_floor(desk, state.id).await? else { return Ok(limits.cut()) };
+    let (late_by_age, late_by_count) = rules::owed_moments(&state.settings, now);
+    let by_age = log::search(&mut desk.conn, state, late_by_age).await?;
+    let by_count = match late_by_count {
+        Some(late) => log::search(&mut desk.conn, state, late).await?,
+        None => state.head,
     };
-    // What is owed outlives each limit by so much.
-    let late = now.minus(max_age.unwrap_or_default() + *owed);
-    let owed_by_age = read::search(&mut desk.conn, state, late).await?;
-    let owed_by_count = if owed.is_zero() {
-        state.head
-    } else {
-        read::search(&mut desk.conn, state, now.minus(*owed)).await?
-    };
-    let aged = by_age.min(floor.max(owed_by_age));
-    Ok(aged.max(by_count.min(floor.max(owed_by_count))))
+    Ok(limits.cut_above(floor, OwedUntil { by_age, by_count }))
 }
 
 /// The lowest floor of the subscriptions that exist.
@@ -150,11 +143,15 @@ async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
     let rows = sqlx::query(sql).bind(topic).fetch_all(&mut desk.conn).await?;
     let floor = |row: &sqlx::sqlite::SqliteRow| {
         let reach = Version(unsigned(row, 2));
-        let open = positions::versions(row.get(3));
+        let open = versions(row.get(3));
         Floor {
             position: row.get(0),
             subscription: row.get(1),
-            version: positions::floor(reach, &open, row.get(4)),
+            version: registry::floor(
+                reach,
+                &open,
+                row.get::<Option<i64>, _>(4).map(|lowest| Version(lowest.cast_unsigned())),
+            ),
             reach,
             open,
             owed: row.get(5),
@@ -205,13 +202,16 @@ async fn expire_owed(
         .bind(signed(cut.0))
         .fetch_one(&mut desk.conn)
         .await?;
-        let open = floor.open.iter().filter(|open| **open <= cut).count() as u64;
-        let ahead = cut.0.saturating_sub(floor.reach.0.max(state.oldest.previous().0));
-        let count = unsigned(&excepted, 0) + open + ahead;
-        let first = floor.version.next().max(state.oldest);
-        announce_expired(desk, state, &floor, (first, cut, count), now).await?;
+        let place = (floor.version, floor.reach, &floor.open[..]);
+        let Some(owed) = rules::owed(state, cut, place, unsigned(&excepted, 0)) else { continue };
+        announce_expired(desk, state, &floor, &owed, now).await?;
         if let Ok(subscription) = floor.name.parse() {
-            all.push(Expired { subscription, topic: state.topic.clone(), to: cut, count });
+            all.push(Expired {
+                subscription,
+                topic: state.topic.clone(),
+                to: cut,
+                count: owed.count,
+            });
         }
         // A redriven event that travels with its bytes needs the log no more, nor does one that
         // is dead and holds its key back.
@@ -241,7 +241,7 @@ async fn announce_expired(
     desk: &mut Desk,
     state: &TopicState,
     floor: &Floor,
-    (first, last, count): (Version, Version, u64),
+    &Owed { first, last, count }: &Owed,
     now: Micros,
 ) -> Result<(), StoreError> {
     desk.shared.expired.fetch_add(count, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! Sources, their journals and rejected items.
 
+use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{
     Row as _, SqliteConnection,
@@ -7,16 +8,22 @@ use sqlx::{
 };
 
 use super::{
-    commit::signed,
-    memory::{Change, SourceMemory, name, unsigned},
-    sheet, slot,
-    writer::Desk,
+    SqliteStore,
+    desk::Desk,
+    file::{
+        row::{name, signed, unsigned},
+        slot, waiting,
+    },
 };
 use crate::{
     event::{Micros, Name},
     store::{
-        NewEvent, NewSource, REJECTED_BYTES_MAX, Rejected, SourceState, SourceStatus, Steer,
-        StoreError,
+        NewEvent, NewSource, REJECTED_BYTES_MAX, Rejected, SourceState, SourceStatus, Sources,
+        Steer, StoreError,
+        rules::{
+            known::{Change, KnownSource},
+            source,
+        },
     },
 };
 
@@ -39,6 +46,40 @@ macro_rules! select {
             $rest
         )
     };
+}
+
+#[async_trait]
+impl Sources for SqliteStore {
+    async fn put_source(&self, source: &NewSource, now: Micros) -> Result<SourceState, StoreError> {
+        let source = source.clone();
+        self.cold(move |desk| Box::pin(put(desk, source, now))).await
+    }
+
+    async fn source(&self, name: &Name) -> Result<SourceState, StoreError> {
+        one(&mut *self.shared.readers.acquire().await?, name).await
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
+        all(&self.shared.readers).await
+    }
+
+    async fn steer_source(
+        &self,
+        name: &Name,
+        how: Steer,
+        now: Micros,
+    ) -> Result<SourceState, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(steer(desk, name, how, now))).await
+    }
+
+    async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError> {
+        journal(&self.shared.readers, name, limit).await
+    }
+
+    async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError> {
+        rejected(&self.shared.readers, name, limit).await
+    }
 }
 
 fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
@@ -102,7 +143,7 @@ pub(super) async fn put(
     new: NewSource,
     now: Micros,
 ) -> Result<SourceState, StoreError> {
-    let topic = desk.memory.topic(&new.topic)?.state.id;
+    let topic = desk.known.topic(&new.topic)?.state.id;
     let known = sqlx::query(select!("WHERE s.name = $1"))
         .bind(new.name.as_str())
         .fetch_optional(&mut desk.conn)
@@ -136,10 +177,7 @@ async fn renew(
     now: Micros,
 ) -> Result<(), StoreError> {
     let known = state(row)?;
-    let event_source = new.event_source.chosen(Some(&known));
-    let changed = known.config_hash != new.config_hash
-        || known.put_contract != new.contract
-        || known.event_source.as_deref().is_some_and(|stored| stored != event_source);
+    let renewal = source::renewal(&known, new);
     // Every start puts every source: what is as it was is not written, and costs no sync.
     let sql = "-- renewed source\nUPDATE sources SET topic = $2, contract = $3, config_hash = $4, \
         fence = fence + $5, mark = CASE WHEN $5 THEN NULL ELSE mark END, \
@@ -153,14 +191,14 @@ async fn renew(
         .bind(topic)
         .bind(new.contract.as_str())
         .bind(new.config_hash.as_str())
-        .bind(changed)
+        .bind(renewal.is_changed)
         .bind(now.0)
-        .bind(event_source)
-        .bind(known.is_before(new))
-        .bind(known.goes_with(new))
+        .bind(renewal.event_source)
+        .bind(renewal.takes_over_cursor)
+        .bind(renewal.can_go_on)
         .execute(&mut desk.conn)
         .await?;
-    if changed {
+    if renewal.is_changed {
         clear_journal(desk, known.id).await?;
     }
     Ok(())
@@ -174,18 +212,8 @@ pub(super) async fn steer(
     now: Micros,
 ) -> Result<SourceState, StoreError> {
     let known = one(&mut desk.conn, &name).await?;
-    let serves = matches!(steer, Steer::Pause | Steer::Resume | Steer::Poll);
-    if serves && known.status == SourceStatus::Removed {
-        return Err(StoreError::Conflict(format!(
-            "source `{name}` has left the configuration; it finds its place again when it is back"
-        )));
-    }
-    if matches!(steer, Steer::KeepCursor) && known.cursor.is_none() {
-        return Err(StoreError::Conflict(format!(
-            "source `{name}` has no cursor that could be kept; it starts as at the first run"
-        )));
-    }
-    if matches!(steer, Steer::Cursor(_) | Steer::Reset(_) | Steer::KeepCursor) {
+    source::may_steer(&known, &steer)?;
+    if source::drops_journal(&steer) {
         clear_journal(desk, known.id).await?;
     }
     let (change, value) = match steer {
@@ -236,11 +264,11 @@ pub(super) async fn forget(desk: &mut Desk, source: i64) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Reads the source back and notes it for memory.
+/// Reads the source back and notes it.
 async fn finish(desk: &mut Desk, name: &Name) -> Result<SourceState, StoreError> {
     let state = one(&mut desk.conn, name).await?;
-    let known = desk.memory.sources.get(&state.id);
-    let memory = SourceMemory {
+    let known = desk.known.sources.get(&state.id);
+    let one = KnownSource {
         fence: state.fence,
         journal_next: if state.journaled == 0 {
             1
@@ -249,7 +277,7 @@ async fn finish(desk: &mut Desk, name: &Name) -> Result<SourceState, StoreError>
         },
         rejected_next: known.map_or(1, |known| known.rejected_next),
     };
-    desk.change(Change::Source(state.id, memory));
+    desk.change(Change::Source(state.id, one));
     desk.announce();
     Ok(state)
 }
@@ -272,7 +300,7 @@ pub(super) async fn journal(
     let mut bytes = 0;
     let mut events: Vec<NewEvent> = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let event = listed(&row).map_err(|error| StoreError::Unreadable {
+        let event = waiting::listed(&row).map_err(|error| StoreError::Unreadable {
             table: "journal",
             problem: error.to_string(),
         })?;
@@ -283,31 +311,6 @@ pub(super) async fn journal(
         events.push(event);
     }
     Ok(events)
-}
-
-/// All rows of all journals.
-pub(super) const EVERY_LISTED: &str = "-- journals\nSELECT slot, source, id, attributes, form, \
-    data, checksum FROM journal ORDER BY slot";
-
-/// A row of a journal as it was put there; its columns are read as if each may be damaged.
-pub(super) fn listed(row: &SqliteRow) -> Result<NewEvent, sqlx::Error> {
-    let (form, data): (i64, Option<&[u8]>) = (row.try_get(4)?, row.try_get(5)?);
-    let event = NewEvent {
-        source: row.try_get(1)?,
-        id: row.try_get(2)?,
-        attributes: row.try_get::<&str, _>(3)?.into(),
-        data: sheet::formed(form, data.unwrap_or_default(), "journal")
-            .map_err(|error| sqlx::Error::Decode(error.into()))?,
-        deliver_at: None,
-    };
-    let slot: i64 = row.try_get(0)?;
-    // An earlier release has put rows without one.
-    match row.try_get::<Option<i64>, _>(6)? {
-        Some(sum) if sum != i64::from(sheet::waiting_checksum(&slot.to_be_bytes(), &event)) => {
-            Err(sqlx::Error::Decode("its checksum is wrong".into()))
-        }
-        _ => Ok(event),
-    }
 }
 
 /// The newest rejected items.

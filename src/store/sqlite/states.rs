@@ -4,10 +4,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
     Shared,
-    commit::signed,
-    dead,
-    memory::{name, unsigned, version},
-    positions::{self, last_answer},
+    file::row::{kind, last_answer, name, reason, signed, unsigned, version, versions},
 };
 use crate::{
     event::{Micros, Topic, Version},
@@ -42,9 +39,9 @@ pub(super) async fn of(
 }
 
 fn event_state(row: &SqliteRow, at: Version) -> Result<EventState, StoreError> {
-    let open = positions::versions(row.get(3)).contains(&at);
-    let kind = row.get::<Option<&str>, _>(4).map(positions::kind).transpose()?;
-    let reason = row.get::<Option<&str>, _>(9).map(dead::reason).transpose()?;
+    let open = versions(row.get(3)).contains(&at);
+    let kind = row.get::<Option<&str>, _>(4).map(kind).transpose()?;
+    let reason = row.get::<Option<&str>, _>(9).map(reason).transpose()?;
     let tries = |column| row.get::<Option<i64>, _>(column).and_then(|n| u32::try_from(n).ok());
     let place = match (kind, reason) {
         (Some(kind), _) => EventPlace::Excepted {

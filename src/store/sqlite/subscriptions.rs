@@ -1,176 +1,79 @@
 //! Subscriptions and what an operator does to them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use sqlx::{
-    Row as _, SqliteConnection,
-    sqlite::{SqlitePool, SqliteRow},
-};
+use async_trait::async_trait;
+use sqlx::Row as _;
 
 use super::{
-    commit::signed,
-    memory::{Memory, name, unsigned, version},
+    SqliteStore,
+    desk::Desk,
+    file::row::{signed, unsigned},
     positions,
-    writer::Desk,
+    summaries::{self, one, patterns},
 };
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
-        SubscriptionSteer,
+        NewSubscription, Origin, StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
+        Subscriptions, rules::registry,
     },
 };
 
 /// Subscriptions of one store.
 const SUBSCRIPTIONS_MAX: u64 = 100_000;
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "-- subscriptions\nSELECT id, name, origin, status, reason, settings, health, edit, \
-             created, removed_at, topics, resets FROM subscriptions ",
-            $rest
-        )
-    };
-}
-
-fn unreadable(problem: String) -> StoreError {
-    StoreError::Unreadable { table: "subscriptions", problem }
-}
-
-fn subscription(
-    row: &SqliteRow,
-    positions: Vec<PositionSummary>,
-) -> Result<Subscription, StoreError> {
-    let status = status(row.get(3), row.get(9))?;
-    let full: &str = row.get(1);
-    let name = full.split('#').next().unwrap_or_default();
-    Ok(Subscription {
-        id: row.get(0),
-        name: name.parse().map_err(|error| unreadable(format!("{error}")))?,
-        origin: match row.get(2) {
-            "file" => Origin::File,
-            "api" => Origin::Api,
-            other => return Err(unreadable(format!("origin {other}"))),
-        },
-        status,
-        reason: row.get(4),
-        topics: patterns(row.get(10))?,
-        settings: serde_json::from_str(row.get(5))
-            .map_err(|error| unreadable(error.to_string()))?,
-        positions,
-        health: row.get(6),
-        resets: unsigned(row, 11),
-        edit: unsigned(row, 7),
-        created: Micros(row.get(8)),
-        removed_at: row.get::<Option<i64>, _>(9).map(Micros),
-    })
-}
-
-fn status(word: &str, removed_at: Option<i64>) -> Result<SubscriptionStatus, StoreError> {
-    match word {
-        "deleted" => Ok(SubscriptionStatus::Deleted),
-        _ if removed_at.is_some() => Ok(SubscriptionStatus::Removed),
-        "active" => Ok(SubscriptionStatus::Active),
-        "paused" => Ok(SubscriptionStatus::Paused),
-        "disabled" => Ok(SubscriptionStatus::Disabled),
-        other => Err(unreadable(format!("status {other}"))),
+#[async_trait]
+impl Subscriptions for SqliteStore {
+    async fn put_subscription(
+        &self,
+        new: &NewSubscription,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let new = new.clone();
+        self.cold(move |desk| Box::pin(put(desk, new, now))).await
     }
-}
 
-/// One subscription that was not deleted.
-pub(super) async fn one(
-    conn: &mut SqliteConnection,
-    name: &Name,
-) -> Result<Subscription, StoreError> {
-    let row = sqlx::query(select!("WHERE name = $1"))
-        .bind(name.as_str())
-        .fetch_optional(&mut *conn)
-        .await?
-        .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
-    let positions = summaries(conn, Some(row.get(0))).await?;
-    subscription(&row, positions.into_iter().map(|(_, summary)| summary).collect())
-}
-
-/// All that changed after `edit`; deleted ones only when `edit` is not 0.
-pub(super) async fn since(
-    readers: &SqlitePool,
-    edit: u64,
-) -> Result<Vec<Subscription>, StoreError> {
-    let mut conn = readers.acquire().await?;
-    let rows =
-        sqlx::query(select!("WHERE edit > $1 AND ($1 > 0 OR status <> 'deleted') ORDER BY edit"))
-            .bind(signed(edit))
-            .fetch_all(&mut *conn)
-            .await?;
-    let one = match &rows[..] {
-        [row] => Some(row.get(0)),
-        _ => None,
-    };
-    let mut positions: HashMap<i64, Vec<PositionSummary>> = HashMap::new();
-    if !rows.is_empty() {
-        for (subscription, summary) in summaries(&mut conn, one).await? {
-            positions.entry(subscription).or_default().push(summary);
-        }
+    async fn set_subscription(
+        &self,
+        name: &Name,
+        settings: &SubscriptionSettings,
+        edit: Option<u64>,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let (name, settings) = (name.clone(), settings.clone());
+        self.cold(move |desk| Box::pin(set(desk, name, settings, edit, now))).await
     }
-    rows.iter()
-        .map(|row| subscription(row, positions.remove(&row.get(0)).unwrap_or_default()))
-        .collect()
-}
 
-/// Positions with the number of their subscription: of one, or of all.
-async fn summaries(
-    conn: &mut SqliteConnection,
-    subscription: Option<i64>,
-) -> Result<Vec<(i64, PositionSummary)>, StoreError> {
-    let sql = "-- positions\nSELECT p.subscription, p.id, t.name, p.fence, p.reach, p.open, \
-        p.delivered, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id), \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id), \
-        CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
-        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END, p.job, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
-        FROM positions p JOIN topics t ON t.id = p.topic \
-        WHERE $1 IS NULL OR p.subscription = $1 \
-        ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
-    let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| {
-            let reach = version(row, 4);
-            let open = positions::versions(row.get(5));
-            let floor = positions::floor(reach, &open, row.get(8));
-            let (exceptions, stopped_keys) = (unsigned(row, 7), unsigned(row, 11));
-            let summary = PositionSummary {
-                id: row.get(1),
-                topic: name(row, 2, "topics")?,
-                fence: unsigned(row, 3),
-                reach,
-                floor,
-                exceptions,
-                stopped_keys,
-                unsettled: open.len() as u64 + exceptions - stopped_keys,
-                dead_letters: unsigned(row, 9),
-                delivered: unsigned(row, 6),
-                job: row.get(10),
-            };
-            Ok((row.get(0), summary))
-        })
-        .collect()
-}
-
-/// The topics that are meant, by row number; one that is named must be there.
-fn meant(memory: &Memory, patterns: &[TopicPattern]) -> Result<BTreeSet<i64>, StoreError> {
-    let mut meant = BTreeSet::new();
-    for pattern in patterns {
-        if let Some(topic) = pattern.topic() {
-            meant.insert(memory.topic(&topic)?.state.id);
-        } else {
-            let names = memory.names.iter().filter(|(topic, _)| pattern.matches(topic));
-            meant.extend(names.map(|(_, id)| *id));
-        }
+    async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
+        one(&mut *self.shared.readers.acquire().await?, name).await
     }
-    Ok(meant)
+
+    async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError> {
+        summaries::since(&self.shared.readers, edit).await
+    }
+
+    async fn steer_subscription(
+        &self,
+        name: &Name,
+        how: SubscriptionSteer,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let name = name.clone();
+        self.cold(move |desk| Box::pin(steer(desk, name, how, now))).await
+    }
+
+    async fn rewind(
+        &self,
+        name: &Name,
+        topic: Option<&Topic>,
+        to: Version,
+        now: Micros,
+    ) -> Result<Subscription, StoreError> {
+        let (name, topic) = (name.clone(), topic.cloned());
+        self.cold(move |desk| Box::pin(rewind(desk, name, topic, to, now))).await
+    }
 }
 
 /// Joins a topic that is new with every subscription that has a pattern for it; `Full` when there
@@ -184,7 +87,7 @@ pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), 
             joined.push(row.get(0));
         }
     }
-    positions::room(desk, joined.len())?;
+    registry::room(&desk.known, joined.len(), desk.shared.positions_max)?;
     for subscription in joined {
         positions::insert(desk, subscription, id, Version::ZERO).await?;
         touch(desk, subscription).await?;
@@ -220,25 +123,20 @@ pub(super) async fn put(
     new: NewSubscription,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let mut topics = meant(&desk.memory, &new.topics)?;
+    let mut topics = registry::meant(&desk.known, &new.topics)?;
     let id = match one(&mut desk.conn, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
         Err(error) => return Err(error),
-        Ok(known) if new.origin == Origin::Api => {
-            return Err(StoreError::Exists { what: "subscription", name: known.name.to_string() });
+        Ok(known) => {
+            registry::may_renew(&known, &new)?;
+            renew(desk, &new, &known, &topics, now).await?;
+            known.id
         }
-        Ok(known) if known.origin == Origin::Api => {
-            return Err(StoreError::Conflict(format!(
-                "subscription `{}` was made through the API; delete it there or take another name",
-                known.name
-            )));
-        }
-        Ok(known) => renew(desk, &new, &known, &topics, now).await?,
     };
     for (_, held) in positions::of(desk, id) {
         topics.remove(&held);
     }
-    positions::room(desk, topics.len())?;
+    registry::room(&desk.known, topics.len(), desk.shared.positions_max)?;
     for topic in topics {
         positions::add(desk, id, topic, new.from).await?;
     }
@@ -279,17 +177,10 @@ async fn renew(
     known: &Subscription,
     topics: &BTreeSet<i64>,
     now: Micros,
-) -> Result<i64, StoreError> {
-    let held: Vec<(i64, i64)> = positions::of(desk, known.id);
-    // Every start puts every subscription: what is as it was is not written, and costs no sync.
-    let same_topics = known.topics == new.topics
-        && held.len() == topics.len()
-        && held.iter().all(|(_, topic)| topics.contains(topic));
-    if same_topics && known.settings == new.settings && known.status != SubscriptionStatus::Removed
-    {
-        return Ok(known.id);
-    }
-    if known.settings.url != new.settings.url {
+) -> Result<(), StoreError> {
+    let held = positions::of(desk, known.id);
+    let Some(renewal) = registry::renewal(known, &held, new, topics) else { return Ok(()) };
+    if renewal.forgets_endpoint {
         forget_endpoint(desk, known.id, now).await?;
     }
     let edit = desk.next_edit();
@@ -302,13 +193,11 @@ async fn renew(
         .bind(patterns_text(&new.topics))
         .execute(&mut desk.conn)
         .await?;
-    for (position, topic) in held {
-        if !topics.contains(&topic) {
-            tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
-            positions::remove(desk, position, now).await?;
-        }
+    for (position, topic) in renewal.leaves {
+        tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
+        positions::remove(desk, position, now).await?;
     }
-    Ok(known.id)
+    Ok(())
 }
 
 /// Forgets what was learnt of an endpoint: its health, and when its failed events are due. What was
@@ -360,15 +249,7 @@ pub(super) async fn steer(
     now: Micros,
 ) -> Result<Subscription, StoreError> {
     let known = one(&mut desk.conn, &name).await?;
-    let serves = matches!(steer, SubscriptionSteer::Pause | SubscriptionSteer::Resume);
-    if serves && known.status == SubscriptionStatus::Removed {
-        return Err(StoreError::Conflict(format!(
-            "subscription `{name}` has left the configuration; it finds its place again when it is back"
-        )));
-    }
-    if let SubscriptionSteer::Disable { id, .. } = &steer
-        && (*id != known.id || known.status != SubscriptionStatus::Active)
-    {
+    if !registry::may_steer(&known, &steer)? {
         return Ok(known);
     }
     let edit = desk.next_edit();
@@ -427,6 +308,40 @@ pub(super) async fn steer(
     finish(desk, &name).await
 }
 
+/// Moves positions so that the next event is the one after `to`.
+async fn rewind(
+    desk: &mut Desk,
+    name: Name,
+    topic: Option<Topic>,
+    to: Version,
+    now: Micros,
+) -> Result<Subscription, StoreError> {
+    let known = one(&mut desk.conn, &name).await?;
+    let only = topic
+        .as_ref()
+        .map(|topic| Ok::<_, StoreError>(desk.known.topic(topic)?.state.id))
+        .transpose()?;
+    let mut moved = positions::of(desk, known.id);
+    moved.retain(|(_, topic)| only.is_none_or(|only| only == *topic));
+    let head = |(_, topic): &(i64, i64)| {
+        desk.known.topics.get(topic).map_or(Version::ZERO, |topic| topic.state.head)
+    };
+    let heads: Vec<Version> = moved.iter().map(head).collect();
+    registry::may_rewind(&name, topic.as_ref(), &heads, to)?;
+    for (position, _) in moved {
+        positions::release(desk, position, to, now).await?;
+        // What lies between is owed from now on. The least of NULL and a number is NULL.
+        let sql = "-- begun\nUPDATE positions SET start_after = min(start_after, $2) WHERE id = $1";
+        sqlx::query(sql).bind(position).bind(signed(to.0)).execute(&mut desk.conn).await?;
+        // A redriven event that the log has let go of is here alone; no rewind leads back to it.
+        let sql = "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1 \
+            AND (attributes IS NULL OR kind = 'stopped')";
+        sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
+    }
+    touch(desk, known.id).await?;
+    one(&mut desk.conn, &name).await
+}
+
 async fn finish(desk: &mut Desk, name: &Name) -> Result<Subscription, StoreError> {
     desk.announce();
     one(&mut desk.conn, name).await
@@ -462,13 +377,9 @@ async fn overwrite(
 
 /// Plain data, which JSON always takes.
 fn settings_text(settings: &SubscriptionSettings) -> String {
-    serde_json::to_string(settings).unwrap_or_default()
+    serde_json::to_string(settings).expect("settings are plain data")
 }
 
 fn patterns_text(patterns: &[TopicPattern]) -> String {
-    serde_json::to_string(patterns).unwrap_or_default()
-}
-
-fn patterns(text: &str) -> Result<Vec<TopicPattern>, StoreError> {
-    serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))
+    serde_json::to_string(patterns).expect("patterns are texts")
 }

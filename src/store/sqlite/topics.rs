@@ -1,14 +1,65 @@
 //! Topics and their epochs, as the writer changes them.
 
-use sqlx::{Row as _, SqliteConnection};
+use std::sync::{Arc, PoisonError};
 
-use super::{commit::signed, memory::Change, sources, subscriptions, writer::Desk};
+use async_trait::async_trait;
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    Shared, SqliteStore,
+    desk::Desk,
+    file::row::{signed, version},
+    sources, subscriptions,
+};
 use crate::{
     event::{Cursor, Epoch, Micros, Topic, Version},
     settings::TopicSettings,
-    store::{EpochStart, StoreError, TopicState},
+    store::{
+        EpochStart, Gap, StoreError, TopicState, Topics,
+        rules::{known::Change, registry},
+    },
 };
-use std::sync::Arc;
+
+#[async_trait]
+impl Topics for SqliteStore {
+    async fn put_topic(
+        &self,
+        topic: &Topic,
+        settings: &TopicSettings,
+        now: Micros,
+    ) -> Result<Arc<TopicState>, StoreError> {
+        let (topic, settings) = (topic.clone(), settings.clone());
+        self.cold(move |desk| Box::pin(put(desk, topic, settings, now))).await
+    }
+
+    async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
+        let topic = topic.clone();
+        self.cold(move |desk| Box::pin(delete(desk, topic, now))).await
+    }
+
+    async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
+        Ok(self.shared.published(topic)?.state)
+    }
+
+    async fn topics(&self) -> Result<Vec<Arc<TopicState>>, StoreError> {
+        let topics = self.shared.topics.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(topics.values().map(|topic| topic.state.clone()).collect())
+    }
+
+    async fn new_epoch(
+        &self,
+        topic: &Topic,
+        reason: &str,
+        now: Micros,
+    ) -> Result<Cursor, StoreError> {
+        let (topic, reason) = (topic.clone(), reason.to_owned());
+        self.cold(move |desk| Box::pin(new_epoch(desk, topic, reason, now))).await
+    }
+
+    async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
+        gaps(&self.shared, topic, limit).await
+    }
+}
 
 /// Creates the topic, or changes its settings.
 pub(super) async fn put(
@@ -17,7 +68,7 @@ pub(super) async fn put(
     settings: TopicSettings,
     now: Micros,
 ) -> Result<Arc<TopicState>, StoreError> {
-    let state = match desk.memory.topic(&topic) {
+    let state = match desk.known.topic(&topic) {
         // Every start puts every topic: what is as it was is not written, and costs no sync.
         Ok(known) if known.state.settings == settings => return Ok(known.state.clone()),
         Ok(known) => TopicState { settings, ..(*known.state).clone() },
@@ -78,15 +129,13 @@ pub(super) async fn new_epoch(
     reason: String,
     now: Micros,
 ) -> Result<Cursor, StoreError> {
-    let mut state = (*desk.memory.topic(&topic)?.state).clone();
-    let first = state.head.next();
-    let start = fresh_start(first, now, &reason);
+    let state = desk.known.topic(&topic)?.state.clone();
+    let start = fresh_start(state.head.next(), now, &reason);
     insert_epoch(&mut desk.conn, state.id, &start).await?;
-    let kept = state.epochs.iter().filter(|known| known.first < first).cloned();
-    state.epochs = kept.chain([start.clone()]).collect();
-    desk.change(Change::Topic(state));
+    let cursor = Cursor { epoch: start.epoch, version: start.first };
+    desk.change(Change::Topic(registry::with_epoch(&state, &start)));
     desk.announce();
-    Ok(Cursor { epoch: start.epoch, version: first })
+    Ok(cursor)
 }
 
 /// Keeps where an epoch begins.
@@ -110,7 +159,7 @@ pub(super) async fn insert_epoch(
 
 /// Removes a topic that nothing names; its rows go later, piece by piece.
 pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result<(), StoreError> {
-    let id = desk.memory.topic(&topic)?.state.id;
+    let id = desk.known.topic(&topic)?.state.id;
     let sql = "-- sources of a topic\nSELECT name FROM sources \
         WHERE topic = $1 AND removed_at IS NULL LIMIT 1";
     if let Some(user) = sqlx::query(sql).bind(id).fetch_optional(&mut desk.conn).await? {
@@ -141,6 +190,23 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
     Ok(())
 }
 
+/// The gaps of a topic, newest first.
+async fn gaps(shared: &Shared, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
+    let id = shared.published(topic)?.state.id;
+    let sql = "-- gaps\nSELECT source, version, recorded, reason, detail FROM gaps \
+        WHERE topic = $1 ORDER BY id DESC LIMIT $2";
+    let rows =
+        sqlx::query(sql).bind(id).bind(signed(limit as u64)).fetch_all(&shared.readers).await?;
+    let gap = |row: &SqliteRow| Gap {
+        source: row.get(0),
+        version: version(row, 1),
+        recorded: Micros(row.get(2)),
+        reason: row.get(3),
+        detail: row.get(4),
+    };
+    Ok(rows.iter().map(gap).collect())
+}
+
 /// A new epoch that begins at `first`.
 pub(super) fn fresh_start(first: Version, now: Micros, reason: &str) -> EpochStart {
     let epoch = Epoch(uuid::Uuid::new_v4().as_fields().0);
@@ -149,5 +215,5 @@ pub(super) fn fresh_start(first: Version, now: Micros, reason: &str) -> EpochSta
 
 /// Plain data, which JSON always takes.
 fn settings_text(settings: &TopicSettings) -> String {
-    serde_json::to_string(settings).unwrap_or_default()
+    serde_json::to_string(settings).expect("settings are plain data")
 }

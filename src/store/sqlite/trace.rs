@@ -5,39 +5,33 @@
 //! cannot be written stays in the queue and is tried again over a new connection.
 
 use std::{
-    collections::VecDeque,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{
     AssertSqlSafe, Row as _, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
 };
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use self::file::{TraceFile, Writer};
 use super::{
-    bulk,
-    commit::signed,
-    memory::{unsigned, version},
-    shared::Shared,
-    transaction,
+    SqliteStore,
+    desk::{bulk, shared::Shared, transaction},
+    file::row::{signed, unsigned, version},
 };
 use crate::{
     event::Micros,
-    store::{ATTEMPTS_KEPT, Attempt, AttemptQuery, StoreError},
+    store::{
+        ATTEMPTS_KEPT, Attempt, AttemptQuery, Attempts, StoreError,
+        trace_queue::{BATCH, TraceQueue},
+    },
 };
 
-/// Records that may wait.
-const QUEUE: usize = 20_000;
-/// Records of one transaction.
-const BATCH: usize = 10_000;
 /// How long records are gathered: one batch costs as much as one record, and the more of a kind
 /// there are, the less room they take.
 const GATHERED: Duration = Duration::from_millis(100);
@@ -72,51 +66,9 @@ mod packed;
 
 /// The trace's queue, task and readers.
 pub(super) struct Trace {
-    queue: Arc<Queue>,
+    queue: Arc<TraceQueue>,
     file: Arc<TraceFile>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: Mutex<VecDeque<Attempt>>,
-    arrived: Notify,
-    dropped: AtomicU64,
-    closed: std::sync::atomic::AtomicBool,
-}
-
-impl Queue {
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Attempt>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Drops what is too much, and counts it.
-    fn bound(&self, waiting: &mut VecDeque<Attempt>) {
-        let excess = waiting.len().saturating_sub(QUEUE);
-        if excess > 0 {
-            shed(waiting, excess);
-            self.dropped.fetch_add(excess as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// Before those that came later.
-    fn put_back(&self, batch: Vec<Attempt>) {
-        let mut waiting = self.waiting();
-        batch.into_iter().rev().for_each(|attempt| waiting.push_front(attempt));
-        self.bound(&mut waiting);
-    }
-
-    /// Until there is enough for a batch, or nothing more will come.
-    async fn crowded(&self) {
-        loop {
-            let arrived = self.arrived.notified();
-            let waiting = self.waiting().len();
-            if waiting >= BATCH / 2 || self.closed.load(Ordering::Acquire) {
-                return;
-            }
-            arrived.await;
-        }
-    }
 }
 
 impl Trace {
@@ -124,7 +76,7 @@ impl Trace {
     pub(super) async fn open(path: PathBuf, shared: &Shared) -> Self {
         let file = Arc::new(TraceFile::new(path, shared.troubles.clone(), shared.room.clone()));
         drop(file.writer().await);
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(TraceQueue::default());
         let task = tokio::spawn(run(queue.clone(), file.clone()));
         Self { queue, file, task: tokio::sync::Mutex::new(Some(task)) }
     }
@@ -189,6 +141,17 @@ impl Trace {
         if let Err(error) = done {
             tracing::warn!(%error, "the trace was not checkpointed");
         }
+    }
+}
+
+#[async_trait]
+impl Attempts for SqliteStore {
+    fn trace(&self, attempts: Vec<Attempt>) {
+        self.trace.record(attempts);
+    }
+
+    async fn attempts(&self, query: AttemptQuery) -> Result<Vec<Attempt>, StoreError> {
+        self.trace.query(query).await
     }
 }
 
@@ -284,25 +247,7 @@ async fn trim(conn: &mut SqliteConnection, now: Micros, last: i64) -> Result<boo
     Ok(more)
 }
 
-/// The last number given to a record.
-async fn last_id(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    let sql = "-- last record\nSELECT max((SELECT coalesce(max(id), 0) FROM attempts), coalesce(\
-        (SELECT id + octet_length(records) / $1 - 1 FROM deliveries ORDER BY id DESC LIMIT 1), 0))";
-    let row = sqlx::query(sql).bind(signed(packed::RECORD_BYTES as u64)).fetch_one(conn).await?;
-    Ok(row.get(0))
-}
-
-/// Drops `excess` records: the oldest successes, then the oldest of all.
-fn shed(waiting: &mut VecDeque<Attempt>, mut excess: usize) {
-    waiting.retain(|attempt| {
-        let goes = excess > 0 && attempt.verdict == "delivered";
-        excess -= usize::from(goes);
-        !goes
-    });
-    waiting.drain(..excess);
-}
-
-async fn run(queue: Arc<Queue>, file: Arc<TraceFile>) {
+async fn run(queue: Arc<TraceQueue>, file: Arc<TraceFile>) {
     let mut tries = 0;
     loop {
         let arrived = queue.arrived.notified();

@@ -4,31 +4,117 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
-use sqlx::Row as _;
+use async_trait::async_trait;
+use sqlx::{Row as _, sqlite::SqliteRow};
+use tokio::sync::oneshot;
 
 use super::{
-    dead,
-    memory::{Change, name, unsigned},
-    pending, slot, sources,
+    QUEUE, QUEUE_BYTES, Shared, SqliteStore, believed, dead,
+    desk::{Desk, writer::Op},
+    file::{
+        beside::sibling,
+        mend,
+        row::{name, unsigned},
+        slot,
+    },
+    pending, retention, sources,
     subscriptions::{self, touch},
-    writer::Desk,
 };
 use crate::{
     event::{Micros, Version},
     settings::days,
-    store::{StoreError, SubscriptionSteer, TopicState},
+    store::{
+        Keeping, News, StoreError, SubscriptionSteer, Topics, Trimmed, Trouble,
+        rules::{
+            known::Change,
+            retention::{self as rules, KeyRow},
+        },
+    },
 };
 
 /// Rows removed in one step.
 const CHUNK: i64 = 1_000;
-/// Keys removed in one step: they cost memory's time, not the disk's.
-const KEYS_CHUNK: usize = 100_000;
 /// Dead letters kept of a subscription.
 const DEAD_MAX: i64 = 100_000;
 /// Gaps kept of a topic.
 const GAPS_MAX: i64 = 1_000;
 /// How long a prepared event waits for its commit.
 const PREPARED_MAX: Duration = Duration::from_hours(24);
+
+#[async_trait]
+impl Keeping for SqliteStore {
+    async fn trim(&self, now: Micros) -> Result<Trimmed, StoreError> {
+        let mut more = self.trace.trim(now).await;
+        let mut expired = Vec::new();
+        let trimmed = || self.shared.dead_trimmed.load(std::sync::atomic::Ordering::Relaxed);
+        let before = trimmed();
+        // Each topic is a step of its own, so that an append waits for one at most.
+        for topic in self.topics().await?.iter().map(|topic| topic.id) {
+            let step = self.cold(move |desk| Box::pin(retention::step(desk, topic, now))).await?;
+            more |= step.more;
+            expired.extend(step.expired);
+            more |= self.cold(move |desk| Box::pin(keys(desk, topic, now))).await?;
+        }
+        more |= self.cold(move |desk| Box::pin(step(desk, now))).await?;
+        self.at_desk(move |desk| Box::pin(pending::tell(desk, now))).await?;
+        let damage = self.at_desk(move |desk| Box::pin(mend::tell(desk, now))).await?;
+        more |= self.vacuum().await?;
+        let dead_letters = trimmed().saturating_sub(before);
+        Ok(Trimmed { more, expired, dead_letters, damage })
+    }
+
+    async fn believed(&self) -> Result<Option<Micros>, StoreError> {
+        believed::read(&self.shared).await
+    }
+
+    async fn keep_believed(&self, moment: Micros) -> Result<(), StoreError> {
+        self.cold(move |desk| Box::pin(believed::keep(desk, moment))).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.shared.check()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.shared.troubles.present()
+    }
+
+    fn news(&self) -> Vec<News> {
+        self.shared.troubles.news()
+    }
+
+    async fn gauges(&self) -> Vec<(&'static str, f64)> {
+        let mut gauges = gauges(&self.shared).await;
+        gauges.extend(self.trace.gauges());
+        let waiting = QUEUE - self.writer.capacity();
+        let waiting_kib = (QUEUE_BYTES >> 10) - self.room.available_permits();
+        #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+        gauges.extend([
+            ("store_queue_operations", waiting as f64),
+            ("store_queue_kib", waiting_kib as f64),
+            ("store_disk_full", f64::from(u8::from(self.shared.room.is_short()))),
+            ("store_troubles", self.shared.troubles.present().len() as f64),
+        ]);
+        gauges
+    }
+
+    async fn close(&self) {
+        if let Some(vigil) = self.vigil.lock().await.take() {
+            vigil.stop().await;
+        }
+        let (done, closed) = oneshot::channel();
+        if self.writer.send(Op::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await;
+        }
+        self.trace.close().await;
+        self.shared.readers.close().await;
+        let shared = self.shared.clone();
+        let _ = tokio::task::spawn_blocking(move || shared.let_go()).await;
+    }
+}
 
 /// One step over what belongs to no topic; answers whether there is more.
 pub(super) async fn step(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
@@ -39,62 +125,33 @@ pub(super) async fn step(desk: &mut Desk, now: Micros) -> Result<bool, StoreErro
     Ok(more)
 }
 
-/// Lets go of the oldest keys of a topic: by age, by count, and while memory holds too many;
+/// Lets go of the oldest keys of a topic: by age, by count, and while there are too many;
 /// answers whether there is more.
 pub(super) async fn keys(desk: &mut Desk, topic: i64, now: Micros) -> Result<bool, StoreError> {
-    let Some(state) = desk.memory.topics.get(&topic).map(|topic| topic.state.clone()) else {
+    let Some(state) = desk.known.topics.get(&topic).map(|topic| topic.state.clone()) else {
         return Ok(false);
     };
-    let excess = desk.memory.key_count.saturating_sub(desk.shared.keys_max);
-    let Oldest { count, last, more } = oldest_keys(desk, &state, now, excess).await?;
-    let Some((last, up_to)) = last else { return Ok(false) };
-    sqlx::query("-- expired keys\nDELETE FROM dedupe WHERE slot BETWEEN $1 AND $2")
-        .bind(slot::range(topic).0)
-        .bind(last)
-        .execute(&mut desk.conn)
-        .await?;
-    desk.change(Change::KeysGone(topic, up_to, count));
-    Ok(more)
-}
-
-/// The keys that go in one step.
-#[derive(Default)]
-struct Oldest {
-    count: usize,
-    /// The last row of them, and its last version.
-    last: Option<(i64, Version)>,
-    /// Whether there are more.
-    more: bool,
-}
-
-async fn oldest_keys(
-    desk: &mut Desk,
-    state: &TopicState,
-    now: Micros,
-    excess: usize,
-) -> Result<Oldest, StoreError> {
-    let by_count = state.head.0.saturating_sub(state.settings.dedupe_count);
-    let oldest = now.minus(state.settings.dedupe_age);
+    let too_many = desk.known.key_count.saturating_sub(desk.shared.keys_max);
     let sql = "-- oldest keys\nSELECT slot, recorded, length(hashes) / 16 FROM dedupe \
         WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
-    let (low, high) = slot::range(state.id);
+    let (low, high) = slot::range(topic);
     let rows = sqlx::query(sql).bind(low).bind(high).bind(CHUNK).fetch_all(&mut desk.conn).await?;
-    let mut gone = Oldest::default();
-    for row in &rows {
+    let key_row = |row: &SqliteRow| {
         let (first, count) = (slot::split(row.get(0)).1, unsigned(row, 2));
-        let up_to = (first + count).saturating_sub(1);
-        let expired = up_to <= by_count || row.get::<i64, _>(1) < oldest.0;
-        if !expired && gone.count >= excess {
-            return Ok(gone);
-        }
-        if gone.count >= KEYS_CHUNK {
-            return Ok(Oldest { more: true, ..gone });
-        }
-        gone.count += usize::try_from(count).unwrap_or(usize::MAX);
-        gone.last = Some((row.get(0), Version(up_to)));
-    }
-    let more = i64::try_from(rows.len()).is_ok_and(|count| count >= CHUNK);
-    Ok(Oldest { more, ..gone })
+        let up_to = Version((first + count).saturating_sub(1));
+        KeyRow { up_to, count, recorded: Micros(row.get(1)) }
+    };
+    let keys: Vec<KeyRow> = rows.iter().map(key_row).collect();
+    let gone = rules::keys_to_forget(&state, &keys, now, too_many);
+    let Some(last) = gone.rows.checked_sub(1) else { return Ok(false) };
+    sqlx::query("-- expired keys\nDELETE FROM dedupe WHERE slot BETWEEN $1 AND $2")
+        .bind(low)
+        .bind(rows[last].get::<i64, _>(0))
+        .execute(&mut desk.conn)
+        .await?;
+    desk.change(Change::KeysGone(topic, keys[last].up_to, gone.count));
+    let is_whole = i64::try_from(gone.rows).is_ok_and(|count| count >= CHUNK);
+    Ok(gone.more || is_whole)
 }
 
 /// Removes the rows of deleted topics.
@@ -142,7 +199,7 @@ async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreEr
     }
     let ids: Vec<i64> = ids.into_iter().collect();
     let moved = dead::forget(desk, &ids).await?;
-    let held = moved.iter().filter_map(|position| desk.memory.positions.get(position));
+    let held = moved.iter().filter_map(|position| desk.known.positions.get(position));
     let subscriptions: BTreeSet<i64> = held.map(|position| position.subscription).collect();
     for subscription in subscriptions {
         touch(desk, subscription).await?;
@@ -173,4 +230,35 @@ async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> 
         row_number() OVER (PARTITION BY topic ORDER BY id DESC) AS place FROM gaps) WHERE place > $1)";
     sqlx::query(sql).bind(GAPS_MAX).execute(&mut desk.conn).await?;
     Ok(())
+}
+
+/// How full everything is.
+async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
+    #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+    let number = |count: u64| count as f64;
+    let file = |suffix| {
+        let file = std::fs::metadata(sibling(&shared.path, suffix));
+        number(file.map_or(0, |file| file.len()))
+    };
+    let mut gauges = vec![
+        ("store_bytes", file("")),
+        ("store_wal_bytes", file("-wal")),
+        ("store_tail_bytes", number(shared.tail.bytes() as u64)),
+        ("store_expired_events", number(shared.expired.load(Ordering::Relaxed))),
+        ("store_trimmed_dead_letters", number(shared.dead_trimmed.load(Ordering::Relaxed))),
+        ("store_damaged_events", number(shared.holes.found())),
+        ("store_pending_events", number(shared.pending.load(Ordering::Relaxed) as u64)),
+        ("store_dedupe_keys", number(shared.keys.load(Ordering::Relaxed) as u64)),
+    ];
+    let sql = "-- counts\nSELECT (SELECT count(*) FROM exceptions), \
+        (SELECT count(*) FROM dead_letters), (SELECT count(*) FROM journal)";
+    match sqlx::query(sql).fetch_one(&shared.readers).await {
+        Ok(row) => gauges.extend([
+            ("store_exceptions", number(unsigned(&row, 0))),
+            ("store_dead_letters", number(unsigned(&row, 1))),
+            ("store_journal_events", number(unsigned(&row, 2))),
+        ]),
+        Err(error) => tracing::warn!(%error, "rows were not counted for the gauges"),
+    }
+    gauges
 }

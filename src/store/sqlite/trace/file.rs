@@ -10,12 +10,12 @@ use std::{
     },
 };
 
-use sqlx::{SqliteConnection, sqlite::SqlitePool};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
-    super::{file, room::Room},
-    last_id,
+    super::file::{self, room::Room, row::signed},
+    packed,
 };
 use crate::{
     event::Micros,
@@ -193,8 +193,11 @@ impl TraceFile {
             return;
         }
         // Its log belongs to it: beside another file it would be taken for that one's.
-        let _ = fs::rename(file::sibling(&self.path, "-wal"), file::sibling(&aside, "-wal"));
-        let _ = fs::remove_file(file::sibling(&self.path, "-shm"));
+        let _ = fs::rename(
+            file::beside::sibling(&self.path, "-wal"),
+            file::beside::sibling(&aside, "-wal"),
+        );
+        let _ = fs::remove_file(file::beside::sibling(&self.path, "-shm"));
         let detail = format!(
             "the trace {} cannot be used ({}); it was set aside as {}, and a new one was begun: \
              earlier attempts are not shown any more",
@@ -211,8 +214,9 @@ impl TraceFile {
         let written = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
         let since = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         let moment = Micros::default().plus(since.unwrap_or_default()).to_string();
-        let first = file::sibling(&self.path, &format!(".damaged-{}", moment.replace(':', "-")));
-        let others = (2..).map(|number| file::sibling(&first, &format!("-{number}")));
+        let first =
+            file::beside::sibling(&self.path, &format!(".damaged-{}", moment.replace(':', "-")));
+        let others = (2..).map(|number| file::beside::sibling(&first, &format!("-{number}")));
         let mut names = std::iter::once(first.clone()).chain(others);
         names.find(|name| !name.exists()).unwrap_or(first)
     }
@@ -222,7 +226,7 @@ impl TraceFile {
         let mut damaged = self.set_aside_before();
         damaged.sort();
         for path in damaged.iter().rev().skip(DAMAGED_MAX) {
-            let _ = fs::remove_file(file::sibling(path, "-wal"));
+            let _ = fs::remove_file(file::beside::sibling(path, "-wal"));
             match fs::remove_file(path) {
                 Ok(()) => {
                     tracing::warn!(file = %path.display(), "an old damaged trace was removed");
@@ -265,4 +269,12 @@ fn reason(error: &StoreError) -> String {
         Some(source) => source.to_string(),
         None => error.to_string(),
     }
+}
+
+/// The last number given to a record.
+async fn last_id(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let sql = "-- last record\nSELECT max((SELECT coalesce(max(id), 0) FROM attempts), coalesce(\
+        (SELECT id + octet_length(records) / $1 - 1 FROM deliveries ORDER BY id DESC LIMIT 1), 0))";
+    let row = sqlx::query(sql).bind(signed(packed::RECORD_BYTES as u64)).fetch_one(conn).await?;
+    Ok(row.get(0))
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::super::memory::unsigned;
+use super::super::file::row::unsigned;
 use crate::{
     event::{Micros, Version},
     store::Attempt,

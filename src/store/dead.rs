@@ -1,0 +1,126 @@
+//! Dead letters: events that were given up.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{LastAnswer, StoreError};
+use crate::{
+    event::{Event, Micros, Name, Topic, Version},
+    settings::Rate,
+};
+
+/// Why an event was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadReason {
+    /// The attempts are spent.
+    Attempts,
+    /// The time is up.
+    Age,
+    /// The receiver or the policy said that it must not be tried again.
+    Refused,
+    /// A filter or transform failed on it.
+    Expression,
+    /// What the store kept of it is damaged or lost.
+    Damaged,
+    /// Retention removed it while it was owed: a range.
+    Expired,
+}
+
+/// An event to be given up.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter {
+    /// Which.
+    pub version: Version,
+    /// Why.
+    pub reason: DeadReason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first: Micros,
+    /// How the last attempt ended.
+    pub last: LastAnswer,
+}
+
+/// A kept dead letter: one event, or a range that retention removed.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Its row number.
+    pub id: i64,
+    /// The topic.
+    pub topic: Topic,
+    /// The first version.
+    pub from: Version,
+    /// The last version; `from` for a single event.
+    pub to: Version,
+    /// How many events of the range were owed; 1 for a single event.
+    pub count: u64,
+    /// Why.
+    pub reason: DeadReason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first: Micros,
+    /// When it was given up.
+    pub at: Micros,
+    /// How the last attempt ended.
+    pub last: LastAnswer,
+    /// The event, unless it is a range; outlives the log.
+    pub event: Option<Arc<Event>>,
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadSelect {
+    /// All of the subscription.
+    All,
+    /// Those with these ids.
+    Ids(Vec<i64>),
+    /// Those that are as it says.
+    Where(DeadFilter),
+}
+
+/// Which dead letters; every field narrows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// Of this topic.
+    pub topic: Option<Topic>,
+    /// Given up because of this.
+    pub reason: Option<DeadReason>,
+    /// Of this version or a later one.
+    pub from: Option<Version>,
+    /// Of this version or an earlier one.
+    pub to: Option<Version>,
+    /// Given up at this moment or later.
+    pub since: Option<Micros>,
+    /// Whose last attempt was answered with this status.
+    pub status: Option<u16>,
+}
+
+/// Dead letters.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Dead letters of a subscription, oldest first, with an id above `after`, at most `limit`.
+    async fn dead_letters(
+        &self,
+        name: &Name,
+        select: &DeadSelect,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Turns dead letters into retries with no attempt counted, due at `now`, or one after the
+    /// other at `rate`; answers how many. Announced ranges stay. As many as fit below
+    /// `max_exceptions`; those whose key stands still always do.
+    async fn redrive(
+        &self,
+        name: &Name,
+        select: DeadSelect,
+        rate: Option<Rate>,
+        now: Micros,
+    ) -> Result<u64, StoreError>;
+    /// Removes dead letters; answers how many.
+    async fn delete_dead_letters(&self, name: &Name, select: DeadSelect)
+    -> Result<u64, StoreError>;
+}

@@ -1,0 +1,48 @@
+//! How a store is opened, and what a look at one finds.
+
+use crate::clock::Clock;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Shared by the tails of all topics.
+    pub tail_bytes: usize,
+    /// Dedupe keys in memory over all topics.
+    pub dedupe_keys_max: usize,
+    /// Events that wait for their time, over all topics.
+    pub pending_max: usize,
+    /// Positions, over all subscriptions.
+    pub positions_max: usize,
+    /// Connections that read.
+    pub readers: u32,
+    /// Tells when damage was found.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tail_bytes: 64 << 20,
+            dedupe_keys_max: 4_000_000,
+            pending_max: 1_000_000,
+            positions_max: 50_000,
+            readers: 4,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// What is in a store, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// Topics.
+    pub topics: usize,
+    /// Events over all topics.
+    pub events: u64,
+    /// Those that an earlier release appended, without a checksum.
+    pub unchecked: u64,
+    /// What is wrong, a line each; at most 1,000.
+    pub problems: Vec<String>,
+    /// How much is wrong.
+    pub problem_count: usize,
+}

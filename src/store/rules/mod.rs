@@ -1,0 +1,10 @@
+//! What every backend decides alike: pure, without SQL and without a runtime.
+
+pub(crate) mod group;
+pub(crate) mod keys;
+pub(crate) mod known;
+pub(crate) mod ops;
+pub(crate) mod pending;
+pub(crate) mod registry;
+pub(crate) mod retention;
+pub(crate) mod source;

@@ -1,0 +1,140 @@
+//! What the writer publishes and readers see.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+};
+
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::watch;
+
+use crate::store::sqlite::file::{
+    beside::sibling, held::Held, holes::Holes, record::Heads, room::Room, wal,
+};
+use crate::{
+    event::{Micros, Topic, Version},
+    store::{Options, StoreError, TopicState, Troubles, tail::Tail},
+};
+
+/// What the writer publishes and readers see.
+pub(crate) struct Shared {
+    pub(crate) topics: RwLock<BTreeMap<Topic, Published>>,
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) tail: Tail,
+    pub(crate) readers: SqlitePool,
+    /// Closed for a moment while the write-ahead log is truncated.
+    pub(crate) gate: tokio::sync::RwLock<()>,
+    pub(crate) hash_key: [u8; 16],
+    pub(crate) keys_max: usize,
+    pub(crate) keys: AtomicUsize,
+    pub(crate) pending_max: usize,
+    pub(crate) positions_max: usize,
+    pub(crate) pending: AtomicUsize,
+    /// When the next pending event is due.
+    pub(crate) next_pending: watch::Sender<Option<Micros>>,
+    /// Owed events that retention removed, since the start.
+    pub(crate) expired: AtomicU64,
+    /// Dead letters that went by age or number, since the start.
+    pub(crate) dead_trimmed: AtomicU64,
+    /// Let go of when the store is closed.
+    pub(crate) held: Mutex<Option<Held>>,
+    /// What is wrong with the file's name, as it was last told.
+    pub(crate) lost: Mutex<Option<String>>,
+    /// The real path of the file.
+    pub(crate) path: PathBuf,
+    pub(crate) heads: Heads,
+    /// Versions that are known to be lost, by topic.
+    pub(crate) holes: Holes,
+    /// Room on the disk.
+    pub(crate) room: Arc<Room>,
+    /// What keeps it from working as it should.
+    pub(crate) troubles: Arc<Troubles>,
+}
+
+/// One topic as readers see it.
+#[derive(Clone)]
+pub(crate) struct Published {
+    pub(crate) state: Arc<TopicState>,
+    pub(crate) head: watch::Sender<Version>,
+}
+
+impl Shared {
+    /// What is published of a file that was just opened.
+    pub(crate) fn new(
+        held: Held,
+        options: &Options,
+        readers: SqlitePool,
+        hash_key: [u8; 16],
+        (heads, holes): (Heads, Holes),
+        room: Arc<Room>,
+    ) -> Self {
+        Self {
+            topics: RwLock::default(),
+            changes: watch::Sender::new(0),
+            tail: Tail::new(options.tail_bytes),
+            readers,
+            gate: tokio::sync::RwLock::default(),
+            hash_key,
+            keys_max: options.dedupe_keys_max,
+            keys: AtomicUsize::new(0),
+            pending_max: options.pending_max,
+            positions_max: options.positions_max,
+            pending: AtomicUsize::new(0),
+            next_pending: watch::Sender::new(None),
+            expired: AtomicU64::new(0),
+            dead_trimmed: AtomicU64::new(0),
+            path: held.path().to_owned(),
+            held: Mutex::new(Some(held.with_companions())),
+            lost: Mutex::default(),
+            heads,
+            holes,
+            troubles: room.troubles().clone(),
+            room,
+        }
+    }
+
+    pub(crate) fn published(&self, topic: &Topic) -> Result<Published, StoreError> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.get(topic).cloned().ok_or_else(|| StoreError::not_found("topic", topic.as_str()))
+    }
+
+    /// Whether what is written goes to the file of that name; says when that changes.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let found = match &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(held) => held.check().err(),
+            None => None,
+        };
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lost != found {
+            if let Some(problem) = &found {
+                tracing::error!(
+                    "{problem}: nothing more is acknowledged; put it back, or start anew"
+                );
+            } else {
+                tracing::warn!(file = %self.path.display(), "the file is back");
+            }
+            lost.clone_from(&found);
+        }
+        found.map_or(Ok(()), |problem| Err(StoreError::Lost(problem)))
+    }
+
+    /// Everything is closed: notes that, and lets go of the file; blocks.
+    pub(crate) fn let_go(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = held.as_ref().is_some_and(|held| held.check_file().is_ok());
+        if is_ours && matches!(wal::salts(&sibling(&self.path, "-wal")), Ok(None)) {
+            self.heads.set(|head| (head.closed, head.wal) = (true, None));
+        }
+        self.heads.sync();
+        *held = None;
+    }
+
+    pub(crate) fn name_of(&self, topic: i64) -> Option<Topic> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.values().find(|known| known.state.id == topic).map(|known| known.state.topic.clone())
+    }
+}

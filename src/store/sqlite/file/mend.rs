@@ -1,0 +1,268 @@
+//! Topics whose file has not got what it once had: a new epoch, a hole, a gap.
+
+use std::{collections::HashMap, path::Path};
+
+use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    holes::{Found, Holes, MISSING},
+    record::Known,
+    row::{name, signed, version},
+    slot,
+};
+use crate::store::sqlite::{desk::Desk, file, topics};
+use crate::{
+    event::{Micros, Topic, Version},
+    store::{Damage, StoreError},
+};
+
+/// What is known of the topics besides the file itself.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// By the topic's `uid`.
+    pub(crate) topics: HashMap<String, Known>,
+    /// A topic that is not among them begins a new epoch.
+    pub(crate) unlisted: bool,
+    /// Nothing is known although there should be: every topic begins a new epoch.
+    pub(crate) unknown: bool,
+}
+
+/// A topic as the file has it.
+struct Row {
+    id: i64,
+    uid: String,
+    topic: Topic,
+    head: Version,
+    oldest: Version,
+    /// The lowest and the highest event; `None` when there is none.
+    events: Option<(Version, Version)>,
+    /// How far a position of a subscription has come.
+    reach: Version,
+    /// What is known besides the file.
+    record: Option<Version>,
+    begins: bool,
+}
+
+/// Brings every topic in order; the caller commits.
+pub(crate) async fn topics(
+    conn: &mut SqliteConnection,
+    past: &Past,
+    traced: &[(i64, Version)],
+    now: Micros,
+) -> Result<Vec<(i64, Damage)>, StoreError> {
+    let mut damage = Vec::new();
+    let mut rows = rows(conn, past).await?;
+    let holes = Holes::load(conn).await?;
+    tell_missing(past, &rows);
+    for row in &mut rows {
+        let lost = traced.iter().filter(|(topic, _)| *topic == row.id).map(|(_, last)| *last);
+        row.record = row.record.max(lost.max());
+        let found = one(conn, row, &holes, now).await?;
+        damage.extend(found.into_iter().map(|found| (row.id, found)));
+    }
+    Ok(damage)
+}
+
+/// Says which topics are gone without having been deleted.
+fn tell_missing(past: &Past, rows: &[Row]) {
+    for (uid, known) in &past.topics {
+        if rows.iter().any(|row| row.uid == *uid) {
+            continue;
+        }
+        tracing::error!(
+            topic = known.name,
+            head = known.head.0,
+            "the file has no such topic any more, although it was not deleted"
+        );
+    }
+}
+
+async fn rows(conn: &mut SqliteConnection, past: &Past) -> Result<Vec<Row>, StoreError> {
+    let sql = "-- ends\nSELECT id, uid, name, head, oldest, \
+        (SELECT min(slot) FROM events WHERE slot BETWEEN t.id << 40 AND (t.id + 1 << 40) - 1), \
+        (SELECT max(slot) FROM events WHERE slot BETWEEN t.id << 40 AND (t.id + 1 << 40) - 1), \
+        (SELECT coalesce(max(reach), 0) FROM positions WHERE topic = t.id) FROM topics t";
+    let read = |row: &SqliteRow| {
+        let ends = row.get::<Option<i64>, _>(5).zip(row.get::<Option<i64>, _>(6));
+        let of = |slot| Version(slot::split(slot).1);
+        let known = past.topics.get(row.get::<&str, _>(1));
+        Ok::<_, StoreError>(Row {
+            id: row.get(0),
+            uid: row.get(1),
+            topic: name(row, 2, "topics")?,
+            head: version(row, 3),
+            oldest: version(row, 4),
+            events: ends.map(|(first, last)| (of(first), of(last))),
+            reach: version(row, 7),
+            record: known.map(|known| known.head),
+            begins: past.unknown || (past.unlisted && known.is_none()),
+        })
+    };
+    sqlx::query(sql).fetch_all(conn).await?.iter().map(read).collect()
+}
+
+async fn one(
+    conn: &mut SqliteConnection,
+    row: &Row,
+    holes: &Holes,
+    now: Micros,
+) -> Result<Vec<Damage>, StoreError> {
+    let mut found = ends(conn, row, holes, now).await?;
+    let head = row.events.map_or(row.head, |(_, last)| row.head.max(last));
+    let known = row.record.unwrap_or_default().max(row.reach).max(head);
+    if known == head && !row.begins {
+        return Ok(found);
+    }
+    let detail = if known > head {
+        format!(
+            "versions {} to {known} were given before and are lost: the file has gone back",
+            head.next()
+        )
+    } else {
+        "whether the file has gone back cannot be told".to_owned()
+    };
+    let sql = "-- head\nUPDATE topics SET head = $2 WHERE id = $1";
+    sqlx::query(sql).bind(row.id).bind(signed(known.0)).execute(&mut *conn).await?;
+    topics::insert_epoch(conn, row.id, &topics::fresh_start(head.next(), now, &detail)).await?;
+    if known > head {
+        hole(conn, row.id, (head.next(), known)).await?;
+    }
+    let (from, to) = (head.next(), known.max(head.next()));
+    let lost = Damage { topic: row.topic.clone(), from, to, reason: "history_lost", detail };
+    gap(conn, row.id, &lost, now).await?;
+    found.push(lost);
+    Ok(found)
+}
+
+/// Whether the first and the last event are those that the topic says.
+async fn ends(
+    conn: &mut SqliteConnection,
+    row: &Row,
+    known: &Holes,
+    now: Micros,
+) -> Result<Vec<Damage>, StoreError> {
+    let mut found = Vec::new();
+    let (first, last) = row.events.unwrap_or((row.head.next(), row.oldest.previous()));
+    let front = (known.after(row.id, row.oldest), first.previous());
+    let behind = (known.after(row.id, last.next().max(row.oldest)), row.head);
+    let behind = (row.events.is_some()).then_some(behind);
+    for (from, to) in [Some(front), behind].into_iter().flatten().filter(|(from, to)| from <= to) {
+        let detail = format!("versions {from} to {to} are missing in the file");
+        let damage = Damage { topic: row.topic.clone(), from, to, reason: MISSING, detail };
+        hole(conn, row.id, (from, to)).await?;
+        gap(conn, row.id, &damage, now).await?;
+        // Events that are lost are not known any more: their producer may send them again.
+        let sql = "-- lost keys\nDELETE FROM dedupe WHERE slot BETWEEN $1 AND $2";
+        sqlx::query(sql)
+            .bind(slot::of(row.id, from))
+            .bind(slot::of(row.id, to))
+            .execute(&mut *conn)
+            .await?;
+        found.push(damage);
+    }
+    if row.events.is_some() && (last > row.head || first < row.oldest) {
+        tracing::error!(
+            topic = %row.topic, first = first.0, last = last.0, oldest = row.oldest.0,
+            head = row.head.0, "the file has more events than the topic says; they are taken in"
+        );
+        let sql = "-- ends\nUPDATE topics SET head = max(head, $2), oldest = min(oldest, $3) \
+            WHERE id = $1";
+        sqlx::query(sql)
+            .bind(row.id)
+            .bind(signed(last.0))
+            .bind(signed(first.0))
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(found)
+}
+
+/// Keeps that versions are lost.
+pub(crate) async fn hole(
+    conn: &mut SqliteConnection,
+    topic: i64,
+    (first, last): (Version, Version),
+) -> Result<(), StoreError> {
+    let sql = "-- hole\nINSERT INTO holes (topic, first, last) VALUES ($1, $2, $3) \
+        ON CONFLICT DO UPDATE SET last = max(last, excluded.last)";
+    sqlx::query(sql).bind(topic).bind(signed(first.0)).bind(signed(last.0)).execute(conn).await?;
+    Ok(())
+}
+
+/// Keeps a gap that no source has.
+pub(crate) async fn gap(
+    conn: &mut SqliteConnection,
+    topic: i64,
+    lost: &Damage,
+    now: Micros,
+) -> Result<(), StoreError> {
+    let sql = "-- gap of the store\nINSERT INTO gaps (topic, source, version, recorded, reason, detail) \
+        VALUES ($1, 'milkrun', $2, $3, $4, $5)";
+    sqlx::query(sql)
+        .bind(topic)
+        .bind(signed(lost.from.previous().0))
+        .bind(now.0)
+        .bind(lost.reason)
+        .bind(lost.detail.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Keeps what readers found since the last call, and answers it: it is to be told of.
+pub(crate) async fn tell(desk: &mut Desk, now: Micros) -> Result<Vec<Damage>, StoreError> {
+    let found = desk.shared.holes.take();
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fresh: Vec<Found> = found
+        .iter()
+        .filter(|found| !found.kept && desk.known.topics.contains_key(&found.topic))
+        .cloned()
+        .collect();
+    let kept = fresh.clone();
+    let done = desk.transact(move |desk| {
+        Box::pin(async move {
+            for Found { topic, damage, .. } in &kept {
+                gap(&mut desk.conn, *topic, damage, now).await?;
+                if damage.reason == MISSING {
+                    hole(&mut desk.conn, *topic, (damage.from, damage.to)).await?;
+                }
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = done.await {
+        desk.shared.holes.put_back(found);
+        return Err(error);
+    }
+    for Found { topic, damage, .. } in fresh.iter().filter(|one| one.damage.reason == MISSING) {
+        desk.shared.holes.add(*topic, damage.from, damage.to);
+    }
+    Ok(found.into_iter().map(|found| found.damage).collect())
+}
+
+/// The highest version of each topic that the trace tells of; nothing when that cannot be read.
+pub(crate) async fn traced(path: &Path) -> Vec<(i64, Version)> {
+    if std::fs::metadata(path).is_err() {
+        return Vec::new();
+    }
+    match last_traced(path).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "the trace tells nothing of the heads");
+            Vec::new()
+        }
+    }
+}
+
+async fn last_traced(path: &Path) -> Result<Vec<(i64, Version)>, StoreError> {
+    let mut conn = file::open_beside(path).await?;
+    let sql = "-- last traced\nSELECT topic, max(version) FROM (SELECT topic, version FROM attempts \
+        UNION ALL SELECT topic, last FROM deliveries) GROUP BY topic";
+    let rows = sqlx::query(sql).fetch_all(&mut conn).await;
+    let closed = conn.close().await;
+    let found = rows?.iter().map(|row| (row.get(0), version(row, 1))).collect();
+    closed?;
+    Ok(found)
+}

@@ -1,0 +1,215 @@
+//! Room on the disk: a reserve that is kept as a file and given up, piece by piece, when the disk is
+//! full, so that settling, deleting and starting go on; what is new is refused until the reserve is
+//! whole again.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Seek as _, Write as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::beside::sibling;
+use crate::store::Troubles;
+
+/// The most that is kept in reserve.
+const RESERVE_MAX: u64 = 16 << 20;
+/// The least: a transaction that removes a piece of what is old fits.
+const RESERVE_MIN: u64 = 1 << 20;
+/// A small disk gives up this part of itself at most.
+const PART: u64 = 16;
+/// Less than this is given up at once.
+const CRUMB: u64 = 64 << 10;
+/// How often a full disk is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The disk is full.
+const DISK_FULL: &str = "disk_full";
+
+/// The reserve, and whether it is needed.
+pub(crate) struct Room {
+    /// `FILE-reserve`.
+    reserve: PathBuf,
+    /// How large it is to be.
+    bytes: u64,
+    /// Whether it is not whole: nothing new is kept.
+    short: AtomicBool,
+    /// Held while its size changes.
+    turn: Mutex<()>,
+    wake: Notify,
+    troubles: Arc<Troubles>,
+}
+
+impl Room {
+    /// The room for a store at `path`, whose folder is there. On a disk that is full already the
+    /// reserve stays as it is.
+    pub(crate) fn open(path: &Path, troubles: Arc<Troubles>) -> Self {
+        let disk = Disk::of(path);
+        let part = disk.map_or(RESERVE_MAX, |disk| disk.bytes / PART);
+        let room = Self {
+            reserve: sibling(path, "-reserve"),
+            bytes: part.clamp(RESERVE_MIN, RESERVE_MAX),
+            short: AtomicBool::new(false),
+            turn: Mutex::default(),
+            wake: Notify::new(),
+            troubles,
+        };
+        if !room.refill() {
+            room.ran_out();
+        }
+        room
+    }
+
+    /// What it tells of.
+    pub(crate) fn troubles(&self) -> &Arc<Troubles> {
+        &self.troubles
+    }
+
+    /// How large the reserve is to be.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether nothing new is to be kept.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Acquire)
+    }
+
+    /// Says that something found the disk full; whether that was not known.
+    pub(crate) fn ran_out(&self) -> bool {
+        if self.short.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.wake.notify_one();
+        let detail = format!(
+            "the disk with {} is full: what is new is refused with 507 until there are {} MiB more; \
+             reading, deleting, delivering and retention go on from a reserve",
+            self.reserve.parent().unwrap_or(Path::new(".")).display(),
+            (2 * self.bytes) >> 20
+        );
+        self.troubles.began(DISK_FULL, detail);
+        true
+    }
+
+    /// For what must go on although the disk is full: gives up half of what is left of the reserve,
+    /// because others may take what becomes free. Whether it is worth another try.
+    pub(crate) async fn give(self: &Arc<Self>) -> bool {
+        let is_news = self.ran_out();
+        let room = self.clone();
+        let given = tokio::task::spawn_blocking(move || room.shrink()).await;
+        is_news || given.unwrap_or(false)
+    }
+
+    /// Refills the reserve when there is room again, until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let watch = async {
+            loop {
+                if !self.is_short() {
+                    self.wake.notified().await;
+                }
+                sleep(LOOK_EVERY).await;
+                let room = self.clone();
+                let refilled = tokio::task::spawn_blocking(move || room.refill()).await;
+                if refilled.unwrap_or(false) {
+                    self.short.store(false, Ordering::Release);
+                    self.troubles.ended(DISK_FULL, "the disk has room again: everything is taken");
+                }
+            }
+        };
+        stop.run_until_cancelled(watch).await;
+    }
+
+    fn shrink(&self) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(bytes) = fs::metadata(&self.reserve).map(|file| file.len()) else { return false };
+        let left = if bytes / 2 < CRUMB { 0 } else { bytes / 2 };
+        let given = match left {
+            0 => fs::remove_file(&self.reserve),
+            left => self.file().and_then(|file| file.set_len(left)),
+        };
+        match given {
+            Ok(()) => bytes > 0,
+            Err(error) => {
+                tracing::error!(file = %self.reserve.display(), %error, "the reserve is not given up");
+                false
+            }
+        }
+    }
+
+    /// Makes the reserve whole when as much again stays free; whether it is whole. Without a way to
+    /// keep one there is none.
+    fn refill(&self) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = fs::metadata(&self.reserve).map_or(0, |file| file.len());
+        let missing = self.bytes.saturating_sub(bytes);
+        let is_room = |disk: Disk| disk.free_bytes >= missing + self.bytes;
+        if !Disk::of(&self.reserve).is_none_or(is_room) && (missing > 0 || self.is_short()) {
+            return false;
+        }
+        if missing == 0 {
+            return true;
+        }
+        let filled = self.file().and_then(|file| {
+            fill(&file, bytes, self.bytes).inspect_err(|_| {
+                // What was taken halfway belongs to those who are at work.
+                let _ = file.set_len(bytes);
+            })
+        });
+        match filled {
+            Ok(()) => true,
+            Err(error) if is_full(&error) => false,
+            Err(error) => {
+                tracing::warn!(file = %self.reserve.display(), %error, "no reserve is kept");
+                true
+            }
+        }
+    }
+
+    fn file(&self) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(false).open(&self.reserve)
+    }
+}
+
+/// Takes room for `file` from `from` up to `to`.
+fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::empty(), 0, to) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        done => return Ok(done?),
+    }
+    let (mut file, zeros) = (file, [0; 8 << 10]);
+    file.seek(io::SeekFrom::Start(from))?;
+    for _ in 0..to.saturating_sub(from).div_ceil(zeros.len() as u64) {
+        file.write_all(&zeros)?;
+    }
+    Ok(())
+}
+
+/// The disk that a file is on, by its sizes.
+#[derive(Clone, Copy)]
+struct Disk {
+    bytes: u64,
+    free_bytes: u64,
+}
+
+impl Disk {
+    /// None where a file system does not tell.
+    fn of(path: &Path) -> Option<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let told = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+        // What is kept for root counts: whether we get it is seen when it is taken.
+        let disk =
+            Self { bytes: told.f_blocks * told.f_frsize, free_bytes: told.f_bfree * told.f_frsize };
+        (disk.bytes > 0).then_some(disk)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
