@@ -16,6 +16,7 @@ mod iso;
 mod read;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use self::format::{check_read_format, check_sent_format};
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::{
     HttpProbe,
-    cursor::FieldKind,
     failing::help,
+    order::FieldKind,
     rules::{Lost, Start},
     walk::{Mark, Place, Step},
 };

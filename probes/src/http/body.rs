@@ -5,9 +5,9 @@ use http::{HeaderMap, header};
 use serde_json::value::RawValue;
 
 use super::{
-    fetch::{Answer, Fault, excerpt},
+    excerpt::{excerpt, lossy},
+    fetch::{Answer, Fault},
     link::Links,
-    request::lossy,
     rules::{ItemsOf, ItemsRule, LinkStop, Missing},
     walk::Carried,
 };

@@ -7,7 +7,7 @@
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use http::{HeaderMap, header};
 
-use super::{fetch::excerpt, unpacker::Step};
+use super::{excerpt::excerpt, unpacker::Step};
 
 /// What is read and how.
 #[derive(Debug, Clone, Copy)]

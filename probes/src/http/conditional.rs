@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use super::{
     HttpProbe,
     edge::hash,
-    request::{Asking, lossy},
+    excerpt::lossy,
+    request::Asking,
     walk::{Mark, Place, Validators},
 };
 use crate::{

@@ -25,12 +25,8 @@ mod link_url;
 mod max_field;
 
 pub use self::{
-    body_token::BodyToken,
-    body_url::BodyUrl,
-    header::HeaderCursor,
-    last_id::LastId,
-    link_url::LinkUrl,
-    max_field::{FieldKind, MaxField},
+    body_token::BodyToken, body_url::BodyUrl, header::HeaderCursor, last_id::LastId,
+    link_url::LinkUrl, max_field::MaxField,
 };
 
 /// Where the next walk starts.

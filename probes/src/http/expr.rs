@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde_json::value::RawValue;
 
-use super::{json, request::lossy};
+use super::{excerpt::lossy, json};
 
 /// What expressions over an item speak of.
 pub(super) const ITEM: [&str; 1] = ["item"];

@@ -9,12 +9,12 @@ use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-pub(super) use super::seen::{Seen, excerpt};
+pub(super) use super::seen::Seen;
 use super::{
     charset,
     decode::{Coding, Codings},
+    limits::Limits,
     seen::{self, FIRST_BYTES},
-    spec::Limits,
     unpack::{self, Task},
 };
 use crate::{Budget, FailureKind, Held, Network, budget::SLICE_BYTES};

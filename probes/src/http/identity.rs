@@ -6,6 +6,7 @@
 
 use super::{
     cursor::CursorRule,
+    secret_names::looks_secret,
     spec::{Auth, Credential, Spec},
     target::Target,
 };
@@ -14,24 +15,6 @@ use serde_json::Value;
 use siphasher::sip128::SipHasher13;
 
 mod before;
-
-/// Query parameters with such words in their names are taken for credentials.
-const SECRET_WORDS: [&str; 12] = [
-    "token",
-    "secret",
-    "passw",
-    "api_key",
-    "apikey",
-    "api-key",
-    "access_key",
-    "accesskey",
-    "signature",
-    "credential",
-    "authorization",
-    "session",
-];
-/// Query parameters of these names too.
-const SECRET_NAMES: [&str; 5] = ["key", "sig", "auth", "code", "pwd"];
 
 #[derive(Serialize)]
 struct Contract<'a> {
@@ -91,12 +74,6 @@ impl Spec {
     pub fn effective_source(&self) -> String {
         self.source.clone().unwrap_or_else(|| self.default_source())
     }
-}
-
-/// Whether a parameter or header of this name may hold a credential.
-pub(super) fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_NAMES.contains(&name.as_str()) || SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// The hash of a value's canonical JSON.

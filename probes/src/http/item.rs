@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::{
     edge::hash,
     error::SpecError,
+    excerpt::excerpt,
     expr::{Expressions, ITEM},
-    fetch::excerpt,
     rules::{IdRule, Made, OnError, TextRule, TimeRule, TimeWritten},
     spec::Spec,
     times,

@@ -9,8 +9,8 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::{
     HttpProbe,
+    excerpt::lossy,
     pace::pace,
-    request::lossy,
     rules::{Lost, Start},
     walk::{Mark, Place, Step},
 };

@@ -11,6 +11,7 @@ mod decode;
 mod edge;
 mod end;
 mod error;
+mod excerpt;
 mod expr;
 mod failing;
 mod fetch;
@@ -19,11 +20,14 @@ pub(crate) mod fuzzing;
 mod identity;
 mod item;
 mod json;
+mod limits;
 mod link;
 mod lost;
 mod mask;
+mod masked;
 mod order;
 mod pace;
+mod page;
 mod pages;
 mod probe;
 mod request;
@@ -31,6 +35,7 @@ mod rules;
 mod rules_read;
 #[cfg(test)]
 mod rules_tests;
+mod secret_names;
 mod seen;
 mod spec;
 mod take;
@@ -43,8 +48,10 @@ mod unpacker;
 mod walk;
 
 pub use self::{
-    cursor::{BodyToken, BodyUrl, CursorRule, FieldKind, HeaderCursor, LastId, LinkUrl, MaxField},
+    cursor::{BodyToken, BodyUrl, CursorRule, HeaderCursor, LastId, LinkUrl, MaxField},
     error::SpecError,
+    limits::Limits,
+    order::FieldKind,
     pages::{ItemId, LinkHeader, NextUrl, Offset, PageNumber, Pages, Token},
     probe::HttpProbe,
     rules::{
@@ -52,7 +59,7 @@ pub use self::{
         Of, OnError, Overlap, Start, Stop, TextRule, TimeRule, TimeWritten, Unit, ValidatorsAge,
         ValidatorsRule,
     },
-    spec::{Auth, Credential, Limits, Param, Secret, Spec},
+    spec::{Auth, Credential, Param, Secret, Spec},
     target::Target,
     walk::{check_cursor, reset},
 };

@@ -3,12 +3,26 @@
 use std::cmp::Ordering;
 
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::cursor::FieldKind;
 use crate::{
     moment::{Moment, Reading},
     number,
 };
+
+/// How the values of a field are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// As moments.
+    #[default]
+    Time,
+    /// As numbers.
+    Number,
+    /// As texts, byte by byte.
+    Text,
+}
 
 /// Whether `text` can be compared as `kind`.
 pub(super) fn readable(kind: FieldKind, text: &str) -> bool {

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 
-use super::request::lossy;
+use super::excerpt::lossy;
 use crate::{
     Pace,
     moment::{Moment, Reading},

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::{
     carrier::{self, Carrier},
     error::SpecError,
-    identity::looks_secret,
+    excerpt::lossy,
+    secret_names::looks_secret,
     spec::{Auth, Credential, Secret, Spec},
     target::Target,
     walk::{Mark, Step, Validators},
@@ -264,10 +265,6 @@ pub(super) fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
 /// User and password as they stand in `Authorization: Basic` (RFC 7617, section 2).
 pub(super) fn basic(user: &str, password: &Secret) -> String {
     BASE64_STANDARD.encode(format!("{user}:{}", password.0))
-}
-
-pub(super) fn lossy(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 fn insert(

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 
 use super::{
     HttpProbe,
-    cursor::{FieldKind, Listing, MaxField},
+    cursor::{Listing, MaxField},
     edge::{EDGE_MAX, Edge, hash},
     item::{Drafted, Unfit},
+    order::FieldKind,
     order::{compare, moment},
     rules::{Emit, Overlap},
     walk::{Mark, Place},

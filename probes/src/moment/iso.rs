@@ -6,11 +6,13 @@ use jiff::{
     tz::TimeZone,
 };
 
-use super::{Moment, Offset, Problem, read::Written};
+use super::{
+    Moment, Problem,
+    written::{Given, NO_OFFSET, Written},
+};
 
 const NO_DAY: &str = "has a date that no calendar has";
 const NO_TIME: &str = "has a time that no day has";
-pub(super) const NO_OFFSET: &str = "has an offset that cannot be: expected -23:59 to +23:59";
 const WEEK: &str =
     "is a date by the week: expected year, month and day, or a `format` as `%G-W%V-%u`";
 const ORDINAL: &str =
@@ -301,31 +303,6 @@ impl Clock {
         };
         let time = Time::new(hour, minute, second, nanos).map_err(|_| NO_TIME)?;
         Ok(date.to_datetime(time))
-    }
-}
-
-/// An offset as it was given.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Given {
-    Zulu,
-    Unknown,
-    Seconds(i32),
-}
-
-impl Given {
-    pub(super) const fn seconds(self) -> i32 {
-        match self {
-            Self::Zulu | Self::Unknown => 0,
-            Self::Seconds(seconds) => seconds,
-        }
-    }
-
-    pub(super) fn shown(self) -> Offset {
-        match self {
-            Self::Zulu => Offset::Zulu,
-            Self::Unknown => Offset::Unknown,
-            Self::Seconds(seconds) => Offset::of_seconds(seconds),
-        }
     }
 }
 

@@ -3,20 +3,16 @@
 
 use jiff::{
     SignedDuration,
-    civil::DateTime,
     fmt::{rfc2822, strtime::BrokenDownTime},
-    tz::{AmbiguousOffset, TimeZone},
+    tz::TimeZone,
 };
 
 use super::{
     EPOCH, Moment, MomentError, Offset, Problem, Reading, Unit, digits_of,
-    iso::{self, Given, NO_OFFSET, zone_of},
+    iso::{self, zone_of},
+    written::{Given, NO_OFFSET, NO_ZONE, OUTSIDE, Written},
 };
 use crate::number::is_number;
-
-const NO_ZONE: &str =
-    "has no zone: expected `Z` or an offset as +01:00, or set `zone`, for instance `zone: UTC`";
-const OUTSIDE: &str = "is outside of the years 0000 to 9999";
 
 /// No spelling of a moment is longer; what is longer is not looked at.
 const BYTES_MAX: usize = 200;
@@ -152,42 +148,5 @@ pub(super) fn by_format(
         (Some(offset), _) => written.at(Given::Seconds(offset.seconds())),
         (None, Some(name)) => written.within(&zone_of(name)?),
         (None, None) => written.within_given(zone),
-    }
-}
-
-/// Date and time as they are written, and how many digits the second's fraction has.
-pub(super) struct Written {
-    pub(super) local: DateTime,
-    pub(super) digits: u8,
-}
-
-impl Written {
-    /// The moment when it is this time at an offset.
-    pub(super) fn at(&self, offset: Given) -> Result<Moment, Problem> {
-        self.moment(offset.seconds(), offset.shown())
-    }
-
-    /// The moment when it is this time in `zone`.
-    pub(super) fn within(&self, zone: &TimeZone) -> Result<Moment, Problem> {
-        let (counted, shown) = match zone.to_ambiguous_timestamp(self.local).offset() {
-            AmbiguousOffset::Unambiguous { offset } => (offset, offset),
-            AmbiguousOffset::Fold { before, .. } => (before, before),
-            AmbiguousOffset::Gap { before, after } => (before, after),
-        };
-        self.moment(counted.seconds(), Offset::of(zone, shown.seconds()))
-    }
-
-    /// The same, where the zone may not be known.
-    pub(super) fn within_given(&self, zone: Option<&TimeZone>) -> Result<Moment, Problem> {
-        zone.map_or_else(|| Err(NO_ZONE.into()), |zone| self.within(zone))
-    }
-
-    fn moment(&self, seconds: i32, shown: Offset) -> Result<Moment, Problem> {
-        if !shown.is_rfc3339() {
-            return Err(NO_OFFSET.into());
-        }
-        let nanos = (self.local.duration_since(EPOCH) - SignedDuration::from_secs(seconds.into()))
-            .as_nanos();
-        Moment::checked(nanos, shown, self.digits).ok_or_else(|| OUTSIDE.into())
     }
 }

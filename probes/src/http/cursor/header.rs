@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{CursorKind, Learning, Mark};
 use crate::{
     Listed,
-    http::{carrier::Carriers, request::lossy},
+    http::{carrier::Carriers, excerpt::lossy},
     schema::at_most_one,
 };
 

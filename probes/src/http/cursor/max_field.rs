@@ -16,8 +16,8 @@ use crate::{
     http::{
         carrier::Carriers,
         error::SpecError,
-        fetch::excerpt,
-        order::{moment, readable},
+        excerpt::excerpt,
+        order::{FieldKind, moment, readable},
         times,
     },
     moment::{Moment, MomentError, Reading, Unit},
@@ -53,19 +53,6 @@ pub struct MaxField {
     /// The time zone of a time without one, as `Europe/Berlin`; times are sent in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-}
-
-/// How the values of a field are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// As moments.
-    #[default]
-    Time,
-    /// As numbers.
-    Number,
-    /// As texts, byte by byte.
-    Text,
 }
 
 impl MaxField {

@@ -4,7 +4,8 @@
 //! never change.
 
 use crate::http::{
-    cursor::{self, CursorRule as Rule, FieldKind},
+    cursor::{self, CursorRule as Rule},
+    order::FieldKind,
     rules::Of,
 };
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{
-    super::{fetch::fetch, spec::Limits},
+    super::{fetch::fetch, limits::Limits},
     packing::{brotli_bomb, gzip, network, zstd},
 };
 use crate::{Budget, FailureKind, Network};

@@ -6,7 +6,7 @@ use proptest::{prelude::*, sample};
 use super::{
     super::{
         decode::Coding,
-        spec::Limits,
+        limits::Limits,
         unpacker::{Step, Unpacker, Weight},
     },
     packing::{brotli, brotli_page, deflate, gzip, page, read, utf_16, zlib, zstd},

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use super::{
     super::{
         fetch::{Fault, fetch},
-        spec::Limits,
+        limits::Limits,
     },
     packing::{gzip, joined, network, read, utf_16},
 };

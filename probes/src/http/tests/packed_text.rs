@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    super::spec::Limits,
+    super::limits::Limits,
     packing::{MALFORMED, NONE, Right::Text, TEXT, gzip, hold, joined, read, utf_16},
 };
 

@@ -14,7 +14,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::super::{
     fetch::{Answer, Fault, fetch},
-    spec::Limits,
+    limits::Limits,
 };
 use crate::{Budget, FailureKind, Network};
 
