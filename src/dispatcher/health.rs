@@ -13,18 +13,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    clock::Clock,
-    event::{Micros, Version},
-    settings::HoldPolicy,
-    settle::Fault,
+use crate::{event::Micros, settings::HoldPolicy, settle::Fault};
+
+mod row;
+mod told;
+
+pub use self::{
+    row::HealthView,
+    told::{DeliveryId, Ended, Held, Learnt, Leave, Turn},
 };
 
 /// The most failures in a row that are remembered.
 const FAILURES_MAX: usize = 1_000;
-
-/// A delivery's identity among all of a subscription.
-pub type DeliveryId = (i64, Version);
 
 /// The health of one endpoint. What is not saved begins anew with the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -101,131 +101,7 @@ impl Hold {
     }
 }
 
-/// How an endpoint is doing, for a person.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct HealthView {
-    #[schema(value_type = String)]
-    state: State,
-    /// Since when it is on hold; null: it is not.
-    since: Option<String>,
-    /// When it is tried next.
-    next_trial: Option<String>,
-    /// The most that may be in flight; null: what the settings say.
-    in_flight_max: Option<usize>,
-}
-
-/// What a trial is to be made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Turn {
-    /// The next event not yet tried.
-    New,
-    /// The oldest that is due.
-    Oldest,
-}
-
-/// What a position may start now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
-    /// So many.
-    Free(usize),
-    /// One, on hold.
-    Trial(Turn),
-    /// Nothing.
-    Wait,
-}
-
-/// An attempt that ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Ended {
-    /// Which.
-    pub delivery: DeliveryId,
-    /// When it was begun.
-    pub started: Micros,
-    /// What was wrong, if anything.
-    pub fault: Option<Fault>,
-    /// How long the receiver asked to be left alone.
-    pub retry_after: Duration,
-    /// Whether the event stood out before, so that its failure tells nothing of the endpoint.
-    pub stands_out: bool,
-    /// Whether the failure was the relay's own: such a hold is never given up.
-    pub is_ours: bool,
-    /// Whether the order lets no other event be tried that could tell of the endpoint.
-    pub is_alone: bool,
-}
-
-/// What an attempt that ended has changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Learnt {
-    /// The state is another and is to be saved.
-    pub changed: bool,
-    /// Too many at once, told for the first time of all that were in flight together.
-    pub refused: bool,
-    /// The hold that began.
-    pub held: Option<Held>,
-    /// When the hold had begun that ended.
-    pub recovered: Option<Micros>,
-}
-
-/// A hold that begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// When.
-    pub since: Micros,
-    /// How long the endpoint asked to be left alone; zero: it failed too often.
-    pub asked: Duration,
-}
-
 impl Health {
-    /// The health as it was stored, served again from now on; what cannot be read is taken for a
-    /// good one.
-    #[must_use]
-    pub fn load(text: Option<&str>, clock: &Clock) -> Self {
-        let mut health = Self::read(text);
-        health.shift(clock.of_stored(health.saved));
-        if let Some(hold) = &mut health.hold {
-            hold.counted = clock.steady();
-        }
-        health
-    }
-
-    /// The health as it was stored, to be shown.
-    #[must_use]
-    pub fn read(text: Option<&str>) -> Self {
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-    }
-
-    /// The health as it is to be stored.
-    #[must_use]
-    pub fn stored(&self, clock: &Clock) -> String {
-        let mut stored = self.clone();
-        stored.shift(clock.to_store());
-        stored.saved = clock.now();
-        // Plain data, which JSON always takes.
-        serde_json::to_string(&stored).unwrap_or_default()
-    }
-
-    /// Moves what it knows of moments by so many microseconds: from one clock to another.
-    fn shift(&mut self, by_us: i64) {
-        if let Some(hold) = &mut self.hold {
-            hold.since = hold.since.shifted(by_us);
-            hold.next_trial = hold.next_trial.shifted(by_us);
-        }
-        self.failing_since = self.failing_since.map(|since| since.shifted(by_us));
-    }
-
-    /// The health as it is shown.
-    #[must_use]
-    pub fn view(&self) -> HealthView {
-        let hold = self.hold.as_ref();
-        HealthView {
-            state: self.state,
-            since: hold.map(|hold| hold.since.to_string()),
-            next_trial: hold.map(|hold| hold.next_trial.to_string()),
-            in_flight_max: self.permitted,
-        }
-    }
-
     /// Whether the endpoint is on hold.
     #[must_use]
     pub const fn is_holding(&self) -> bool {

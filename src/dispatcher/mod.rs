@@ -14,7 +14,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    endpoint::{Common, Endpoint},
+    common::Common,
+    endpoint::Endpoint,
     parcel::Plan,
     position::{Order, Step, Tools, Worker},
     sift::Sift,
@@ -29,6 +30,7 @@ use crate::{
     telemetry::{Metrics, VerdictLabel},
 };
 
+pub mod common;
 pub mod endpoint;
 mod flight;
 pub mod health;

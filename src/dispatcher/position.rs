@@ -4,31 +4,29 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use prometheus_client::metrics::counter::Counter;
-use sinks::Sink;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     endpoint::{Endpoint, Place},
     flight::Landed,
     pace::Pace,
-    parcel::Plan,
     pool::Refusal,
-    sift::Sift,
-    window::{Rules, Take, Window},
+    window::{Take, Window},
 };
 use crate::{
-    clock::{Clock, LEAP_MIN_US},
+    clock::LEAP_MIN_US,
     event::{Micros, Version},
-    notices::Notices,
-    settings::{OnDead, Order as Ordering, Rate},
-    store::{Attempt, Job, Page, PositionState, Settlement, Store, StoreError, TopicState},
-    telemetry::{Metrics, VerdictLabel},
+    settings::Rate,
+    store::{Attempt, Job, Page, PositionState, Settlement, StoreError, TopicState},
+    telemetry::VerdictLabel,
 };
 
 mod ask;
 mod ends;
 mod start;
+mod tools;
+
+pub use self::tools::{Order, Tools};
 
 /// Settlements are saved at most 50 ms after the attempts they tell of: half of that is left for
 /// the commit.
@@ -57,59 +55,6 @@ const LEARN_MAX: usize = 64;
 const RECORDS_MAX: usize = 512;
 /// Ends that are taken in before the worker looks again.
 const ENDS_MAX: usize = 64;
-
-/// What the worker is told from outside.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// The subscription's settings.
-    pub plan: Arc<Plan>,
-    /// Its sieve.
-    pub sift: Arc<Sift>,
-    /// Whether anything may be started.
-    pub serve: bool,
-    /// The position's fence, as the order was given.
-    pub fence: u64,
-    /// How many may be in flight over all positions of the subscription.
-    pub ceiling: usize,
-    /// The number of the subscription's last change.
-    pub edit: u64,
-}
-
-impl Order {
-    /// What the window of a position is told; a replay promises no order.
-    fn rules(&self, is_replay: bool) -> Rules {
-        let settings = &self.plan.settings;
-        let order = if is_replay { Ordering::None } else { settings.order };
-        Rules {
-            order,
-            batch: settings.batch,
-            wants_all: self.sift.wants_all(),
-            max_exceptions: settings.max_exceptions,
-            overtaken_max: if is_replay { Duration::ZERO } else { settings.priority.max_wait },
-            at_most_once: settings.is_at_most_once(),
-            stop_key: order != Ordering::None && settings.on_dead == OnDead::StopKey,
-        }
-    }
-}
-
-/// What every worker is given.
-#[derive(Clone)]
-pub struct Tools {
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// Time.
-    pub clock: Clock,
-    /// The way to consumers.
-    pub sink: Arc<dyn Sink>,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
-    /// Takes what is to be told.
-    pub notices: Notices,
-    /// Start nothing new.
-    pub soft: CancellationToken,
-    /// Drop everything.
-    pub hard: CancellationToken,
-}
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

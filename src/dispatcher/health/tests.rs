@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{clock::Clock, event::Version};
 
 const START: Micros = Micros(1_000_000_000);
 const CEILING: usize = 16;

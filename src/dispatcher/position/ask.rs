@@ -2,11 +2,12 @@
 
 use super::{
     AHEAD_BATCHES_BYTES, AHEAD_BYTES, AHEAD_BYTES_ALL, Done, LEARN_MAX, LOOKED_MAX, LOW_BYTES,
-    LOW_EVENTS, Ordering, PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, UNSAVED_DEAD_MAX, Worker,
+    LOW_EVENTS, PAGE_BYTES, SAVE_EVERY, SAVE_SKIPPED_EVERY, UNSAVED_DEAD_MAX, Worker,
 };
 use crate::{
     dispatcher::flight,
     event::{Micros, Version},
+    settings::Order,
     store::{Read, StoreError},
 };
 
@@ -66,7 +67,7 @@ impl Worker {
         let settings = &self.order.plan.settings;
         let batch = settings.batch.map_or(1, |batch| batch.max_events);
         let low = (settings.concurrency * batch).clamp(LOW_EVENTS, 1_000).max(batch);
-        let in_turn = settings.order != Ordering::None || settings.batch.is_some();
+        let in_turn = settings.order != Order::None || settings.batch.is_some();
         let roomy = self.endpoint.common().ahead_bytes() < AHEAD_BYTES_ALL;
         if roomy && settings.batch.is_some() {
             (low, AHEAD_BATCHES_BYTES)

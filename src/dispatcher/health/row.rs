@@ -1,0 +1,72 @@
+//! The health of an endpoint as it is stored and shown.
+
+use serde::Serialize;
+
+use super::{Health, State};
+use crate::clock::Clock;
+
+/// How an endpoint is doing, for a person.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct HealthView {
+    #[schema(value_type = String)]
+    state: State,
+    /// Since when it is on hold; null: it is not.
+    since: Option<String>,
+    /// When it is tried next.
+    next_trial: Option<String>,
+    /// The most that may be in flight; null: what the settings say.
+    in_flight_max: Option<usize>,
+}
+
+impl Health {
+    /// The health as it was stored, served again from now on; what cannot be read is taken for a
+    /// good one.
+    #[must_use]
+    pub fn load(text: Option<&str>, clock: &Clock) -> Self {
+        let mut health = Self::read(text);
+        health.shift(clock.of_stored(health.saved));
+        if let Some(hold) = &mut health.hold {
+            hold.counted = clock.steady();
+        }
+        health
+    }
+
+    /// The health as it was stored, to be shown.
+    #[must_use]
+    pub fn read(text: Option<&str>) -> Self {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// The health as it is to be stored.
+    ///
+    /// # Panics
+    /// Never: JSON takes all that it consists of.
+    #[must_use]
+    pub fn stored(&self, clock: &Clock) -> String {
+        let mut stored = self.clone();
+        stored.shift(clock.to_store());
+        stored.saved = clock.now();
+        serde_json::to_string(&stored).expect("numbers and words")
+    }
+
+    /// Moves what it knows of moments by so many microseconds: from one clock to another.
+    fn shift(&mut self, by_us: i64) {
+        if let Some(hold) = &mut self.hold {
+            hold.since = hold.since.shifted(by_us);
+            hold.next_trial = hold.next_trial.shifted(by_us);
+        }
+        self.failing_since = self.failing_since.map(|since| since.shifted(by_us));
+    }
+
+    /// The health as it is shown.
+    #[must_use]
+    pub fn view(&self) -> HealthView {
+        let hold = self.hold.as_ref();
+        HealthView {
+            state: self.state,
+            since: hold.map(|hold| hold.since.to_string()),
+            next_trial: hold.map(|hold| hold.next_trial.to_string()),
+            in_flight_max: self.permitted,
+        }
+    }
+}
