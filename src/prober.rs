@@ -21,9 +21,11 @@ use crate::{
 mod cursor;
 mod due;
 mod failed;
+mod memory;
 mod number;
 mod pace;
 mod progress;
+mod quiet;
 mod report;
 mod silence;
 mod step;
@@ -34,10 +36,10 @@ mod trouble;
 
 pub use self::{
     cursor::{shown, start_at},
+    memory::{Memory, Stepped},
     pace::Schedule,
     report::Report,
     silence::Silence,
-    step::{Memory, Stepped},
     trouble::{Failing, Said, Waits},
 };
 

@@ -5,20 +5,13 @@
 //! gets all of it: the fuller it is the smaller are pages, the fewer bodies are taken, and the sooner
 //! those go who take nothing.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    problem::Problem,
-    sending::{self, Turn},
-};
+use super::problem::Problem;
 
 /// One page may have this part of what is free, and the same again while it is made, so that two
 /// hundred at the same time, of those who take nothing, leave room for the next.
@@ -193,31 +186,6 @@ impl Held {
             drop(self.share.as_mut().map(|share| share.split(held - bytes)));
         }
         Ok(())
-    }
-
-    /// Bytes that count until the last reference to them is gone, wherever they wait to be sent. What
-    /// comes second ends then; there is none where no connection sends them.
-    pub fn lend<T>(self, data: T) -> (Bytes, Option<oneshot::Receiver<Infallible>>)
-    where
-        T: AsRef<[u8]> + Send + 'static,
-    {
-        let (alive, gone) = oneshot::channel();
-        let turn = sending::memory(data.as_ref().len());
-        let gone = turn.is_some().then_some(gone);
-        (Bytes::from_owner(Lent { data, _held: self, _turn: turn, _alive: alive }), gone)
-    }
-}
-
-struct Lent<T> {
-    data: T,
-    _held: Held,
-    _turn: Option<Arc<Turn>>,
-    _alive: oneshot::Sender<Infallible>,
-}
-
-impl<T: AsRef<[u8]>> AsRef<[u8]> for Lent<T> {
-    fn as_ref(&self) -> &[u8] {
-        self.data.as_ref()
     }
 }
 

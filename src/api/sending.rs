@@ -6,6 +6,7 @@
 //! an HTTP/1 connection, or that of one stream.
 
 use std::{
+    convert::Infallible,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -17,9 +18,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::rt::Executor;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
-use super::budget::Budget;
+use super::budget::{Budget, Held};
 
 /// The least that is to be taken of what is held, over the whole of it.
 const BYTES_A_SECOND_MIN: f64 = 16_384.0;
@@ -84,10 +88,37 @@ impl Sending {
 }
 
 /// The turn that memory of an answer begins; none outside of a connection.
-pub(super) fn memory(bytes: usize) -> Option<Arc<Turn>> {
+fn memory(bytes: usize) -> Option<Arc<Turn>> {
     #[expect(clippy::cast_precision_loss, reason = "seconds are told well enough")]
     let allowance = Duration::from_secs_f64(bytes as f64 / BYTES_A_SECOND_MIN);
     SENDING.try_with(|sending| sending.turn(allowance)).ok()
+}
+
+impl Held {
+    /// Bytes that count until the last reference to them is gone, wherever they wait to be sent. What
+    /// comes second ends then; there is none where no connection sends them.
+    pub fn lend<T>(self, data: T) -> (Bytes, Option<oneshot::Receiver<Infallible>>)
+    where
+        T: AsRef<[u8]> + Send + 'static,
+    {
+        let (alive, gone) = oneshot::channel();
+        let turn = memory(data.as_ref().len());
+        let gone = turn.is_some().then_some(gone);
+        (Bytes::from_owner(Lent { data, _held: self, _turn: turn, _alive: alive }), gone)
+    }
+}
+
+struct Lent<T> {
+    data: T,
+    _held: Held,
+    _turn: Option<Arc<Turn>>,
+    _alive: oneshot::Sender<Infallible>,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Lent<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.data.as_ref()
+    }
 }
 
 /// Since when it is the client's turn; `None` while it is the relay's.

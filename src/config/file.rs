@@ -9,8 +9,8 @@ use serde_saphyr::Spanned;
 use super::{
     Outbound,
     error::Problems,
+    forms,
     limits::Limits,
-    schema,
     secret::{Env, Value, resolve_value},
     sources::SourceFile,
     subscriptions::SubscriptionFile,
@@ -32,7 +32,7 @@ pub struct File {
     /// What requests to producers and consumers may reach.
     pub outbound: OutboundFile,
     /// Topics by name; those that sources and subscriptions use need not be named.
-    #[schemars(transform = schema::named)]
+    #[schemars(transform = forms::named)]
     pub topics: Table<Option<TopicFile>>,
     /// Who is probed.
     pub sources: Vec<SourceFile>,

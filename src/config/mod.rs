@@ -21,6 +21,7 @@ use crate::{
 
 mod error;
 mod file;
+mod forms;
 mod http;
 mod limits;
 mod mask;

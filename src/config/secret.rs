@@ -30,7 +30,7 @@ pub enum SecretRef {
 #[serde(untagged)]
 pub enum Value {
     /// As it is; a number and `true` are the texts that the file has.
-    #[schemars(schema_with = "super::schema::scalar")]
+    #[schemars(schema_with = "super::forms::scalar")]
     Plain(String),
     /// By reference.
     Secret(SecretRef),

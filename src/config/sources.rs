@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::Unexpected};
 use serde_saphyr::Spanned;
 
-use super::{error::Problems, http::HttpFile, limits::Limits, names, schema, secret::Env};
+use super::{error::Problems, forms, http::HttpFile, limits::Limits, names, secret::Env};
 use crate::{
     event::{Name, Topic},
     outbound::{Guard, Refused},
@@ -22,10 +22,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
     /// Its name.
-    #[schemars(schema_with = "schema::name")]
+    #[schemars(schema_with = "forms::name")]
     pub name: Spanned<String>,
     /// Where its events go.
-    #[schemars(schema_with = "schema::name")]
+    #[schemars(schema_with = "forms::name")]
     pub topic: Spanned<String>,
     /// How often it is asked.
     #[serde(default)]

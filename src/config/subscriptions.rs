@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    error::Problems, names, schema, secret::Env, table::unplaced, webhook::WebhookFile,
+    error::Problems, forms, names, secret::Env, table::unplaced, webhook::WebhookFile,
     written::Json,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 #[schemars(transform = exactly_one(&["topic", "topics"]))]
 pub struct SubscriptionFile {
     /// Its name.
-    #[schemars(schema_with = "schema::name")]
+    #[schemars(schema_with = "forms::name")]
     pub name: Spanned<String>,
     /// The topic, or a pattern as `billing.*`; or `topics`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct SubscriptionFile {
     pub topics: Option<Vec<Spanned<String>>>,
     /// Where it begins when it is new: `latest`, `earliest`, a version, or a time (RFC 3339).
     #[serde(default = "latest")]
-    #[schemars(schema_with = "schema::start")]
+    #[schemars(schema_with = "forms::start")]
     pub from: Spanned<String>,
     /// Where to push.
     pub webhook: WebhookFile,

@@ -6,11 +6,10 @@ use minijinja::{Value, value::ValueKind};
 
 use super::{
     digits::{kind, native, number},
-    eval::truth,
     names::ENVIRONMENT,
     numeric,
     order::equal,
-    scope::{Held, Item, Scope},
+    scope::{Held, Item, Scope, truth},
     syntax::said,
     write,
 };

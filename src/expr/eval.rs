@@ -14,7 +14,7 @@ use super::{
     call, digits, exact,
     names::ENVIRONMENT,
     order::{equal, order},
-    scope::{Held, Item, Scope},
+    scope::{Held, Item, Scope, truth},
     syntax::{Code, said},
 };
 
@@ -92,18 +92,6 @@ fn values(scope: &Scope<'_>, codes: &[Code]) -> Result<(Vec<Value>, usize), Stri
         values.push(scope.value(&item)?);
     }
     Ok((values, bytes))
-}
-
-/// Whether an item counts as true: not when it is missing, none, false, zero or empty.
-pub(super) fn truth(scope: &Scope<'_>, item: &Item) -> Result<bool, String> {
-    match &item.held {
-        Held::Place(place) => Ok(!scope.is_empty(*place)?),
-        Held::Value(value) => {
-            // The zeros of a number are looked at.
-            scope.spend(digits::number(value).map_or(0, str::len))?;
-            Ok(value.is_true())
-        }
-    }
 }
 
 fn member(scope: &Scope<'_>, object: &Item, key: &Item) -> Result<Item, String> {

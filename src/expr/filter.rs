@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Bounds, ExprError,
-    eval::{evaluate, truth},
+    eval::evaluate,
     field, index, is_attribute_name,
-    scope::Scope,
+    scope::{Scope, truth},
     syntax::{self, Code},
 };
 use crate::{

@@ -77,6 +77,18 @@ impl Item {
     }
 }
 
+/// Whether an item counts as true: not when it is missing, none, false, zero or empty.
+pub(super) fn truth(scope: &Scope<'_>, item: &Item) -> Result<bool, String> {
+    match &item.held {
+        Held::Place(place) => Ok(!scope.is_empty(*place)?),
+        Held::Value(value) => {
+            // The zeros of a number are looked at.
+            scope.spend(digits::number(value).map_or(0, str::len))?;
+            Ok(value.is_true())
+        }
+    }
+}
+
 impl<'a> Scope<'a> {
     pub(super) fn new(event: &'a Event, topic: &'a Topic) -> Self {
         Self {

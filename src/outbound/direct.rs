@@ -33,7 +33,7 @@ use sinks::{Asked, Manner};
 
 use super::{
     Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, Refused, cut, forbidden,
-    idle::{Idle, idle_for},
+    idle::{Idle, Rest, idle_for},
     is_too_large,
     stream::{Stream, host_of},
     translate,
@@ -51,11 +51,14 @@ pub(super) struct Peer {
     thread: ThreadId,
 }
 
+/// Connections that wait for a request.
+type Waiting = Idle<Peer, Connection>;
+
 /// The connections of one network.
 pub(super) struct Direct {
     guard: Guard,
     tls: Arc<ClientConfig>,
-    idle: Arc<Idle>,
+    idle: Arc<Waiting>,
 }
 
 /// One connection. It moves only while it is polled.
@@ -226,19 +229,6 @@ impl Connection {
         Pin::new(&mut self.socket).poll(context).is_ready()
     }
 
-    /// Whether it can take a request at once: it is not stale, has not ended as far as can be seen,
-    /// and all of the last request went out, although that was answered.
-    pub(super) fn is_ready(&mut self) -> bool {
-        Instant::now() < self.terms.stale
-            && !self.drive(&mut Context::from_waker(Waker::noop()))
-            && self.sender.is_ready()
-    }
-
-    /// How long it may be idle.
-    pub(super) const fn idle_for(&self) -> Duration {
-        self.terms.idle_for
-    }
-
     /// Sends a request and gives what was said first, and the connection if that goes on.
     async fn send(
         mut self,
@@ -291,13 +281,27 @@ impl Connection {
     }
 }
 
+impl Rest for Connection {
+    /// It is not stale, has not ended as far as can be seen, and all of the last request went out,
+    /// although that was answered.
+    fn is_ready(&mut self) -> bool {
+        Instant::now() < self.terms.stale
+            && !self.drive(&mut Context::from_waker(Waker::noop()))
+            && self.sender.is_ready()
+    }
+
+    fn idle_for(&self) -> Duration {
+        self.terms.idle_for
+    }
+}
+
 /// An answer's body, and the connection it comes over.
 struct Driven {
     incoming: Incoming,
     /// Who answers.
     address: Option<SocketAddr>,
     /// As long as it goes on.
-    rest: Option<(Connection, Peer, Arc<Idle>)>,
+    rest: Option<(Connection, Peer, Arc<Waiting>)>,
 }
 
 impl Driven {

@@ -2,16 +2,14 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName};
 
-use super::{
-    IDLE_FOR, IDLE_PER_HOST,
-    direct::{Connection, Peer},
-};
+use super::{IDLE_FOR, IDLE_PER_HOST};
 
 /// How often those are looked for that have waited for too long: within the half second by which a
 /// receiver that closes after one second is forestalled.
@@ -19,11 +17,24 @@ const SWEEP_EVERY: Duration = Duration::from_millis(400);
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// The freshest last.
-#[derive(Default)]
-pub(super) struct Idle(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
+/// What can wait for a request.
+pub(super) trait Rest: Send + 'static {
+    /// Whether it can take a request at once.
+    fn is_ready(&mut self) -> bool;
+    /// How long it may wait.
+    fn idle_for(&self) -> Duration;
+}
 
-impl Idle {
+/// By who is connected to; the freshest last.
+pub(super) struct Idle<Peer, Connection>(Mutex<HashMap<Peer, Vec<(Connection, Instant)>>>);
+
+impl<Peer, Connection> Default for Idle<Peer, Connection> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Peer: Eq + Hash + Send + 'static, Connection: Rest> Idle<Peer, Connection> {
     /// The connection that was used last.
     pub(super) fn take(&self, peer: &Peer) -> Option<Connection> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +76,9 @@ impl Idle {
 }
 
 /// Closes idle connections as long as there are some.
-async fn sweep(idle: Weak<Idle>) {
+async fn sweep<Peer: Eq + Hash + Send + 'static, Connection: Rest>(
+    idle: Weak<Idle<Peer, Connection>>,
+) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         if !idle.upgrade().is_some_and(|idle| idle.expire()) {

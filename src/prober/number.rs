@@ -43,7 +43,7 @@ impl Prober {
         let report = Report::complete("ok", tally, ending, now).without(memory.duplicates);
         let appended = state.appended + count as u64;
         let report = self.listened(setup, state, report, appended, now);
-        let progress = SourceProgress { journal_done: count, ..ending.progress(state, &report) };
+        let progress = SourceProgress { journal_done: count, ..report.progress(ending, state) };
         let placed = self.append(setup, events, progress, now).await?;
         self.end(setup, memory, state, ending, report, &placed).await?;
         Ok(self.at(memory, ending.next_poll))

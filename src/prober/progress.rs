@@ -5,11 +5,7 @@ use std::time::Duration;
 use probes::{FieldErrors, Walk};
 use serde::{Deserialize, Serialize};
 
-use super::Report;
-use crate::{
-    event::Micros,
-    store::{NewGap, SourceProgress, SourceState},
-};
+use crate::event::Micros;
 
 /// A walk under way, as the store keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,21 +60,6 @@ impl Ending {
             stopped_by: walk.stopped_by.to_owned(),
             warnings: walk.warnings,
             next_poll,
-        }
-    }
-
-    /// What the last append of the walk carries.
-    pub(super) fn progress(&self, state: &SourceState, report: &Report) -> SourceProgress {
-        SourceProgress {
-            source: state.id,
-            fence: state.fence,
-            mark: Some(None),
-            cursor: Some(self.cursor.clone()),
-            complete: true,
-            gap: self.gap.clone().map(|(reason, detail)| NewGap { reason, detail }),
-            next_poll: Some(self.next_poll),
-            report: Some(report.json()),
-            ..SourceProgress::default()
         }
     }
 }

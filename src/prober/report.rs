@@ -9,7 +9,10 @@ use super::{
     silence::Silence,
     trouble::{Failing, Waits},
 };
-use crate::{event::Micros, store::SourceState};
+use crate::{
+    event::Micros,
+    store::{NewGap, SourceProgress, SourceState},
+};
 
 /// What the last poll of a source found, and what is wrong with it for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -69,6 +72,21 @@ impl Report {
     /// That of the last poll of a source; `None` when there was none, or it cannot be read.
     pub(super) fn last(state: &SourceState) -> Option<Self> {
         serde_json::from_str(state.report.as_deref()?).ok()
+    }
+
+    /// What the last append of a walk that ends so carries.
+    pub(super) fn progress(&self, ending: &Ending, state: &SourceState) -> SourceProgress {
+        SourceProgress {
+            source: state.id,
+            fence: state.fence,
+            mark: Some(None),
+            cursor: Some(ending.cursor.clone()),
+            complete: true,
+            gap: ending.gap.clone().map(|(reason, detail)| NewGap { reason, detail }),
+            next_poll: Some(ending.next_poll),
+            report: Some(self.json()),
+            ..SourceProgress::default()
+        }
     }
 
     /// Whether the poll was the end of a complete walk.

@@ -4,8 +4,7 @@ use probes::{Ask, FailureKind, Listed, Next, Page, Walk};
 use tracing::{debug, warn};
 
 use super::{
-    Prober, Report, SourceSetup,
-    due::Due,
+    Memory, Prober, Report, SourceSetup, Stepped,
     failed::Asked,
     pace,
     progress::{Ending, Stage, Tally, Underway},
@@ -23,61 +22,6 @@ const STORE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long to wait for a file, port or memory that this machine lacks.
 const MACHINE_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// What one worker remembers between steps; losing it loses nothing.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Failures since a walk was complete or came further than any that failed.
-    pub failures: u32,
-    /// The furthest request of a walk, from 1, that was one of them.
-    failed_at: u64,
-    /// Their kinds: each is logged once.
-    told: Vec<&'static str>,
-    /// Walks in a row that found nothing.
-    pub idle: u32,
-    /// Duplicates of the walk under way.
-    pub(super) duplicates: u64,
-    /// What the last walk warned of, so that it is logged once.
-    warned: String,
-    /// When the source is due.
-    pub(super) due: Due,
-    /// Whether the gauge shows what the store knows of the source.
-    shown: bool,
-}
-
-impl Memory {
-    /// Notes a page. A walk that fails half-way and starts anew succeeds up to there every time:
-    /// that is no recovery.
-    fn succeeded(&mut self, request: u64, complete: bool) {
-        if complete || request >= self.failed_at {
-            self.failures = 0;
-            self.failed_at = 0;
-            self.told.clear();
-        }
-    }
-
-    /// Notes a failure; whether it is the first of its kind.
-    pub(super) fn failed(&mut self, request: u64, kind: &'static str) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        self.failed_at = self.failed_at.max(request);
-        let first = !self.told.contains(&kind);
-        if first {
-            self.told.push(kind);
-        }
-        first
-    }
-}
-
-/// When to step again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stepped {
-    /// At once: the walk goes on.
-    Again,
-    /// At this moment by the steady reading, or when something was changed.
-    Due(Micros),
-    /// When something was changed.
-    Idle,
-}
 
 impl Prober {
     /// Does what is due for a source: one page of its walk, or one piece of its journal.
@@ -248,7 +192,7 @@ impl Prober {
         progress = SourceProgress {
             rejected: progress.rejected,
             journal_clear: progress.journal_clear,
-            ..ending.progress(state, &report)
+            ..report.progress(&ending, state)
         };
         let placed = self.append(setup, events, progress, now).await?;
         drop(held);
