@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 const LINES_MAX: usize = 500;
@@ -66,6 +67,33 @@ fn modules_form_no_cycle() {
         ("src/b.rs".into(), "//! B.\n#[cfg(test)]\nmod tests { use crate::a; }\n".to_owned()),
     ];
     assert_eq!(cycle(&module_uses(&only_tests)), None);
+}
+
+/// As `scripts/shape` has it, which everybody can run: a circle ties its files into one that nobody
+/// can read, move or test alone.
+#[test]
+fn files_form_no_circle() {
+    let shape = |root: &Path| {
+        let script = self::root().join("scripts/shape");
+        let out =
+            Command::new("python3").arg(script).args(["--check", "--root"]).arg(root).output();
+        let out = out.expect("python3");
+        (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let (is_good, told) = shape(root());
+    assert!(is_good, "{told}");
+    let place = tempfile::tempdir().unwrap();
+    let src = place.path().join("src");
+    fs::create_dir(&src).unwrap();
+    let write = |name: &str, text: &str| fs::write(src.join(name), text).unwrap();
+    write("lib.rs", "//! Root.\nmod a;\nmod b;\n");
+    write("a.rs", "//! A.\nuse crate::b::B;\npub struct A(B);\n");
+    write("b.rs", "//! B.\npub struct B;\nfn made() -> crate::a::A { todo() }\n");
+    let (is_good, told) = shape(place.path());
+    assert!(!is_good && told.contains("circle: src/a.rs src/b.rs"), "{told}");
+    write("b.rs", "//! B.\npub struct B;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n");
+    let (is_good, told) = shape(place.path());
+    assert!(is_good, "what tests name ties nothing: {told}");
 }
 
 /// Which top module of the library names which others. What a binary or a test names is its own.
