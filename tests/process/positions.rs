@@ -11,7 +11,7 @@ use crate::support::{Place, full};
 /// `limits.positions_max`, its default.
 const POSITIONS_MAX: u64 = 50_000;
 /// What one that has nothing to do takes (docs/memory.md).
-const POSITION_BYTES: u64 = 5 << 10;
+const POSITION_BYTES: u64 = 7 << 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn measured_twenty_subscriptions_to_every_one_of_many_topics() {

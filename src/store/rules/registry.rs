@@ -39,7 +39,7 @@ pub(crate) fn room(known: &Known, wanted: usize, most: usize) -> Result<(), Stor
     }
     Err(StoreError::Full(format!(
         "subscriptions have {held} positions already, one for each topic of each, and {wanted} more \
-         are asked for: raise `limits.positions_max: {most}` (about 5 KB of memory each), name fewer \
+         are asked for: raise `limits.positions_max: {most}` (about 7 KB of memory each), name fewer \
          topics, or delete subscriptions"
     )))
 }
