@@ -10,9 +10,9 @@ use tower::util::BoxCloneSyncService;
 use super::{
     body::{Body, clean},
     fetch,
+    limits::Limits,
     link::Links,
     rules::ItemsRule,
-    spec::Limits,
     target::Target,
 };
 use crate::{Budget, extract::Path};
