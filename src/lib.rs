@@ -44,6 +44,7 @@ pub mod janitor;
 
 // One process of it all, and how it is told what to do.
 pub mod logs;
+pub mod summed;
 pub mod telemetry;
 
 pub mod config;

@@ -20,6 +20,7 @@ use super::{
     sending::{self, Sending, Sent, Streams},
     unstuck::Unstuck,
 };
+use crate::summed::Summed;
 
 /// Connections at once: those that wait and as many again.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -33,9 +34,6 @@ const WINDOW_BYTES: u32 = 65_535;
 const SEND_BYTES_MAX: usize = 64 << 10;
 /// How long to wait when the system gives no connection (no file left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often that is logged at most.
-const REFUSALS_LOGGED_EVERY: Duration = Duration::from_mins(1);
 
 /// How long clients are waited for; one that takes longer loses its connection.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +83,7 @@ pub(super) async fn serve_with(
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut refused = Refusals::default();
+    let mut refused = Summed::default();
     loop {
         let accepted = tokio::select! {
             () = soft.cancelled() => break,
@@ -101,7 +99,12 @@ pub(super) async fn serve_with(
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
-                refused.note(&error);
+                if let Some(tries) = refused.count() {
+                    tracing::error!(
+                        %error, tries,
+                        "cannot accept a connection: raise this machine's limits (open files, say)"
+                    );
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -112,26 +115,6 @@ pub(super) async fn serve_with(
         () = hard.cancelled() => {}
     }
     Ok(())
-}
-
-/// Connections that the system did not give, logged together: there are ten tries a second.
-#[derive(Default)]
-struct Refusals {
-    logged: Option<tokio::time::Instant>,
-    since: u64,
-}
-
-impl Refusals {
-    fn note(&mut self, error: &io::Error) {
-        self.since += 1;
-        if self.logged.is_none_or(|at| at.elapsed() >= REFUSALS_LOGGED_EVERY) {
-            tracing::error!(
-                %error, tries = self.since,
-                "cannot accept a connection: raise this machine's limits (open files, say)"
-            );
-            (self.logged, self.since) = (Some(tokio::time::Instant::now()), 0);
-        }
-    }
 }
 
 async fn accept(

@@ -5,19 +5,19 @@ use std::{
     io::{Error, ErrorKind},
     net::{Ipv4Addr, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use prometheus_client::metrics::counter::Counter;
 use rustix::io::Errno;
+
+use crate::summed::Summed;
 
 /// How such an error is told from others.
 pub(super) const KIND: ErrorKind = ErrorKind::ResourceBusy;
 /// How long is waited before another try.
 pub(super) const PAUSES: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(300)];
-/// How often it is logged at most.
-const LOG_EVERY: Duration = Duration::from_mins(1);
 
 /// Whether the system had nothing left to do what was asked with.
 pub(super) fn is_at_its_end(error: &Error) -> bool {
@@ -41,7 +41,7 @@ pub(super) fn end_of_it(error: &Error) -> Option<Error> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Machine {
     count: Counter,
-    logged: Arc<Mutex<Option<(Instant, u64)>>>,
+    summed: Arc<Mutex<Summed>>,
 }
 
 impl Machine {
@@ -51,17 +51,12 @@ impl Machine {
 
     /// Takes note of one.
     pub(super) fn note(&self, error: &Error) {
-        let count = self.count.inc() + 1;
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = match *logged {
-            Some((at, _)) if at.elapsed() < LOG_EVERY => return,
-            Some((_, before)) => count - before,
-            None => count,
-        };
-        *logged = Some((Instant::now(), count));
+        self.count.inc();
+        let mut summed = self.summed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = summed.count() else { return };
         tracing::error!(
             %error,
-            count = since,
+            count,
             "this machine has no file, port or memory left for connections: raise its limits or \
              lower `concurrency`; no endpoint is charged with it"
         );
