@@ -88,20 +88,3 @@ pub trait Store:
     + 'static
 {
 }
-
-impl<T> Store for T where
-    T: Topics
-        + Log
-        + PendingEvents
-        + Sources
-        + Subscriptions
-        + Positions
-        + Replays
-        + DeadLetters
-        + Attempts
-        + Keeping
-        + Send
-        + Sync
-        + 'static
-{
-}

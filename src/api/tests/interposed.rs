@@ -54,6 +54,8 @@ impl Interposed {
     }
 }
 
+impl Store for Interposed {}
+
 #[async_trait]
 impl Topics for Interposed {
     async fn put_topic(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
-    Shared, SqliteStore,
+    SqliteStore,
     file::row::{kind, last_answer, signed, unsigned, version, versions},
     log::kept_event,
     replays, states,
@@ -21,7 +21,40 @@ use crate::{
 #[async_trait]
 impl Positions for SqliteStore {
     async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
-        load(&self.shared, position).await
+        let gone = || StoreError::not_found("position", position.to_string());
+        let mut conn = self.shared.readers.acquire().await?;
+        // One snapshot for both statements.
+        let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
+        let sql = "-- position\nSELECT subscription, topic, fence, reach, open, \
+            (SELECT coalesce(max(version), 0) FROM dead_letters d \
+             WHERE d.subscription = p.subscription AND d.topic = p.topic), p.job, p.saved \
+            FROM positions p WHERE id = $1";
+        let row = sqlx::query(sql)
+            .bind(position)
+            .fetch_optional(&mut *transaction)
+            .await?
+            .ok_or_else(gone)?;
+        let topic = self.shared.name_of(row.get(1)).ok_or_else(gone)?;
+        let job = match row.get::<Option<i64>, _>(6) {
+            Some(job) => Some(replays::one(&mut transaction, row.get(0), job).await?.0),
+            None => None,
+        };
+        let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
+            error, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
+        let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(PositionState {
+            id: position,
+            subscription: row.get(0),
+            topic,
+            fence: unsigned(&row, 2),
+            reach: version(&row, 3),
+            open: versions(row.get(4)),
+            exceptions: rows.iter().map(exception).collect::<Result<_, _>>()?,
+            dead_up_to: version(&row, 5),
+            job,
+            saved: Micros(row.get(7)),
+        })
     }
 
     async fn kept_event(
@@ -29,7 +62,18 @@ impl Positions for SqliteStore {
         position: i64,
         version: Version,
     ) -> Result<Option<Arc<Event>>, StoreError> {
-        kept(&self.shared, position, version).await
+        let sql = "-- kept\nSELECT p.topic, x.recorded, x.attributes, x.form, x.data, x.checksum \
+            FROM exceptions x JOIN positions p ON p.id = x.position \
+            WHERE x.position = $1 AND x.version = $2";
+        let row = sqlx::query(sql)
+            .bind(position)
+            .bind(signed(version.0))
+            .fetch_optional(&self.shared.readers)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let Some(topic) = self.shared.name_of(row.get(0)) else { return Ok(None) };
+        let state = self.shared.published(&topic)?.state;
+        kept_event(&self.shared, &row, (1, "exceptions"), version, &state)
     }
 
     async fn event_states(
@@ -56,64 +100,6 @@ impl Positions for SqliteStore {
     ) -> Result<(), StoreError> {
         self.hot(|reply| Hot::Health { subscription, resets, health, reply }).await
     }
-}
-
-/// A position with its exceptions.
-async fn load(shared: &Shared, position: i64) -> Result<PositionState, StoreError> {
-    let gone = || StoreError::not_found("position", position.to_string());
-    let mut conn = shared.readers.acquire().await?;
-    // One snapshot for both statements.
-    let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
-    let sql = "-- position\nSELECT subscription, topic, fence, reach, open, \
-        (SELECT coalesce(max(version), 0) FROM dead_letters d \
-         WHERE d.subscription = p.subscription AND d.topic = p.topic), p.job, p.saved \
-        FROM positions p WHERE id = $1";
-    let row = sqlx::query(sql)
-        .bind(position)
-        .fetch_optional(&mut *transaction)
-        .await?
-        .ok_or_else(gone)?;
-    let topic = shared.name_of(row.get(1)).ok_or_else(gone)?;
-    let job = match row.get::<Option<i64>, _>(6) {
-        Some(job) => Some(replays::one(&mut transaction, row.get(0), job).await?.0),
-        None => None,
-    };
-    let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
-        error, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
-    let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(PositionState {
-        id: position,
-        subscription: row.get(0),
-        topic,
-        fence: unsigned(&row, 2),
-        reach: version(&row, 3),
-        open: versions(row.get(4)),
-        exceptions: rows.iter().map(exception).collect::<Result<_, _>>()?,
-        dead_up_to: version(&row, 5),
-        job,
-        saved: Micros(row.get(7)),
-    })
-}
-
-/// The event of an exception that travels with its bytes.
-async fn kept(
-    shared: &Shared,
-    position: i64,
-    version: Version,
-) -> Result<Option<Arc<Event>>, StoreError> {
-    let sql = "-- kept\nSELECT p.topic, x.recorded, x.attributes, x.form, x.data, x.checksum \
-        FROM exceptions x JOIN positions p ON p.id = x.position \
-        WHERE x.position = $1 AND x.version = $2";
-    let row = sqlx::query(sql)
-        .bind(position)
-        .bind(signed(version.0))
-        .fetch_optional(&shared.readers)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let Some(topic) = shared.name_of(row.get(0)) else { return Ok(None) };
-    let state = shared.published(&topic)?.state;
-    kept_event(shared, &row, (1, "exceptions"), version, &state)
 }
 
 fn exception(row: &SqliteRow) -> Result<Exception, StoreError> {

@@ -55,6 +55,8 @@ pub struct SqliteStore {
     _stop: DropGuard,
 }
 
+impl crate::store::Store for SqliteStore {}
+
 impl Drop for SqliteStore {
     /// Whoever does not close it lets go of the file all the same.
     fn drop(&mut self) {

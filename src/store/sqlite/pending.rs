@@ -3,17 +3,17 @@
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
-    Shared, SqliteStore,
-    desk::Desk,
+    SqliteStore,
+    desk::{Desk, ask::question},
     file::{mend, row::signed, slot, sum, waiting},
 };
 use crate::{
     event::{Micros, Topic, Version},
     store::{
-        Damage, LoggedPending, NewEvent, Pending, PendingEvents, StoreError,
+        LoggedPending, NewEvent, Pending, PendingEvents, StoreError,
         rules::{
             known::{Change, KnownPending},
             ops::{DuePending, Hot},
@@ -26,6 +26,8 @@ use crate::{
 const CHUNK: usize = 1_000;
 /// Attributes and data of one release or list; one event goes whatever its size.
 const BYTES: usize = 8 << 20;
+/// A pending event is damaged, and lost.
+const DAMAGED: &str = "pending_damaged";
 
 #[async_trait]
 impl PendingEvents for SqliteStore {
@@ -35,11 +37,35 @@ impl PendingEvents for SqliteStore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Pending>, StoreError> {
-        list(&self.shared, topic, after, limit).await
+        let id = self.shared.published(topic)?.state.id;
+        let mut conn = self.shared.readers.acquire().await?;
+        let sql = waiting::select_pending!(
+            "pending p WHERE p.topic = $1 AND p.id > $2 ORDER BY p.id LIMIT $3"
+        );
+        let limit = signed(limit.min(CHUNK) as u64);
+        let mut rows = sqlx::query(sql).bind(id).bind(after).bind(limit).fetch(&mut *conn);
+        let (mut bytes, mut found) = (0, Vec::new());
+        while let Some(row) = rows.try_next().await? {
+            let one = match waiting::pending(&row) {
+                Ok(one) => one,
+                Err(error) => {
+                    self.shared.holes.find_pending(row.try_get(0)?, error.to_string());
+                    continue;
+                }
+            };
+            bytes += size(&one.event);
+            if bytes > BYTES && !found.is_empty() {
+                break;
+            }
+            let DuePending { id, due, since, event, .. } = one;
+            found.push(Pending { id, topic: topic.clone(), due, since, event });
+        }
+        Ok(found)
     }
 
     async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
-        one(&self.shared, topic, id).await
+        let mut found = self.pending(topic, id - 1, 1).await?;
+        found.pop().filter(|found| found.id == id).ok_or_else(|| rules::not_found(id))
     }
 
     async fn change_pending(&self, topic: &Topic, id: i64, due: Micros) -> Result<(), StoreError> {
@@ -80,51 +106,24 @@ impl PendingEvents for SqliteStore {
         topic: &Topic,
         version: Version,
     ) -> Result<Option<LoggedPending>, StoreError> {
-        was_pending(&self.shared, topic, version).await
+        let id = self.shared.published(topic)?.state.id;
+        let sql = "-- waited\nSELECT pending, since, due FROM released WHERE slot = $1";
+        let row = sqlx::query(sql)
+            .bind(slot::of(id, version))
+            .fetch_optional(&self.shared.readers)
+            .await?;
+        Ok(row.map(|row| LoggedPending {
+            topic: topic.clone(),
+            version,
+            pending: row.get(0),
+            since: Micros(row.get(1)),
+            due: Micros(row.get(2)),
+        }))
     }
 }
 
 fn size(event: &NewEvent) -> usize {
     event.attributes.len() + event.data.bytes().len()
-}
-
-/// The pending events of a topic above the number `after`, without those that are damaged.
-pub(super) async fn list(
-    shared: &Shared,
-    topic: &Topic,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<Pending>, StoreError> {
-    let id = shared.published(topic)?.state.id;
-    let mut conn = shared.readers.acquire().await?;
-    let sql = waiting::select_pending!(
-        "pending p WHERE p.topic = $1 AND p.id > $2 ORDER BY p.id LIMIT $3"
-    );
-    let limit = signed(limit.min(CHUNK) as u64);
-    let mut rows = sqlx::query(sql).bind(id).bind(after).bind(limit).fetch(&mut *conn);
-    let (mut bytes, mut found) = (0, Vec::new());
-    while let Some(row) = rows.try_next().await? {
-        let one = match waiting::pending(&row) {
-            Ok(one) => one,
-            Err(error) => {
-                shared.holes.find_pending(row.try_get(0)?, error.to_string());
-                continue;
-            }
-        };
-        bytes += size(&one.event);
-        if bytes > BYTES && !found.is_empty() {
-            break;
-        }
-        let DuePending { id, due, since, event, .. } = one;
-        found.push(Pending { id, topic: topic.clone(), due, since, event });
-    }
-    Ok(found)
-}
-
-/// One pending event.
-pub(super) async fn one(shared: &Shared, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
-    let mut found = list(shared, topic, id - 1, 1).await?;
-    found.pop().filter(|found| found.id == id).ok_or_else(|| rules::not_found(id))
 }
 
 /// Makes a pending event due at another time.
@@ -134,18 +133,21 @@ pub(super) async fn change(
     id: i64,
     due: Micros,
 ) -> Result<(), StoreError> {
-    rules::may_change(id, &rules::known(&desk.known, &topic, id)?)?;
-    set_due(desk, id, due, false).await?;
+    let one = rules::known(&desk.known, &topic, id)?;
+    rules::may_change(id, &one)?;
+    set_due(desk, (id, one), due, false).await?;
     desk.change(Change::PendingDue(id, due));
     Ok(())
 }
 
 /// Writes when an event is due and whether it is committed, and its checksum with them.
-async fn set_due(desk: &mut Desk, id: i64, due: Micros, committed: bool) -> Result<(), StoreError> {
-    let Some(known) = desk.known.pending.get(&id).copied() else {
-        return Err(rules::not_found(id));
-    };
-    let before = sum::of_due(id, known.due, known.committed);
+async fn set_due(
+    desk: &mut Desk,
+    (id, one): (i64, KnownPending),
+    due: Micros,
+    committed: bool,
+) -> Result<(), StoreError> {
+    let before = sum::of_due(id, one.due, one.committed);
     let swap = i64::from(before ^ sum::of_due(id, due, committed));
     // SQLite has no exclusive or: what is in one of two but not in both.
     let sql = "-- another time\nUPDATE pending SET due = $2, committed = $3, \
@@ -170,9 +172,10 @@ pub(super) async fn commit(
     now: Micros,
 ) -> Result<Option<LoggedPending>, StoreError> {
     desk.recover().await?;
-    rules::may_commit(id, &rules::known(&desk.known, &topic, id)?)?;
+    let one = rules::known(&desk.known, &topic, id)?;
+    rules::may_commit(id, &one)?;
     if due > now {
-        desk.transact(move |desk| Box::pin(commit_later(desk, id, due))).await?;
+        desk.transact(move |desk| Box::pin(commit_later(desk, (id, one), due))).await?;
         return Ok(None);
     }
     let mut one = load(desk, &[id], now).await?;
@@ -186,9 +189,13 @@ pub(super) async fn commit(
     Ok(append(desk, one, now).await?.pop())
 }
 
-async fn commit_later(desk: &mut Desk, id: i64, due: Micros) -> Result<(), StoreError> {
-    set_due(desk, id, due, true).await?;
-    desk.change(Change::PendingCommitted(id, due));
+async fn commit_later(
+    desk: &mut Desk,
+    one: (i64, KnownPending),
+    due: Micros,
+) -> Result<(), StoreError> {
+    set_due(desk, one, due, true).await?;
+    desk.change(Change::PendingCommitted(one.0, due));
     Ok(())
 }
 
@@ -241,10 +248,9 @@ async fn append(
     due: Vec<DuePending>,
     now: Micros,
 ) -> Result<Vec<LoggedPending>, StoreError> {
-    let (reply, answer) = oneshot::channel();
-    let reply = Box::new(|answer| drop(reply.send(answer)));
+    let (reply, answer) = question();
     desk.group(vec![Hot::Release { due, now, reply }]).await;
-    answer.await.map_err(|_| StoreError::Unknown(None))?
+    answer.await
 }
 
 /// Reads pending events by their numbers, in that order, as many as fit into [`BYTES`]; those that
@@ -305,16 +311,10 @@ async fn set_aside(
              publish it again",
             state.topic
         );
-        let lost = Damage {
-            topic: state.topic.clone(),
-            from: state.head.next(),
-            to: state.head,
-            reason: "pending_damaged",
-            detail: detail.clone(),
-        };
+        let told = detail.clone();
         desk.transact(move |desk| {
             Box::pin(async move {
-                mend::gap(&mut desk.conn, topic, &lost, now).await?;
+                mend::gap(&mut desk.conn, topic, state.head, (DAMAGED, &told), now).await?;
                 let sql = "-- damaged\nDELETE FROM pending WHERE id = $1";
                 sqlx::query(sql).bind(id).execute(&mut desk.conn).await?;
                 desk.change(Change::PendingGone(vec![id]));
@@ -323,25 +323,7 @@ async fn set_aside(
         })
         .await?;
         desk.shared.holes.count(1);
-        desk.shared.troubles.mended("pending_damaged", detail);
+        desk.shared.troubles.mended(DAMAGED, detail);
     }
     Ok(())
-}
-
-/// How an event of the log waited, if it did.
-pub(super) async fn was_pending(
-    shared: &Shared,
-    topic: &Topic,
-    version: Version,
-) -> Result<Option<LoggedPending>, StoreError> {
-    let id = shared.published(topic)?.state.id;
-    let sql = "-- waited\nSELECT pending, since, due FROM released WHERE slot = $1";
-    let row = sqlx::query(sql).bind(slot::of(id, version)).fetch_optional(&shared.readers).await?;
-    Ok(row.map(|row| LoggedPending {
-        topic: topic.clone(),
-        version,
-        pending: row.get(0),
-        since: Micros(row.get(1)),
-        due: Micros(row.get(2)),
-    }))
 }

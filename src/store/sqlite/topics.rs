@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    Shared, SqliteStore,
+    SqliteStore,
     desk::Desk,
     file::row::{signed, version},
     sources, subscriptions,
@@ -57,7 +57,22 @@ impl Topics for SqliteStore {
     }
 
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
-        gaps(&self.shared, topic, limit).await
+        let id = self.shared.published(topic)?.state.id;
+        let sql = "-- gaps\nSELECT source, version, recorded, reason, detail FROM gaps \
+            WHERE topic = $1 ORDER BY id DESC LIMIT $2";
+        let rows = sqlx::query(sql)
+            .bind(id)
+            .bind(signed(limit as u64))
+            .fetch_all(&self.shared.readers)
+            .await?;
+        let gap = |row: &SqliteRow| Gap {
+            source: row.get(0),
+            version: version(row, 1),
+            recorded: Micros(row.get(2)),
+            reason: row.get(3),
+            detail: row.get(4),
+        };
+        Ok(rows.iter().map(gap).collect())
     }
 }
 
@@ -188,23 +203,6 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
     desk.shared.tail.forget(id, Version::MAX);
     desk.announce();
     Ok(())
-}
-
-/// The gaps of a topic, newest first.
-async fn gaps(shared: &Shared, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
-    let id = shared.published(topic)?.state.id;
-    let sql = "-- gaps\nSELECT source, version, recorded, reason, detail FROM gaps \
-        WHERE topic = $1 ORDER BY id DESC LIMIT $2";
-    let rows =
-        sqlx::query(sql).bind(id).bind(signed(limit as u64)).fetch_all(&shared.readers).await?;
-    let gap = |row: &SqliteRow| Gap {
-        source: row.get(0),
-        version: version(row, 1),
-        recorded: Micros(row.get(2)),
-        reason: row.get(3),
-        detail: row.get(4),
-    };
-    Ok(rows.iter().map(gap).collect())
 }
 
 /// A new epoch that begins at `first`.

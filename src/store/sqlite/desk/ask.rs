@@ -16,17 +16,24 @@ use crate::store::{
     },
 };
 
+/// How something is answered, and the answer: `Unknown` when nobody gives one. Whoever asked may be
+/// gone; the work is done all the same.
+pub(crate) fn question<T: Send + 'static>()
+-> (Reply<T>, impl Future<Output = Result<T, StoreError>> + Send) {
+    let (sender, answer) = oneshot::channel();
+    let reply = Box::new(|answer| drop(sender.send(answer)));
+    (reply, async { answer.await.map_err(|_| StoreError::Unknown(None))? })
+}
+
 impl SqliteStore {
     /// Asks for what is decided in memory and committed with others.
     pub(crate) async fn hot<T: Send + 'static>(
         &self,
         op: impl FnOnce(Reply<T>) -> Hot,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        // Whoever asked may be gone.
-        let reply = Box::new(|answer| drop(reply.send(answer)));
+        let (reply, answer) = question();
         self.writer.send(Op::Hot(op(reply))).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Unknown(None))?
+        answer.await
     }
 
     /// Runs `work` in a transaction of its own, in its turn; on a full disk again, from the reserve.
@@ -51,15 +58,14 @@ impl SqliteStore {
         &self,
         work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = question();
         let op = Op::Cold(Box::new(move |desk| {
             Box::pin(async move {
-                // Whoever asked may be gone; the work is done all the same.
-                let _ = reply.send(work(desk).await);
+                reply(work(desk).await);
             })
         }));
         self.writer.send(op).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Unknown(None))?
+        answer.await
     }
 
     /// By which an event that came before is known.

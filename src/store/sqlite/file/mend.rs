@@ -129,7 +129,7 @@ async fn one(
     }
     let (from, to) = (head.next(), known.max(head.next()));
     let lost = Damage { topic: row.topic.clone(), from, to, reason: "history_lost", detail };
-    gap(conn, row.id, &lost, now).await?;
+    lost_gap(conn, row.id, &lost, now).await?;
     found.push(lost);
     Ok(found)
 }
@@ -150,7 +150,7 @@ async fn ends(
         let detail = format!("versions {from} to {to} are missing in the file");
         let damage = Damage { topic: row.topic.clone(), from, to, reason: MISSING, detail };
         hole(conn, row.id, (from, to)).await?;
-        gap(conn, row.id, &damage, now).await?;
+        lost_gap(conn, row.id, &damage, now).await?;
         // Events that are lost are not known any more: their producer may send them again.
         let sql = "-- lost keys\nDELETE FROM dedupe WHERE slot BETWEEN $1 AND $2";
         sqlx::query(sql)
@@ -189,24 +189,35 @@ pub(crate) async fn hole(
     Ok(())
 }
 
-/// Keeps a gap that no source has.
+/// Keeps a gap behind a version that no source has.
 pub(crate) async fn gap(
     conn: &mut SqliteConnection,
     topic: i64,
-    lost: &Damage,
+    after: Version,
+    (reason, detail): (&str, &str),
     now: Micros,
 ) -> Result<(), StoreError> {
     let sql = "-- gap of the store\nINSERT INTO gaps (topic, source, version, recorded, reason, detail) \
         VALUES ($1, 'milkrun', $2, $3, $4, $5)";
     sqlx::query(sql)
         .bind(topic)
-        .bind(signed(lost.from.previous().0))
+        .bind(signed(after.0))
         .bind(now.0)
-        .bind(lost.reason)
-        .bind(lost.detail.as_str())
+        .bind(reason)
+        .bind(detail)
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Keeps a gap of events that were in the log.
+async fn lost_gap(
+    conn: &mut SqliteConnection,
+    topic: i64,
+    lost: &Damage,
+    now: Micros,
+) -> Result<(), StoreError> {
+    gap(conn, topic, lost.from.previous(), (lost.reason, &lost.detail), now).await
 }
 
 /// Keeps what readers found since the last call, and answers it: it is to be told of.
@@ -224,7 +235,7 @@ pub(crate) async fn tell(desk: &mut Desk, now: Micros) -> Result<Vec<Damage>, St
     let done = desk.transact(move |desk| {
         Box::pin(async move {
             for Found { topic, damage, .. } in &kept {
-                gap(&mut desk.conn, *topic, damage, now).await?;
+                lost_gap(&mut desk.conn, *topic, damage, now).await?;
                 if damage.reason == MISSING {
                     hole(&mut desk.conn, *topic, (damage.from, damage.to)).await?;
                 }

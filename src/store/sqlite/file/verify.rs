@@ -11,11 +11,11 @@ use super::{
     holes::Holes,
     opening,
     record::{self, Found},
-    row, slot, sum, waiting, wal,
+    sheet, slot, waiting, wal,
 };
 use crate::store::sqlite::{desk::load, file};
 use crate::{
-    event::{Event, Micros, Version},
+    event::Version,
     store::{StoreError, TopicState, Verified, rules::known::Known},
 };
 
@@ -173,18 +173,13 @@ fn missing(state: &TopicState, first: Version, last: Version, found: &mut Verifi
 
 /// Whether there was a checksum; an error when it is wrong.
 fn checked(row: &SqliteRow, version: Version, state: &TopicState) -> Result<bool, String> {
-    let wrong = |error: sqlx::Error| error.to_string();
-    let text = row.try_get::<Option<&[u8]>, _>(2).map_err(wrong)?.ok_or("it has no attributes")?;
-    let event = Event {
-        version,
-        epoch: state.epoch_of(version),
-        recorded: Micros(row.try_get::<Option<i64>, _>(1).map_err(wrong)?.unwrap_or(-1)),
-        attributes: str::from_utf8(text).map_err(|_| "its attributes are no text")?.into(),
-        data: row::data(row, 3, "events").map_err(|error| error.to_string())?,
-    };
-    match row.try_get::<Option<i64>, _>(5).map_err(wrong)? {
-        None => Ok(false),
-        Some(sum) if sum == i64::from(sum::of_event(state.id, &event)) => Ok(true),
-        Some(_) => Err("its checksum is wrong".into()),
+    match sheet::kept_event(row, (1, "events"), version, state) {
+        Ok(Some(_)) => row
+            .try_get::<Option<i64>, _>(5)
+            .map(|sum| sum.is_some())
+            .map_err(|error| error.to_string()),
+        Ok(None) => Err("it has no attributes".into()),
+        Err(StoreError::Unreadable { problem, .. }) => Err(problem),
+        Err(error) => Err(error.to_string()),
     }
 }

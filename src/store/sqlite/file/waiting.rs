@@ -50,7 +50,6 @@ pub(crate) fn pending(row: &SqliteRow) -> Result<DuePending, StoreError> {
 /// The columns of a row as they are read: any may be damaged, so none is taken for granted.
 fn parts(row: &SqliteRow) -> Result<(DuePending, bool, Option<i64>), sqlx::Error> {
     let unreadable = |problem: &str| sqlx::Error::Decode(problem.into());
-    let (form, data): (i64, Option<&[u8]>) = (row.try_get(9)?, row.try_get(10)?);
     let due = Micros(row.try_get(2)?);
     let one = DuePending {
         id: row.try_get(0)?,
@@ -58,14 +57,7 @@ fn parts(row: &SqliteRow) -> Result<(DuePending, bool, Option<i64>), sqlx::Error
         key: hash_list(row.try_get(5)?).next().ok_or_else(|| unreadable("its key is too short"))?,
         due,
         since: Micros(row.try_get(4)?),
-        event: NewEvent {
-            source: row.try_get(6)?,
-            id: row.try_get(7)?,
-            attributes: row.try_get::<&str, _>(8)?.into(),
-            data: formed(form, data.unwrap_or_default(), "pending")
-                .map_err(|error| unreadable(&error.to_string()))?,
-            deliver_at: Some(due),
-        },
+        event: NewEvent { deliver_at: Some(due), ..event(row, 6, "pending")? },
     };
     Ok((one, row.try_get(3)?, row.try_get(11)?))
 }
@@ -76,15 +68,7 @@ pub(crate) const EVERY_LISTED: &str = "-- journals\nSELECT slot, source, id, att
 
 /// A row of a journal as it was put there; its columns are read as if each may be damaged.
 pub(crate) fn listed(row: &SqliteRow) -> Result<NewEvent, sqlx::Error> {
-    let (form, data): (i64, Option<&[u8]>) = (row.try_get(4)?, row.try_get(5)?);
-    let event = NewEvent {
-        source: row.try_get(1)?,
-        id: row.try_get(2)?,
-        attributes: row.try_get::<&str, _>(3)?.into(),
-        data: formed(form, data.unwrap_or_default(), "journal")
-            .map_err(|error| sqlx::Error::Decode(error.into()))?,
-        deliver_at: None,
-    };
+    let event = event(row, 1, "journal")?;
     let slot: i64 = row.try_get(0)?;
     // An earlier release has put rows without one.
     match row.try_get::<Option<i64>, _>(6)? {
@@ -93,4 +77,17 @@ pub(crate) fn listed(row: &SqliteRow) -> Result<NewEvent, sqlx::Error> {
         }
         _ => Ok(event),
     }
+}
+
+/// The event in the columns `source`, `id`, `attributes`, `form` and `data` from `column` on.
+fn event(row: &SqliteRow, column: usize, table: &'static str) -> Result<NewEvent, sqlx::Error> {
+    let (form, data): (i64, Option<&[u8]>) = (row.try_get(column + 3)?, row.try_get(column + 4)?);
+    Ok(NewEvent {
+        source: row.try_get(column)?,
+        id: row.try_get(column + 1)?,
+        attributes: row.try_get::<&str, _>(column + 2)?.into(),
+        data: formed(form, data.unwrap_or_default(), table)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?,
+        deliver_at: None,
+    })
 }
