@@ -110,7 +110,7 @@ impl Desk {
     ) -> Result<T, StoreError> {
         self.changes.clear();
         self.announce = false;
-        self.shared.check()?;
+        self.shared.check_again()?;
         self.recover().await?;
         self.begin().await?;
         let result = work(self).await;
@@ -156,7 +156,7 @@ impl Desk {
     /// whole, one by one, so that only the guilty one fails. On a full disk what is new is refused,
     /// and the rest goes on from the reserve.
     pub(crate) async fn group(&mut self, mut ops: Vec<Hot>) {
-        if let Err(lost) = self.shared.check() {
+        if let Err(lost) = self.shared.check_again() {
             return refuse(ops, lost);
         }
         loop {

@@ -123,6 +123,13 @@ impl Shared {
     }
 
     /// Everything is closed: notes that, and lets go of the file; blocks.
+    /// As [`Self::check`], when that said last that it does not. Until then a commit looks once,
+    /// behind itself: what it wrote into a file that is gone is refused as an outcome that is not
+    /// known, and is recognised when it is repeated in the file that is back.
+    pub(crate) fn check_again(&self) -> Result<(), StoreError> {
+        if self.lost.lock().is_some() { self.check() } else { Ok(()) }
+    }
+
     pub(crate) fn let_go(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let is_ours = held.as_ref().is_some_and(|held| held.check_file().is_ok());

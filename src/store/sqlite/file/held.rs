@@ -18,6 +18,8 @@ pub(crate) struct Held {
     /// Closed behind every connection: closing any descriptor of a file drops the POSIX locks that
     /// SQLite has on it, while this lock (`flock`) and those do not see each other.
     database: File,
+    /// Which file that is.
+    known: Metadata,
     _named: File,
     /// Whether there was nothing in the file.
     was_empty: bool,
@@ -56,7 +58,9 @@ impl Held {
                 return Err(refused(format!("it cannot be locked: {error}")));
             }
         }
-        let held = Self { path, database, _named: named, was_empty, companions: Vec::new() };
+        let known = database.metadata().map_err(|error| refused(error.to_string()))?;
+        let companions = Vec::new();
+        let held = Self { path, database, known, _named: named, was_empty, companions };
         held.check().map_err(StoreError::Refused)?;
         Ok(held)
     }
@@ -95,8 +99,7 @@ impl Held {
 
     /// As [`Self::check`], of the file alone.
     pub(crate) fn check_file(&self) -> Result<(), String> {
-        let held = self.database.metadata();
-        check(&self.path, &held.map_err(|error| format!("{}: {error}", self.path.display()))?)
+        check(&self.path, &self.known)
     }
 }
 
