@@ -23,7 +23,9 @@ const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 20;
 /// A chunk may have this part of what is free in the first eighth of what streams share.
 const CHUNK_PART: usize = 16;
 /// A body larger than this leaves half of the budget to others.
-const SMALL_BODY_BYTES: usize = 64 << 10;
+pub(super) const SMALL_BODY_BYTES: usize = 64 << 10;
+/// Larger bodies that are read at once: each piece of one is work that everybody else waits for.
+const TURNS: usize = 8;
 /// This part of the budget is for small bodies and small pages alone, when the rest is held.
 const SPARE_PART: usize = 8;
 
@@ -37,6 +39,8 @@ pub struct Budget {
     /// Of these, what streams may have: three quarters.
     streams: Arc<Semaphore>,
     /// Requests and streams that found no room.
+    /// Turns to read a large body.
+    turns: Arc<Semaphore>,
     refused: Counter,
     /// Clients that took nothing for too long.
     stalled: Counter,
@@ -49,7 +53,8 @@ impl Budget {
         let spare = Arc::new(Semaphore::new(bytes_max / SPARE_PART));
         let free = Arc::new(Semaphore::new(bytes_max - bytes_max / SPARE_PART));
         let streams = Arc::new(Semaphore::new(bytes_max / 4 * 3));
-        Self { free, spare, bytes_max, streams, refused, stalled }
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Self { free, spare, bytes_max, streams, turns, refused, stalled }
     }
 
     /// Bytes held at present.
@@ -207,6 +212,12 @@ impl Ledger {
     }
 
     /// Room for a body that has come to so many bytes: twice, for what is read from it.
+    /// A turn to read more of a large body.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        self.budget.turns.clone().acquire_owned().await.ok()
+    }
+
     pub fn body(&self, bytes: usize) -> Result<(), Problem> {
         let is_small = bytes <= SMALL_BODY_BYTES;
         let kept = if is_small { 0 } else { self.budget.bytes_max / 2 };
