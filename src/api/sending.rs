@@ -16,6 +16,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::Version;
 use http_body::{Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::{
@@ -27,8 +28,11 @@ use super::budget::{Budget, Held};
 
 /// The least that is to be taken of what is held, over the whole of it.
 const BYTES_A_SECOND_MIN: f64 = 16_384.0;
-/// What is handed to the connection at once.
-const SLICE_BYTES: usize = 64 << 10;
+/// What is handed to an HTTP/1 connection at once: about what the system takes at once, since each
+/// piece is a call of its own.
+const SLICE_BYTES: usize = 256 << 10;
+/// What is handed to a stream of an HTTP/2 connection at once: about the window of its client.
+const STREAM_SLICE_BYTES: usize = 64 << 10;
 
 tokio::task_local! {
     static SENDING: Sending;
@@ -218,13 +222,17 @@ pub(super) struct Sent {
     inner: Body,
     rest: Bytes,
     turn: Option<Arc<Turn>>,
+    slice_bytes: usize,
 }
 
 impl Sent {
-    pub(super) fn new(inner: Body) -> Self {
+    /// Of an answer to a request in this version of HTTP.
+    pub(super) fn new(inner: Body, version: Version) -> Self {
         let is_empty = http_body::Body::is_end_stream(&inner);
         let turn = if is_empty { None } else { memory(0) };
-        Self { inner, rest: Bytes::new(), turn }
+        let is_stream = version == Version::HTTP_2;
+        let slice_bytes = if is_stream { STREAM_SLICE_BYTES } else { SLICE_BYTES };
+        Self { inner, slice_bytes, rest: Bytes::new(), turn }
     }
 }
 
@@ -255,7 +263,7 @@ impl http_body::Body for Sent {
         if let Some(turn) = &self.turn {
             turn.begin();
         }
-        let bytes = self.rest.len().min(SLICE_BYTES);
+        let bytes = self.rest.len().min(self.slice_bytes);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(bytes)))))
     }
 

@@ -123,8 +123,6 @@ async fn accept(
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Small answers go out at once; where the system refuses, they are late, not lost.
-    let _ = stream.set_nodelay(true);
     Ok((stream, place))
 }
 
@@ -159,9 +157,11 @@ fn connect(
     let first = asked.clone();
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         first.cancel();
+        let version = request.version();
         let answer = router.clone().oneshot(request.map(axum::body::Body::new));
         async move {
-            answer.await.map(|answer| answer.map(Sent::new)).map_err(|never: Infallible| never)
+            let answer = answer.await.map_err(|never: Infallible| never)?;
+            Ok::<_, Infallible>(answer.map(|body| Sent::new(body, version)))
         }
     });
     let sending = Sending::default();
