@@ -90,11 +90,11 @@ impl Webhook {
         if target.greeted {
             all.insert(greet::REQUEST_ORIGIN, self.origin.clone());
         }
-        let signature = sign::signature(&secrets, &id, timestamp, &body);
-        all.insert(ID, id.try_into()?);
-        all.insert(TIMESTAMP, timestamp.into());
+        let [timestamp, id, signature] = stamp(&secrets, id, timestamp, &body)?;
+        all.insert(ID, id);
+        all.insert(TIMESTAMP, timestamp);
         if !signature.is_empty() {
-            all.insert(SIGNATURE, signature.try_into()?);
+            all.insert(SIGNATURE, signature);
         }
         let small = if gzip { compressed(&body) } else { None };
         if small.is_some() {
@@ -225,6 +225,22 @@ async fn ask(network: &Network, request: Request<Bytes>) -> Result<(Parts, Bytes
 
 fn silent(kind: SilentKind, message: String) -> Outcome {
     Outcome::Silent { kind, message }
+}
+
+/// The timestamp, the id and the signature, which share one piece of memory: a request that may have
+/// to be sent again is cloned, and three of their own would be made anew each time.
+fn stamp(
+    secrets: &[sign::Secret],
+    id: String,
+    timestamp: i64,
+    body: &[u8],
+) -> Result<[HeaderValue; 3], InvalidHeaderValue> {
+    let seconds = timestamp.to_string();
+    let signature = sign::signature(secrets, &id, timestamp, body);
+    let (first, second) = (seconds.len(), seconds.len() + id.len());
+    let whole = Bytes::from_owner([seconds, id, signature].concat());
+    let value = |range| HeaderValue::from_maybe_shared(whole.slice(range));
+    Ok([value(0..first)?, value(first..second)?, value(second..whole.len())?])
 }
 
 /// The body compressed, if that is worth it.
