@@ -17,7 +17,9 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::machine::Machine;
 pub use self::{
@@ -139,10 +141,26 @@ impl Clock {
     }
 }
 
+/// The present moment of the runtime's timers, which nobody sets: for how long something took, and
+/// for pauses that end within the process.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that asks for it")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// A name that nothing else has, at random.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that draws it")]
+pub fn fresh_uuid() -> Uuid {
+    Uuid::new_v4()
+}
+
 /// A number in `[0, 1)` that nobody could have told; callers hand it to arithmetic that needs
 /// chance. Not for secrets: the system is asked once per thread, for each delivery wants one.
 #[must_use]
 pub fn chance() -> f64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws it")]
     let bits = RandomState::new().hash_one(());
     #[expect(clippy::cast_precision_loss, reason = "48 random bits fit a double exactly")]
     let fraction = (bits >> 16) as f64 / (1u64 << 48) as f64;

@@ -2,6 +2,11 @@
 //!
 //! `ARCHITECTURE.md` has the way of one event through these modules.
 
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "tests measure with the machine's clock")
+)]
+
 // What is talked about: plain data, the one JSON form, the present moment.
 pub mod event;
 pub mod nearest;

@@ -3,11 +3,12 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -64,7 +65,7 @@ impl Logs {
     /// Waits until everything is written, or dropped, at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        drop(self.0.changed.wait_timeout_while(self.state(), limit, is_busy));
+        let _ = self.0.changed.wait_while_for(&mut self.state(), is_busy, limit);
     }
 
     /// Counts what was and will be dropped by this counter.
@@ -75,15 +76,15 @@ impl Logs {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// Writes for as long as the process lives.
     fn write_on(self, mut to: impl Write) {
         loop {
             let is_idle = |state: &mut State| state.waiting.is_empty();
-            let state = self.0.changed.wait_while(self.state(), is_idle);
-            let mut state = state.unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state();
+            self.0.changed.wait_while(&mut state, is_idle);
             state.is_writing = true;
             let lines = std::mem::take(&mut state.waiting);
             drop(state);

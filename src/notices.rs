@@ -6,10 +6,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use self::dead::Dead;
@@ -109,7 +110,7 @@ impl Notices {
 impl Board {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // Whatever a panicking holder left is whole: it only pushes and counts.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn dropped(&self, count: u64) {

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::{Clock, chance},
+    clock::{self, Clock, chance},
     event::{Micros, Name, Topic},
     notices::Notices,
     store::Store,
@@ -274,7 +274,7 @@ fn renew(
     for setup in wanted {
         let before = workers.remove(&setup.name);
         let turn = before.as_ref().map_or_else(
-            || Instant::now() + turn(started, new, setup.schedule.interval, chance()),
+            || clock::instant() + turn(started, new, setup.schedule.interval, chance()),
             |before| before.turn,
         );
         started += usize::from(before.is_none());

@@ -1,6 +1,10 @@
 //! A log line that would come several times a second is written once a minute, with how often.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock;
 
 /// How often it is written at most.
 const EVERY: Duration = Duration::from_mins(1);
@@ -20,7 +24,7 @@ impl Summed {
         if self.logged.is_some_and(|at| at.elapsed() < EVERY) {
             return None;
         }
-        self.logged = Some(Instant::now());
+        self.logged = Some(clock::instant());
         Some(std::mem::take(&mut self.count))
     }
 }

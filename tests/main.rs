@@ -3,6 +3,8 @@
 //!
 //! `scripts/test` runs these in their short form; `MILKRUN_FULL=1` asks for the full counts.
 
+#![expect(clippy::disallowed_methods, reason = "tests measure with the machine's clock")]
+
 mod support;
 
 mod delivery;

@@ -11,7 +11,7 @@ use tokio::{
 
 /// A connection that stays open.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     read: Vec<u8>,
     filled: usize,
@@ -23,7 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// Nobody listens.
-    pub async fn connect(address: SocketAddr) -> Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, read: vec![0; 256 << 10], filled: 0, out: Vec::new() })
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection broke, or the answer was no success.
-    pub async fn ask(&mut self, head: &str, body: &[u8]) -> Result<&[u8]> {
+    pub(crate) async fn ask(&mut self, head: &str, body: &[u8]) -> Result<&[u8]> {
         self.out.clear();
         self.out.extend_from_slice(head.as_bytes());
         self.out.extend_from_slice(b"host: 127.0.0.1\r\n");
@@ -113,7 +113,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::ask`], or the answer was no JSON.
-    pub async fn json(&mut self, method: &str, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn json(&mut self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let head = format!("{method} {path} HTTP/1.1\r\ncontent-type: application/json\r\n");
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.ask(&head, body.as_bytes()).await;

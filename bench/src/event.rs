@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 /// What one event has in bytes when it is published, as a CloudEvent in JSON.
-pub const EVENT_BYTES: usize = 1_024;
+pub(crate) const EVENT_BYTES: usize = 1_024;
 /// Hexadecimal digits of an id.
 const ID_CHARS: usize = 32;
 const HEAD: &str = r#"{"specversion":"1.0","id":""#;
@@ -13,23 +13,23 @@ const ITEM_HEAD: &str = r#"{"id":""#;
 
 /// Ids that nobody else makes, the same for the same seed.
 #[derive(Debug, Clone)]
-pub struct Ids(fastrand::Rng);
+pub(crate) struct Ids(fastrand::Rng);
 
 impl Ids {
     /// Those of a seed.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }
 
     /// Those of chance.
     #[must_use]
-    pub fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         Self(fastrand::Rng::new())
     }
 
     /// Writes the next id over the first characters of `out`.
-    pub fn write(&mut self, out: &mut [u8]) {
+    pub(crate) fn write(&mut self, out: &mut [u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut number = self.0.u128(..);
         for digit in &mut out[..ID_CHARS] {
@@ -40,7 +40,7 @@ impl Ids {
 
     /// The next id.
     #[must_use]
-    pub fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let mut text = vec![0; ID_CHARS];
         self.write(&mut text);
         String::from_utf8(text).unwrap_or_default()
@@ -49,7 +49,7 @@ impl Ids {
 
 /// JSON of so many bytes that is not one long text.
 #[must_use]
-pub fn data(bytes: usize) -> String {
+pub(crate) fn data(bytes: usize) -> String {
     let mut data = String::from(r#"{"lines":["#);
     let mut line = 0;
     while data.len() + 60 < bytes {
@@ -85,7 +85,7 @@ fn listed() -> String {
 
 /// Many events in one text, whose ids are written anew for each use.
 #[derive(Debug, Clone)]
-pub struct Sheet {
+pub(crate) struct Sheet {
     text: Vec<u8>,
     first: usize,
     step: usize,
@@ -100,24 +100,24 @@ impl Sheet {
 
     /// A body to publish `count` events with.
     #[must_use]
-    pub fn publish(count: usize) -> Self {
+    pub(crate) fn publish(count: usize) -> Self {
         Self::new("[", &published(), HEAD.len(), count, "]")
     }
 
     /// A body to publish one event with.
     #[must_use]
-    pub fn publish_one() -> Self {
+    pub(crate) fn publish_one() -> Self {
         Self::new("", &published(), HEAD.len(), 1, "")
     }
 
     /// A producer's page.
     #[must_use]
-    pub fn page(count: usize) -> Self {
+    pub(crate) fn page(count: usize) -> Self {
         Self::new(r#"{"items":["#, &listed(), ITEM_HEAD.len(), count, "]}")
     }
 
     /// With the next ids in it.
-    pub fn fill(&mut self, ids: &mut Ids) -> &[u8] {
+    pub(crate) fn fill(&mut self, ids: &mut Ids) -> &[u8] {
         for event in 0..self.count {
             let at = self.first + event * self.step;
             ids.write(&mut self.text[at..at + ID_CHARS]);
@@ -126,7 +126,7 @@ impl Sheet {
     }
 
     /// As [`Sheet::fill`]; the last eight digits of each id count from `first` on.
-    pub fn number(&mut self, ids: &mut Ids, first: u64) -> &[u8] {
+    pub(crate) fn number(&mut self, ids: &mut Ids, first: u64) -> &[u8] {
         self.fill(ids);
         for (event, number) in (0..self.count).zip(first..) {
             let end = self.first + event * self.step + ID_CHARS;
@@ -138,7 +138,7 @@ impl Sheet {
 
 /// A row of the log, as a raw SQLite transaction writes it.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(crate) struct Row {
     /// The attributes, as Milkrun keeps them, with their id.
     pub attributes: String,
     id_at: usize,
@@ -149,7 +149,7 @@ pub struct Row {
 impl Row {
     /// The same bytes as a published event's.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let zeros = "0".repeat(ID_CHARS);
         let attributes = format!(r#"{ITEM_HEAD}{zeros}","source":"/bench","type":"bench.line"}}"#);
         let envelope = published().len() - published().find(r#""data":"#).unwrap_or(0) - 8;
@@ -157,7 +157,7 @@ impl Row {
     }
 
     /// With the next id in its attributes.
-    pub fn renew(&mut self, ids: &mut Ids) {
+    pub(crate) fn renew(&mut self, ids: &mut Ids) {
         self.attributes.replace_range(self.id_at..self.id_at + ID_CHARS, &ids.text());
     }
 }

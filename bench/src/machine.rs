@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The settings of SQLite that the relay runs with and the limits are given; `bench` reads them
 /// back from the relay's own file where SQLite keeps them there.
-pub const SETTINGS: [(&str, &str); 7] = [
+pub(crate) const SETTINGS: [(&str, &str); 7] = [
     ("page_size", "8192"),
     ("auto_vacuum", "INCREMENTAL"),
     ("journal_mode", "WAL"),
@@ -19,7 +19,7 @@ pub const SETTINGS: [(&str, &str); 7] = [
 
 /// The machine and the versions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The processor, as it names itself.
     pub processor: String,
     /// How many of its cores there are.
@@ -45,7 +45,7 @@ impl Machine {
     ///
     /// # Errors
     /// Nothing can be written here.
-    pub fn here(binary: &Path) -> Result<Self> {
+    pub(crate) fn here(binary: &Path) -> Result<Self> {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kib = field(&memory, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0_u64);

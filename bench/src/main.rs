@@ -3,6 +3,11 @@
 //!     cargo run --release -p bench -- push
 //!     cargo run --release -p bench -- --quick
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is measured is measured by the machine's clock"
+)]
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// One run of one thing.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Run {
+pub(crate) struct Run {
     /// What was done so many times.
     pub events: u64,
     /// How long it took.
@@ -22,20 +22,20 @@ pub struct Run {
 impl Run {
     /// Events a second.
     #[must_use]
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         real(self.events) / self.seconds
     }
 
     /// Microseconds of CPU an event.
     #[must_use]
-    pub fn cpu_us(&self) -> f64 {
+    pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu_seconds * 1e6 / real(self.events)
     }
 }
 
 /// The runs of one thing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Series {
+pub(crate) struct Series {
     /// What it is.
     pub name: String,
     /// Each of them.
@@ -45,32 +45,32 @@ pub struct Series {
 impl Series {
     /// Without a run yet.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), runs: Vec::new() }
     }
 
     /// Median, least and most of the rates.
     #[must_use]
-    pub fn rates(&self) -> Spread {
+    pub(crate) fn rates(&self) -> Spread {
         Spread::of(self.runs.iter().map(Run::rate))
     }
 
     /// Median, least and most of the CPU an event.
     #[must_use]
-    pub fn cpu_us(&self) -> Spread {
+    pub(crate) fn cpu_us(&self) -> Spread {
         Spread::of(self.runs.iter().map(Run::cpu_us))
     }
 
     /// Its rates as shares of another's, run by run.
     #[must_use]
-    pub fn share_of(&self, other: &Self) -> Spread {
+    pub(crate) fn share_of(&self, other: &Self) -> Spread {
         Spread::of(self.runs.iter().zip(&other.runs).map(|(one, two)| one.rate() / two.rate()))
     }
 }
 
 /// Several measurements of one quantity.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct Spread {
+pub(crate) struct Spread {
     /// The middle one.
     pub median: f64,
     /// The least.
@@ -82,7 +82,7 @@ pub struct Spread {
 impl Spread {
     /// Zero of none.
     #[must_use]
-    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let (Some(&least), Some(&most)) = (values.first(), values.last()) else {
@@ -94,7 +94,7 @@ impl Spread {
 
     /// Of a single one.
     #[must_use]
-    pub const fn one(value: f64) -> Self {
+    pub(crate) const fn one(value: f64) -> Self {
         Self { median: value, least: value, most: value }
     }
 }
@@ -102,7 +102,7 @@ impl Spread {
 /// What a figure should be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Target {
+pub(crate) enum Target {
     /// Or more.
     AtLeast(f64),
     /// Or less.
@@ -113,7 +113,7 @@ pub enum Target {
 
 /// One figure, and what it should be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// What it is, with its unit.
     pub what: String,
     /// What it is here.
@@ -128,19 +128,19 @@ pub struct Claim {
 impl Claim {
     /// A share of a limit that was measured in the same run.
     #[must_use]
-    pub fn ratio(what: &str, is: Spread, target: Target, bound: f64) -> Self {
+    pub(crate) fn ratio(what: &str, is: Spread, target: Target, bound: f64) -> Self {
         Self { what: what.to_owned(), is, target, bound: Some(bound) }
     }
 
     /// A figure of this machine.
     #[must_use]
-    pub fn figure(what: &str, is: Spread, target: Target) -> Self {
+    pub(crate) fn figure(what: &str, is: Spread, target: Target) -> Self {
         Self { what: what.to_owned(), is, target, bound: None }
     }
 
     /// Whether the median is within the target.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         match self.target {
             Target::AtLeast(least) => self.is.median >= least,
             Target::AtMost(most) => self.is.median <= most,
@@ -150,7 +150,7 @@ impl Claim {
 
     /// Whether the median is so far from the target that something must have been broken.
     #[must_use]
-    pub fn is_regression(&self) -> bool {
+    pub(crate) fn is_regression(&self) -> bool {
         let Some(bound) = self.bound else { return false };
         match self.target {
             Target::AtLeast(_) => self.is.median < bound,
@@ -162,7 +162,7 @@ impl Claim {
 
 /// What a scenario came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Its name.
     pub scenario: String,
     /// What was done, with which parameters.
@@ -175,7 +175,7 @@ pub struct Report {
 
 /// Time, and the CPU of one process.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     pid: u32,
     began: Instant,
     cpu_before: f64,
@@ -186,7 +186,7 @@ impl Watch {
     ///
     /// # Errors
     /// There is no such process.
-    pub fn start(pid: u32) -> Result<Self> {
+    pub(crate) fn start(pid: u32) -> Result<Self> {
         Ok(Self { pid, cpu_before: cpu_seconds(pid)?, began: Instant::now() })
     }
 
@@ -194,7 +194,7 @@ impl Watch {
     ///
     /// # Errors
     /// The process is gone.
-    pub fn stop(self, events: u64) -> Result<Run> {
+    pub(crate) fn stop(self, events: u64) -> Result<Run> {
         let seconds = self.began.elapsed().as_secs_f64();
         let cpu_seconds = cpu_seconds(self.pid)? - self.cpu_before;
         Ok(Run { events, seconds, cpu_seconds })
@@ -205,7 +205,7 @@ impl Watch {
 ///
 /// # Errors
 /// It did not rise for 30 seconds, or is more.
-pub async fn reached(
+pub(crate) async fn reached(
     wanted: u64,
     every: Duration,
     count: impl AsyncFn() -> Result<u64>,
@@ -229,7 +229,7 @@ pub async fn reached(
 ///
 /// # Errors
 /// There is no such process.
-pub fn cpu_seconds(pid: u32) -> Result<f64> {
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("no such process")?;
     // The name of the program is in brackets and may hold anything.
     let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc/pid/stat")?;
@@ -242,7 +242,7 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
 ///
 /// # Errors
 /// There is no such process.
-pub fn resident_bytes(pid: u32) -> Result<u64> {
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("no such process")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
@@ -252,7 +252,7 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
 /// A count as a number to divide by.
 #[expect(clippy::cast_precision_loss, reason = "nothing is counted to 2^52")]
 #[must_use]
-pub fn real(count: impl TryInto<u64>) -> f64 {
+pub(crate) fn real(count: impl TryInto<u64>) -> f64 {
     count.try_into().unwrap_or(u64::MAX) as f64
 }
 

@@ -16,7 +16,7 @@ const SHOWN_MAX: f64 = 1.15;
 
 /// An SVG picture of the ratios that have a target to be at least.
 #[must_use]
-pub fn draw(reports: &[Report]) -> String {
+pub(crate) fn draw(reports: &[Report]) -> String {
     let ratio =
         |claim: &&Claim| claim.bound.is_some() && matches!(claim.target, Target::AtLeast(_));
     let bars: Vec<(&Report, &Claim)> = reports

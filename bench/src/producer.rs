@@ -5,13 +5,14 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
@@ -20,13 +21,13 @@ use crate::{
 };
 
 /// Events of a full page.
-pub const PAGE: u64 = 1_000;
+pub(crate) const PAGE: u64 = 1_000;
 /// How long a request for what is not there yet is kept.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// A producer, as long as the process lives.
 #[derive(Debug, Clone)]
-pub struct Producer {
+pub(crate) struct Producer {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -48,7 +49,7 @@ impl Producer {
     ///
     /// # Errors
     /// No port is to be had.
-    pub fn start(events: u64, waits: bool) -> Result<Self> {
+    pub(crate) fn start(events: u64, waits: bool) -> Result<Self> {
         let shared = Arc::new(Shared {
             seed: fastrand::u64(..),
             events: AtomicU64::new(events),
@@ -63,14 +64,14 @@ impl Producer {
 
     /// Where it lists.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/events", self.address)
     }
 
     /// A source that asks it; again after `interval`. Of two in one topic each has a CloudEvents
     /// source of its own.
     #[must_use]
-    pub fn source(&self, name: &str, interval: &str) -> String {
+    pub(crate) fn source(&self, name: &str, interval: &str) -> String {
         let page = PAGE;
         format!(
             "- name: {name}\n    topic: {}\n    interval: {interval}\n    http: {{ url: \"{}\", \
@@ -84,12 +85,12 @@ impl Producer {
 
     /// So many requests were answered, or wait for news.
     #[must_use]
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(SeqCst)
     }
 
     /// There are so many events from now on.
-    pub fn grow(&self, events: u64) -> Instant {
+    pub(crate) fn grow(&self, events: u64) -> Instant {
         self.shared.events.store(events, SeqCst);
         let now = Instant::now();
         self.shared.news.notify_waiters();
@@ -120,7 +121,7 @@ impl Answer for List {
         }
         let last = shared.events.load(SeqCst).min(after + PAGE);
         if last == after + PAGE {
-            let mut page = shared.page.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut page = shared.page.lock();
             server::json(out, page.number(&mut Ids::new(shared.seed ^ after), after + 1));
         } else {
             let count = usize::try_from(last.saturating_sub(after)).unwrap_or(0);

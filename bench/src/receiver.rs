@@ -3,13 +3,14 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use parking_lot::Mutex;
 
 use crate::{
     measure::reached,
@@ -18,7 +19,7 @@ use crate::{
 
 /// A consumer, as long as the process lives.
 #[derive(Debug, Clone)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
@@ -37,7 +38,7 @@ impl Receiver {
     ///
     /// # Errors
     /// No port is to be had.
-    pub fn single() -> Result<Self> {
+    pub(crate) fn single() -> Result<Self> {
         Self::start(Shared::default(), 1)
     }
 
@@ -45,7 +46,7 @@ impl Receiver {
     ///
     /// # Errors
     /// No ports are to be had.
-    pub fn many(ports: usize) -> Result<Self> {
+    pub(crate) fn many(ports: usize) -> Result<Self> {
         Self::start(Shared::default(), ports)
     }
 
@@ -53,7 +54,7 @@ impl Receiver {
     ///
     /// # Errors
     /// No port is to be had.
-    pub fn batches() -> Result<Self> {
+    pub(crate) fn batches() -> Result<Self> {
         Self::start(Shared { batches: true, ..Shared::default() }, 1)
     }
 
@@ -61,7 +62,7 @@ impl Receiver {
     ///
     /// # Errors
     /// No port is to be had.
-    pub fn timing() -> Result<Self> {
+    pub(crate) fn timing() -> Result<Self> {
         Self::start(Shared { arrivals: Some(Mutex::default()), ..Shared::default() }, 1)
     }
 
@@ -73,47 +74,45 @@ impl Receiver {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
     /// Where to push.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url_of(0)
     }
 
     /// Where to push, at one of its ports.
     #[must_use]
-    pub fn url_of(&self, port: usize) -> String {
+    pub(crate) fn url_of(&self, port: usize) -> String {
         format!("http://{}/hook", self.addresses[port % self.addresses.len()])
     }
 
     /// Events so far.
     #[must_use]
-    pub fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.shared.events.load(Relaxed)
     }
 
     /// Counts from zero.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.shared.events.store(0, Relaxed);
     }
 
     /// When each event came, by the number in its id.
     #[must_use]
-    pub fn arrivals(&self) -> Vec<(u64, Instant)> {
+    pub(crate) fn arrivals(&self) -> Vec<(u64, Instant)> {
         let arrivals = self.shared.arrivals.as_ref();
-        arrivals.map_or_else(Vec::new, |all| {
-            std::mem::take(&mut *all.lock().unwrap_or_else(PoisonError::into_inner))
-        })
+        arrivals.map_or_else(Vec::new, |all| std::mem::take(&mut *all.lock()))
     }
 
     /// Waits for so many events.
     ///
     /// # Errors
     /// Nothing came for 30 seconds, or more than that came.
-    pub async fn until(&self, events: u64) -> Result<()> {
+    pub(crate) async fn until(&self, events: u64) -> Result<()> {
         reached(events, Duration::from_millis(2), async || Ok(self.events())).await
     }
 }
@@ -128,7 +127,7 @@ impl Answer for Count {
         if let Some(arrivals) = &shared.arrivals
             && let Some(number) = number(request.body)
         {
-            let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut arrivals = arrivals.lock();
             arrivals.push((number, Instant::now()));
         }
         out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n\r\n");

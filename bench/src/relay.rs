@@ -19,20 +19,20 @@ use crate::{
 };
 
 /// The signing secret of every subscription.
-pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// Where the configuration finds it.
-pub const SECRET_ENV: &str = "HOOK_SECRET";
+pub(crate) const SECRET_ENV: &str = "HOOK_SECRET";
 /// The topic that is measured.
-pub const TOPIC: &str = "bench";
+pub(crate) const TOPIC: &str = "bench";
 /// Events in one publish.
-pub const BATCH: usize = 1_000;
+pub(crate) const BATCH: usize = 1_000;
 
 /// A directory on the disk that the repository is on: a file system in memory would make every
 /// commit free.
 ///
 /// # Errors
 /// It cannot be made.
-pub fn place() -> Result<TempDir> {
+pub(crate) fn place() -> Result<TempDir> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     fs::create_dir_all(&target)?;
     Ok(tempfile::Builder::new().prefix("run-").tempdir_in(target)?)
@@ -40,7 +40,7 @@ pub fn place() -> Result<TempDir> {
 
 /// A relay that runs.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     child: Child,
     dir: TempDir,
     binary: PathBuf,
@@ -53,7 +53,7 @@ impl Relay {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(binary: &Path, yaml: &str) -> Result<Self> {
+    pub(crate) async fn start(binary: &Path, yaml: &str) -> Result<Self> {
         let dir = place()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = format!(
@@ -72,7 +72,7 @@ impl Relay {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn with_topic(binary: &Path) -> Result<Self> {
+    pub(crate) async fn with_topic(binary: &Path) -> Result<Self> {
         Self::start(binary, &format!("topics: {{ {TOPIC}: {{}} }}\n")).await
     }
 
@@ -96,7 +96,7 @@ impl Relay {
     ///
     /// # Errors
     /// It does not start again.
-    pub async fn restart(&mut self) -> Result<Duration> {
+    pub(crate) async fn restart(&mut self) -> Result<Duration> {
         self.stop()?;
         self.child = spawn(&self.binary, self.dir.path())?;
         self.ready().await
@@ -117,19 +117,19 @@ impl Relay {
 
     /// Where its API listens.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its file.
     #[must_use]
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.dir.path().join("milkrun.db")
     }
 
     /// Its process.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -137,7 +137,7 @@ impl Relay {
     ///
     /// # Errors
     /// It does not listen.
-    pub async fn client(&self) -> Result<Client> {
+    pub(crate) async fn client(&self) -> Result<Client> {
         Client::connect(self.address).await
     }
 
@@ -145,7 +145,7 @@ impl Relay {
     ///
     /// # Errors
     /// The API does not tell.
-    pub async fn head(&self) -> Result<u64> {
+    pub(crate) async fn head(&self) -> Result<u64> {
         let (mut client, path) = (self.client().await?, format!("/v1/topics/{TOPIC}"));
         client.json("GET", &path, &Value::Null).await?["head"]
             .as_u64()
@@ -156,7 +156,7 @@ impl Relay {
     ///
     /// # Errors
     /// The API refuses.
-    pub async fn publish(&self, events: u64, connections: u64) -> Result<()> {
+    pub(crate) async fn publish(&self, events: u64, connections: u64) -> Result<()> {
         ensure!(events.is_multiple_of(BATCH as u64), "{events} events are no whole batches");
         let mut tasks = tokio::task::JoinSet::new();
         let batches = events / BATCH as u64;
@@ -181,7 +181,7 @@ impl Relay {
     ///
     /// # Errors
     /// The API refuses.
-    pub async fn subscribe(&self, name: &str, url: &str, more: &Value) -> Result<()> {
+    pub(crate) async fn subscribe(&self, name: &str, url: &str, more: &Value) -> Result<()> {
         let mut body = json!({
             "name": name,
             "topic": TOPIC,
@@ -199,7 +199,7 @@ impl Relay {
     ///
     /// # Errors
     /// The API refuses.
-    pub async fn unsubscribe(&self, name: &str) -> Result<()> {
+    pub(crate) async fn unsubscribe(&self, name: &str) -> Result<()> {
         let path = format!("/v1/subscriptions/{name}");
         self.client().await?.json("DELETE", &path, &Value::Null).await?;
         Ok(())
@@ -209,7 +209,7 @@ impl Relay {
     ///
     /// # Errors
     /// The API does not tell.
-    pub async fn metric(&self, name: &str) -> Result<f64> {
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         let mut client = self.client().await?;
         let text = client.ask("GET /metrics HTTP/1.1\r\n", &[]).await?;
         let lines = std::str::from_utf8(text)?.lines();
@@ -231,10 +231,10 @@ impl Drop for Relay {
 }
 
 /// The head of a publish of several events.
-pub const PUBLISH_BATCH: &str = "POST /v1/topics/bench/events HTTP/1.1\r\n\
+pub(crate) const PUBLISH_BATCH: &str = "POST /v1/topics/bench/events HTTP/1.1\r\n\
     content-type: application/cloudevents-batch+json\r\n";
 /// The head of a publish of one.
-pub const PUBLISH_ONE: &str = "POST /v1/topics/bench/events HTTP/1.1\r\n\
+pub(crate) const PUBLISH_ONE: &str = "POST /v1/topics/bench/events HTTP/1.1\r\n\
     content-type: application/cloudevents+json\r\n";
 
 fn spawn(binary: &Path, dir: &Path) -> Result<Child> {

@@ -12,14 +12,14 @@ use tokio::{
 };
 
 /// What answers requests.
-pub trait Answer: Send + Sync + 'static {
+pub(crate) trait Answer: Send + Sync + 'static {
     /// Appends a whole response to `out`.
     fn answer(&self, request: Request<'_>, out: &mut Vec<u8>) -> impl Future<Output = ()> + Send;
 }
 
 /// One request.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The request line and the headers.
     pub head: &'a [u8],
     /// The body.
@@ -29,7 +29,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// The value of a header, by its name in lower case and as HTTP/1 senders write it here.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         let mut lines = self.head.split(|byte| *byte == b'\n');
         let value = lines.find_map(|line| {
             let (own, value) = line.split_at_checked(name.len())?;
@@ -40,7 +40,7 @@ impl<'a> Request<'a> {
 
     /// The value of a parameter of the query.
     #[must_use]
-    pub fn query(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn query(&self, name: &str) -> Option<&'a str> {
         let line = self.head.split(|byte| *byte == b'\r').next()?;
         let target = std::str::from_utf8(line).ok()?.split(' ').nth(1)?;
         let (_, query) = target.split_once('?')?;
@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
 ///
 /// # Errors
 /// No port or no thread is to be had.
-pub fn start(service: impl Answer, ports: usize) -> Result<Vec<SocketAddr>> {
+pub(crate) fn start(service: impl Answer, ports: usize) -> Result<Vec<SocketAddr>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let service = Arc::new(service);
     let mut addresses = Vec::new();
@@ -110,7 +110,7 @@ fn some(count: usize) -> Result<usize> {
 }
 
 /// Appends a response with a JSON body.
-pub fn json(out: &mut Vec<u8>, body: &[u8]) {
+pub(crate) fn json(out: &mut Vec<u8>, body: &[u8]) {
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()

@@ -8,7 +8,7 @@ use crate::measure::{Report, Spread, Target};
 
 /// A report as text.
 #[must_use]
-pub fn text(report: &Report) -> String {
+pub(crate) fn text(report: &Report) -> String {
     let mut text = format!("## {}\n{}\n", report.scenario, report.parameters);
     if !report.series.is_empty() {
         let mut table = table(&["", "events/s", "least", "most", "µs CPU/event"]);

@@ -5,11 +5,9 @@
 //! oldest page is always served, pages never wait for each other in a circle, and each has its
 //! turn. A part is left for first slices: a small page goes through while large ones wait.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Memory is counted in steps of this.
@@ -76,7 +74,7 @@ impl Budget {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         // Nothing between two statements leaves the books wrong.
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock()
     }
 }
 

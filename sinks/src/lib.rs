@@ -2,14 +2,11 @@
 //!
 //! This crate knows nothing of events, versions, stores or producers and never reads a clock.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 pub use self::{auth::Auth, identity::Identity};
 
@@ -42,13 +39,13 @@ pub struct Asked(Arc<Mutex<Option<SocketAddr>>>);
 impl Asked {
     /// Takes note of an address.
     pub fn note(&self, address: Option<SocketAddr>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        *self.0.lock() = address;
     }
 
     /// The address, if it is known.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

@@ -1,55 +1,35 @@
 //! A map that keeps what was used last.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{hash::Hash, sync::Arc};
+
+use hashlink::LruCache;
+use parking_lot::Mutex;
 
 /// At most `max` values; the one that was not used for longest makes room for a new one. Clones
 /// share them.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
-    max: usize,
-    inner: Arc<Mutex<Inner<K, V>>>,
-}
-
-#[derive(Debug)]
-struct Inner<K, V> {
-    values: HashMap<K, (V, u64)>,
-    uses: u64,
-}
+pub(crate) struct Recent<K, V>(Arc<Mutex<LruCache<K, V>>>);
 
 impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
     pub(crate) fn new(max: usize) -> Self {
-        let inner = Inner { values: HashMap::new(), uses: 0 };
-        Self { max, inner: Arc::new(Mutex::new(inner)) }
+        Self(Arc::new(Mutex::new(LruCache::new(max))))
     }
 
     /// The value of `key`, made by `make` when there is none; what cannot be made is not kept.
     pub(crate) fn get<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.uses += 1;
-        let now = inner.uses;
-        if let Some((value, used)) = inner.values.get_mut(key) {
-            *used = now;
+        let mut values = self.0.lock();
+        if let Some(value) = values.get(key) {
             return Ok(value.clone());
         }
         let value = make()?;
-        if inner.values.len() >= self.max {
-            let oldest = inner.values.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                inner.values.remove(&oldest);
-            }
-        }
-        inner.values.insert(key.clone(), (value.clone(), now));
+        values.insert(key.clone(), value.clone());
         Ok(value)
     }
 }
 
 impl<K, V> Clone for Recent<K, V> {
     fn clone(&self) -> Self {
-        Self { max: self.max, inner: self.inner.clone() }
+        Self(self.0.clone())
     }
 }
 
@@ -72,6 +52,6 @@ mod tests {
         }
         assert_eq!(*made.borrow(), [1, 2, 3, 4, 2]);
         assert_eq!((get(9), get(9)), (Err("no"), Err("no")));
-        assert_eq!(recent.inner.lock().unwrap().values.len(), 3);
+        assert_eq!(recent.0.lock().len(), 3);
     }
 }

@@ -57,7 +57,7 @@ pub fn check_bind(address: SocketAddr, insecure: bool) -> Result<Access, String>
 
 /// Refuses what [`Access`] does not let in, and what a foreign page sends; runs before anything else
 /// looks at a request.
-pub async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let checked = check(access, request.method(), request.headers(), request.uri());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
@@ -124,7 +124,7 @@ fn is_followed_link(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Refuses a write that any page could send without asking first: a form, or a body without a type.
 /// Runs where a route has the method, so that what does not exist is told as such.
-pub async fn typed(request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn typed(request: Request, next: Next) -> Result<Response, Problem> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         check_type(request.headers())?;
     }

@@ -21,7 +21,7 @@ const ATTEMPT_BYTES: usize = 4 << 10;
 
 /// One attempt at one delivery.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AttemptView {
+pub(super) struct AttemptView {
     /// Its number; a newer one has a higher one.
     id: i64,
     /// Null when the subscription is gone.
@@ -45,7 +45,7 @@ pub struct AttemptView {
 
 /// Attempts, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AttemptList {
+pub(super) struct AttemptList {
     pub(super) attempts: Vec<AttemptView>,
     /// To be passed as `after` for older ones; null at the end.
     next: Option<i64>,
@@ -63,7 +63,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("status" = Option<u16>, Query), ("limit" = Option<usize>, Query),
         ("after" = Option<i64>, Query, description = "An id: those behind it in the list, which are older")),
     responses((status = 200, body = AttemptList)))]
-pub async fn of_subscription(
+pub(super) async fn of_subscription(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

@@ -31,11 +31,11 @@ const AT_ONCE: Duration = Duration::from_millis(2);
 const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// What is said of a reference where a text is expected.
-pub const REFERENCES: &str =
+pub(super) const REFERENCES: &str =
     "references as `{ env: }` and `{ file: }` work in the configuration file only";
 
 /// A JSON body. An empty body is `{}`.
-pub struct JsonBody<T>(pub T);
+pub(super) struct JsonBody<T>(pub T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
@@ -61,7 +61,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 /// # Errors
 /// 413 for a body that would be larger than `bytes_max`, and 415 for an encoded one (RFC 9110,
 /// section 8.4), before any of it is waited for.
-pub fn announced(headers: &HeaderMap, bytes_max: usize) -> Result<usize, Problem> {
+pub(super) fn announced(headers: &HeaderMap, bytes_max: usize) -> Result<usize, Problem> {
     for value in headers.get_all(header::CONTENT_ENCODING) {
         let encoding = value.to_str().unwrap_or("?").trim();
         if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
@@ -84,7 +84,7 @@ fn too_large(bytes_max: usize) -> Problem {
 }
 
 /// Reads a body of at most `bytes_max`, which counts in the byte budget as it comes.
-pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     announced(request.headers(), bytes_max)?;
     let ledger = request.extensions().get::<Ledger>().cloned();
     let body = Limited::new(request.into_body(), bytes_max);
@@ -154,7 +154,7 @@ fn late(detail: String) -> Problem {
 }
 
 /// Reads JSON into a request type; the error names the field and the nearest valid name.
-pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+pub(super) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     // Only this tells fields that come twice. It takes another type than an enum's for broken JSON,
     // which a value does not.
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -217,7 +217,7 @@ fn plainly(reason: String) -> String {
 }
 
 /// The variable segments of a path.
-pub struct Path<T>(pub T);
+pub(super) struct Path<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;

@@ -5,9 +5,10 @@
 //! gets all of it: the fuller it is the smaller are pages, the fewer bodies are taken, and the sooner
 //! those go who take nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -38,9 +39,9 @@ pub struct Budget {
     bytes_max: usize,
     /// Of these, what streams may have: three quarters.
     streams: Arc<Semaphore>,
-    /// Requests and streams that found no room.
     /// Turns to read a large body.
     turns: Arc<Semaphore>,
+    /// Requests and streams that found no room.
     refused: Counter,
     /// Clients that took nothing for too long.
     stalled: Counter,
@@ -160,7 +161,7 @@ impl Budget {
 
 /// Bytes of the budget; given back when dropped.
 #[derive(Debug)]
-pub struct Held {
+pub(super) struct Held {
     permit: OwnedSemaphorePermit,
     /// What it is of.
     pool: Arc<Semaphore>,
@@ -170,7 +171,7 @@ pub struct Held {
 
 /// Room for a page or a chunk.
 #[derive(Debug)]
-pub struct Room {
+pub(super) struct Room {
     /// How many bytes it is cut to; one event goes whatever its size.
     pub bytes: usize,
     /// What it counts as while it is made.
@@ -179,7 +180,7 @@ pub struct Room {
 
 impl Held {
     /// Makes it as large as what is held in truth.
-    pub fn fit(&mut self, budget: &Budget, bytes: usize) -> Result<(), Problem> {
+    pub(super) fn fit(&mut self, budget: &Budget, bytes: usize) -> Result<(), Problem> {
         let held = self.permit.num_permits();
         if bytes > held {
             if let Some(share) = &mut self.share {
@@ -196,32 +197,32 @@ impl Held {
 
 /// What a request holds until it is answered: its body, and what is read from it.
 #[derive(Debug, Clone)]
-pub struct Ledger {
+pub(super) struct Ledger {
     budget: Budget,
     held: Arc<Mutex<Option<Held>>>,
 }
 
 impl Ledger {
-    pub fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: Budget) -> Self {
         Self { budget, held: Arc::default() }
     }
 
     /// Whether those who are slow have to hurry.
-    pub fn is_tight(&self) -> bool {
+    pub(super) fn is_tight(&self) -> bool {
         self.budget.is_tight()
     }
 
-    /// Room for a body that has come to so many bytes: twice, for what is read from it.
     /// A turn to read more of a large body.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // Nobody closes it.
         self.budget.turns.clone().acquire_owned().await.ok()
     }
 
-    pub fn body(&self, bytes: usize) -> Result<(), Problem> {
+    /// Room for a body that has come to so many bytes: twice, for what is read from it.
+    pub(super) fn body(&self, bytes: usize) -> Result<(), Problem> {
         let is_small = bytes <= SMALL_BODY_BYTES;
         let kept = if is_small { 0 } else { self.budget.bytes_max / 2 };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         let before = held.as_ref().map_or(0, |held| held.permit.num_permits());
         let more = (2 * bytes).saturating_sub(before);
         if self.budget.used() + more > self.budget.bytes_max - kept {

@@ -31,7 +31,7 @@ const IDS_MAX: usize = 100_000;
 
 /// One event that was given up, or a range that retention removed while it was owed.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeadLetterView {
+pub(super) struct DeadLetterView {
     id: i64,
     topic: String,
     /// The first version.
@@ -58,7 +58,7 @@ pub struct DeadLetterView {
 
 /// Dead letters, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeadLetterList {
+pub(super) struct DeadLetterList {
     dead_letters: Vec<DeadLetterView>,
     /// To be given as `after`; null at the end.
     next: Option<i64>,
@@ -67,7 +67,7 @@ pub struct DeadLetterList {
 /// Which dead letters: some by their ids, all, or those that are as the other fields say.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SelectBody {
+pub(super) struct SelectBody {
     /// Those with these ids.
     ids: Option<Vec<i64>>,
     /// All of the subscription, when true.
@@ -91,7 +91,7 @@ pub struct SelectBody {
 /// Which dead letters are tried again, and how fast; the fields of a deletion besides.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RedriveBody {
+pub(super) struct RedriveBody {
     /// As in a deletion.
     ids: Option<Vec<i64>>,
     /// As in a deletion.
@@ -117,7 +117,7 @@ pub struct RedriveBody {
 
 /// How many will be tried again.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Redriven {
+pub(super) struct Redriven {
     redriven: u64,
     /// The subscription is ordered, and later events of the same keys may have arrived before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -126,7 +126,7 @@ pub struct Redriven {
 
 /// How many were thrown away.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Deleted {
+pub(super) struct Deleted {
     deleted: u64,
 }
 
@@ -214,7 +214,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("since" = Option<String>, Query, description = "Given up at or after this time"),
         ("status" = Option<u16>, Query, description = "Of the last answer")),
     responses((status = 200, body = DeadLetterList)))]
-pub async fn list_dead(
+pub(super) async fn list_dead(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -255,7 +255,7 @@ pub async fn list_dead(
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/dead-letters/redrive", tag = "dead letters",
     params(("name" = String, Path)), request_body = RedriveBody,
     responses((status = 200, body = Redriven)))]
-pub async fn redrive(
+pub(super) async fn redrive(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -279,7 +279,7 @@ pub async fn redrive(
         ("since" = Option<String>, Query), ("status" = Option<u16>, Query)),
     request_body = Option<SelectBody>,
     responses((status = 200, body = Deleted)))]
-pub async fn remove(
+pub(super) async fn remove(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

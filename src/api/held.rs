@@ -23,10 +23,10 @@ const ENCODER_BYTES: usize = 384 << 10;
 
 /// An answer whose bytes are counted already.
 #[derive(Debug, Clone, Copy)]
-pub struct Counted;
+pub(super) struct Counted;
 
 /// Gives a request its ledger, and counts what is answered until it has been sent.
-pub async fn hold(
+pub(super) async fn hold(
     State(budget): State<Budget>,
     mut request: Request,
     next: Next,
@@ -46,7 +46,7 @@ pub async fn hold(
 }
 
 /// Counts the compressor of an answer that has one.
-pub async fn hold_encoder(
+pub(super) async fn hold_encoder(
     State(budget): State<Budget>,
     request: Request,
     next: Next,

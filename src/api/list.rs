@@ -11,7 +11,7 @@ use super::{problem::Problem, query::Query};
 
 /// The part of `items`, which are in the order of their keys, that a list by name asks for, and
 /// the name behind which the next page begins.
-pub fn by_name<T>(
+pub(super) fn by_name<T>(
     items: impl IntoIterator<Item = T>,
     query: &Query,
     name: impl Fn(&T) -> &str,
@@ -25,7 +25,12 @@ pub fn by_name<T>(
 }
 
 /// A list as JSON, with a link to the next page when there is one.
-pub fn answer(path: &str, query: &Query, next: Option<&str>, list: impl Serialize) -> Response {
+pub(super) fn answer(
+    path: &str,
+    query: &Query,
+    next: Option<&str>,
+    list: impl Serialize,
+) -> Response {
     let mut headers = HeaderMap::new();
     if let Some(next) = next {
         let link = format!("<{path}?{}>; rel=\"next\"", query.next_page(next, &[]));

@@ -18,7 +18,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 /// Every metric.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub async fn show(State(api): State<ApiState>) -> impl IntoResponse {
+pub(super) async fn show(State(api): State<ApiState>) -> impl IntoResponse {
     let mut gauges = api.store.gauges().await;
     gauges.extend(api.gauges());
     ([(header::CONTENT_TYPE, OPENMETRICS)], api.metrics.encode(&gauges))

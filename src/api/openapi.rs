@@ -70,7 +70,7 @@ use super::{
         metrics::show,
     )
 )]
-pub struct Document;
+pub(super) struct Document;
 
 /// The document with what holds for every operation. A write that takes no body is sent an empty
 /// object all the same: so the page names the type that every write has to name.

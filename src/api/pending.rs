@@ -35,7 +35,7 @@ const PAGE_BYTES: usize = 8 << 20;
 
 /// An event that is not in the log yet.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PendingView {
+pub(super) struct PendingView {
     id: i64,
     /// When it goes into the log; null for a prepared event, which waits for its commit.
     due: Option<String>,
@@ -54,7 +54,7 @@ pub struct PendingView {
 
 /// Pending events in the order of their ids.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PendingList {
+pub(super) struct PendingList {
     pending: Vec<PendingView>,
     /// To be given as `after`; null at the end.
     next: Option<i64>,
@@ -63,7 +63,7 @@ pub struct PendingList {
 /// Another time.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ChangeBody {
+pub(super) struct ChangeBody {
     /// When it goes into the log, RFC 3339; at most 366 days ahead. A moment that has passed: now.
     deliverat: String,
 }
@@ -81,7 +81,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     params(("topic" = String, Path), ("limit" = Option<usize>, Query),
         ("after" = Option<i64>, Query, description = "An id")),
     responses((status = 200, body = PendingList), (status = 404, description = "No such topic")))]
-pub async fn list_pending(
+pub(super) async fn list_pending(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
@@ -118,7 +118,7 @@ fn size(event: &NewEvent) -> usize {
     params(("topic" = String, Path), ("id" = i64, Path)),
     responses((status = 200, body = PendingView),
         (status = 404, description = "There is none of this id, or it is in the log by now")))]
-pub async fn show(
+pub(super) async fn show(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
     query: Query,
@@ -133,7 +133,7 @@ pub async fn show(
     responses((status = 200, body = PendingView),
         (status = 404, description = "There is none of this id, or it is in the log by now"),
         (status = 409, description = "`conflict`: it is prepared")))]
-pub async fn change(
+pub(super) async fn change(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
     query: Query,
@@ -157,7 +157,7 @@ pub async fn change(
     responses((status = 200, body = PendingView),
         (status = 404, description = "There is none of this id, or it is in the log by now"),
         (status = 409, description = "`conflict`: it is not prepared, or committed already")))]
-pub async fn commit(
+pub(super) async fn commit(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
     query: Query,
@@ -185,7 +185,7 @@ pub async fn commit(
     responses((status = 204, description = "It is gone"),
         (status = 404, description = "There is none of this id, or it is in the log by now"),
         (status = 409, description = "`conflict`: it was committed")))]
-pub async fn cancel(
+pub(super) async fn cancel(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
     query: Query,

@@ -11,7 +11,7 @@ use crate::{
 ///
 /// # Errors
 /// `history_changed` with the last version that both histories share.
-pub fn check(state: &TopicState, position: Position) -> Result<Version, Problem> {
+pub(super) fn check(state: &TopicState, position: Position) -> Result<Version, Problem> {
     let version = position.version;
     let good = version <= state.head
         && position.epoch.is_none_or(|epoch| state.epoch_of(version) == epoch);
@@ -26,7 +26,7 @@ pub fn check(state: &TopicState, position: Position) -> Result<Version, Problem>
 ///
 /// # Errors
 /// As [`check`]; `gone` with the oldest version kept.
-pub fn check_kept(state: &TopicState, position: Position) -> Result<Version, Problem> {
+pub(super) fn check_kept(state: &TopicState, position: Position) -> Result<Version, Problem> {
     let after = check(state, position)?;
     if after.next() < state.oldest { Err(Problem::gone(state.oldest)) } else { Ok(after) }
 }

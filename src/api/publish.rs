@@ -30,7 +30,7 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 
 /// Where one event was put.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PlacedEvent {
+pub(super) struct PlacedEvent {
     /// Its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
@@ -46,7 +46,7 @@ pub struct PlacedEvent {
 
 /// What became of a publish.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Published {
+pub(super) struct Published {
     /// One for each event, in the order sent.
     events: Vec<PlacedEvent>,
     /// `disk`: what is answered for has been synchronised to the disk.
@@ -69,7 +69,7 @@ pub struct Published {
         (status = 503, description = "Not now, with `Retry-After`: `store_busy` when another program has locked the store's file, `unknown` when its outcome is, `busy`, `closing`; safe to repeat"),
         (status = 507, description = "`disk_full`: nothing new is kept until there is room; safe to repeat"),
     ))]
-pub async fn publish(
+pub(super) async fn publish(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,

@@ -11,13 +11,13 @@ use super::problem::Problem;
 use crate::{event::Micros, nearest::nearest};
 
 /// The entries of a list when none are asked for.
-pub const LIMIT_DEFAULT: usize = 100;
+pub(super) const LIMIT_DEFAULT: usize = 100;
 /// The most entries of a list.
-pub const LIMIT_MAX: usize = 1_000;
+pub(super) const LIMIT_MAX: usize = 1_000;
 
 /// The parameters of one request, as given.
 #[derive(Debug, Clone, Default)]
-pub struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
@@ -30,12 +30,12 @@ impl<S: Sync> FromRequestParts<S> for Query {
 impl Query {
     /// The pairs of a query string.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     /// Refuses a name that is not among `known`, and one that is given twice.
-    pub fn allow(&self, known: &[&str]) -> Result<(), Problem> {
+    pub(super) fn allow(&self, known: &[&str]) -> Result<(), Problem> {
         for (index, (name, _)) in self.0.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let hint = suggestion(name, known);
@@ -52,18 +52,18 @@ impl Query {
 
     /// Whether nothing is asked for.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The value of a parameter.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of a parameter, read as a `T`; the error names the parameter.
-    pub fn read<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    pub(super) fn read<T>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T: FromStr<Err: std::fmt::Display>,
     {
@@ -78,20 +78,25 @@ impl Query {
     }
 
     /// The id in `name`.
-    pub fn id(&self, name: &str) -> Result<Option<i64>, Problem> {
+    pub(super) fn id(&self, name: &str) -> Result<Option<i64>, Problem> {
         self.get(name)
             .map(|text| text.parse().map_err(|_| expected(name, text, "an id")))
             .transpose()
     }
 
     /// The moment in `name`.
-    pub fn moment(&self, name: &str) -> Result<Option<Micros>, Problem> {
+    pub(super) fn moment(&self, name: &str) -> Result<Option<Micros>, Problem> {
         let what = "RFC 3339, as 2026-01-31T12:00:00Z";
         self.get(name).map(|text| text.parse().map_err(|_| expected(name, text, what))).transpose()
     }
 
     /// The number in `name`, from `least` to `most`.
-    pub fn number(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Problem> {
+    pub(super) fn number(
+        &self,
+        name: &str,
+        least: usize,
+        most: usize,
+    ) -> Result<Option<usize>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<usize>() {
             Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
@@ -100,12 +105,12 @@ impl Query {
     }
 
     /// `limit` of a list.
-    pub fn limit(&self) -> Result<usize, Problem> {
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
         Ok(self.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT))
     }
 
     /// The duration in `name`, at most `most`.
-    pub fn duration(&self, name: &str, most: Duration) -> Result<Option<Duration>, Problem> {
+    pub(super) fn duration(&self, name: &str, most: Duration) -> Result<Option<Duration>, Problem> {
         match self.read::<Period>(name)? {
             Some(period) if period.0 > most => {
                 Err(Problem::parameter(name, format!("`{name}` is at most {} s", most.as_secs())))
@@ -115,7 +120,7 @@ impl Query {
     }
 
     /// The truth in `name`: `true` or `false`.
-    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
@@ -126,7 +131,7 @@ impl Query {
     /// The query string of the page behind `after`: that instead of any other beginning, as those
     /// that `beginnings` names are.
     #[must_use]
-    pub fn next_page(&self, after: &str, beginnings: &[&str]) -> String {
+    pub(super) fn next_page(&self, after: &str, beginnings: &[&str]) -> String {
         let mut out = url::form_urlencoded::Serializer::new(String::new());
         let begins = |key: &str| key == "after" || beginnings.contains(&key);
         for (key, given) in self.0.iter().filter(|(key, _)| !begins(key)) {
@@ -143,7 +148,7 @@ fn expected(name: &str, given: &str, what: &str) -> Problem {
 
 /// `; did you mean …?`, or the list of what is known.
 #[must_use]
-pub fn suggestion(given: &str, known: &[&str]) -> String {
+pub(super) fn suggestion(given: &str, known: &[&str]) -> String {
     match nearest(&cut(given), known.iter().copied()) {
         Some(name) => format!("; did you mean `{name}`?"),
         None if known.is_empty() => "; none are known here".to_owned(),
@@ -153,7 +158,7 @@ pub fn suggestion(given: &str, known: &[&str]) -> String {
 
 /// At most 60 characters of what was given.
 #[must_use]
-pub fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(60).collect()
 }
 

@@ -13,7 +13,7 @@ pub(super) fn routes() -> Vec<(&'static str, axum::routing::MethodRouter<ApiStat
 /// How the file is to be applied.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReloadBody {
+pub(super) struct ReloadBody {
     /// Whether more than half of the sources and subscriptions that run by the file may go.
     #[serde(default)]
     allow_removal: bool,
@@ -21,7 +21,7 @@ pub struct ReloadBody {
 
 /// The file is applied.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReloadView {
+pub(super) struct ReloadView {
     /// Always true: what is refused is answered by an error.
     applied: bool,
 }
@@ -31,7 +31,7 @@ pub struct ReloadView {
 /// (`file_refused`), and everything stays as it was.
 #[utoipa::path(post, path = "/v1/reload", tag = "configuration", request_body = ReloadBody,
     responses((status = 200, body = ReloadView), (status = 409, description = "The file is refused")))]
-pub async fn reload(
+pub(super) async fn reload(
     State(api): State<ApiState>,
     query: Query,
     JsonBody(body): JsonBody<ReloadBody>,

@@ -9,7 +9,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,12 +19,14 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Frame, SizeHint};
 use hyper::rt::Executor;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
 };
 
 use super::budget::{Budget, Held};
+use crate::clock;
 
 /// The least that is to be taken of what is held, over the whole of it.
 const BYTES_A_SECOND_MIN: f64 = 16_384.0;
@@ -101,7 +103,7 @@ fn memory(bytes: usize) -> Option<Arc<Turn>> {
 impl Held {
     /// Bytes that count until the last reference to them is gone, wherever they wait to be sent. What
     /// comes second ends then; there is none where no connection sends them.
-    pub fn lend<T>(self, data: T) -> (Bytes, Option<oneshot::Receiver<Infallible>>)
+    pub(super) fn lend<T>(self, data: T) -> (Bytes, Option<oneshot::Receiver<Infallible>>)
     where
         T: AsRef<[u8]> + Send + 'static,
     {
@@ -137,19 +139,19 @@ pub(super) struct Turn {
 impl Turn {
     /// The client has something to take, as of now.
     fn begin(&self) {
-        if self.set(Some(Instant::now())).is_none() {
+        if self.set(Some(clock::instant())).is_none() {
             self.sending.task.begun.notify_one();
             self.sending.connection.begun.notify_one();
         }
     }
 
     fn set(&self, since: Option<Instant>) -> Option<Instant> {
-        std::mem::replace(&mut self.since.lock().unwrap_or_else(PoisonError::into_inner), since)
+        std::mem::replace(&mut self.since.lock(), since)
     }
 
     /// How long it has been going on beyond its allowance.
     fn lasted(&self, now: Instant) -> Option<Duration> {
-        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.since.lock();
         since.map(|since| now.saturating_duration_since(since + self.allowance))
     }
 }
@@ -176,13 +178,13 @@ impl Watch {
 
     /// How long the longest turn has lasted; none when it is no client's turn.
     fn longest(&self) -> Option<Duration> {
-        let now = Instant::now();
-        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::instant();
+        let turns = self.turns.lock();
         turns.iter().filter_map(Weak::upgrade).filter_map(|turn| turn.lasted(now)).max()
     }
 
     fn add(&self, turn: &Arc<Turn>) {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.turns.lock();
         if turns.len() == turns.capacity() {
             turns.retain(|turn| turn.strong_count() > 0);
         }
@@ -220,9 +222,9 @@ where
 /// The body of an answer, in slices, which notes whose turn it is.
 pub(super) struct Sent {
     inner: Body,
+    slice_bytes: usize,
     rest: Bytes,
     turn: Option<Arc<Turn>>,
-    slice_bytes: usize,
 }
 
 impl Sent {

@@ -29,7 +29,7 @@ const LISTED_BYTES_MAX: usize = 256;
 
 /// A source as it stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SourceView {
+pub(super) struct SourceView {
     name: String,
     topic: String,
     /// The CloudEvents `source` of its events: what the file sets, else what it began with, however
@@ -70,14 +70,14 @@ pub struct SourceView {
 
 /// All sources, by name.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SourceList {
+pub(super) struct SourceList {
     sources: Vec<SourceView>,
 }
 
 /// Where the next walk is to start: one of `cursor` and `keep`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CursorBody {
+pub(super) struct CursorBody {
     /// A cursor as the source shows it; null: as at the first run.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Value)]
@@ -114,7 +114,7 @@ impl CursorBody {
 
 /// An item that was no event.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RejectedView {
+pub(super) struct RejectedView {
     at: String,
     reason: String,
     /// The item as the producer sent it; bytes that are not UTF-8 are replaced.
@@ -123,7 +123,7 @@ pub struct RejectedView {
 
 /// Rejected items, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RejectedList {
+pub(super) struct RejectedList {
     rejected: Vec<RejectedView>,
 }
 
@@ -143,7 +143,10 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 #[utoipa::path(get, path = "/v1/sources", tag = "sources",
     params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name")),
     responses((status = 200, body = SourceList)))]
-pub async fn list_sources(State(api): State<ApiState>, query: Query) -> Result<Response, Problem> {
+pub(super) async fn list_sources(
+    State(api): State<ApiState>,
+    query: Query,
+) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
     let mut all = api.store.sources().await?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -155,7 +158,7 @@ pub async fn list_sources(State(api): State<ApiState>, query: Query) -> Result<R
 /// One source.
 #[utoipa::path(get, path = "/v1/sources/{name}", tag = "sources", params(("name" = String, Path)),
     responses((status = 200, body = SourceView), (status = 404, description = "No such source")))]
-pub async fn show(
+pub(super) async fn show(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -167,7 +170,7 @@ pub async fn show(
 /// Polls as soon as may be.
 #[utoipa::path(post, path = "/v1/sources/{name}/poll", tag = "sources",
     params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
-pub async fn poll(
+pub(super) async fn poll(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -178,7 +181,7 @@ pub async fn poll(
 /// Stops polling; the source keeps its place.
 #[utoipa::path(post, path = "/v1/sources/{name}/pause", tag = "sources",
     params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
-pub async fn pause(
+pub(super) async fn pause(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -189,7 +192,7 @@ pub async fn pause(
 /// Polls again.
 #[utoipa::path(post, path = "/v1/sources/{name}/resume", tag = "sources",
     params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
-pub async fn resume(
+pub(super) async fn resume(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -203,7 +206,7 @@ pub async fn resume(
     params(("name" = String, Path)), request_body = CursorBody,
     responses((status = 200, body = SourceView),
         (status = 409, description = "The file is refused, or there is no cursor to keep")))]
-pub async fn set_cursor(
+pub(super) async fn set_cursor(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -224,7 +227,7 @@ pub async fn set_cursor(
 #[utoipa::path(get, path = "/v1/sources/{name}/rejected", tag = "sources",
     params(("name" = String, Path), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = RejectedList)))]
-pub async fn rejected(
+pub(super) async fn rejected(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

@@ -33,7 +33,7 @@ const GAPS_COUNTED: usize = 1_000;
 
 /// A topic as it stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TopicView {
+pub(super) struct TopicView {
     topic: String,
     /// What webhook ids begin with.
     uid: String,
@@ -62,7 +62,7 @@ pub struct TopicView {
 
 /// An epoch of a topic.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EpochView {
+pub(super) struct EpochView {
     epoch: String,
     /// The version it begins with.
     first: u64,
@@ -72,7 +72,7 @@ pub struct EpochView {
 
 /// All topics, by name.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TopicList {
+pub(super) struct TopicList {
     topics: Vec<TopicView>,
 }
 
@@ -89,7 +89,7 @@ pub struct TopicBody {
 /// How long and how much is kept.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RetentionBody {
+pub(super) struct RetentionBody {
     /// Events older than this go; null: never. Default `30d`.
     #[schema(value_type = Option<String>)]
     age: Option<Period>,
@@ -111,7 +111,7 @@ impl Default for RetentionBody {
 /// What is recognised as known.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct DedupeBody {
+pub(super) struct DedupeBody {
     /// How far back. Default `7d`.
     #[schema(value_type = String)]
     age: Period,
@@ -157,14 +157,14 @@ impl From<TopicBody> for TopicSettings {
 /// Why history may have been cut.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewEpochBody {
+pub(super) struct NewEpochBody {
     /// Kept with the epoch.
     reason: Option<String>,
 }
 
 /// The epoch that was begun.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewEpochView {
+pub(super) struct NewEpochView {
     epoch: String,
     /// Its first version, which the next event gets.
     first: u64,
@@ -174,7 +174,7 @@ pub struct NewEpochView {
 
 /// A hole in what a producer showed.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct GapView {
+pub(super) struct GapView {
     source: String,
     /// The head when it was recorded: what is missing would have come after it.
     version: u64,
@@ -185,7 +185,7 @@ pub struct GapView {
 
 /// The gaps of a topic, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct GapList {
+pub(super) struct GapList {
     gaps: Vec<GapView>,
 }
 
@@ -202,7 +202,10 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 #[utoipa::path(get, path = "/v1/topics", tag = "topics",
     params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name")),
     responses((status = 200, body = TopicList)))]
-pub async fn list_topics(State(api): State<ApiState>, query: Query) -> Result<Response, Problem> {
+pub(super) async fn list_topics(
+    State(api): State<ApiState>,
+    query: Query,
+) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
     let mut all = api.store.topics().await?;
     all.sort_by(|a, b| a.topic.cmp(&b.topic));
@@ -221,7 +224,7 @@ pub async fn list_topics(State(api): State<ApiState>, query: Query) -> Result<Re
 /// One topic.
 #[utoipa::path(get, path = "/v1/topics/{topic}", tag = "topics", params(("topic" = String, Path)),
     responses((status = 200, body = TopicView), (status = 404, description = "No such topic")))]
-pub async fn show(
+pub(super) async fn show(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
@@ -236,7 +239,7 @@ pub async fn show(
     request_body = TopicBody,
     responses((status = 200, body = TopicView), (status = 201, body = TopicView),
         (status = 409, description = "`read_only`: the configuration file says otherwise")))]
-pub async fn put(
+pub(super) async fn put(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
@@ -264,7 +267,7 @@ pub async fn put(
 #[utoipa::path(delete, path = "/v1/topics/{topic}", tag = "topics",
     params(("topic" = String, Path)),
     responses((status = 204, description = "It is gone"), (status = 409, description = "In use, or `read_only`: named by the configuration file")))]
-pub async fn remove(
+pub(super) async fn remove(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
@@ -281,7 +284,7 @@ pub async fn remove(
 #[utoipa::path(post, path = "/v1/topics/{topic}/new-epoch", tag = "topics",
     params(("topic" = String, Path)), request_body = NewEpochBody,
     responses((status = 200, body = NewEpochView)))]
-pub async fn new_epoch(
+pub(super) async fn new_epoch(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
@@ -306,7 +309,7 @@ pub async fn new_epoch(
 #[utoipa::path(get, path = "/v1/topics/{topic}/gaps", tag = "topics",
     params(("topic" = String, Path), ("limit" = Option<usize>, Query)),
     responses((status = 200, body = GapList)))]
-pub async fn gaps(
+pub(super) async fn gaps(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,

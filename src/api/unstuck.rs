@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A stream whose writes fail when they have waited for [`PATIENCE`] behind a stop.
-pub struct Unstuck<S> {
+pub(super) struct Unstuck<S> {
     inner: S,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     patience: Option<Pin<Box<Sleep>>>,
@@ -29,7 +29,7 @@ pub struct Unstuck<S> {
 
 impl<S> Unstuck<S> {
     /// Wraps `inner`; the stop begins with `soft`.
-    pub fn new(inner: S, soft: CancellationToken) -> Self {
+    pub(super) fn new(inner: S, soft: CancellationToken) -> Self {
         Self { inner, stopping: Box::pin(soft.cancelled_owned()), patience: None }
     }
 

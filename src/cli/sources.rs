@@ -1,6 +1,6 @@
 //! `milkrun sources`: when they were asked, and how to steer them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{
     source_story,
 };
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     event::Name,
     prober::{shown, start_at},
     store::Steer,
@@ -121,7 +121,7 @@ const POLL_WAIT: Duration = Duration::from_mins(1);
 pub(super) async fn poll(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     let ended = |view: &Value| view["report"]["at"].clone();
     let mut view = client.post(&["v1", "sources", name, "poll"], json!({})).await?;
-    let (before, asked) = (ended(&view), Instant::now());
+    let (before, asked) = (ended(&view), clock::instant());
     let is_asked = |view: &Value| view["status"] == "active" && view["stuck"].is_null();
     while is_asked(&view) && ended(&view) == before && asked.elapsed() < POLL_WAIT {
         tokio::time::sleep(Duration::from_millis(100)).await;

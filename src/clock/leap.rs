@@ -2,12 +2,11 @@
 //! went back, only after hours when it went forth.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use crate::event::Micros;
 
@@ -29,7 +28,7 @@ pub enum Leap {
 
 /// What is known of the distance from the steady reading to the wall, in microseconds.
 #[derive(Debug, Default)]
-pub struct Leaps {
+pub(super) struct Leaps {
     /// The distance that is believed.
     believed: AtomicI64,
     /// The last distance seen, and since when the wall is ahead of what is believed.
@@ -38,15 +37,15 @@ pub struct Leaps {
 
 impl Leaps {
     /// The present moment as far as it is believed.
-    pub fn believed(&self, steady: Micros, wall: Micros) -> Micros {
+    pub(super) fn believed(&self, steady: Micros, wall: Micros) -> Micros {
         let most = steady.0.saturating_add(self.believed.load(Relaxed)).saturating_add(LEAP_MIN_US);
         Micros(wall.0.min(most))
     }
 
     /// Takes in a pair of readings; what of them is worth telling.
-    pub fn look(&self, steady: Micros, wall: Micros) -> Option<Leap> {
+    pub(super) fn look(&self, steady: Micros, wall: Micros) -> Option<Leap> {
         let distance = wall.0.saturating_sub(steady.0);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let (before, ahead_since) = *seen;
         let set = distance.saturating_sub(before);
         let believed = self.believed.load(Relaxed);

@@ -1,13 +1,14 @@
 //! The machine's own clock.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    instant,
+    leap::{Leap, Leaps},
 };
-
-use tokio::sync::watch;
-
-use super::leap::{Leap, Leaps};
 use crate::event::Micros;
 
 /// A wait that is shorter ends before anybody could be told of a leap.
@@ -35,7 +36,7 @@ impl Machine {
         Self {
             began: (wall(), up),
             leaps: Leaps::default(),
-            looked: Mutex::new((up, Instant::now())),
+            looked: Mutex::new((up, instant())),
             leapt: watch::Sender::default(),
         }
     }
@@ -57,8 +58,8 @@ impl Machine {
 
     /// How long the machine was suspended since the last look.
     fn slept(&self) -> Duration {
-        let (up, instant) = (up(), Instant::now());
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (up, instant) = (up(), instant());
+        let mut looked = self.looked.lock();
         let (up_then, then) = std::mem::replace(&mut *looked, (up, instant));
         up.saturating_sub(up_then).saturating_sub(instant.saturating_duration_since(then))
     }
@@ -103,5 +104,5 @@ fn up() -> Duration {
 #[cfg(not(target_os = "linux"))]
 fn up() -> Duration {
     static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    FIRST.get_or_init(Instant::now).elapsed()
+    FIRST.get_or_init(instant).elapsed()
 }

@@ -3,10 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
+
+use parking_lot::Mutex;
 
 use super::{pool::Pool, saves::Saves};
 
@@ -56,7 +58,7 @@ impl Common {
     }
 
     pub(super) fn host(&self, host: &str) -> Arc<Pool> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.hosts.lock();
         if hosts.len() >= HOSTS_SWEPT_AT {
             hosts.retain(|_, pool| Arc::strong_count(pool) > 1);
         }

@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread::{self, ThreadId},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::store::{Settlement, Store, StoreError};
@@ -41,14 +42,14 @@ impl Saves {
 
     /// Whether it is the first of its thread.
     fn put(&self, thread: ThreadId, waiting: Waiting) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let own = all.entry(thread).or_default();
         own.push(waiting);
         own.len() == 1
     }
 
     fn take(&self, thread: ThreadId) -> Vec<Waiting> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.remove(&thread).unwrap_or_default()
     }
 }

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
     thread::{self, ThreadId},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::time::Instant;
 
 use sinks::{Asked, Manner};
 
@@ -40,6 +41,7 @@ use super::{
     watched::{Seen, Watched},
     with_address,
 };
+use crate::clock;
 
 /// Who is connected to, how fields are spelt there, and the thread whose reactor knows the socket:
 /// on another one each answer would have to be handed over.
@@ -125,7 +127,7 @@ impl Direct {
     }
 
     async fn connect(&self, peer: &Peer) -> Result<Connection, Error> {
-        let opened = Instant::now();
+        let opened = clock::instant();
         let host = host_of(&peer.authority)?;
         let is_secure = peer.scheme == Scheme::HTTPS;
         let port = peer.authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
@@ -282,16 +284,14 @@ impl Connection {
 }
 
 impl Rest for Connection {
-    /// It is not stale, has not ended as far as can be seen, and all of the last request went out,
-    /// although that was answered.
+    /// It has not ended as far as can be seen, and all of the last request went out, although that
+    /// was answered.
     fn is_ready(&mut self) -> bool {
-        Instant::now() < self.terms.stale
-            && !self.drive(&mut Context::from_waker(Waker::noop()))
-            && self.sender.is_ready()
+        !self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
     }
 
-    fn idle_for(&self) -> Duration {
-        self.terms.idle_for
+    fn until(&self, now: Instant) -> Instant {
+        self.terms.stale.min(now + self.terms.idle_for)
     }
 }
 

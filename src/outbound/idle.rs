@@ -3,13 +3,16 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, Instant},
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderName};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{IDLE_FOR, IDLE_PER_HOST};
+use crate::clock;
 
 /// How often those are looked for that have waited for too long: within the half second by which a
 /// receiver that closes after one second is forestalled.
@@ -21,8 +24,8 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(super) trait Rest: Send + 'static {
     /// Whether it can take a request at once.
     fn is_ready(&mut self) -> bool;
-    /// How long it may wait.
-    fn idle_for(&self) -> Duration;
+    /// Until when one that waits from `now` on may take a request.
+    fn until(&self, now: Instant) -> Instant;
 }
 
 /// By who is connected to; the freshest last.
@@ -37,11 +40,12 @@ impl<Peer, Connection> Default for Idle<Peer, Connection> {
 impl<Peer: Eq + Hash + Send + 'static, Connection: Rest> Idle<Peer, Connection> {
     /// The connection that was used last.
     pub(super) fn take(&self, peer: &Peer) -> Option<Connection> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.0.lock();
         let of_peer = idle.get_mut(peer)?;
+        let now = clock::instant();
         while let Some((mut connection, until)) = of_peer.pop() {
             // The other side may have closed it.
-            if Instant::now() < until && connection.is_ready() {
+            if now < until && connection.is_ready() {
                 return Some(connection);
             }
         }
@@ -49,11 +53,12 @@ impl<Peer: Eq + Hash + Send + 'static, Connection: Rest> Idle<Peer, Connection> 
     }
 
     pub(super) fn put(self: &Arc<Self>, peer: Peer, connection: Connection) {
-        if connection.idle_for().is_zero() {
+        let now = clock::instant();
+        let until = connection.until(now);
+        if until <= now {
             return;
         }
-        let until = Instant::now() + connection.idle_for();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.0.lock();
         if idle.is_empty() {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
@@ -65,8 +70,8 @@ impl<Peer: Eq + Hash + Send + 'static, Connection: Rest> Idle<Peer, Connection> 
 
     /// Closes what has waited for too long; whether some wait still.
     fn expire(&self) -> bool {
-        let now = Instant::now();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::instant();
+        let mut idle = self.0.lock();
         idle.retain(|_, of_peer| {
             of_peer.retain(|(_, until)| now < *until);
             !of_peer.is_empty()

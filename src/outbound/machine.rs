@@ -4,10 +4,11 @@
 use std::{
     io::{Error, ErrorKind},
     net::{Ipv4Addr, UdpSocket},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use rustix::io::Errno;
 
@@ -52,7 +53,7 @@ impl Machine {
     /// Takes note of one.
     pub(super) fn note(&self, error: &Error) {
         self.count.inc();
-        let mut summed = self.summed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut summed = self.summed.lock();
         let Some(count) = summed.count() else { return };
         tracing::error!(
             %error,

@@ -7,9 +7,8 @@ use std::{
     collections::HashMap,
     io::{Error, ErrorKind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -25,8 +24,10 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use sinks::Manner;
+use tokio::time::Instant;
 use tower::{ServiceExt as _, service_fn};
 use url::Host;
 
@@ -40,6 +41,7 @@ use super::{
     watched::{Seen, Watched},
     with_address,
 };
+use crate::clock;
 
 mod link;
 
@@ -70,7 +72,7 @@ impl Pooled {
         };
         let paths = Paths { guard, tls: Arc::new(config), proxy, of_proxy };
         let connector = Connector(Arc::new(paths));
-        let current = Mutex::new((HashMap::new(), Instant::now()));
+        let current = Mutex::new((HashMap::new(), clock::instant()));
         Ok(Self { connector, is_for_webhooks, current })
     }
 
@@ -125,9 +127,9 @@ impl Pooled {
     /// The client of the present. With the one before go its connections, as soon as nobody uses
     /// them: so none takes a request later than that after it was opened.
     fn client(&self, manner: Manner) -> Client {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         if current.1.elapsed() >= self.connector.0.guard.connection_max {
-            *current = (HashMap::new(), Instant::now());
+            *current = (HashMap::new(), clock::instant());
         }
         let client = current.0.entry(manner).or_insert_with(|| client(&self.connector, manner));
         client.clone()

@@ -5,8 +5,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
 };
+
+use parking_lot::{Mutex, RwLock};
 
 use super::Read;
 use crate::event::{Event, Version};
@@ -48,10 +50,10 @@ impl Tail {
     /// Takes in committed events of one topic, in version order.
     pub fn push(&self, topic: i64, events: &[Arc<Event>]) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.order.lock();
         let ring = self.ring(topic);
         {
-            let mut ring = ring.write().unwrap_or_else(PoisonError::into_inner);
+            let mut ring = ring.write();
             if ring.back().is_some_and(|newest| newest.version.next() != first.version) {
                 order.bytes -= ring.drain(..).map(|event| weight(&event)).sum::<usize>();
                 order.pushes.retain(|(pushed, _)| *pushed != topic);
@@ -65,7 +67,7 @@ impl Tail {
 
     /// Lets go of a topic's events at or below `version`.
     pub fn forget(&self, topic: i64, version: Version) {
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.order.lock();
         order.bytes -= Self::pop(&self.ring(topic), version);
         order.pushes.retain(|(pushed, last)| *pushed != topic || *last > version);
     }
@@ -73,14 +75,14 @@ impl Tail {
     /// Bytes held now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner).bytes
+        self.order.lock().bytes
     }
 
     /// The events that `read` asks for, if the ring reaches back to the first of them.
     #[must_use]
     pub fn read(&self, topic: i64, read: &Read) -> Option<Vec<Arc<Event>>> {
-        let ring = self.rings.read().unwrap_or_else(PoisonError::into_inner).get(&topic)?.clone();
-        let ring = ring.read().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.rings.read().get(&topic)?.clone();
+        let ring = ring.read();
         let oldest = ring.front()?.version;
         let start = usize::try_from(read.after.next().0.checked_sub(oldest.0)?).ok()?;
         let mut bytes = 0;
@@ -98,9 +100,9 @@ impl Tail {
     }
 
     fn ring(&self, topic: i64) -> Ring {
-        let known = self.rings.read().unwrap_or_else(PoisonError::into_inner).get(&topic).cloned();
+        let known = self.rings.read().get(&topic).cloned();
         known.unwrap_or_else(|| {
-            let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
+            let mut rings = self.rings.write();
             rings.entry(topic).or_default().clone()
         })
     }
@@ -113,7 +115,7 @@ impl Tail {
     }
 
     fn pop(ring: &Ring, up_to: Version) -> usize {
-        let mut ring = ring.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = ring.write();
         let count = ring.partition_point(|event| event.version <= up_to);
         ring.drain(..count).map(|event| weight(&event)).sum()
     }
@@ -156,7 +158,7 @@ mod tests {
         let tail = Tail::new(1 << 20);
         tail.push(1, &events(1..=3));
         tail.push(1, &events(5..=6));
-        assert_eq!(tail.order.lock().unwrap().pushes.len(), 1);
+        assert_eq!(tail.order.lock().pushes.len(), 1);
         assert_eq!(versions(&tail, 1, 2), None);
         assert_eq!(versions(&tail, 1, 4), Some(vec![5, 6]));
         assert_eq!(tail.bytes(), 2 * (OVERHEAD_BYTES + 2));
@@ -170,7 +172,7 @@ mod tests {
             tail.forget(1, Version(version - 1));
         }
         assert_eq!(versions(&tail, 1, 99), Some(vec![100]));
-        assert_eq!(tail.order.lock().unwrap().pushes.len(), 1);
+        assert_eq!(tail.order.lock().pushes.len(), 1);
         assert_eq!(tail.bytes(), OVERHEAD_BYTES + 2);
     }
 

@@ -2,12 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Attempt;
@@ -28,7 +26,7 @@ pub(crate) struct TraceQueue {
 
 impl TraceQueue {
     pub(crate) fn waiting(&self) -> MutexGuard<'_, VecDeque<Attempt>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Drops what is too much, and counts it.

@@ -1,10 +1,8 @@
 //! What keeps a store from working as it should, while it lasts and when it changes.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeMap, VecDeque};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -92,7 +90,7 @@ impl Troubles {
 
     fn board(&self) -> MutexGuard<'_, Board> {
         // Whatever a panicking holder left is whole: it only pushes and removes.
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock()
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls};
 
 /// Answers until the test ends; see [`answer`].
-pub async fn start() -> SocketAddr {
+pub(super) async fn start() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -26,7 +26,7 @@ pub async fn start() -> SocketAddr {
 }
 
 /// Speaks TLS with a certificate that nobody has heard of.
-pub async fn start_unknown() -> SocketAddr {
+pub(super) async fn start_unknown() -> SocketAddr {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = signing_key.serialize_der().try_into().unwrap();
@@ -49,7 +49,7 @@ pub async fn start_unknown() -> SocketAddr {
 }
 
 /// An address where nobody listens.
-pub async fn closed() -> SocketAddr {
+pub(super) async fn closed() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
 }
 

@@ -35,14 +35,14 @@ async fn all_of(
 }
 
 /// Waits until every subscription has got all up to `version`.
-pub async fn until_settled(api: &Api, version: u64) {
+pub(super) async fn until_settled(api: &Api, version: u64) {
     let what = format!("version {version} everywhere");
     let has_it = |one: &Value| one["positions"][0]["floor"].as_u64() >= Some(version);
     all_of(api, "subscriptions", &what, has_it).await;
 }
 
 /// The attempts of a subscription on a version, the first one first; all of them, once it is settled.
-pub async fn attempts(api: &Api, name: &str, version: u64) -> Vec<Value> {
+pub(super) async fn attempts(api: &Api, name: &str, version: u64) -> Vec<Value> {
     let look = || async {
         let shown = api.get(&format!("/v1/subscriptions/{name}/attempts?limit=1000")).await.ok();
         let all = shown["attempts"].as_array().unwrap().iter().rev();
@@ -53,13 +53,13 @@ pub async fn attempts(api: &Api, name: &str, version: u64) -> Vec<Value> {
 }
 
 /// Attempts in short, for whoever has to find out.
-pub fn told(attempts: &[Value]) -> String {
+pub(super) fn told(attempts: &[Value]) -> String {
     let one = |one: &Value| format!("{} {} {}", one["verdict"], one["status"], one["error"]);
     attempts.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Has all of the sources polled, and gives each as it is after that.
-pub async fn poll(api: &Api, names: &[String]) -> BTreeMap<String, Value> {
+pub(super) async fn poll(api: &Api, names: &[String]) -> BTreeMap<String, Value> {
     ask(api, names).await;
     all_of(api, "sources", "every source was polled", |one| !one["report"].is_null()).await
 }
@@ -72,7 +72,11 @@ async fn ask(api: &Api, names: &[String]) {
 }
 
 /// Has the sources polled until each topic of the same name has so many events; gives the ids of each.
-pub async fn until_whole(api: &Api, names: &[String], count: u64) -> BTreeMap<String, Vec<Value>> {
+pub(super) async fn until_whole(
+    api: &Api,
+    names: &[String],
+    count: u64,
+) -> BTreeMap<String, Vec<Value>> {
     let what = format!("{count} events of every source");
     let whole = |one: &Value| one["appended"].as_u64() >= Some(count);
     // One that was being polled may not have seen that it was to be polled again.

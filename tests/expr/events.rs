@@ -6,7 +6,7 @@ use milkrun::event::{Data, Epoch, Event, Micros, Version};
 const BYTES: usize = (1 << 20) - 1_024;
 
 /// All of them have `a` and `b` in their data where they are objects.
-pub fn hostile() -> Vec<Event> {
+pub(super) fn hostile() -> Vec<Event> {
     let repeated = |unit: &str| {
         let list = unit.repeat(BYTES / unit.len());
         format!("[{}]", list.trim_end_matches(','))

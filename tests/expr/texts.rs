@@ -89,7 +89,7 @@ const FIXED: [&str; 33] = [
     "data.a|split(data.a)|join(data.a)",
 ];
 
-pub fn by_hand() -> Vec<String> {
+pub(super) fn by_hand() -> Vec<String> {
     let mut all: Vec<String> = FIXED.map(str::to_owned).into();
     for (part, sign) in JOINED {
         // Only 256 words and signs are read, so that fewer go further.
@@ -119,7 +119,7 @@ pub fn by_hand() -> Vec<String> {
 }
 
 /// So many, each from parts that chance picks.
-pub fn generated(seed: u64, count: usize) -> impl Iterator<Item = String> {
+pub(super) fn generated(seed: u64, count: usize) -> impl Iterator<Item = String> {
     let mut rng = Rng::with_seed(seed);
     (0..count).map(move |_| {
         let size = rng.usize(1..60);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Api, relay::SECRET};
 
 /// A subscription to the topic `numbers` from its first event on; `more` is merged into it.
-pub async fn subscribe(api: &Api, name: &str, url: &str, more: &Value) {
+pub(crate) async fn subscribe(api: &Api, name: &str, url: &str, more: &Value) {
     let mut body = json!({
         "name": name,
         "topic": "numbers",
@@ -24,7 +24,7 @@ pub async fn subscribe(api: &Api, name: &str, url: &str, more: &Value) {
 }
 
 /// The subscription's position in `numbers`, as the API shows it.
-pub async fn position(api: &Api, name: &str) -> Value {
+pub(crate) async fn position(api: &Api, name: &str) -> Value {
     let shown = api.get(&format!("/v1/subscriptions/{name}")).await.ok();
     shown["positions"][0].clone()
 }

@@ -1,7 +1,7 @@
 //! A real producer and a real verifier, neither written here: Kinto, and the official Python
 //! libraries of Standard Webhooks and CloudEvents.
 
-pub mod python;
+pub(crate) mod python;
 
 use std::collections::BTreeMap;
 

@@ -16,12 +16,12 @@ use crate::support::{
 };
 
 /// The credentials of the relay at Kinto.
-pub const USER: &str = "relay";
+pub(crate) const USER: &str = "relay";
 /// The password that goes with [`USER`].
-pub const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A Python with the packages of `tests/kinto/requirements.txt`; made by `scripts/test`.
-pub fn python() -> Command {
+pub(crate) fn python() -> Command {
     let given = std::env::var_os("MILKRUN_TEST_PYTHON").map(PathBuf::from);
     let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
     let python = given.unwrap_or(usual);
@@ -36,7 +36,7 @@ pub fn python() -> Command {
 }
 
 /// A running Kinto with memory backends, a bucket and a collection; pages of three records.
-pub struct Kinto {
+pub(crate) struct Kinto {
     child: Child,
     dir: TempDir,
     api: Api,
@@ -45,7 +45,7 @@ pub struct Kinto {
 
 impl Kinto {
     /// Starts one and waits until it answers.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let port = free_port();
         let settings = include_str!("kinto.ini").replace("PORT", &port.to_string());
@@ -86,12 +86,12 @@ impl Kinto {
     }
 
     /// The URL of its API.
-    pub fn root(&self) -> String {
+    pub(crate) fn root(&self) -> String {
         self.base.split("/buckets").next().unwrap().to_owned()
     }
 
     /// Sends to a path below the collection and gives what was answered.
-    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let url = format!("{}{path}", self.base);
         let mut request = self.api.request(method, &url).basic_auth(USER, Some(PASSWORD));
         if let Some(body) = body {
@@ -111,7 +111,7 @@ impl Drop for Kinto {
 }
 
 /// The consumer of `tests/kinto/consumer.py`.
-pub struct Consumer {
+pub(crate) struct Consumer {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     port: u64,
@@ -119,7 +119,7 @@ pub struct Consumer {
 
 impl Consumer {
     /// Starts one and waits until it listens.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kinto/consumer.py");
         let mut child = python()
             .arg(script)
@@ -135,25 +135,25 @@ impl Consumer {
     }
 
     /// Where it wants its events.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hook", self.port)
     }
 
     /// What it says next.
-    pub async fn line(&mut self) -> Value {
+    pub(crate) async fn line(&mut self) -> Value {
         let line = within(LONG, "a line of the consumer", self.lines.next_line()).await.unwrap();
         serde_json::from_str(&line.expect("the consumer ended")).unwrap()
     }
 
     /// The next event; panics when it was refused.
-    pub async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         let event = self.line().await;
         assert!(event.get("refused").is_none(), "the verifier refused: {event}");
         event
     }
 
     /// Ends it and gives what it had still to say.
-    pub async fn rest(mut self) -> Vec<Value> {
+    pub(crate) async fn rest(mut self) -> Vec<Value> {
         drop(self.child.stdin.take());
         let mut rest = Vec::new();
         while let Some(line) =

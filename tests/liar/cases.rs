@@ -3,7 +3,7 @@
 use crate::support::liar::{Order, Paging, Shape, Since};
 
 /// One kind of producer and how it is probed.
-pub struct Case {
+pub(super) struct Case {
     pub name: &'static str,
     pub shape: Shape,
     /// What follows `http:` beside `url`, `id`, `items` and `fail_when`; `LOST` stands for a policy.
@@ -44,7 +44,7 @@ const fn unordered(name: &'static str, since: Since, paging: Paging, yaml: &'sta
 }
 
 /// All of them; a seed takes the one at its remainder.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     newest(
         "newest, token",
         Paging::Token,

@@ -6,12 +6,12 @@ use super::{bench::Logged, cases::Case};
 use crate::support::liar::{Content, Lie, State};
 
 /// The last content of each item in the log.
-pub fn last_contents(log: &[Logged]) -> BTreeMap<u64, Content> {
+pub(super) fn last_contents(log: &[Logged]) -> BTreeMap<u64, Content> {
     log.iter().map(|logged| (logged.id, logged.content)).collect()
 }
 
 /// Items that were there when the walk began, still are as they were, and are not in the log so.
-pub fn unseen(state: &State, log: &[Logged]) -> Vec<u64> {
+pub(super) fn unseen(state: &State, log: &[Logged]) -> Vec<u64> {
     let contents = last_contents(log);
     let stayed = |(id, changes): &&(u64, usize)| {
         let item = &state.list.items[usize::try_from(*id - 1).unwrap()];
@@ -27,7 +27,12 @@ pub fn unseen(state: &State, log: &[Logged]) -> Vec<u64> {
 }
 
 /// Whatever was lost, this holds.
-pub fn sound(case: &Case, state: &State, log: &[Logged], gapless: bool) -> Result<(), String> {
+pub(super) fn sound(
+    case: &Case,
+    state: &State,
+    log: &[Logged],
+    gapless: bool,
+) -> Result<(), String> {
     let mut seen = HashSet::new();
     if let Some(twice) = log.iter().find(|logged| !seen.insert(&*logged.event_id)) {
         return Err(format!("{} is in the log twice", twice.event_id));

@@ -82,7 +82,7 @@ fn config(producers: &[Producer], hook: &str) -> String {
 }
 
 /// Dice with a seed that is printed, and may be given as `MILKRUN_SEED`.
-pub fn seeded() -> fastrand::Rng {
+pub(crate) fn seeded() -> fastrand::Rng {
     let given = std::env::var("MILKRUN_SEED").ok().map(|seed| seed.parse().unwrap());
     let seed = given.unwrap_or_else(|| fastrand::u64(..));
     println!("MILKRUN_SEED={seed}");
@@ -91,7 +91,7 @@ pub fn seeded() -> fastrand::Rng {
 
 /// The events with these numbers, which rise, are in the log once each, without a gap between the
 /// versions and with their own bytes; answers the lines by version.
-pub fn check_log(log: &[String], numbers: &[u64]) -> BTreeMap<u64, String> {
+pub(super) fn check_log(log: &[String], numbers: &[u64]) -> BTreeMap<u64, String> {
     let mut found = Vec::new();
     let mut contents = BTreeMap::new();
     for (version, line) in (1..).zip(log) {
@@ -167,13 +167,13 @@ fn event_number(line: &str) -> u64 {
 
 /// Reads the topic `numbers` over the API while the relay comes and goes, and keeps what each
 /// version had when it was first seen.
-pub struct Reader {
+pub(super) struct Reader {
     seen: Arc<Mutex<BTreeMap<u64, String>>>,
     task: JoinHandle<()>,
 }
 
 impl Reader {
-    pub fn start(api: Api) -> Self {
+    pub(super) fn start(api: Api) -> Self {
         let seen = Arc::<Mutex<BTreeMap<u64, String>>>::default();
         let kept = seen.clone();
         let task = tokio::spawn(async move {
@@ -198,7 +198,7 @@ impl Reader {
         Self { seen, task }
     }
 
-    pub fn stop(self) -> BTreeMap<u64, String> {
+    pub(super) fn stop(self) -> BTreeMap<u64, String> {
         self.task.abort();
         std::mem::take(&mut self.seen.lock().unwrap())
     }

@@ -11,7 +11,7 @@ mod lost;
 mod positions;
 mod power;
 mod readers;
-pub use kill::seeded;
+pub(crate) use kill::seeded;
 mod leaps;
 mod restore;
 mod start;

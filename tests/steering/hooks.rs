@@ -17,7 +17,7 @@ use tokio::{
 
 /// One request, as the script sees it.
 #[derive(Debug)]
-pub struct Hook {
+pub(super) struct Hook {
     /// The number that is the path: whose hook it is.
     pub whose: u32,
     /// `milkrun-version`.
@@ -34,7 +34,7 @@ pub struct Hook {
 
 /// How a request is answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Said {
+pub(super) struct Said {
     /// The status; 0: the connection is closed in the place of an answer.
     pub status: u16,
     /// After so long.
@@ -45,19 +45,19 @@ pub struct Said {
 
 impl Said {
     /// At once, with this status.
-    pub const fn status(status: u16) -> Self {
+    pub(super) const fn status(status: u16) -> Self {
         Self { status, delay: Duration::ZERO, retry_after: None }
     }
 
     /// With this status after so long.
-    pub const fn after(delay: Duration, status: u16) -> Self {
+    pub(super) const fn after(delay: Duration, status: u16) -> Self {
         Self { status, delay, retry_after: None }
     }
 }
 
 /// What is kept of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub(super) struct Seen {
     /// As in [`Hook`].
     pub whose: u32,
     /// As in [`Hook`].
@@ -74,14 +74,14 @@ pub struct Seen {
 
 impl Seen {
     /// Whether it was accepted, as far as the consumer knows.
-    pub fn accepted(&self) -> bool {
+    pub(super) fn accepted(&self) -> bool {
         self.answered.is_some() && (200..300).contains(&self.status)
     }
 }
 
 /// How much there was so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Counts {
+pub(super) struct Counts {
     /// Requests.
     pub requests: usize,
     /// Requests that were not answered yet.
@@ -106,7 +106,7 @@ struct Shared {
 }
 
 /// Serves until dropped.
-pub struct Hooks {
+pub(super) struct Hooks {
     address: SocketAddr,
     task: JoinHandle<()>,
     shared: Shared,
@@ -114,7 +114,7 @@ pub struct Hooks {
 
 impl Hooks {
     /// A consumer that answers by `script`.
-    pub async fn start(script: impl Fn(&Hook) -> Said + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(script: impl Fn(&Hook) -> Said + Send + Sync + 'static) -> Self {
         let counts = watch::Sender::new(Counts::default());
         let shared = Shared { script: Arc::new(script), log: Arc::default(), counts };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -124,22 +124,22 @@ impl Hooks {
     }
 
     /// The address of one hook.
-    pub fn url(&self, whose: u32) -> String {
+    pub(super) fn url(&self, whose: u32) -> String {
         format!("http://{}/{whose}", self.address)
     }
 
     /// Every request so far, in order of arrival.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<Seen> {
         self.shared.log.lock().unwrap().seen.clone()
     }
 
     /// How many there were so far.
-    pub fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         *self.shared.counts.borrow()
     }
 
     /// Waits until the counts are as wanted.
-    pub async fn until(&self, limit: Duration, what: &str, wanted: impl Fn(Counts) -> bool) {
+    pub(super) async fn until(&self, limit: Duration, what: &str, wanted: impl Fn(Counts) -> bool) {
         let mut counts = self.shared.counts.subscribe();
         let wait = async { counts.wait_for(|counts| wanted(*counts)).await.map(|_| ()) };
         let in_time = tokio::time::timeout(limit, wait).await.is_ok();
@@ -262,7 +262,7 @@ impl Shared {
 }
 
 /// The value below which so many in a hundred lie; `values` are sorted by this.
-pub fn percentile(values: &mut [Duration], percent: usize) -> Duration {
+pub(super) fn percentile(values: &mut [Duration], percent: usize) -> Duration {
     assert!(!values.is_empty(), "nothing was measured");
     values.sort_unstable();
     values[(values.len() * percent / 100).min(values.len() - 1)]

@@ -87,7 +87,7 @@ async fn run(order: &str, count: u64) -> Vec<Seen> {
 
 /// Of each key, versions come in order, none is skipped, and each is tried again and again until it
 /// is accepted, before the next one starts. Answers how many requests each key had.
-pub fn check_order(seen: &[Seen], key: impl Fn(u64) -> u64) -> HashMap<u64, usize> {
+pub(super) fn check_order(seen: &[Seen], key: impl Fn(u64) -> u64) -> HashMap<u64, usize> {
     let mut last: HashMap<u64, Seen> = HashMap::new();
     let mut requests: HashMap<u64, usize> = HashMap::new();
     for now in seen {

@@ -27,7 +27,7 @@ fn kinds(position: &PositionState) -> Vec<(u64, ExceptionKind)> {
     position.exceptions.iter().map(|one| (one.version.0, one.kind)).collect()
 }
 
-pub async fn a_key_stands_still_until_its_letter_is_redriven(bench: &dyn Bench) {
+pub(super) async fn a_key_stands_still_until_its_letter_is_redriven(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     settle(&store, Settlement { put: vec![retry(2)], ..settlement(&position, 5) }).await.unwrap();
     let died = Settlement {
@@ -55,7 +55,7 @@ pub async fn a_key_stands_still_until_its_letter_is_redriven(bench: &dyn Bench) 
     assert!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().is_empty());
 }
 
-pub async fn a_key_goes_on_when_its_letter_is_deleted(bench: &dyn Bench) {
+pub(super) async fn a_key_goes_on_when_its_letter_is_deleted(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let died = Settlement {
         put: vec![stopped(2), parked(4)],
@@ -71,7 +71,7 @@ pub async fn a_key_goes_on_when_its_letter_is_deleted(bench: &dyn Bench) {
     assert_eq!(store.subscriptions(edit).await.unwrap().len(), 1, "its holder looks");
 }
 
-pub async fn a_key_goes_on_when_its_letter_is_trimmed(bench: &dyn Bench) {
+pub(super) async fn a_key_goes_on_when_its_letter_is_trimmed(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let died = Settlement {
         put: vec![stopped(2), parked(4)],
@@ -86,7 +86,7 @@ pub async fn a_key_goes_on_when_its_letter_is_trimmed(bench: &dyn Bench) {
     assert_eq!(store.subscriptions(edit).await.unwrap().len(), 1, "its holder looks");
 }
 
-pub async fn what_stands_still_is_redriven_however_full_it_is(bench: &dyn Bench) {
+pub(super) async fn what_stands_still_is_redriven_however_full_it_is(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let who = name("billing");
     let mut settings = store.subscription(&who).await.unwrap().settings;
@@ -108,7 +108,7 @@ pub async fn what_stands_still_is_redriven_however_full_it_is(bench: &dyn Bench)
     );
 }
 
-pub async fn letters_are_chosen(bench: &dyn Bench) {
+pub(super) async fn letters_are_chosen(bench: &dyn Bench) {
     let (store, topic, position) = with_position(bench).await;
     let other = name("other");
     store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
@@ -150,7 +150,7 @@ pub async fn letters_are_chosen(bench: &dyn Bench) {
     assert_eq!(left.iter().map(|letter| letter.from.0).collect::<Vec<_>>(), [4]);
 }
 
-pub async fn letters_are_redriven_one_after_the_other(bench: &dyn Bench) {
+pub(super) async fn letters_are_redriven_one_after_the_other(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let died = Settlement { dead: (1..=5).map(dead).collect(), ..settlement(&position, 9) };
     settle(&store, died).await.unwrap();

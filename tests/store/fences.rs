@@ -37,7 +37,7 @@ fn ids(events: &[NewEvent]) -> Vec<&str> {
     events.iter().map(|event| event.id.as_str()).collect()
 }
 
-pub async fn a_stale_source_changes_nothing(bench: &dyn Bench) {
+pub(super) async fn a_stale_source_changes_nothing(bench: &dyn Bench) {
     let (store, topic, source) = with_source(bench).await;
     store.steer_source(&source.name, Steer::Pause, NOW).await.unwrap();
     let stale = SourceProgress { cursor: Some("9".into()), ..progress(&source) };
@@ -48,7 +48,7 @@ pub async fn a_stale_source_changes_nothing(bench: &dyn Bench) {
     assert_eq!((after.cursor, after.appended), (None, 0));
 }
 
-pub async fn progress_and_events_are_one(bench: &dyn Bench) {
+pub(super) async fn progress_and_events_are_one(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let page = SourceProgress { mark: Some(Some("page 2".into())), ..progress(&state) };
     save(&store, &topic, events([1, 2]), page).await.unwrap();
@@ -74,7 +74,7 @@ pub async fn progress_and_events_are_one(bench: &dyn Bench) {
     assert_eq!(store.source(&state.name).await.unwrap().cursor.as_deref(), Some("4"));
 }
 
-pub async fn the_journal_gives_the_last_listed_first(bench: &dyn Bench) {
+pub(super) async fn the_journal_gives_the_last_listed_first(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     for page in [[6, 5], [4, 3], [2, 1]] {
         let page = SourceProgress { journal: events(page), ..progress(&state) };
@@ -95,7 +95,7 @@ pub async fn the_journal_gives_the_last_listed_first(bench: &dyn Bench) {
     assert_eq!(numbered, ["1", "2", "3", "4", "5", "6"]);
 }
 
-pub async fn an_abandoned_journal_is_empty(bench: &dyn Bench) {
+pub(super) async fn an_abandoned_journal_is_empty(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let page = SourceProgress { journal: events([3, 2]), ..progress(&state) };
     save(&store, &topic, Vec::new(), page).await.unwrap();
@@ -107,7 +107,7 @@ pub async fn an_abandoned_journal_is_empty(bench: &dyn Bench) {
     assert!(store.journal(&state.name, 10).await.unwrap().is_empty());
 }
 
-pub async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
+pub(super) async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let end = SourceProgress { cursor: Some("4".into()), ..progress(&state) };
     save(&store, &topic, Vec::new(), end).await.unwrap();
@@ -137,7 +137,7 @@ pub async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
 }
 
 /// Without a relay the cursor is set before the changed file is put.
-pub async fn a_cursor_set_by_hand_goes_with_any_contract(bench: &dyn Bench) {
+pub(super) async fn a_cursor_set_by_hand_goes_with_any_contract(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let none = store.steer_source(&state.name, Steer::KeepCursor, NOW).await;
     assert!(matches!(none, Err(StoreError::Conflict(_))), "{none:?}");
@@ -163,7 +163,7 @@ pub async fn a_cursor_set_by_hand_goes_with_any_contract(bench: &dyn Bench) {
     assert_eq!(kept.old_cursor.as_deref(), Some("7"));
 }
 
-pub async fn a_contract_of_an_earlier_release_is_taken_over(bench: &dyn Bench) {
+pub(super) async fn a_contract_of_an_earlier_release_is_taken_over(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let end = SourceProgress { cursor: Some("4".into()), complete: true, ..progress(&state) };
     save(&store, &topic, events([4]), end).await.unwrap();
@@ -182,7 +182,7 @@ pub async fn a_contract_of_an_earlier_release_is_taken_over(bench: &dyn Bench) {
     assert!(!taken.needs_cursor() && taken.old_cursor.is_none(), "{taken:?}");
 }
 
-pub async fn a_source_keeps_what_its_events_are_known_by(bench: &dyn Bench) {
+pub(super) async fn a_source_keeps_what_its_events_are_known_by(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     assert_eq!(state.event_source.as_deref(), Some("https://shop.example"));
     let moved = NewSource {
@@ -202,7 +202,7 @@ pub async fn a_source_keeps_what_its_events_are_known_by(bench: &dyn Bench) {
     }
 }
 
-pub async fn rejected_items_are_bounded(bench: &dyn Bench) {
+pub(super) async fn rejected_items_are_bounded(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     for page in 0..3 {
         let item = |n: i32| NewRejected { reason: format!("{page}-{n}"), item: b"{}".to_vec() };
@@ -215,7 +215,7 @@ pub async fn rejected_items_are_bounded(bench: &dyn Bench) {
     assert_eq!(store.source(&state.name).await.unwrap().rejected, 1_800);
 }
 
-pub async fn steering_raises_the_fence(bench: &dyn Bench) {
+pub(super) async fn steering_raises_the_fence(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let who = name("shop");
     let mut changes = store.changes();

@@ -11,7 +11,7 @@ use milkrun::{
 
 use super::{Bench, NOW, all, append, append_at, later, name, subscribe, with_topic};
 
-pub async fn versions_have_no_gap_however_many_write(bench: &dyn Bench) {
+pub(super) async fn versions_have_no_gap_however_many_write(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let appends = (0..100_u64).map(|n| append(&store, &topic, n * 10..n * 10 + 1 + n % 4));
     let answers = join_all(appends).await;
@@ -23,7 +23,7 @@ pub async fn versions_have_no_gap_however_many_write(bench: &dyn Bench) {
     assert_eq!(given, stored);
 }
 
-pub async fn recorded_never_falls(bench: &dyn Bench) {
+pub(super) async fn recorded_never_falls(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append_at(&store, &topic, [1], later(10)).await.unwrap();
     append_at(&store, &topic, [2], later(5)).await.unwrap();
@@ -31,7 +31,7 @@ pub async fn recorded_never_falls(bench: &dyn Bench) {
     assert_eq!(page.events[1].recorded, later(10));
 }
 
-pub async fn a_known_event_answers_with_its_version(bench: &dyn Bench) {
+pub(super) async fn a_known_event_answers_with_its_version(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let first = append(&store, &topic, [1, 2, 3]).await.unwrap();
     let again = append(&store, &topic, [3, 4, 1]).await.unwrap();
@@ -46,7 +46,7 @@ pub async fn a_known_event_answers_with_its_version(bench: &dyn Bench) {
     assert!(!store.append(append).await.unwrap()[0].duplicate);
 }
 
-pub async fn equal_events_in_one_group_are_one(bench: &dyn Bench) {
+pub(super) async fn equal_events_in_one_group_are_one(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let placed = append(&store, &topic, [1, 1]).await.unwrap();
     assert_eq!(placed[0].version, placed[1].version);
@@ -57,7 +57,7 @@ pub async fn equal_events_in_one_group_are_one(bench: &dyn Bench) {
     assert_eq!(all(&store, &topic).await.len(), 2);
 }
 
-pub async fn a_failing_operation_fails_alone(bench: &dyn Bench) {
+pub(super) async fn a_failing_operation_fails_alone(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     bench.refuse_events_with("\"id\":\"666\"").await;
     let ids = [1, 2, 666, 3, 4];
@@ -71,7 +71,7 @@ pub async fn a_failing_operation_fails_alone(bench: &dyn Bench) {
     assert!(append(&store, &topic, [666]).await.is_err());
 }
 
-pub async fn a_failed_commit_is_unknown_and_safe_to_repeat(bench: &dyn Bench) {
+pub(super) async fn a_failed_commit_is_unknown_and_safe_to_repeat(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, [1]).await.unwrap();
     bench.fail_commits(true).await;
@@ -85,7 +85,7 @@ pub async fn a_failed_commit_is_unknown_and_safe_to_repeat(bench: &dyn Bench) {
     assert!(placed.iter().all(|placed| !placed.duplicate));
 }
 
-pub async fn reads_stop_at_their_limits(bench: &dyn Bench) {
+pub(super) async fn reads_stop_at_their_limits(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=50).await.unwrap();
     for after in [0, 10, 45, 49, 50, 60] {
@@ -103,7 +103,7 @@ pub async fn reads_stop_at_their_limits(bench: &dyn Bench) {
     assert!(matches!(missing, Err(StoreError::NotFound { .. })));
 }
 
-pub async fn a_reader_is_woken(bench: &dyn Bench) {
+pub(super) async fn a_reader_is_woken(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let mut head = store.head(&topic).await.unwrap();
     assert_eq!(*head.borrow_and_update(), Version::ZERO);
@@ -112,7 +112,7 @@ pub async fn a_reader_is_woken(bench: &dyn Bench) {
     assert_eq!(*head.borrow_and_update(), Version(2));
 }
 
-pub async fn what_was_stored_is_there_after_a_restart(bench: &dyn Bench) {
+pub(super) async fn what_was_stored_is_there_after_a_restart(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=30).await.unwrap();
     let (stored, state) = (all(&store, &topic).await, store.topic(&topic).await.unwrap());
@@ -132,7 +132,7 @@ pub async fn what_was_stored_is_there_after_a_restart(bench: &dyn Bench) {
     assert_eq!(placed[1].version, Version(31));
 }
 
-pub async fn a_new_epoch_begins_behind_the_head(bench: &dyn Bench) {
+pub(super) async fn a_new_epoch_begins_behind_the_head(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let old = append(&store, &topic, 1..=3).await.unwrap()[0].epoch;
     let cursor = store.new_epoch(&topic, "restored", NOW).await.unwrap();
@@ -151,7 +151,7 @@ pub async fn a_new_epoch_begins_behind_the_head(bench: &dyn Bench) {
     assert_eq!((events[0].epoch, events[1].epoch), (old, cursor.epoch));
 }
 
-pub async fn a_moment_is_found(bench: &dyn Bench) {
+pub(super) async fn a_moment_is_found(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     for n in 1..=20 {
         append_at(&store, &topic, [n], later(n)).await.unwrap();
@@ -162,7 +162,7 @@ pub async fn a_moment_is_found(bench: &dyn Bench) {
     }
 }
 
-pub async fn a_topic_in_use_is_not_deleted(bench: &dyn Bench) {
+pub(super) async fn a_topic_in_use_is_not_deleted(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     subscribe(&store, "billing", &topic).await;
     let refused = store.delete_topic(&topic, NOW).await;
@@ -172,7 +172,7 @@ pub async fn a_topic_in_use_is_not_deleted(bench: &dyn Bench) {
     assert!(matches!(missing, Err(StoreError::NotFound { .. })));
 }
 
-pub async fn data_comes_back_byte_for_byte(bench: &dyn Bench) {
+pub(super) async fn data_comes_back_byte_for_byte(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let kinds = [
         Data::None,

@@ -33,7 +33,7 @@ async fn ids(store: &Arc<dyn Store>, topic: &Topic) -> Vec<String> {
     all(store, topic).await.into_iter().map(|(_, id)| id).collect()
 }
 
-pub async fn a_due_event_goes_once_and_not_before(bench: &dyn Bench) {
+pub(super) async fn a_due_event_goes_once_and_not_before(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let placed = put(&store, &topic, due_at([1], later(60))).await.unwrap().remove(0);
     let id = placed.pending.unwrap();
@@ -67,7 +67,7 @@ pub async fn a_due_event_goes_once_and_not_before(bench: &dyn Bench) {
     assert!(store.was_pending(&topic, Version(2)).await.unwrap().is_none());
 }
 
-pub async fn due_events_go_in_their_order(bench: &dyn Bench) {
+pub(super) async fn due_events_go_in_their_order(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let other = name("other");
     store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
@@ -83,7 +83,7 @@ pub async fn due_events_go_in_their_order(bench: &dyn Bench) {
     assert_eq!(store.pending(&topic, 0, 10).await.unwrap().len(), 1);
 }
 
-pub async fn a_pending_event_is_known(bench: &dyn Bench) {
+pub(super) async fn a_pending_event_is_known(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let first = put(&store, &topic, due_at([1, 1], later(60))).await.unwrap();
     assert_eq!((first[1].pending, first[1].duplicate), (first[0].pending, true));
@@ -102,7 +102,7 @@ pub async fn a_pending_event_is_known(bench: &dyn Bench) {
     assert!(!anew[0].duplicate, "what was cancelled never was");
 }
 
-pub async fn pending_and_logged_in_one_append_are_all_or_nothing(bench: &dyn Bench) {
+pub(super) async fn pending_and_logged_in_one_append_are_all_or_nothing(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let mut mixed = due_at([1], later(60));
     mixed.extend(events([2]));
@@ -119,7 +119,7 @@ pub async fn pending_and_logged_in_one_append_are_all_or_nothing(bench: &dyn Ben
     assert!(!again[0].duplicate);
 }
 
-pub async fn pending_events_are_bounded(bench: &dyn Bench) {
+pub(super) async fn pending_events_are_bounded(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     put(&store, &topic, due_at(1..=2_999, later(60))).await.unwrap();
     let mut over = due_at([3_000, 3_001], later(60));
@@ -133,7 +133,7 @@ pub async fn pending_events_are_bounded(bench: &dyn Bench) {
     put(&store, &topic, due_at([3_001], later(60))).await.unwrap();
 }
 
-pub async fn a_pending_event_is_changed_and_cancelled(bench: &dyn Bench) {
+pub(super) async fn a_pending_event_is_changed_and_cancelled(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let other = name("other");
     store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
@@ -157,7 +157,7 @@ pub async fn a_pending_event_is_changed_and_cancelled(bench: &dyn Bench) {
     assert_eq!(ids(&store, &topic).await, ["1"]);
 }
 
-pub async fn a_prepared_event_waits_for_its_commit(bench: &dyn Bench) {
+pub(super) async fn a_prepared_event_waits_for_its_commit(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let placed = put(&store, &topic, due_at([1, 2, 3], Pending::PREPARED)).await.unwrap();
     let [first, second, third] = [0, 1, 2].map(|index: usize| placed[index].pending.unwrap());
@@ -177,7 +177,7 @@ pub async fn a_prepared_event_waits_for_its_commit(bench: &dyn Bench) {
     assert!(store.commit_pending(&topic, third, NOW, NOW).await.is_err());
 }
 
-pub async fn what_was_committed_is_not_taken_back(bench: &dyn Bench) {
+pub(super) async fn what_was_committed_is_not_taken_back(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let placed = put(&store, &topic, due_at([1, 2], Pending::PREPARED)).await.unwrap();
     let [first, second] = [0, 1].map(|index: usize| placed[index].pending.unwrap());
@@ -206,7 +206,7 @@ pub async fn what_was_committed_is_not_taken_back(bench: &dyn Bench) {
     assert_eq!(release(&store, later(60)).await, [(third, 2)]);
 }
 
-pub async fn what_fails_to_go_stays_pending(bench: &dyn Bench) {
+pub(super) async fn what_fails_to_go_stays_pending(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let id = put(&store, &topic, due_at([1], later(60))).await.unwrap()[0].pending.unwrap();
     bench.fail_commits(true).await;
@@ -221,7 +221,7 @@ pub async fn what_fails_to_go_stays_pending(bench: &dyn Bench) {
     assert_eq!(ids(&store, &topic).await, ["1"]);
 }
 
-pub async fn the_next_due_time_is_told(bench: &dyn Bench) {
+pub(super) async fn the_next_due_time_is_told(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let mut next = store.next_pending();
     assert_eq!(*next.borrow_and_update(), None);
@@ -241,7 +241,7 @@ pub async fn the_next_due_time_is_told(bench: &dyn Bench) {
     assert_eq!(*next.borrow_and_update(), None);
 }
 
-pub async fn a_deleted_topic_takes_its_pending_events_along(bench: &dyn Bench) {
+pub(super) async fn a_deleted_topic_takes_its_pending_events_along(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     put(&store, &topic, due_at(1..=2_000, later(60))).await.unwrap();
     store.delete_topic(&topic, NOW).await.unwrap();
@@ -257,7 +257,7 @@ pub async fn a_deleted_topic_takes_its_pending_events_along(bench: &dyn Bench) {
     assert_eq!(release(&store, later(60)).await.len(), 1_000);
 }
 
-pub async fn a_page_of_pending_events_is_bounded(bench: &dyn Bench) {
+pub(super) async fn a_page_of_pending_events_is_bounded(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let big =
         |event: NewEvent| NewEvent { data: Data::Binary(Bytes::from(vec![7; 1 << 20])), ..event };

@@ -15,7 +15,7 @@ use milkrun::{
 
 use super::{Bench, NOW, append, id_of, later, name, subscribe, with_topic};
 
-pub async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, PositionState) {
+pub(super) async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, PositionState) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=10).await.unwrap();
     let subscription = subscribe(&store, "billing", &topic).await;
@@ -23,7 +23,7 @@ pub async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, Positio
     (store, topic, position)
 }
 
-pub fn settlement(position: &PositionState, reach: u64) -> Settlement {
+pub(super) fn settlement(position: &PositionState, reach: u64) -> Settlement {
     Settlement {
         position: position.id,
         fence: position.fence,
@@ -33,7 +33,7 @@ pub fn settlement(position: &PositionState, reach: u64) -> Settlement {
     }
 }
 
-pub fn retry(version: u64) -> Exception {
+pub(super) fn retry(version: u64) -> Exception {
     Exception {
         version: Version(version),
         kind: ExceptionKind::Retry,
@@ -48,7 +48,7 @@ pub fn retry(version: u64) -> Exception {
     }
 }
 
-pub fn dead(version: u64) -> NewDeadLetter {
+pub(super) fn dead(version: u64) -> NewDeadLetter {
     NewDeadLetter {
         version: Version(version),
         reason: DeadReason::Attempts,
@@ -58,11 +58,14 @@ pub fn dead(version: u64) -> NewDeadLetter {
     }
 }
 
-pub async fn settle(store: &Arc<dyn Store>, settlement: Settlement) -> Result<(), StoreError> {
+pub(super) async fn settle(
+    store: &Arc<dyn Store>,
+    settlement: Settlement,
+) -> Result<(), StoreError> {
     store.settle(vec![settlement]).await.remove(0)
 }
 
-pub async fn a_settlement_is_kept(bench: &dyn Bench) {
+pub(super) async fn a_settlement_is_kept(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     assert_eq!((position.reach, position.dead_up_to), (Version(0), Version(0)));
     let saved = Settlement {
@@ -94,7 +97,7 @@ pub async fn a_settlement_is_kept(bench: &dyn Bench) {
     assert_eq!((summary.exceptions, summary.dead_letters, summary.delivered), (1, 1, 3));
 }
 
-pub async fn a_stale_settlement_changes_nothing(bench: &dyn Bench) {
+pub(super) async fn a_stale_settlement_changes_nothing(bench: &dyn Bench) {
     let (store, topic, position) = with_position(bench).await;
     let other = subscribe(&store, "audit", &topic).await;
     let other = store.position(other.positions[0].id).await.unwrap();
@@ -106,7 +109,7 @@ pub async fn a_stale_settlement_changes_nothing(bench: &dyn Bench) {
     assert_eq!(store.position(other.id).await.unwrap().reach, Version(9));
 }
 
-pub async fn settlements_in_one_group_keep_their_order(bench: &dyn Bench) {
+pub(super) async fn settlements_in_one_group_keep_their_order(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let put = Settlement { put: vec![retry(2)], delivered: 3, ..settlement(&position, 4) };
     let clear = Settlement { clear: vec![Version(2)], delivered: 1, ..settlement(&position, 6) };
@@ -118,7 +121,7 @@ pub async fn settlements_in_one_group_keep_their_order(bench: &dyn Bench) {
     assert_eq!(summary.delivered, 4);
 }
 
-pub async fn dead_letters_are_redriven(bench: &dyn Bench) {
+pub(super) async fn dead_letters_are_redriven(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let saved = Settlement { dead: vec![dead(2), dead(4), dead(5)], ..settlement(&position, 6) };
     // Repeated, as after an unknown outcome: each dies once.
@@ -149,7 +152,7 @@ pub async fn dead_letters_are_redriven(bench: &dyn Bench) {
     assert!(store.dead_letters(&who, &DeadSelect::All, 0, 100).await.unwrap().is_empty());
 }
 
-pub async fn a_rewind_drops_what_is_open(bench: &dyn Bench) {
+pub(super) async fn a_rewind_drops_what_is_open(bench: &dyn Bench) {
     let (store, topic, position) = with_position(bench).await;
     let saved = Settlement {
         open: vec![Version(3)],
@@ -170,7 +173,7 @@ pub async fn a_rewind_drops_what_is_open(bench: &dyn Bench) {
     assert!(matches!(elsewhere, Err(StoreError::NotFound { .. })));
 }
 
-pub async fn a_delivery_clears_its_dead_letter(bench: &dyn Bench) {
+pub(super) async fn a_delivery_clears_its_dead_letter(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let saved = Settlement { dead: vec![dead(2), dead(3)], ..settlement(&position, 6) };
     settle(&store, saved).await.unwrap();
@@ -180,7 +183,7 @@ pub async fn a_delivery_clears_its_dead_letter(bench: &dyn Bench) {
     assert_eq!(left.iter().map(|letter| letter.from.0).collect::<Vec<_>>(), [3]);
 }
 
-pub async fn a_deleted_subscription_lets_go(bench: &dyn Bench) {
+pub(super) async fn a_deleted_subscription_lets_go(bench: &dyn Bench) {
     let (store, topic, position) = with_position(bench).await;
     let who = name("billing");
     let edit = store.subscription(&who).await.unwrap().edit;
@@ -194,7 +197,7 @@ pub async fn a_deleted_subscription_lets_go(bench: &dyn Bench) {
     assert_ne!(again.positions[0].id, position.id);
 }
 
-pub async fn names_are_taken_once(bench: &dyn Bench) {
+pub(super) async fn names_are_taken_once(bench: &dyn Bench) {
     let (store, topic, _) = with_position(bench).await;
     let new = NewSubscription {
         name: name("billing"),
@@ -218,7 +221,7 @@ pub async fn names_are_taken_once(bench: &dyn Bench) {
     assert!(store.subscription(&name("x")).await.is_err(), "half done");
 }
 
-pub async fn a_subscription_of_the_file_keeps_its_place(bench: &dyn Bench) {
+pub(super) async fn a_subscription_of_the_file_keeps_its_place(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=10).await.unwrap();
     let mut new = NewSubscription {
@@ -243,7 +246,7 @@ pub async fn a_subscription_of_the_file_keeps_its_place(bench: &dyn Bench) {
     assert_eq!((found.positions[0].reach, found.settings.concurrency), (Version(7), 3));
 }
 
-pub async fn changes_are_listed_by_their_number(bench: &dyn Bench) {
+pub(super) async fn changes_are_listed_by_their_number(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let first = subscribe(&store, "first", &topic).await;
     let second = subscribe(&store, "second", &topic).await;
@@ -280,7 +283,7 @@ pub async fn changes_are_listed_by_their_number(bench: &dyn Bench) {
     assert_eq!(store.subscriptions(0).await.unwrap().len(), 2);
 }
 
-pub async fn settings_read_before_another_change_are_not_written(bench: &dyn Bench) {
+pub(super) async fn settings_read_before_another_change_are_not_written(bench: &dyn Bench) {
     let (store, ..) = with_position(bench).await;
     let who = name("billing");
     let read = store.subscription(&who).await.unwrap();
@@ -293,7 +296,7 @@ pub async fn settings_read_before_another_change_are_not_written(bench: &dyn Ben
     store.set_subscription(&who, &of(9), Some(kept.edit), NOW).await.unwrap();
 }
 
-pub async fn attempts_are_found(bench: &dyn Bench) {
+pub(super) async fn attempts_are_found(bench: &dyn Bench) {
     let (store, _, position) = with_position(bench).await;
     let attempt = |version: u64, verdict: &str| Attempt {
         id: 0,

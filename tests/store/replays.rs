@@ -41,7 +41,7 @@ async fn listed(store: &Arc<dyn Store>) -> Vec<Job> {
     store.replays(&name("billing")).await.unwrap()
 }
 
-pub async fn a_replay_is_one_more_position(bench: &dyn Bench) {
+pub(super) async fn a_replay_is_one_more_position(bench: &dyn Bench) {
     let (store, topic, live) = with_position(bench).await;
     let edit = store.subscription(&name("billing")).await.unwrap().edit;
     let first = started(&store, &topic, 3, 6).await;
@@ -73,7 +73,7 @@ pub async fn a_replay_is_one_more_position(bench: &dyn Bench) {
     assert_eq!(known.positions.len(), 3);
 }
 
-pub async fn a_replay_ends_once(bench: &dyn Bench) {
+pub(super) async fn a_replay_ends_once(bench: &dyn Bench) {
     let (store, topic, live) = with_position(bench).await;
     let one = started(&store, &topic, 1, 4).await;
     let position = of_job(&store, one.id).await;
@@ -103,7 +103,7 @@ pub async fn a_replay_ends_once(bench: &dyn Bench) {
     assert!(listed(&store).await.is_empty());
 }
 
-pub async fn replays_are_bounded(bench: &dyn Bench) {
+pub(super) async fn replays_are_bounded(bench: &dyn Bench) {
     let (store, topic, _) = with_position(bench).await;
     let who = name("billing");
     for _ in 0..105 {
@@ -118,7 +118,7 @@ pub async fn replays_are_bounded(bench: &dyn Bench) {
     assert_eq!(listed(&store).await.len(), 110);
 }
 
-pub async fn a_replay_out_of_range_is_refused(bench: &dyn Bench) {
+pub(super) async fn a_replay_out_of_range_is_refused(bench: &dyn Bench) {
     let (store, topic, _) = with_position(bench).await;
     let other = name("other");
     store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
@@ -135,7 +135,7 @@ pub async fn a_replay_out_of_range_is_refused(bench: &dyn Bench) {
     assert!(matches!(start(job(&topic, 1, 10)).await, Err(StoreError::Trimmed { .. })));
 }
 
-pub async fn what_steers_live_delivery_leaves_replays_alone(bench: &dyn Bench) {
+pub(super) async fn what_steers_live_delivery_leaves_replays_alone(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     let other = name("other");
     store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
@@ -165,7 +165,7 @@ pub async fn what_steers_live_delivery_leaves_replays_alone(bench: &dyn Bench) {
     assert!(matches!(settle(&store, settlement(&position, 7)).await, Err(StoreError::Stale)));
 }
 
-pub async fn dead_letters_of_a_replay_outlive_it(bench: &dyn Bench) {
+pub(super) async fn dead_letters_of_a_replay_outlive_it(bench: &dyn Bench) {
     let (store, topic, live) = with_position(bench).await;
     let who = name("billing");
     let stands = Exception { kind: ExceptionKind::Stopped, ..retry(1) };
@@ -190,7 +190,7 @@ pub async fn dead_letters_of_a_replay_outlive_it(bench: &dyn Bench) {
     assert_eq!(found.exceptions.iter().map(|one| one.version.0).collect::<Vec<_>>(), [1, 3]);
 }
 
-pub async fn what_a_replay_needs_is_kept_and_its_loss_is_said(bench: &dyn Bench) {
+pub(super) async fn what_a_replay_needs_is_kept_and_its_loss_is_said(bench: &dyn Bench) {
     let day = Duration::from_hours(24);
     let settings = TopicSettings { max_age: Some(day), owed: 3 * day, ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;

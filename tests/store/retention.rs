@@ -22,7 +22,7 @@ async fn oldest(store: &Arc<dyn Store>, topic: &Topic) -> u64 {
     store.topic(topic).await.unwrap().oldest.0
 }
 
-pub async fn age_and_count_let_go(bench: &dyn Bench) {
+pub(super) async fn age_and_count_let_go(bench: &dyn Bench) {
     let settings = TopicSettings {
         max_age: Some(days(2)),
         max_count: Some(1_500),
@@ -57,7 +57,7 @@ pub async fn age_and_count_let_go(bench: &dyn Bench) {
     assert_eq!(state.bytes, bytes);
 }
 
-pub async fn what_is_owed_stays(bench: &dyn Bench) {
+pub(super) async fn what_is_owed_stays(bench: &dyn Bench) {
     let settings = TopicSettings { max_age: Some(days(1)), ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
     append(&store, &topic, 1..=10).await.unwrap();
@@ -72,7 +72,7 @@ pub async fn what_is_owed_stays(bench: &dyn Bench) {
     assert!(store.dead_letters(&name("slow"), &DeadSelect::All, 0, 10).await.unwrap().is_empty());
 }
 
-pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
+pub(super) async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
     let settings = TopicSettings { max_bytes: Some(60_000), ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
     append(&store, &topic, 1..=5_000).await.unwrap();
@@ -118,7 +118,7 @@ pub async fn the_cap_lets_go_of_what_is_owed_and_says_so(bench: &dyn Bench) {
     assert_eq!(store.redrive(&name("slow"), DeadSelect::All, None, NOW).await.unwrap(), 0);
 }
 
-pub async fn owed_has_an_end(bench: &dyn Bench) {
+pub(super) async fn owed_has_an_end(bench: &dyn Bench) {
     let settings =
         TopicSettings { max_age: Some(days(1)), owed: days(3), ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
@@ -132,7 +132,7 @@ pub async fn owed_has_an_end(bench: &dyn Bench) {
     assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(1), Version(10), 10));
 }
 
-pub async fn nothing_is_owed_when_that_is_turned_off(bench: &dyn Bench) {
+pub(super) async fn nothing_is_owed_when_that_is_turned_off(bench: &dyn Bench) {
     let settings =
         TopicSettings { max_count: Some(4), owed: Duration::ZERO, ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
@@ -144,7 +144,7 @@ pub async fn nothing_is_owed_when_that_is_turned_off(bench: &dyn Bench) {
     assert_eq!((letters[0].from, letters[0].to, letters[0].count), (Version(1), Version(6), 6));
 }
 
-pub async fn known_events_are_bounded_over_all_topics(bench: &dyn Bench) {
+pub(super) async fn known_events_are_bounded_over_all_topics(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     for n in 0..25 {
         append(&store, &topic, n * 1_000..(n + 1) * 1_000).await.unwrap();
@@ -155,7 +155,7 @@ pub async fn known_events_are_bounded_over_all_topics(bench: &dyn Bench) {
     assert!(append(&store, &topic, [24_000]).await.unwrap()[0].duplicate);
 }
 
-pub async fn a_redriven_event_outlives_the_log(bench: &dyn Bench) {
+pub(super) async fn a_redriven_event_outlives_the_log(bench: &dyn Bench) {
     let settings =
         TopicSettings { max_age: Some(days(1)), owed: Duration::ZERO, ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
@@ -179,7 +179,7 @@ pub async fn a_redriven_event_outlives_the_log(bench: &dyn Bench) {
     assert!(store.kept_event(position.id, Version(4)).await.unwrap().is_none());
 }
 
-pub async fn a_dead_letter_keeps_its_event(bench: &dyn Bench) {
+pub(super) async fn a_dead_letter_keeps_its_event(bench: &dyn Bench) {
     let settings = TopicSettings { max_age: Some(days(1)), ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
     append(&store, &topic, 1..=10).await.unwrap();
@@ -207,7 +207,7 @@ pub async fn a_dead_letter_keeps_its_event(bench: &dyn Bench) {
     assert!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().is_empty(), "30 days");
 }
 
-pub async fn known_events_are_forgotten_after_the_window(bench: &dyn Bench) {
+pub(super) async fn known_events_are_forgotten_after_the_window(bench: &dyn Bench) {
     let settings =
         TopicSettings { dedupe_age: days(7), dedupe_count: 100, ..TopicSettings::default() };
     let (store, topic) = with_topic(bench, settings).await;
@@ -230,7 +230,7 @@ pub async fn known_events_are_forgotten_after_the_window(bench: &dyn Bench) {
     assert!(append_at(&store, &topic, [1], day(8)).await.unwrap()[0].duplicate);
 }
 
-pub async fn a_deleted_topic_is_cleared(bench: &dyn Bench) {
+pub(super) async fn a_deleted_topic_is_cleared(bench: &dyn Bench) {
     let (store, topic) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &topic, 1..=3_000).await.unwrap();
     let uid = store.topic(&topic).await.unwrap().uid.clone();

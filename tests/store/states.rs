@@ -12,7 +12,7 @@ use super::{
     subscribe,
 };
 
-pub async fn an_event_stands_somewhere_at_every_subscription(bench: &dyn Bench) {
+pub(super) async fn an_event_stands_somewhere_at_every_subscription(bench: &dyn Bench) {
     let (store, topic, position) = with_position(bench).await;
     subscribe(&store, "other", &topic).await;
     let job = NewJob { topic: topic.clone(), from: Version(2), to: Version(3), rate: None };
@@ -47,7 +47,7 @@ pub async fn an_event_stands_somewhere_at_every_subscription(bench: &dyn Bench) 
     assert_eq!(at(1).await[1].subscription, name("other"));
 }
 
-pub async fn what_came_before_a_subscription_was_never_owed(bench: &dyn Bench) {
+pub(super) async fn what_came_before_a_subscription_was_never_owed(bench: &dyn Bench) {
     let (store, topic, _) = with_position(bench).await;
     let new = NewSubscription {
         name: name("later"),

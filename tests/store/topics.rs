@@ -34,7 +34,7 @@ fn places(subscription: &Subscription) -> Vec<(&str, u64)> {
     place.map(|position| (position.topic.as_str(), position.reach.0)).collect()
 }
 
-pub async fn a_pattern_takes_every_topic_that_matches(bench: &dyn Bench) {
+pub(super) async fn a_pattern_takes_every_topic_that_matches(bench: &dyn Bench) {
     let (store, orders) = with_topic(bench, TopicSettings::default()).await;
     make(&store, &["billing.eu", "billing.us", "other", "milkrun.notices"]).await;
     append(&store, &orders, 1..=3).await.unwrap();
@@ -55,7 +55,7 @@ pub async fn a_pattern_takes_every_topic_that_matches(bench: &dyn Bench) {
     assert!(matches!(refused, Err(StoreError::NotFound { .. })), "{refused:?}");
 }
 
-pub async fn a_topic_that_appears_later_is_joined(bench: &dyn Bench) {
+pub(super) async fn a_topic_that_appears_later_is_joined(bench: &dyn Bench) {
     let (store, _) = with_topic(bench, TopicSettings::default()).await;
     let new = subscription(&["billing.*", "orders"], Origin::Api);
     let made = store.put_subscription(&new, NOW).await.unwrap();
@@ -71,7 +71,7 @@ pub async fn a_topic_that_appears_later_is_joined(bench: &dyn Bench) {
     assert_eq!(held.topic, name("billing.eu"));
 }
 
-pub async fn a_topic_goes_unless_it_is_named(bench: &dyn Bench) {
+pub(super) async fn a_topic_goes_unless_it_is_named(bench: &dyn Bench) {
     let (store, orders) = with_topic(bench, TopicSettings::default()).await;
     let bills = name("billing.eu");
     make(&store, &["billing.eu"]).await;
@@ -91,7 +91,7 @@ pub async fn a_topic_goes_unless_it_is_named(bench: &dyn Bench) {
     assert_eq!(places(&again), [("billing.eu", 0), ("orders", 0)]);
 }
 
-pub async fn a_file_changes_what_a_subscription_is_in(bench: &dyn Bench) {
+pub(super) async fn a_file_changes_what_a_subscription_is_in(bench: &dyn Bench) {
     let (store, orders) = with_topic(bench, TopicSettings::default()).await;
     make(&store, &["billing.eu", "billing.us"]).await;
     append(&store, &orders, 1..=3).await.unwrap();
@@ -109,7 +109,7 @@ pub async fn a_file_changes_what_a_subscription_is_in(bench: &dyn Bench) {
     assert!(store.delete_topic(&name("billing.eu"), NOW).await.is_err());
 }
 
-pub async fn positions_are_bounded(bench: &dyn Bench) {
+pub(super) async fn positions_are_bounded(bench: &dyn Bench) {
     let (store, orders) = with_topic(bench, TopicSettings::default()).await;
     append(&store, &orders, 1..=3).await.unwrap();
     let topics: Vec<String> = (0..33).map(|n| format!("billing.{n}")).collect();

@@ -7,14 +7,14 @@ use tempfile::TempDir;
 use super::Place;
 
 /// One of them, built; needs the C compiler that SQLite was built with.
-pub struct Library {
+pub(crate) struct Library {
     path: PathBuf,
     _dir: TempDir,
 }
 
 impl Library {
     /// Builds `tests/{source}`.
-    pub fn build(source: &str) -> Self {
+    pub(crate) fn build(source: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("preload.so");
         let source = format!("{}/tests/{source}", env!("CARGO_MANIFEST_DIR"));
@@ -27,7 +27,7 @@ impl Library {
     }
 
     /// Loads it into whatever is started in a place from now on.
-    pub fn load(&self, place: &mut Place) {
+    pub(crate) fn load(&self, place: &mut Place) {
         place.env("LD_PRELOAD", self.path.to_str().unwrap());
     }
 }

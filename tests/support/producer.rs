@@ -12,7 +12,7 @@ use std::{
 use super::server::{Asked, Server, json};
 
 /// Events `base + 1` to `last`, oldest first, at `/events?after=ID`, at most `page` at once.
-pub struct Producer {
+pub(crate) struct Producer {
     server: Server,
     base: u64,
     last: Arc<AtomicU64>,
@@ -20,12 +20,12 @@ pub struct Producer {
 
 impl Producer {
     /// One that has nothing yet; its events will be numbered from 1 on.
-    pub async fn start(page: u64) -> Self {
+    pub(crate) async fn start(page: u64) -> Self {
         Self::above(0, page).await
     }
 
     /// One that has nothing yet; its events will be numbered from `base + 1` on.
-    pub async fn above(base: u64, page: u64) -> Self {
+    pub(crate) async fn above(base: u64, page: u64) -> Self {
         let last = Arc::new(AtomicU64::new(base));
         let seen = last.clone();
         let server = Server::start(move |asked| {
@@ -37,22 +37,22 @@ impl Producer {
     }
 
     /// Where it lists.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.server.url("/events")
     }
 
     /// So many more events happen.
-    pub fn emit(&self, more: u64) {
+    pub(crate) fn emit(&self, more: u64) {
         self.last.fetch_add(more, SeqCst);
     }
 
     /// The numbers of its events.
-    pub fn numbers(&self) -> RangeInclusive<u64> {
+    pub(crate) fn numbers(&self) -> RangeInclusive<u64> {
         self.base + 1..=self.last.load(SeqCst)
     }
 
     /// The settings of a source that probes it, for below `http:`.
-    pub fn http(&self, page: u64) -> String {
+    pub(crate) fn http(&self, page: u64) -> String {
         format!(
             "{{ url: \"{}\", listed: oldest_first, items: events, id: id, start: earliest, \
              cursor: {{ last_id: {{ query: after }} }}, pages: {{ item_id: {{ query: after }} }}, \
@@ -74,17 +74,17 @@ fn list(asked: &Asked, base: u64, last: u64, page: u64) -> String {
 }
 
 /// The id of event `n`.
-pub fn id(n: u64) -> String {
+pub(crate) fn id(n: u64) -> String {
     format!("e-{n:08}")
 }
 
 /// The number in an id.
-pub fn number(id: &str) -> Option<u64> {
+pub(crate) fn number(id: &str) -> Option<u64> {
     id.strip_prefix("e-")?.parse().ok()
 }
 
 /// The bytes of event `n`: with white space, escapes and numbers that no serialiser would write so.
-pub fn item(n: u64) -> String {
+pub(crate) fn item(n: u64) -> String {
     format!(
         "{{ \"id\" : \"{}\",\t\"n\": {n}, \"price\": {n}.50e0, \"name\": \"caf\\u00e9 \\/ {n}\" }}",
         id(n)

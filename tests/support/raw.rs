@@ -19,7 +19,7 @@ use super::{LONG, eventually};
 
 /// One request, byte for byte.
 #[derive(Clone)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// `GET`
     pub method: String,
     /// The target of its request line.
@@ -34,12 +34,12 @@ pub struct Sent {
 
 impl Sent {
     /// Method, target and body, as expectations have them.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {} {}", self.method, self.target, self.body).trim_end().to_owned()
     }
 
     /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(value)
     }
@@ -54,7 +54,7 @@ impl fmt::Debug for Sent {
 type Script = dyn Fn(&Sent, &str) -> Option<Vec<u8>> + Send + Sync;
 
 /// Serves until dropped.
-pub struct Raw {
+pub(crate) struct Raw {
     address: SocketAddr,
     sent: Arc<Mutex<Vec<Sent>>>,
     task: JoinHandle<()>,
@@ -63,7 +63,7 @@ pub struct Raw {
 impl Raw {
     /// Serves what `script` says of a request and of its own origin; a request of which it says
     /// nothing is never answered.
-    pub async fn start<F>(script: F) -> Self
+    pub(crate) async fn start<F>(script: F) -> Self
     where
         F: Fn(&Sent, &str) -> Option<Vec<u8>> + Send + Sync + 'static,
     {
@@ -82,22 +82,22 @@ impl Raw {
     }
 
     /// The URL of `path` on it.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Every request so far.
-    pub fn sent(&self) -> Vec<Sent> {
+    pub(crate) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
     }
 
     /// The targets of every request so far.
-    pub fn targets(&self) -> Vec<String> {
+    pub(crate) fn targets(&self) -> Vec<String> {
         self.sent().into_iter().map(|sent| sent.target).collect()
     }
 
     /// Waits until there were so many requests.
-    pub async fn until_sent(&self, count: usize) {
+    pub(crate) async fn until_sent(&self, count: usize) {
         let what = format!("{count} requests within {LONG:?}");
         eventually(&what, || async { (self.sent().len() >= count).then_some(()) }).await;
     }
@@ -155,7 +155,7 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<Sent> {
 
 /// An answer as it is kept in a file, ready to be sent: `{{BASE}}` is the server's origin, ends of
 /// lines in the head become CRLF, and `Content-Length: auto` is filled in.
-pub fn recorded(file: &str, base: &str) -> Vec<u8> {
+pub(crate) fn recorded(file: &str, base: &str) -> Vec<u8> {
     let text = file.replace("{{BASE}}", base);
     let (head, body) = text.split_once("\n\n").expect("a head and a body");
     let length = format!("Content-Length: {}", body.len());
@@ -164,6 +164,6 @@ pub fn recorded(file: &str, base: &str) -> Vec<u8> {
 }
 
 /// A JSON text as a whole answer, for [`recorded`].
-pub fn json(body: &str) -> String {
+pub(crate) fn json(body: &str) -> String {
     format!("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n{body}")
 }

@@ -18,7 +18,7 @@ use super::{
 
 /// One request to the consumer.
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// `webhook-id`.
     pub id: String,
     /// `milkrun-version`.
@@ -37,14 +37,14 @@ pub struct Delivery {
 
 impl Delivery {
     /// Whether it was accepted, as far as the consumer knows.
-    pub fn accepted(&self) -> bool {
+    pub(crate) fn accepted(&self) -> bool {
         self.finished.is_some() && self.status < 300
     }
 }
 
 /// How a consumer answers.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// With this status.
     pub status: u16,
     /// After so long.
@@ -53,7 +53,7 @@ pub struct Answer {
 
 impl Answer {
     /// At once, with this status.
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self { status, delay: Duration::ZERO }
     }
 }
@@ -61,7 +61,7 @@ impl Answer {
 type Script = Arc<dyn Fn(&Delivery) -> Answer + Send + Sync>;
 
 /// Records every request; may go down and come back at the same address.
-pub struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     server: Option<Server>,
     script: Script,
@@ -78,7 +78,9 @@ struct Seen {
 
 impl Receiver {
     /// A consumer that answers by `script`.
-    pub async fn start(script: impl Fn(&Delivery) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        script: impl Fn(&Delivery) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let script: Script = Arc::new(script);
         let seen = Seen {
             log: Arc::default(),
@@ -90,37 +92,37 @@ impl Receiver {
     }
 
     /// A consumer that accepts everything.
-    pub async fn accepting() -> Self {
+    pub(crate) async fn accepting() -> Self {
         Self::start(|_| Answer::status(204)).await
     }
 
     /// Nobody listens any more.
-    pub fn down(&mut self) {
+    pub(crate) fn down(&mut self) {
         self.server = None;
     }
 
     /// Listens again.
-    pub async fn up(&mut self) {
+    pub(crate) async fn up(&mut self) {
         self.server = Some(serve(self.address, &self.script, &self.seen).await);
     }
 
     /// Where it wants its events.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
     /// Every request so far, in order of arrival.
-    pub fn deliveries(&self) -> Vec<Delivery> {
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         self.seen.log.lock().unwrap().clone()
     }
 
     /// How many requests there were.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.seen.counts.borrow().0
     }
 
     /// Waits until so many versions were accepted.
-    pub async fn until_accepted(&self, count: usize) {
+    pub(crate) async fn until_accepted(&self, count: usize) {
         let mut counts = self.seen.counts.subscribe();
         let wait = counts.wait_for(|(_, accepted)| *accepted >= count);
         let waited = tokio::time::timeout(LONG, wait).await.is_ok();
@@ -129,7 +131,7 @@ impl Receiver {
     }
 
     /// Waits until there were so many requests.
-    pub async fn until_requests(&self, count: usize) {
+    pub(crate) async fn until_requests(&self, count: usize) {
         let mut counts = self.seen.counts.subscribe();
         let wait = counts.wait_for(|(requests, _)| *requests >= count);
         within(LONG, &format!("{count} requests"), wait).await.unwrap();

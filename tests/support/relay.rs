@@ -15,11 +15,11 @@ use tokio::process::{Child, Command};
 use super::{Api, LONG, eventually, within};
 
 /// The signing secret of every subscription in tests, in the environment as `HOOK_SECRET`.
-pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// A directory with a configuration, a store file and what the relay printed; printed when the
 /// test fails, removed at the end.
-pub struct Place {
+pub(crate) struct Place {
     dir: TempDir,
     port: u16,
     environment: Vec<(String, String)>,
@@ -29,7 +29,7 @@ pub struct Place {
 
 impl Place {
     /// A place whose configuration is `yaml` below the store, the address and the allow-list.
-    pub fn new(yaml: &str) -> Self {
+    pub(crate) fn new(yaml: &str) -> Self {
         let place = Self {
             dir: TempDir::new().unwrap(),
             port: free_port(),
@@ -41,7 +41,7 @@ impl Place {
     }
 
     /// Replaces the configuration's own part.
-    pub fn write(&self, yaml: &str) {
+    pub(crate) fn write(&self, yaml: &str) {
         let head = format!(
             "store: \"sqlite:{}\"\nlisten: 127.0.0.1:{}\noutbound: {{ allow: [\"127.0.0.0/8\"] }}\n",
             self.store().display(),
@@ -51,52 +51,52 @@ impl Place {
     }
 
     /// Adds a variable to the environment of what is started from now on.
-    pub fn env(&mut self, name: &str, value: &str) {
+    pub(crate) fn env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Runs what is started from now on by this command.
-    pub fn inside(&mut self, command: Vec<String>) {
+    pub(crate) fn inside(&mut self, command: Vec<String>) {
         self.inside = command;
     }
 
     /// Replaces the whole configuration.
-    pub fn write_raw(&self, yaml: &str) {
+    pub(crate) fn write_raw(&self, yaml: &str) {
         fs::write(self.config(), yaml).unwrap();
     }
 
     /// The configuration file.
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("milkrun.yaml")
     }
 
     /// The store file.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.path("milkrun.db")
     }
 
     /// A file of this place.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The address that the configuration names.
-    pub fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// A client of the relay.
-    pub fn api(&self) -> Api {
+    pub(crate) fn api(&self) -> Api {
         Api::new(self.base())
     }
 
     /// Everything the relay has printed.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         fs::read_to_string(self.path("relay.log")).unwrap_or_default()
     }
 
     /// The binary with these arguments, in this place.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let whole = self.inside.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_milkrun")]);
         let mut whole = whole.chain(arguments.iter().copied());
         let mut command = Command::new(whole.next().unwrap());
@@ -113,7 +113,7 @@ impl Place {
     }
 
     /// Runs a command to its end.
-    pub async fn run(&self, arguments: &[&str]) -> Finished {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Finished {
         let output = within(LONG, "the command's end", self.command(arguments).output());
         let output = output.await.unwrap();
         Finished {
@@ -124,12 +124,12 @@ impl Place {
     }
 
     /// Starts the relay without waiting for it.
-    pub fn spawn(&self) -> Relay {
+    pub(crate) fn spawn(&self) -> Relay {
         self.spawn_with(&[])
     }
 
     /// Starts the relay with more arguments, without waiting for it.
-    pub fn spawn_with(&self, arguments: &[&str]) -> Relay {
+    pub(crate) fn spawn_with(&self, arguments: &[&str]) -> Relay {
         let log = File::options().create(true).append(true).open(self.path("relay.log")).unwrap();
         let child = self
             .command(&["run", "-c", self.config().to_str().unwrap()])
@@ -142,7 +142,7 @@ impl Place {
     }
 
     /// Starts the relay with so many files that it may have open, without waiting for it.
-    pub fn spawn_limited(&self, files: usize) -> Relay {
+    pub(crate) fn spawn_limited(&self, files: usize) -> Relay {
         let log = File::options().create(true).append(true).open(self.path("relay.log")).unwrap();
         let script = format!("ulimit -n {files}; exec \"$0\" run -c \"$1\"");
         let mut command = Command::new("sh");
@@ -158,7 +158,7 @@ impl Place {
     }
 
     /// Starts the relay and waits until it is ready.
-    pub async fn start(&self) -> Relay {
+    pub(crate) async fn start(&self) -> Relay {
         let mut relay = self.spawn();
         relay.ready().await;
         relay
@@ -181,7 +181,7 @@ impl Drop for Place {
 
 /// What a command that has ended said.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Its exit code; none when a signal ended it.
     pub code: Option<i32>,
     /// What it printed as data.
@@ -191,14 +191,14 @@ pub struct Finished {
 }
 
 /// A running relay; killed when dropped.
-pub struct Relay {
+pub(crate) struct Relay {
     child: Child,
     api: Api,
 }
 
 impl Relay {
     /// Waits until `/readyz` says so; answers how long it took.
-    pub async fn ready(&mut self) -> Duration {
+    pub(crate) async fn ready(&mut self) -> Duration {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -215,12 +215,12 @@ impl Relay {
     }
 
     /// A client of it.
-    pub fn api(&self) -> &Api {
+    pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
     /// SIGKILL; answers when it was gone.
-    pub async fn kill(mut self) -> Instant {
+    pub(crate) async fn kill(mut self) -> Instant {
         let at = Instant::now();
         self.signal(Signal::KILL);
         self.ended().await;
@@ -228,29 +228,29 @@ impl Relay {
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("a running relay")
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     /// SIGTERM; the exit status.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub(crate) async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.ended().await
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         within(LONG, "the relay's end", self.child.wait()).await.unwrap()
     }
 
     /// Its resident memory.
-    pub fn resident_bytes(&self) -> u64 {
+    pub(crate) fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(Path::new(&path)).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -258,7 +258,7 @@ impl Relay {
     }
 
     /// Waits until the topic's head is at least `version`.
-    pub async fn until_head(&self, topic: &str, version: u64) {
+    pub(crate) async fn until_head(&self, topic: &str, version: u64) {
         eventually(&format!("head {version} of {topic}"), || async {
             let reply = self.api.get(&format!("/v1/topics/{topic}")).await;
             let head = (reply.status == 200).then(|| reply.json()["head"].as_u64()).flatten();
@@ -270,7 +270,7 @@ impl Relay {
 
 /// A port that nobody listens on, below those that the system hands out by itself: so nobody takes
 /// it while the relay is down between two starts.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(12_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

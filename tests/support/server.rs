@@ -12,7 +12,7 @@ use axum::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// One request as the script sees it.
-pub struct Asked {
+pub(crate) struct Asked {
     /// Its head.
     pub parts: Parts,
     /// Its whole body.
@@ -21,18 +21,18 @@ pub struct Asked {
 
 impl Asked {
     /// The value of the query parameter `name`, decoded.
-    pub fn query(&self, name: &str) -> Option<String> {
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
         query(&self.parts.uri, name)
     }
 
     /// The text of the header `name`.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.parts.headers, name)
     }
 }
 
 /// The text of the header `name`.
-pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -43,14 +43,14 @@ fn query(uri: &Uri, name: &str) -> Option<String> {
 }
 
 /// Serves until dropped.
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Server {
     /// Serves `script` on a free port.
-    pub async fn start<F, A>(script: F) -> Self
+    pub(crate) async fn start<F, A>(script: F) -> Self
     where
         F: Fn(Asked) -> A + Send + Sync + 'static,
         A: Future<Output = Response> + Send + 'static,
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Serves `script` at `address`.
-    pub async fn at<F, A>(address: SocketAddr, script: F) -> Self
+    pub(crate) async fn at<F, A>(address: SocketAddr, script: F) -> Self
     where
         F: Fn(Asked) -> A + Send + Sync + 'static,
         A: Future<Output = Response> + Send + 'static,
@@ -80,12 +80,12 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The URL of `path` on it.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
@@ -97,7 +97,7 @@ impl Drop for Server {
 }
 
 /// A whole answer.
-pub fn answer(
+pub(crate) fn answer(
     status: u16,
     headers: &[(&str, &str)],
     body: impl Into<axum::body::Body>,
@@ -110,6 +110,6 @@ pub fn answer(
 }
 
 /// A JSON answer.
-pub fn json(body: impl Into<axum::body::Body>) -> Response {
+pub(crate) fn json(body: impl Into<axum::body::Body>) -> Response {
     answer(200, &[("content-type", "application/json")], body)
 }

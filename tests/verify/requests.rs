@@ -22,7 +22,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 const LETTERS: &str = "aZ09 -_.~!*'();:@&=+$,/?#[]{}|\\^`<>\"%%%äßé€ñ☃😀日本語\u{a0}\u{200b}";
 
 /// Published by the reference libraries and by the Svix server.
-pub fn vector() -> Value {
+pub(super) fn vector() -> Value {
     let secrets = [
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
@@ -45,18 +45,18 @@ pub fn vector() -> Value {
 }
 
 /// Makes events up, and requests of them.
-pub struct Maker {
+pub(super) struct Maker {
     dice: Rng,
     topic: Topic,
 }
 
 impl Maker {
-    pub fn new(dice: Rng) -> Self {
+    pub(super) fn new(dice: Rng) -> Self {
         Self { dice, topic: "orders".parse().unwrap() }
     }
 
     /// A request that two shared secrets and a private key sign, with a random JSON body.
-    pub fn signed(&mut self) -> Value {
+    pub(super) fn signed(&mut self) -> Value {
         let mut key = |prefix: &str| {
             let bytes: Vec<u8> = (0..32).map(|_| self.dice.u8(..)).collect();
             format!("{prefix}{}", BASE64_STANDARD.encode(bytes))
@@ -77,7 +77,7 @@ impl Maker {
     }
 
     /// A request whose events are to be found in it.
-    pub fn event(&mut self) -> Value {
+    pub(super) fn event(&mut self) -> Value {
         let format = *self.dice.choice(&FORMATS).unwrap();
         let count = if format == Format::Batch { self.dice.usize(1..5) } else { 1 };
         let made: Vec<_> = (0..count).map(|_| self.made_up()).collect();

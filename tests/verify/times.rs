@@ -10,7 +10,7 @@ const SPELLINGS: &str = include_str!("../../probes/src/moment/spellings.tsv");
 
 /// A line for the scripts of each time that goes out: an event in structured mode, and the seconds
 /// since 1970 that a library has to find in it.
-pub fn lines() -> Vec<Value> {
+pub(super) fn lines() -> Vec<Value> {
     let outcomes = SPELLINGS.lines().filter_map(|line| line.split('\t').nth(2));
     let times = outcomes.filter(|outcome| !outcome.starts_with('!'));
     let lines: Vec<Value> = times.map(line).collect();

@@ -20,7 +20,7 @@ mod serve;
 
 /// The limits, as hidden commands of this binary.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Limit {
+pub(crate) enum Limit {
     /// Rows into a raw SQLite file, one transaction per batch.
     Append {
         /// How many events.
@@ -72,7 +72,7 @@ impl Limit {
     ///
     /// # Errors
     /// It could not be done.
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Append { events, batch } => tell(&append::run(events, batch)?),
             Self::Route => serve::route(),
@@ -119,7 +119,9 @@ impl Limit {
     ///
     /// # Errors
     /// It failed.
-    pub async fn measure<T: for<'a> serde::Deserialize<'a> + Send + 'static>(self) -> Result<T> {
+    pub(crate) async fn measure<T: for<'a> serde::Deserialize<'a> + Send + 'static>(
+        self,
+    ) -> Result<T> {
         // Producers and consumers of this process go on meanwhile.
         let measured = tokio::task::spawn_blocking(move || {
             let (mut child, mut stdout) = self.spawn()?;
@@ -136,7 +138,7 @@ impl Limit {
     ///
     /// # Errors
     /// It failed.
-    pub async fn once(self) -> Result<Run> {
+    pub(crate) async fn once(self) -> Result<Run> {
         self.measure().await
     }
 
@@ -144,7 +146,7 @@ impl Limit {
     ///
     /// # Errors
     /// It does not start.
-    pub fn serve(&self) -> Result<Served> {
+    pub(crate) fn serve(&self) -> Result<Served> {
         let (child, mut stdout) = self.spawn()?;
         let mut line = String::new();
         stdout.read_line(&mut line)?;
@@ -154,7 +156,7 @@ impl Limit {
 
 /// A limit that serves until it is dropped.
 #[derive(Debug)]
-pub struct Served {
+pub(crate) struct Served {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
@@ -163,7 +165,7 @@ pub struct Served {
 impl Served {
     /// Its process.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 }

@@ -22,7 +22,7 @@ mod single;
 
 /// A scenario's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     /// Publishing in batches of 1,000.
     Append,
     /// 64 clients, one event a request.
@@ -53,7 +53,7 @@ pub enum Scenario {
 
 /// How it is measured.
 #[derive(Debug, Clone)]
-pub struct Bench {
+pub(crate) struct Bench {
     /// The relay.
     pub binary: PathBuf,
     /// In a few seconds each.
@@ -67,7 +67,7 @@ pub struct Bench {
 impl Bench {
     /// `full`, or the second of the two in the quick form.
     #[must_use]
-    pub const fn size(&self, full: u64, quick: u64) -> u64 {
+    pub(crate) const fn size(&self, full: u64, quick: u64) -> u64 {
         if self.quick { quick } else { full }
     }
 
@@ -75,7 +75,7 @@ impl Bench {
     ///
     /// # Errors
     /// Something did not work; nothing was measured then.
-    pub async fn run(&self, scenario: Scenario) -> Result<Report> {
+    pub(crate) async fn run(&self, scenario: Scenario) -> Result<Report> {
         match scenario {
             Scenario::Append => append::run(self).await,
             Scenario::AppendSingle => single::run(self).await,

@@ -6,7 +6,7 @@ use crate::{api::problem::Problem, wire};
 
 /// The media types of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Media {
+pub(super) enum Media {
     /// `application/json`: one page with its position.
     Json,
     /// `application/cloudevents-batch+json`: one page, the events alone.
@@ -22,7 +22,7 @@ impl Media {
 
     /// Its name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Batch => wire::BATCH,
@@ -33,7 +33,7 @@ impl Media {
 
     /// Whether it is one bounded page, and not a stream.
     #[must_use]
-    pub const fn is_page(self) -> bool {
+    pub(super) const fn is_page(self) -> bool {
         matches!(self, Self::Json | Self::Batch)
     }
 
@@ -41,7 +41,7 @@ impl Media {
     ///
     /// # Errors
     /// 406 when it accepts none of them.
-    pub fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(super) fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut ranges = Vec::new();
         for value in headers.get_all(header::ACCEPT) {
             for range in value.to_str().unwrap_or_default().split(',') {

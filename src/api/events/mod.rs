@@ -67,7 +67,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         (status = 409, description = "`history_changed`, with `last_common`, `epoch` and `head`"),
         (status = 410, description = "`gone`, with `oldest`"),
     ))]
-pub async fn read(
+pub(super) async fn read(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
@@ -107,7 +107,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
             (BTreeMap<String, serde_json::Value> = "application/cloudevents+json"))),
         (status = 404, description = "Not yet"), (status = 409, description = "`history_changed`"),
         (status = 410, description = "`gone`, with `oldest`")))]
-pub async fn one(
+pub(super) async fn one(
     State(api): State<ApiState>,
     Path((topic, version)): Path<(Topic, String)>,
     query: Query,

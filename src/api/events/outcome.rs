@@ -15,7 +15,7 @@ use crate::{
 
 /// Where an event stands at one subscription.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StateView {
+pub(super) struct StateView {
     pub(super) subscription: String,
     /// The replay job, when it is not live delivery.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,7 @@ struct Page {
 }
 
 /// Reads one page, waiting up to `wait` for a first event, and answers it.
-pub async fn answer(
+pub(super) async fn answer(
     api: &ApiState,
     selection: Selection,
     query: &Query,

@@ -17,7 +17,7 @@ const FILTERED_MAX: usize = 20;
 
 /// Where a reader is, and what it wants.
 #[derive(Debug, Clone)]
-pub struct Selection {
+pub(super) struct Selection {
     /// The topic.
     pub topic: Topic,
     /// The last version looked at.
@@ -29,7 +29,7 @@ pub struct Selection {
 
 /// What one look at the log found.
 #[derive(Debug)]
-pub struct Found {
+pub(super) struct Found {
     /// Those that match, in version order.
     pub events: Vec<Arc<Event>>,
     /// Those of which the filter cannot tell, in version order.
@@ -43,7 +43,7 @@ pub struct Found {
 /// An event that the filter fails on. It is passed over and told: the events behind it are nobody's
 /// to withhold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Skipped {
+pub(super) struct Skipped {
     /// Its version.
     pub version: Version,
     /// Why the filter could not tell.
@@ -107,7 +107,7 @@ fn filter(text: &str) -> Result<Filter, Problem> {
 impl Selection {
     /// The selection that the parameters describe; `resume` is `Last-Event-ID`, which goes before
     /// `after`, `at` and `since`.
-    pub async fn resolve(
+    pub(super) async fn resolve(
         api: &ApiState,
         topic: Topic,
         query: &Query,
@@ -143,13 +143,13 @@ impl Selection {
 
     /// Whether all that was asked for has been looked at.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.after >= self.up_to
     }
 
     /// Looks at the next events: at most `look` of them and `bytes_max` bytes, and at most
     /// `wanted` when every event is wanted. Moves on to the last one looked at.
-    pub async fn look(
+    pub(super) async fn look(
         &mut self,
         api: &ApiState,
         look: usize,

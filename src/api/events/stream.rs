@@ -74,7 +74,7 @@ enum Wake {
 }
 
 /// Answers with a stream of the selection.
-pub async fn answer(
+pub(super) async fn answer(
     api: &ApiState,
     selection: Selection,
     media: Media,

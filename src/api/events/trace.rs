@@ -23,7 +23,7 @@ use crate::{
 
 /// What became of one event.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EventTrace {
+pub(crate) struct EventTrace {
     topic: String,
     version: u64,
     epoch: String,
@@ -42,7 +42,7 @@ pub struct EventTrace {
 
 /// How an event waited before it was in the log.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct WaitView {
+pub(crate) struct WaitView {
     /// Its number while it waited.
     id: i64,
     /// When it was published.
@@ -56,7 +56,7 @@ pub struct WaitView {
     params(("topic" = String, Path), ("version" = String, Path, description = "A version or a cursor"),
         ("limit" = Option<usize>, Query, description = "Of attempts")),
     responses((status = 200, body = EventTrace)))]
-pub async fn trace(
+pub(crate) async fn trace(
     State(api): State<ApiState>,
     Path((topic, version)): Path<(Topic, String)>,
     query: Query,

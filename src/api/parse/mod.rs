@@ -44,7 +44,7 @@ impl Refused {
 /// # Errors
 /// 415 when the headers name no mode of CloudEvents, 400 when the body is not JSON, 422 with
 /// `index` and `field` for the first event that breaks a rule.
-pub fn events(headers: &HeaderMap, body: &Bytes) -> Result<Vec<NewEvent>, Problem> {
+pub(super) fn events(headers: &HeaderMap, body: &Bytes) -> Result<Vec<NewEvent>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

@@ -60,7 +60,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 #[utoipa::path(get, path = "/v1/subscriptions", tag = "subscriptions",
     params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name")),
     responses((status = 200, body = SubscriptionList)))]
-pub async fn list_subscriptions(
+pub(super) async fn list_subscriptions(
     State(api): State<ApiState>,
     query: Query,
 ) -> Result<Response, Problem> {
@@ -81,7 +81,7 @@ pub async fn list_subscriptions(
     responses((status = 201, body = SubscriptionView),
         (status = 409, description = "`exists`, or `history_changed` for `from`"),
         (status = 422, description = "`invalid`: `field` says where")))]
-pub async fn create(
+pub(super) async fn create(
     State(api): State<ApiState>,
     query: Query,
     JsonBody(body): JsonBody<SubscriptionBody>,
@@ -137,7 +137,7 @@ async fn start(api: &ApiState, topics: &[TopicPattern], from: Place) -> Result<S
 #[utoipa::path(get, path = "/v1/subscriptions/{name}", tag = "subscriptions",
     params(("name" = String, Path)),
     responses((status = 200, body = SubscriptionView), (status = 404, description = "No such subscription")))]
-pub async fn show(
+pub(super) async fn show(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -152,7 +152,7 @@ pub async fn show(
     params(("name" = String, Path)), request_body = SubscriptionBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
-pub async fn change(
+pub(super) async fn change(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -188,7 +188,7 @@ async fn update(
     params(("name" = String, Path)),
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
-pub async fn remove(
+pub(super) async fn remove(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

@@ -25,7 +25,7 @@ use crate::{
 /// What to deliver again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReplayBody {
+pub(crate) struct ReplayBody {
     /// The topic; needed when the subscription has several.
     #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
@@ -43,7 +43,7 @@ pub struct ReplayBody {
 
 /// A replay job.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReplayView {
+pub(crate) struct ReplayView {
     /// What the header `milkrun-replay` says.
     id: i64,
     topic: String,
@@ -70,7 +70,7 @@ pub struct ReplayView {
 
 /// The replay jobs of a subscription.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReplayList {
+pub(crate) struct ReplayList {
     replays: Vec<ReplayView>,
 }
 
@@ -103,7 +103,7 @@ impl From<Job> for ReplayView {
     responses((status = 201, body = ReplayView),
         (status = 409, description = "`history_changed`, or there is nothing to replay"),
         (status = 410, description = "`gone`: older than what is kept")))]
-pub async fn start(
+pub(crate) async fn start(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -159,7 +159,7 @@ fn topic(subscription: &Subscription, named: Option<Topic>) -> Result<Topic, Pro
 /// the last 30 days.
 #[utoipa::path(get, path = "/v1/subscriptions/{name}/replays", tag = "subscriptions",
     params(("name" = String, Path)), responses((status = 200, body = ReplayList)))]
-pub async fn list(
+pub(crate) async fn list(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -173,7 +173,7 @@ pub async fn list(
 #[utoipa::path(get, path = "/v1/subscriptions/{name}/replays/{id}", tag = "subscriptions",
     params(("name" = String, Path), ("id" = i64, Path)),
     responses((status = 200, body = ReplayView), (status = 404, description = "No such job")))]
-pub async fn show(
+pub(crate) async fn show(
     State(api): State<ApiState>,
     Path((name, id)): Path<(Name, i64)>,
     query: Query,
@@ -189,7 +189,7 @@ pub async fn show(
     params(("name" = String, Path), ("id" = i64, Path)),
     responses((status = 200, body = ReplayView), (status = 404, description = "No such job"),
         (status = 409, description = "It has ended")))]
-pub async fn cancel(
+pub(crate) async fn cancel(
     State(api): State<ApiState>,
     Path((name, id)): Path<(Name, i64)>,
     query: Query,

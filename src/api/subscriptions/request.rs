@@ -24,7 +24,7 @@ const TOPICS_MAX: usize = 100;
 /// default.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SubscriptionBody {
+pub(crate) struct SubscriptionBody {
     /// Its name; required when it is made, and cannot be changed.
     #[schema(value_type = Option<String>)]
     name: Option<Name>,

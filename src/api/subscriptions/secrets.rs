@@ -30,7 +30,7 @@ const OVERLAP_MAX: Period = Period(days(30));
 /// A new signing secret.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RotateBody {
+pub(crate) struct RotateBody {
     /// The new secret, `whsec_` or `whsk_` and base64; one of the newest one's kind is made when
     /// none is given.
     secret: Option<String>,
@@ -46,7 +46,7 @@ pub struct RotateBody {
     params(("name" = String, Path)), request_body = RotateBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
-pub async fn rotate(
+pub(crate) async fn rotate(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

@@ -22,7 +22,7 @@ use crate::{
 /// Where to move the positions of a subscription.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RewindBody {
+pub(crate) struct RewindBody {
     /// Only the position in this topic; needed for a version or cursor when there are several.
     #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
@@ -37,7 +37,7 @@ pub struct RewindBody {
 /// Where to go on.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ResumeBody {
+pub(crate) struct ResumeBody {
     /// Only the position in this topic is moved; needed for a version or cursor when there are
     /// several.
     #[schema(value_type = Option<String>)]
@@ -50,7 +50,7 @@ pub struct ResumeBody {
 /// Stops pushing; the subscription keeps its place.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/pause", tag = "subscriptions",
     params(("name" = String, Path)), responses((status = 200, body = SubscriptionView)))]
-pub async fn pause(
+pub(crate) async fn pause(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -64,7 +64,7 @@ pub async fn pause(
     params(("name" = String, Path)), request_body = ResumeBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`history_changed`"), (status = 410, description = "`gone`")))]
-pub async fn resume(
+pub(crate) async fn resume(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
@@ -97,7 +97,7 @@ async fn steer(
     params(("name" = String, Path)), request_body = RewindBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`history_changed`"), (status = 410, description = "`gone`")))]
-pub async fn rewind(
+pub(crate) async fn rewind(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

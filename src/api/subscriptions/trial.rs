@@ -27,7 +27,7 @@ use crate::{
 /// What to try a subscription with.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TrialBody {
+pub(crate) struct TrialBody {
     /// The topic; needed when the subscription is in several.
     #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
@@ -41,7 +41,7 @@ pub struct TrialBody {
 
 /// What a subscription makes of an event.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TrialView {
+pub(crate) struct TrialView {
     topic: String,
     version: u64,
     /// Whether the filter wants the event; what it does not want is not sent.
@@ -56,7 +56,7 @@ pub struct TrialView {
 
 /// A request as it is sent.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RequestView {
+pub(crate) struct RequestView {
     method: String,
     url: String,
     /// Values that are secret are shown as `***`.
@@ -70,7 +70,7 @@ pub struct RequestView {
 
 /// What came back.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AnswerView {
+pub(crate) struct AnswerView {
     /// Null when there was no answer.
     status: Option<u16>,
     duration_ms: u64,
@@ -86,7 +86,7 @@ pub struct AnswerView {
     responses((status = 200, body = TrialView),
         (status = 409, description = "`history_changed`, or `conflict`: there is no event yet"),
         (status = 410, description = "`gone`")))]
-pub async fn trial(
+pub(crate) async fn trial(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,

@@ -28,7 +28,7 @@ const LAST_ANSWERS: usize = 10;
 
 /// A subscription as it stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SubscriptionView {
+pub(crate) struct SubscriptionView {
     name: String,
     /// `file` or `api`: only those of the API can be changed here.
     #[schema(value_type = String)]
@@ -84,7 +84,7 @@ pub struct SubscriptionView {
 
 /// Where a subscription stands in a topic.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PositionView {
+pub(super) struct PositionView {
     topic: String,
     /// Every version up to it has been looked at.
     reach: u64,
@@ -110,7 +110,7 @@ pub struct PositionView {
 
 /// Where a subscription is pushed to.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct WebhookView {
+pub(super) struct WebhookView {
     url: String,
     /// How many secrets sign.
     secrets: usize,
@@ -137,7 +137,7 @@ pub struct WebhookView {
 
 /// Which certificates a subscription has.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TlsView {
+pub(super) struct TlsView {
     certificate: bool,
     key: bool,
     ca: bool,
@@ -145,7 +145,7 @@ pub struct TlsView {
 
 /// All subscriptions, by name.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SubscriptionList {
+pub(super) struct SubscriptionList {
     pub(super) subscriptions: Vec<SubscriptionView>,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 /// Where to push, and how.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WebhookBody {
+pub(super) struct WebhookBody {
     /// The address; required for a new subscription.
     url: Option<String>,
     /// The signing secret, `whsec_` or `whsk_` and base64; one is made when none is given.
@@ -65,7 +65,7 @@ pub struct WebhookBody {
 /// Which kind of signing secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SecretKind {
+pub(super) enum SecretKind {
     /// `whsec_…`, shared with the receiver: HMAC-SHA256, `v1`.
     #[default]
     Shared,
@@ -214,6 +214,7 @@ impl From<TlsBody> for Tls {
 /// A signing secret of 32 random bytes.
 pub(super) fn new_secret(kind: SecretKind) -> Result<String, Problem> {
     let mut bytes = [0_u8; 32];
+    #[expect(clippy::disallowed_methods, reason = "a secret is asked of the system")]
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the system gives no random bytes");
         Problem::internal()

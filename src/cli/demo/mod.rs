@@ -27,7 +27,7 @@ use super::{
     run::{Signals, stop},
 };
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     config,
     node::{Node, Role},
 };
@@ -95,7 +95,7 @@ async fn serve(router: Router, path: &str) -> Result<String, Failure> {
 
 /// A signing secret as the relay would make one.
 fn secret() -> String {
-    let random = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(uuid::Uuid::into_bytes);
+    let random = [clock::fresh_uuid(), clock::fresh_uuid()].map(uuid::Uuid::into_bytes);
     format!("whsec_{}", BASE64_STANDARD.encode(random.concat()))
 }
 
@@ -139,7 +139,7 @@ impl Stage {
 
     /// The part that is checked: answers whether everything was as promised.
     async fn show(&mut self) -> Result<bool, Failure> {
-        let until = Instant::now() + PATIENCE;
+        let until = clock::instant() + PATIENCE;
         let received = self.watch(until).await?;
         let dead = self.dead_letters(until).await?;
         for letter in &dead {
@@ -180,7 +180,7 @@ impl Stage {
     /// time is up.
     async fn watch(&mut self, until: Instant) -> Result<Vec<Received>, Failure> {
         let mut received: Vec<Received> = Vec::new();
-        let mut next_order = Instant::now() + BETWEEN_ORDERS;
+        let mut next_order = clock::instant() + BETWEEN_ORDERS;
         let mut taken = std::collections::BTreeSet::new();
         let mut poisoned = 0;
         while taken.len() + 1 < ORDERS || poisoned < 3 {
@@ -194,7 +194,7 @@ impl Stage {
                     poisoned += u32::from(one.id == POISON);
                     received.push(one);
                 }
-                Ok(None) | Err(_) if Instant::now() >= until => break,
+                Ok(None) | Err(_) if clock::instant() >= until => break,
                 Ok(None) => break,
                 Err(_) => {
                     self.shop.order(&Clock::system());
@@ -211,7 +211,7 @@ impl Stage {
         loop {
             let answer = self.client.get(&path, &[]).await?;
             let letters = answer["dead_letters"].as_array().cloned().unwrap_or_default();
-            if !letters.is_empty() || Instant::now() >= until {
+            if !letters.is_empty() || clock::instant() >= until {
                 return Ok(letters);
             }
             sleep(Duration::from_millis(50)).await;

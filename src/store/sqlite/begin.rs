@@ -13,7 +13,10 @@ use super::{
     file::{self, held::Held, holes::Holes, opening, room::Room, vigil::Vigil},
     trace,
 };
-use crate::store::{Options, StoreError};
+use crate::{
+    clock,
+    store::{Options, StoreError},
+};
 
 impl SqliteStore {
     /// Opens the file at `path`, making it as needed.
@@ -73,7 +76,7 @@ impl SqliteStore {
 
 /// The file's key for hashing `source` and `id`; made with the file.
 async fn hash_key(conn: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
-    let fresh = uuid::Uuid::new_v4().into_bytes();
+    let fresh = clock::fresh_uuid().into_bytes();
     let sql = "-- hash key\nINSERT INTO meta (name, value) VALUES ('hash_key', $1) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(&fresh[..]).execute(&mut *conn).await?;
     let sql = "-- hash key read\nSELECT value FROM meta WHERE name = 'hash_key'";

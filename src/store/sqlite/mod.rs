@@ -3,7 +3,7 @@
 //! One task owns the only writing connection and decides every operation in memory (`writer`,
 //! `rules::group`); readers have connections of their own; the trace has a file of its own.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
@@ -60,6 +60,6 @@ impl crate::store::Store for SqliteStore {}
 impl Drop for SqliteStore {
     /// Whoever does not close it lets go of the file all the same.
     fn drop(&mut self) {
-        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.held.lock().take();
     }
 }

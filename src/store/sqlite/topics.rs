@@ -1,6 +1,6 @@
 //! Topics and their epochs, as the writer changes them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
@@ -12,6 +12,7 @@ use super::{
     sources, subscriptions,
 };
 use crate::{
+    clock,
     event::{Cursor, Epoch, Micros, Topic, Version},
     settings::TopicSettings,
     store::{
@@ -42,7 +43,7 @@ impl Topics for SqliteStore {
     }
 
     async fn topics(&self) -> Result<Vec<Arc<TopicState>>, StoreError> {
-        let topics = self.shared.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.shared.topics.read();
         Ok(topics.values().map(|topic| topic.state.clone()).collect())
     }
 
@@ -109,7 +110,7 @@ async fn insert(
     settings: TopicSettings,
     now: Micros,
 ) -> Result<TopicState, StoreError> {
-    let (uid, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let (uid, _) = clock::fresh_uuid().as_u64_pair();
     let uid = format!("{uid:016x}");
     let sql =
         "-- new topic\nINSERT INTO topics (uid, name, settings) VALUES ($1, $2, $3) RETURNING id";
@@ -207,7 +208,7 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
 
 /// A new epoch that begins at `first`.
 pub(super) fn fresh_start(first: Version, now: Micros, reason: &str) -> EpochStart {
-    let epoch = Epoch(uuid::Uuid::new_v4().as_fields().0);
+    let epoch = Epoch(clock::fresh_uuid().as_fields().0);
     EpochStart { epoch, first, started: now, reason: reason.to_owned() }
 }
 

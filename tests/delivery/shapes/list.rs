@@ -8,11 +8,11 @@ use flate2::{
 };
 
 /// The events of a list.
-pub const LIST: &str = r#"[{"id":"a1"},{"id":"a2"},{"id":"a3"}]"#;
+pub(super) const LIST: &str = r#"[{"id":"a1"},{"id":"a2"},{"id":"a3"}]"#;
 
 /// One odd answer.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub(super) struct Shape {
     pub name: String,
     pub then: Then,
     /// What it is to a webhook: a word, and words of the error.
@@ -24,7 +24,7 @@ pub struct Shape {
 
 /// What the server does behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub(super) enum Then {
     Keep,
     Close,
     Reset,
@@ -34,7 +34,7 @@ pub enum Then {
 }
 
 /// The shapes of a list.
-pub fn listed(text: &str) -> Vec<Shape> {
+pub(super) fn listed(text: &str) -> Vec<Shape> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(shape).collect()
 }

@@ -20,7 +20,7 @@ use super::list::{LIST, Shape, Then};
 /// A POST gets the odd answer once, a GET until [`Odd::heal`], and what comes early only who connects
 /// first. Healthy, it takes every POST, and lists
 /// four events, or those behind `?after=`.
-pub struct Odd {
+pub(super) struct Odd {
     address: SocketAddr,
     state: Arc<State>,
     task: JoinHandle<()>,
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Odd {
-    pub async fn start(shape: &Shape) -> Self {
+    pub(super) async fn start(shape: &Shape) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State { shape: shape.clone(), healthy: AtomicBool::new(false) });
@@ -47,12 +47,12 @@ impl Odd {
         Self { address, state, task }
     }
 
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
     /// From now on it is healthy.
-    pub fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.state.healthy.store(true, SeqCst);
     }
 }

@@ -14,17 +14,17 @@ use tokio_rustls::rustls::{
 };
 
 /// Both versions that there are here.
-pub static BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+pub(super) static BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// One who signs certificates.
-pub struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
 }
 
 /// A certificate, those that lead to it, and its key, in PEM.
 #[derive(Clone)]
-pub struct Shown {
+pub(super) struct Shown {
     pub chain: String,
     pub key: String,
 }
@@ -37,14 +37,14 @@ fn named(name: &str) -> DistinguishedName {
 
 impl Authority {
     /// One that nobody signed, with that name.
-    pub fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let (params, key) = Self::params(name);
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
     /// One that this one signed.
-    pub fn below(&self, name: &str) -> Self {
+    pub(super) fn below(&self, name: &str) -> Self {
         let (params, key) = Self::params(name);
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -58,12 +58,16 @@ impl Authority {
     }
 
     /// What a server at `host`, a name or an address, shows.
-    pub fn shown(&self, host: &str) -> Shown {
+    pub(super) fn shown(&self, host: &str) -> Shown {
         self.made(&[host], |_| {})
     }
 
     /// The same, changed by whoever wants it.
-    pub fn made(&self, hosts: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Shown {
+    pub(super) fn made(
+        &self,
+        hosts: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Shown {
         let params = leaf(hosts, change);
         let key = KeyPair::generate().unwrap();
         let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
@@ -81,24 +85,24 @@ fn leaf(hosts: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certific
 
 impl Shown {
     /// What nobody signed but itself.
-    pub fn by_itself(host: &str) -> Self {
+    pub(super) fn by_itself(host: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let chain = leaf(&[host], |_| {}).self_signed(&key).unwrap().pem();
         Self { chain, key: key.serialize_pem() }
     }
 
     /// The same, with one who leads to it.
-    pub fn with(self, authority: &Authority) -> Self {
+    pub(super) fn with(self, authority: &Authority) -> Self {
         Self { chain: format!("{}{}", self.chain, authority.pem), ..self }
     }
 
     /// A server that shows it to everybody.
-    pub fn server(&self) -> ServerConfig {
+    pub(super) fn server(&self) -> ServerConfig {
         self.server_for(&BOTH, None)
     }
 
     /// One that speaks these versions, and wants a certificate of `clients` if that is given.
-    pub fn server_for(
+    pub(super) fn server_for(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         clients: Option<&Authority>,

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// One case.
-pub struct Case {
+pub(super) struct Case {
     pub name: &'static str,
     /// `https://hook.test`, without a port.
     pub origin: &'static str,
@@ -36,7 +36,7 @@ const SHA1: &str = include_str!("../certificates/sha1.pem");
 const MD5: &str = include_str!("../certificates/md5.pem");
 const KEY: &str = include_str!("../certificates/key.pem");
 /// Who signed these.
-pub const OLD_AUTHORITY: &str = include_str!("../certificates/authority.pem");
+pub(super) const OLD_AUTHORITY: &str = include_str!("../certificates/authority.pem");
 
 /// The events of every producer.
 const LIST: &str = r#"[{"id":"a1"},{"id":"a2"},{"id":"a3"}]"#;
@@ -52,7 +52,7 @@ const OTHER_VERSION: &[u8] = b"\x15\x03\x01\x00\x02\x02\x46";
 const OTHER_NAME: &[u8] = b"\x15\x03\x03\x00\x02\x02\x70";
 
 /// The authorities of all cases.
-pub struct World {
+pub(super) struct World {
     /// The system trusts these two.
     pub ours: Authority,
     pub other: Authority,
@@ -61,13 +61,13 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let [ours, other, stranger, clients] =
             ["ours", "other", "stranger", "clients"].map(Authority::new);
         Self { ours, other, stranger, clients }
     }
 
-    pub fn cases(&self) -> Vec<Case> {
+    pub(super) fn cases(&self) -> Vec<Case> {
         let who = [self.trusted(), self.chains(), self.names(), self.times(), self.clients()];
         let how = [self.versions(), self.breaks(), self.cuts()];
         who.into_iter().chain(how).flatten().collect()

@@ -28,7 +28,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 /// How a server speaks.
 #[derive(Clone)]
-pub enum Speech {
+pub(super) enum Speech {
     /// TLS, and HTTP as it is agreed on.
     Tls(Arc<ServerConfig>),
     /// TLS, and HTTP/2 whatever is agreed on.
@@ -43,7 +43,7 @@ pub enum Speech {
 
 /// How a connection ends.
 #[derive(Clone, Copy)]
-pub enum End {
+pub(super) enum End {
     Close,
     Reset,
     /// Not at all.
@@ -51,7 +51,7 @@ pub enum End {
 }
 
 /// Lists three events until [`Secure::heal`], then four; takes every POST.
-pub struct Secure {
+pub(super) struct Secure {
     pub address: SocketAddr,
     healthy: Arc<AtomicBool>,
     task: JoinHandle<()>,
@@ -59,7 +59,7 @@ pub struct Secure {
 
 impl Secure {
     /// Speaks as `odd` until it is healed.
-    pub async fn start(odd: Speech, well: Speech) -> Self {
+    pub(super) async fn start(odd: Speech, well: Speech) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let healthy = Arc::new(AtomicBool::new(false));
@@ -75,7 +75,7 @@ impl Secure {
     }
 
     /// From now on it speaks properly.
-    pub fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.healthy.store(true, SeqCst);
     }
 }

@@ -22,7 +22,7 @@ const METHODS: [&str; 11] =
     ["HEAD", "OPTIONS", "TRACE", "PATCH", "PUT", "DELETE", "POST", "GET", "BREW", "get", "QUERY"];
 
 /// What the document says of one path and method.
-pub struct Operation {
+pub(super) struct Operation {
     pub method: String,
     pub path: String,
     pub parameters: Value,
@@ -50,14 +50,14 @@ impl Operation {
     }
 
     /// Its parameters of one place: name and schema.
-    pub fn parameters(&self, place: &str) -> Vec<(&str, &Value)> {
+    pub(super) fn parameters(&self, place: &str) -> Vec<(&str, &Value)> {
         let all = self.parameters.as_array().map(Vec::as_slice).unwrap_or_default();
         let of_place = all.iter().filter(|parameter| parameter["in"] == place);
         of_place.map(|one| (one["name"].as_str().unwrap(), &one["schema"])).collect()
     }
 
     /// Whether it gives events in one of several forms.
-    pub fn reads_events(&self) -> bool {
+    pub(super) fn reads_events(&self) -> bool {
         self.method == "GET" && self.path.ends_with("/events")
     }
 
@@ -74,7 +74,7 @@ impl Operation {
 }
 
 /// One request.
-pub struct Call {
+pub(super) struct Call {
     /// Which operation of the document it is for, when it is for one.
     pub operation: Option<usize>,
     pub method: String,
@@ -85,7 +85,7 @@ pub struct Call {
 
 impl Call {
     /// Adds a header, when it can be sent at all.
-    pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = HeaderValue::from_bytes(value.as_ref());
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
             self.headers.push((name, value));
@@ -93,7 +93,7 @@ impl Call {
     }
 
     /// The request, for the relay at `host`.
-    pub fn request(&self, host: &str) -> Request<Full<Bytes>> {
+    pub(super) fn request(&self, host: &str) -> Request<Full<Bytes>> {
         let uri = Uri::try_from(self.target.as_slice()).unwrap_or_else(|_| {
             // It has bytes that no library sends as they are.
             let byte = |byte: &u8| match char::from(*byte) {
@@ -118,12 +118,12 @@ impl Call {
     }
 
     /// Whether it may take as long as it says.
-    pub fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.target.windows(5).any(|five| five == b"wait=")
     }
 
     /// Whether its head is larger than what is read.
-    pub fn is_huge(&self) -> bool {
+    pub(super) fn is_huge(&self) -> bool {
         let headers: usize =
             self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         headers + self.target.len() > HEAD_BYTES || self.headers.len() > HEADERS_MAX
@@ -143,7 +143,7 @@ impl fmt::Display for Call {
 }
 
 /// Everything that can be called.
-pub struct Plan {
+pub(super) struct Plan {
     pub operations: Vec<Operation>,
     /// Their indexes; those that take or give events come more often, for they have most forms.
     places: Vec<usize>,
@@ -152,7 +152,7 @@ pub struct Plan {
 
 impl Plan {
     /// All operations of an OpenAPI document.
-    pub fn new(document: Value) -> Self {
+    pub(super) fn new(document: Value) -> Self {
         let paths = document["paths"].as_object().unwrap();
         let of_path = |(path, item): (&String, &Value)| {
             let methods = item.as_object().unwrap().iter();
@@ -167,7 +167,7 @@ impl Plan {
     }
 
     /// One call, by what the dice say.
-    pub fn call(&self, known: &Names, rng: Rng) -> Call {
+    pub(super) fn call(&self, known: &Names, rng: Rng) -> Call {
         let mut values =
             Values { document: &self.document, known, rng, wrong: 0, needed: &[], sparse: false };
         let values = &mut values;

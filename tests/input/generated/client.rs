@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 const MOMENT: Duration = Duration::from_millis(250);
 
 /// What came back.
-pub struct Answer {
+pub(super) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct Answer {
 
 impl Answer {
     /// The text of a header.
-    pub fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
@@ -44,24 +44,24 @@ impl fmt::Debug for Answer {
 }
 
 /// What became of a call: an answer, nothing because it was to wait, or a broken connection.
-pub type Came = Result<Option<Answer>, String>;
+pub(super) type Came = Result<Option<Answer>, String>;
 
 type Sender = SendRequest<Full<Bytes>>;
 
 /// Sends call after call.
-pub struct Client {
+pub(super) struct Client {
     address: String,
     sender: Option<Sender>,
 }
 
 impl Client {
     /// A client of the relay at `address`.
-    pub fn new(address: String) -> Self {
+    pub(super) fn new(address: String) -> Self {
         Self { address, sender: None }
     }
 
     /// Sends one call.
-    pub async fn send(&mut self, call: &Call) -> Came {
+    pub(super) async fn send(&mut self, call: &Call) -> Came {
         if let Some(sender) = self.sender.take() {
             // The relay may end a connection behind an answer, which the next call finds out.
             if let Ok(answer) = self.send_over(sender, call).await {

@@ -40,7 +40,7 @@ const DATA: [&str; 6] = [
 ];
 
 /// Publishes one event or several, in one of the modes.
-pub fn put(values: &mut Values<'_>, call: &mut Call) {
+pub(super) fn put(values: &mut Values<'_>, call: &mut Call) {
     match values.rng.u8(0..3) {
         0 => {
             call.header("content-type", "application/cloudevents+json");

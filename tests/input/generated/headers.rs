@@ -73,7 +73,7 @@ const OTHERS: [(&str, &[u8]); 15] = [
 ];
 
 /// Adds headers to a call that has those of its body.
-pub fn put<'a>(operation: &'a Operation, values: &mut Values<'a>, call: &mut Call) {
+pub(super) fn put<'a>(operation: &'a Operation, values: &mut Values<'a>, call: &mut Call) {
     if values.wrong > 0 && values.one_in(8) {
         retype(values, call);
     }

@@ -35,7 +35,7 @@ const CLOSED: [(&str, &str); 3] = [
 
 /// What was answered so far.
 #[derive(Default)]
-pub struct Judge {
+pub(super) struct Judge {
     statuses: BTreeMap<u16, u64>,
     /// Of each operation, those that the document does not tell.
     untold: BTreeMap<String, BTreeSet<u16>>,
@@ -49,7 +49,7 @@ pub struct Judge {
 
 impl Judge {
     /// What is wrong with what came of a call.
-    pub fn judge(&mut self, plan: &Plan, call: &Call, came: &Came) -> Result<(), String> {
+    pub(super) fn judge(&mut self, plan: &Plan, call: &Call, came: &Came) -> Result<(), String> {
         let answer = match came {
             Ok(Some(answer)) => answer,
             Ok(None) => {
@@ -98,7 +98,7 @@ impl Judge {
     }
 
     /// Calls that are all refused would prove little.
-    pub fn check_spread(&self) {
+    pub(super) fn check_spread(&self) {
         let never: Vec<_> = self.done.iter().filter(|(_, (done, _))| *done == 0).collect();
         assert!(never.len() <= NEVER_MAX, "these never succeeded: {never:?}\n{self}");
         let done: u64 = self.statuses.range(200..300).map(|(_, count)| count).sum();

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// Answers what the relay asks: hooks that accept and refuse, and a list for the source.
-pub async fn hooks() -> Server {
+pub(super) async fn hooks() -> Server {
     Server::start(|asked| async move {
         match asked.parts.uri.path() {
             "/list" => json_answer(r#"[{"id":"1"},{"id":"2"},{"no":"id"}]"#),
@@ -31,7 +31,7 @@ pub async fn hooks() -> Server {
 }
 
 /// A relay with a topic, a subscription and a source of its file.
-pub fn config(hooks: &Server) -> String {
+pub(super) fn config(hooks: &Server) -> String {
     format!(
         "topics: {{ filed: {{}} }}\nsubscriptions:\n  - name: filed-hook\n    topic: filed\n    \
          webhook: {{ url: \"{}\", secret: {{ env: HOOK_SECRET }} }}\nsources:\n  - name: feed\n    \
@@ -43,7 +43,7 @@ pub fn config(hooks: &Server) -> String {
 
 /// What there is, as it was seen last.
 #[derive(Debug, Default)]
-pub struct Names {
+pub(super) struct Names {
     pub topics: Vec<String>,
     pub subscriptions: Vec<String>,
     pub sources: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Names {
 }
 
 /// What exists, kept so.
-pub struct Known {
+pub(super) struct Known {
     api: Api,
     hooks: String,
     rounds: AtomicU64,
@@ -71,22 +71,22 @@ pub struct Known {
 
 impl Known {
     /// Nothing yet; webhooks go to `hooks`.
-    pub fn new(api: Api, hooks: String) -> Self {
+    pub(super) fn new(api: Api, hooks: String) -> Self {
         Self { api, hooks, rounds: AtomicU64::new(0), names: RwLock::default() }
     }
 
     /// Host and port of the relay.
-    pub fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         self.api.address()
     }
 
     /// What there is at present.
-    pub fn now(&self) -> Arc<Names> {
+    pub(super) fn now(&self) -> Arc<Names> {
         self.names.read().unwrap().clone()
     }
 
     /// Makes what calls have deleted or changed, and looks at what there is.
-    pub async fn renew(&self) {
+    pub(super) async fn renew(&self) {
         let round = self.rounds.fetch_add(1, SeqCst);
         for topic in ["alpha", "beta", "spare"] {
             self.tell("PUT", &format!("/v1/topics/{topic}"), &json!({})).await;

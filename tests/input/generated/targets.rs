@@ -71,7 +71,7 @@ const QUERIES: [&str; 12] = [
 ];
 
 /// The path, with names of which half refer to something.
-pub fn path(operation: &Operation, values: &mut Values<'_>, call: &mut Call) {
+pub(super) fn path(operation: &Operation, values: &mut Values<'_>, call: &mut Call) {
     let names = known(operation, values).filter(|_| values.one_in(2));
     for part in operation.path.split('/').skip(1) {
         call.target.push(b'/');
@@ -120,7 +120,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Some of the parameters, and what is wrong with them.
-pub fn query<'a>(operation: &'a Operation, values: &mut Values<'a>, call: &mut Call) {
+pub(super) fn query<'a>(operation: &'a Operation, values: &mut Values<'a>, call: &mut Call) {
     let known = operation.parameters("query");
     let most = u32::try_from(known.len() / 2).unwrap_or(2).max(2);
     let mut pairs = Vec::new();
@@ -158,7 +158,7 @@ pub fn query<'a>(operation: &'a Operation, values: &mut Values<'a>, call: &mut C
 }
 
 /// Another target, or the same one written otherwise.
-pub fn bend(values: &mut Values<'_>, call: &mut Call) {
+pub(super) fn bend(values: &mut Values<'_>, call: &mut Call) {
     call.operation = None;
     let target = std::mem::take(&mut call.target);
     call.target = match values.rng.u8(0..8) {

@@ -93,7 +93,7 @@ const JSON: [&str; 26] = [
 ];
 
 /// Makes values; `wrong` of a hundred are not as they should be.
-pub struct Values<'a> {
+pub(super) struct Values<'a> {
     pub document: &'a Value,
     pub known: &'a Names,
     pub rng: Rng,
@@ -106,17 +106,17 @@ pub struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// Whether one of `n` happens.
-    pub fn one_in(&mut self, n: u32) -> bool {
+    pub(super) fn one_in(&mut self, n: u32) -> bool {
         self.rng.u32(0..n) == 0
     }
 
     /// One of some.
-    pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.rng.usize(0..list.len())]
     }
 
     /// One of a list that may be empty.
-    pub fn one_of(&mut self, list: &[String]) -> Option<String> {
+    pub(super) fn one_of(&mut self, list: &[String]) -> Option<String> {
         list.get(self.rng.usize(0..list.len().max(1))).cloned()
     }
 
@@ -125,7 +125,7 @@ impl<'a> Values<'a> {
     }
 
     /// A value of the schema, as what `name` says.
-    pub fn json(&mut self, schema: &'a Value, name: &str) -> String {
+    pub(super) fn json(&mut self, schema: &'a Value, name: &str) -> String {
         if self.rng.u8(0..100) < self.wrong {
             return self.wrong_json();
         }
@@ -231,7 +231,7 @@ impl<'a> Values<'a> {
     }
 
     /// A text that is right for what has this name.
-    pub fn text(&mut self, name: &str) -> String {
+    pub(super) fn text(&mut self, name: &str) -> String {
         let known = self.known;
         let later = known.later.as_str();
         let word = match name {
@@ -272,7 +272,7 @@ impl<'a> Values<'a> {
     }
 
     /// A text that is hardly right.
-    pub fn wrong_text(&mut self) -> String {
+    pub(super) fn wrong_text(&mut self) -> String {
         match self.rng.u8(0..40) {
             0 => "9".repeat(400),
             1 => "é".repeat(5_000),
@@ -282,7 +282,7 @@ impl<'a> Values<'a> {
     }
 
     /// A JSON text that is hardly right; now and then no JSON at all.
-    pub fn wrong_json(&mut self) -> String {
+    pub(super) fn wrong_json(&mut self) -> String {
         match self.rng.u8(0..60) {
             0 => format!("\"{}\"", "y".repeat(LONG)),
             1 => deep("[", "]"),
@@ -297,7 +297,7 @@ impl<'a> Values<'a> {
 }
 
 /// JSON in so many brackets.
-pub fn deep(open: &str, close: &str) -> String {
+pub(super) fn deep(open: &str, close: &str) -> String {
     format!("{}1{}", open.repeat(DEPTH), close.repeat(DEPTH))
 }
 

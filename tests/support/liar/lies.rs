@@ -9,7 +9,7 @@ use super::{
 
 /// One way to answer wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lie {
+pub(crate) enum Lie {
     /// 500, 502 or 503.
     Error,
     /// 429 or 503 with a pause; every second one is longer than `walk_resume`.
@@ -88,7 +88,7 @@ const ALL: [Lie; 21] = [
 /// What a lie could be about.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub(crate) struct Moment {
     pub first: bool,
     pub has_cursor: bool,
     /// Whether there is a next page.
@@ -103,13 +103,13 @@ pub struct Moment {
 
 impl Lie {
     /// One that fits, if there is one among three tries.
-    pub fn pick(shape: Shape, moment: Moment, rng: &mut Rng) -> Option<Self> {
+    pub(crate) fn pick(shape: Shape, moment: Moment, rng: &mut Rng) -> Option<Self> {
         let mut tries = (0..3).map(|_| ALL[rng.usize(0..ALL.len())]);
         tries.find(|lie| lie.fits(shape, moment))
     }
 
     /// Whether it can be told here, and be noticed or made good by a client that is careful.
-    pub fn fits(self, shape: Shape, moment: Moment) -> bool {
+    pub(crate) fn fits(self, shape: Shape, moment: Moment) -> bool {
         let Moment { first, has_cursor, more, shown_before, empties, repeats } = moment;
         let counted = matches!(shape.paging, Paging::Number | Paging::Offset);
         let linked = matches!(shape.paging, Paging::Url | Paging::Link);
@@ -135,7 +135,7 @@ impl Lie {
 
     /// Whether a careful client may take it for the truth until the next walk: the answer is one
     /// that an honest producer gives when there is nothing (more).
-    pub fn is_plausible(self, shape: Shape, first: bool) -> bool {
+    pub(crate) fn is_plausible(self, shape: Shape, first: bool) -> bool {
         match self {
             Empty | NoContent => first || shape.is_safe(),
             Behind => true,
@@ -144,7 +144,7 @@ impl Lie {
     }
 
     /// Whether a client may have to record a gap for it, or to end a walk with a warning.
-    pub fn may_cost(self) -> bool {
+    pub(crate) fn may_cost(self) -> bool {
         matches!(self, Empty | NoContent | EmptyOn | Repeat | Refuse | Forget | ErrorPage)
     }
 }

@@ -8,7 +8,7 @@ const FIRST_AT: i64 = 1_790_000_000;
 
 /// In which order the list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     Oldest,
     Newest,
     /// In one that says nothing of time: a new item may stand anywhere.
@@ -17,7 +17,7 @@ pub enum Order {
 
 /// What of the list a first request gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
+pub(crate) enum Since {
     /// All of it, always.
     All,
     /// What has a time from `since` on.
@@ -38,7 +38,7 @@ pub enum Since {
 
 /// How a page is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paging {
+pub(crate) enum Paging {
     Number,
     Offset,
     /// A place in the list, as a token in the body.
@@ -52,11 +52,11 @@ pub enum Paging {
 }
 
 /// What an item says, and when.
-pub type Content = (char, i64);
+pub(crate) type Content = (char, i64);
 
 /// One item as it is now, and what it was.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub(crate) struct Item {
     /// Rises with every item that is published.
     pub id: u64,
     /// Whether it was published with a time before those of others.
@@ -71,11 +71,11 @@ pub struct Item {
 }
 
 impl Item {
-    pub fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         self.contents[self.contents.len() - 1]
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let (content, at) = self.content();
         json!({ "id": self.id, "at": at, "content": content.to_string() })
     }
@@ -83,13 +83,13 @@ impl Item {
 
 /// All items ever published, by their ids: the first has id 1.
 #[derive(Debug, Clone, Default)]
-pub struct List {
+pub(crate) struct List {
     pub items: Vec<Item>,
 }
 
 impl List {
     /// Publishes one item; `late` puts it up to 30 s before the last.
-    pub fn publish(&mut self, late: bool, rng: &mut Rng) -> String {
+    pub(crate) fn publish(&mut self, late: bool, rng: &mut Rng) -> String {
         let last = self.items.iter().map(|item| item.content().1).max().unwrap_or(FIRST_AT);
         let late = late && !self.items.is_empty();
         let at = if late { last - rng.i64(1..=30) } else { last + rng.i64(0..=2) };
@@ -102,7 +102,7 @@ impl List {
     /// Changes an item to another of three contents, and so often back; `moves` gives it the
     /// latest time too, which is later than any before: a change at a moment that was read already
     /// is one that nobody can see.
-    pub fn change(&mut self, moves: bool, rng: &mut Rng) -> Option<String> {
+    pub(crate) fn change(&mut self, moves: bool, rng: &mut Rng) -> Option<String> {
         let last = self.items.iter().map(|item| item.content().1).max()?;
         let at = rng.usize(0..self.items.len());
         let item = self.items.get_mut(at).filter(|item| !item.gone)?;
@@ -115,7 +115,7 @@ impl List {
     }
 
     /// Takes an item out of the list, so that those behind it move to other pages.
-    pub fn remove(&mut self, rng: &mut Rng) -> Option<String> {
+    pub(crate) fn remove(&mut self, rng: &mut Rng) -> Option<String> {
         let at = rng.usize(0..self.items.len().max(1));
         let item = self.items.get_mut(at).filter(|item| !item.gone)?;
         item.gone = true;
@@ -123,7 +123,7 @@ impl List {
     }
 
     /// What a request with this cursor may see, in the list's order.
-    pub fn listed(&self, order: Order, since: Since, cursor: Option<i64>) -> Vec<&Item> {
+    pub(crate) fn listed(&self, order: Order, since: Since, cursor: Option<i64>) -> Vec<&Item> {
         let wanted = |item: &&Item| {
             let Some(cursor) = cursor else { return true };
             match since {
@@ -143,7 +143,7 @@ impl List {
     }
 
     /// The place of an item in the list, as one number.
-    pub fn key(order: Order, since: Since, item: &Item) -> i64 {
+    pub(crate) fn key(order: Order, since: Since, item: &Item) -> i64 {
         let id = i64::try_from(item.id).unwrap();
         match (order, since) {
             (Order::Unordered, _) => i64::try_from(item.shuffled).unwrap(),

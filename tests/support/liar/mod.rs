@@ -18,7 +18,7 @@ mod page;
 mod spelling;
 mod wire;
 
-pub use self::{
+pub(crate) use self::{
     lies::Lie,
     list::{Content, List, Order, Paging, Since},
 };
@@ -27,7 +27,7 @@ use self::{lies::Moment, page::Asked, wire::Answer};
 /// What kind of producer it is.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub(crate) struct Shape {
     pub order: Order,
     pub since: Since,
     pub paging: Paging,
@@ -43,7 +43,7 @@ pub struct Shape {
 
 impl Shape {
     /// Whether a walk that ends too early loses nothing, because the next begins where it ended.
-    pub fn is_safe(self) -> bool {
+    pub(crate) fn is_safe(self) -> bool {
         match (self.order, self.since) {
             (Order::Oldest, since) => since != Since::Header,
             (Order::Newest, _) => false,
@@ -61,11 +61,11 @@ const LIES_PERCENT: u32 = 35;
 
 /// The producer; clones are the same one.
 #[derive(Clone)]
-pub struct Liar(Arc<Mutex<State>>);
+pub(crate) struct Liar(Arc<Mutex<State>>);
 
 /// What it has, what it is, and what it remembers of the walk under way.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct State {
+pub(crate) struct State {
     pub list: List,
     /// The list as it was before each of the last changes: what a copy that lags still has.
     past: VecDeque<List>,
@@ -106,7 +106,7 @@ pub struct State {
 }
 
 impl Liar {
-    pub fn new(shape: Shape, seed: u64) -> Self {
+    pub(crate) fn new(shape: Shape, seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             list: List::default(),
             past: VecDeque::new(),
@@ -132,12 +132,12 @@ impl Liar {
         })))
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
     /// The network that leads to it.
-    pub fn network(&self) -> probes::Network {
+    pub(crate) fn network(&self) -> probes::Network {
         let liar = self.clone();
         tower::util::BoxCloneSyncService::new(tower::service_fn(move |request: Request<Bytes>| {
             let (answer, vanishes) = {
@@ -157,7 +157,7 @@ impl Liar {
 
 impl State {
     /// Publishes, changes and removes a little, as happens in mid-walk too.
-    pub fn live(&mut self, most: u32) {
+    pub(crate) fn live(&mut self, most: u32) {
         let count = self.rng.u32(0..=most).min(8_u32.saturating_sub(self.published));
         self.published += count;
         for _ in 0..count {

@@ -16,7 +16,7 @@ use super::{
 const URL: &str = "https://shop.example.com/list";
 
 /// What a request asks for.
-pub struct Asked {
+pub(super) struct Asked {
     pub cursor: Option<i64>,
     /// Whether it is for the first page of a walk.
     pub first: bool,
@@ -26,7 +26,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn read(request: &Request<Bytes>) -> Self {
+    pub(super) fn read(request: &Request<Bytes>) -> Self {
         let query = request.uri().query().unwrap_or("");
         let number = |name: &str| {
             let mut pairs = url::form_urlencoded::parse(query.as_bytes());
@@ -48,7 +48,7 @@ impl Asked {
 
 /// The items of one page.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub(super) struct Window {
     pub items: Vec<Item>,
     pub more: bool,
     /// The place of the last item.
@@ -66,7 +66,7 @@ impl fmt::Display for Window {
 }
 
 /// The page that `asked` is for.
-pub fn window(list: &List, shape: Shape, asked: &Asked) -> Window {
+pub(super) fn window(list: &List, shape: Shape, asked: &Asked) -> Window {
     let listed = list.listed(shape.order, shape.since, asked.cursor);
     let key = |item: &Item| List::key(shape.order, shape.since, item);
     let after = |place: i64| {
@@ -97,14 +97,19 @@ pub fn window(list: &List, shape: Shape, asked: &Asked) -> Window {
 
 /// How the next page is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
+pub(super) enum Carrier {
     Good,
     Broken,
     Foreign,
 }
 
 /// The page, with what leads on from it.
-pub fn with_carrier(state: &mut State, asked: &Asked, window: &Window, how: Carrier) -> Answer {
+pub(super) fn with_carrier(
+    state: &mut State,
+    asked: &Asked,
+    window: &Window,
+    how: Carrier,
+) -> Answer {
     let items: Vec<Value> = window.items.iter().map(Item::json).collect();
     let mut body = json!({ "items": items, "has_more": window.more });
     let shape = state.shape;
@@ -137,7 +142,7 @@ pub fn with_carrier(state: &mut State, asked: &Asked, window: &Window, how: Carr
 }
 
 /// A page without items whose next page is the one that was asked for.
-pub fn empty_on(state: &mut State, asked: &Asked) -> Answer {
+pub(super) fn empty_on(state: &mut State, asked: &Asked) -> Answer {
     let place = asked.place.unwrap_or(match state.shape.order {
         Order::Newest => i64::MAX / 20 * 10,
         _ => -10,

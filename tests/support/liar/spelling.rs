@@ -4,7 +4,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 /// A `Link` header for the next page.
-pub fn link(url: &str, rng: &mut Rng) -> String {
+pub(super) fn link(url: &str, rng: &mut Rng) -> String {
     let other = "https://shop.example.com/list?page=9999";
     match rng.u8(0..12) {
         0 => format!("<{url}>; rel=\"next\""),
@@ -23,13 +23,13 @@ pub fn link(url: &str, rng: &mut Rng) -> String {
 }
 
 /// A `Link` header without a next page.
-pub fn no_link(rng: &mut Rng) -> Option<String> {
+pub(super) fn no_link(rng: &mut Rng) -> Option<String> {
     let other = "https://shop.example.com/list?page=1";
     rng.bool().then(|| format!("<{other}>; rel=\"first\", <{other}>; rel='prev'"))
 }
 
 /// A URL in a body.
-pub fn url(url: &str, rng: &mut Rng) -> Value {
+pub(super) fn url(url: &str, rng: &mut Rng) -> Value {
     match rng.u8(0..5) {
         0 => json!(url),
         1 => json!(relative(url)),
@@ -40,12 +40,12 @@ pub fn url(url: &str, rng: &mut Rng) -> Value {
 }
 
 /// A token in a body.
-pub fn token(token: i64, rng: &mut Rng) -> Value {
+pub(super) fn token(token: i64, rng: &mut Rng) -> Value {
     if rng.bool() { json!(token) } else { json!(token.to_string()) }
 }
 
 /// What stands where a token or URL would, when there is none.
-pub fn no_token(rng: &mut Rng) -> Option<Value> {
+pub(super) fn no_token(rng: &mut Rng) -> Option<Value> {
     match rng.u8(0..8) {
         0 | 1 => None,
         2 | 3 => Some(Value::Null),

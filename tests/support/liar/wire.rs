@@ -8,40 +8,40 @@ use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody}
 use serde_json::Value;
 
 /// An answer that is not sent yet.
-pub struct Answer {
+pub(super) struct Answer {
     response: Response<Vec<u8>>,
     /// Whether the connection breaks half-way through the body.
     is_cut: bool,
 }
 
 impl Answer {
-    pub fn text(status: u16, body: &str) -> Self {
+    pub(super) fn text(status: u16, body: &str) -> Self {
         let response = Response::builder().status(status).body(body.as_bytes().to_vec()).unwrap();
         Self { response, is_cut: false }
     }
 
-    pub fn json(status: u16, body: &Value) -> Self {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
         Self::text(status, &body.to_string()).with("content-type", "application/json")
     }
 
     /// With a header; its value may have any characters.
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
         self.response.headers_mut().append(name, value);
         self
     }
 
-    pub fn paused(self, seconds: u64) -> Self {
+    pub(super) fn paused(self, seconds: u64) -> Self {
         self.with("retry-after", &seconds.to_string())
     }
 
-    pub fn html(mut self) -> Self {
+    pub(super) fn html(mut self) -> Self {
         let html = HeaderValue::from_static("text/html");
         self.response.headers_mut().insert(header::CONTENT_TYPE, html);
         self
     }
 
-    pub fn broken(mut self) -> Self {
+    pub(super) fn broken(mut self) -> Self {
         let body = self.response.body_mut();
         // One that says that nothing changed has none.
         let at = body.len().min(1);
@@ -49,24 +49,24 @@ impl Answer {
         self
     }
 
-    pub fn short(mut self) -> Self {
+    pub(super) fn short(mut self) -> Self {
         let body = self.response.body_mut();
         body.truncate(body.len() / 2 + 1);
         self
     }
 
-    pub fn cut(mut self) -> Self {
+    pub(super) fn cut(mut self) -> Self {
         self.is_cut = true;
         self
     }
 
-    pub fn bad_gzip(mut self) -> Self {
+    pub(super) fn bad_gzip(mut self) -> Self {
         self.response.body_mut().splice(0..0, [0x1f, 0x8b, 8, 0]);
         self.with("content-encoding", "gzip")
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the other answer is none at all")]
-    pub fn send(self) -> io::Result<Response<UnsyncBoxBody<Bytes, io::Error>>> {
+    pub(super) fn send(self) -> io::Result<Response<UnsyncBoxBody<Bytes, io::Error>>> {
         let is_cut = self.is_cut;
         Ok(self.response.map(|body| {
             let body = Bytes::from(body);

@@ -2,7 +2,7 @@
 //! ends.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -136,7 +136,7 @@ impl Desk {
         let topic = match &change {
             Change::Topic(state) => Some(state.id),
             Change::TopicGone(id) => {
-                let mut topics = self.shared.topics.write().unwrap_or_else(PoisonError::into_inner);
+                let mut topics = self.shared.topics.write();
                 topics.retain(|_, topic| topic.state.id != *id);
                 self.shared.heads.forget(*id);
                 self.shared.holes.forget(*id, Version::MAX);
@@ -298,7 +298,7 @@ impl Desk {
 }
 
 fn publish(shared: &Shared, state: &Arc<TopicState>) {
-    let mut topics = shared.topics.write().unwrap_or_else(PoisonError::into_inner);
+    let mut topics = shared.topics.write();
     let topic = topics.entry(state.topic.clone()).or_insert_with(|| Published {
         state: state.clone(),
         head: watch::Sender::new(state.head),

@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, AtomicUsize},
     },
 };
 
+use parking_lot::{Mutex, RwLock};
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 
@@ -98,17 +99,17 @@ impl Shared {
     }
 
     pub(crate) fn published(&self, topic: &Topic) -> Result<Published, StoreError> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.topics.read();
         topics.get(topic).cloned().ok_or_else(|| StoreError::not_found("topic", topic.as_str()))
     }
 
     /// Whether what is written goes to the file of that name; says when that changes.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let found = match &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+        let found = match &*self.held.lock() {
             Some(held) => held.check().err(),
             None => None,
         };
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = self.lost.lock();
         if *lost != found {
             if let Some(problem) = &found {
                 tracing::error!(
@@ -122,7 +123,6 @@ impl Shared {
         found.map_or(Ok(()), |problem| Err(StoreError::Lost(problem)))
     }
 
-    /// Everything is closed: notes that, and lets go of the file; blocks.
     /// As [`Self::check`], when that said last that it does not. Until then a commit looks once,
     /// behind itself: what it wrote into a file that is gone is refused as an outcome that is not
     /// known, and is recognised when it is repeated in the file that is back.
@@ -130,8 +130,9 @@ impl Shared {
         if self.lost.lock().is_some() { self.check() } else { Ok(()) }
     }
 
+    /// Everything is closed: notes that, and lets go of the file; blocks.
     pub(crate) fn let_go(&self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         let is_ours = held.as_ref().is_some_and(|held| held.check_file().is_ok());
         if is_ours && matches!(wal::salts(&sibling(&self.path, "-wal")), Ok(None)) {
             self.heads.set(|head| (head.closed, head.wal) = (true, None));
@@ -141,7 +142,7 @@ impl Shared {
     }
 
     pub(crate) fn name_of(&self, topic: i64) -> Option<Topic> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.topics.read();
         topics.values().find(|known| known.state.id == topic).map(|known| known.state.topic.clone())
     }
 }

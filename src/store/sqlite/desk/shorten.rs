@@ -7,8 +7,10 @@ use sqlx::Row as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Desk, checkpoint::Checkpoints};
-use crate::store::StoreError;
-use crate::store::sqlite::file::beside::sibling;
+use crate::{
+    clock,
+    store::{StoreError, sqlite::file::beside::sibling},
+};
 
 /// Above this size the readers' gate is closed and the log is truncated.
 const BYTES_MAX: u64 = 128 << 20;
@@ -49,7 +51,7 @@ impl Log {
             desk.shared.troubles.ended(PINNED, "the write-ahead log is short again");
             return;
         }
-        if self.not_before.is_some_and(|moment| Instant::now() < moment) {
+        if self.not_before.is_some_and(|moment| clock::instant() < moment) {
             return;
         }
         let tries = if self.is_pinned { TRIES_PINNED } else { TRIES };
@@ -61,7 +63,7 @@ impl Log {
                 desk.shared.troubles.ended(PINNED, "the write-ahead log is short again");
             }
             Ok(Some(false)) => {
-                (self.not_before, self.is_pinned) = (Some(Instant::now() + PAUSE), true);
+                (self.not_before, self.is_pinned) = (Some(clock::instant() + PAUSE), true);
                 let detail = format!(
                     "another program reads {}, so its write-ahead log cannot be shortened and has \
                      grown to {} MiB; end that program (sqlite3, a dump, a backup): until then \
@@ -72,7 +74,7 @@ impl Log {
                 desk.shared.troubles.began(PINNED, detail);
             }
             Err(error) => {
-                self.not_before = Some(Instant::now() + PAUSE);
+                self.not_before = Some(clock::instant() + PAUSE);
                 tracing::error!(%error, "a checkpoint failed");
                 if matches!(error, StoreError::Database(_)) {
                     desk.doubt();

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
-use tokio::time::Instant;
 
 use super::{
     Desk,
     pieces::{PAGES_MAX, TRICKLE},
 };
-use crate::store::StoreError;
-use crate::store::sqlite::SqliteStore;
+use crate::{
+    clock,
+    store::{StoreError, sqlite::SqliteStore},
+};
 
 /// How long pages are given back before what is past its time is looked at again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ impl SqliteStore {
     /// Gives free pages back to the disk for a while, in pieces between which others have their
     /// turn; whether there are many more.
     pub(crate) async fn vacuum(&self) -> Result<bool, StoreError> {
-        let begun = Instant::now();
+        let begun = clock::instant();
         while let Some(took) = self.at_desk(|desk| Box::pin(piece(desk))).await? {
             if begun.elapsed() >= LOOK {
                 return Ok(true);
@@ -54,7 +55,7 @@ async fn piece(desk: &mut Desk) -> Result<Option<Duration>, StoreError> {
     if pages == 0 {
         return Ok(None);
     }
-    let begun = Instant::now();
+    let begun = clock::instant();
     desk.transact(move |desk| Box::pin(give_back(&mut desk.conn, pages))).await?;
     let took = begun.elapsed();
     desk.pieces.learn(pages, took);

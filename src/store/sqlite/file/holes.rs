@@ -2,12 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
+use parking_lot::{Mutex, RwLock};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::row::version;
@@ -64,7 +62,7 @@ impl Holes {
 
     /// The first version from `from` on that is not known to be lost.
     pub(crate) fn after(&self, topic: i64, from: Version) -> Version {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         let Some(holes) = known.get(&topic) else { return from };
         holes.iter().fold(
             from,
@@ -76,7 +74,7 @@ impl Holes {
 
     /// The last version before the first known hole behind `from`, at most `up_to`.
     pub(crate) fn before(&self, topic: i64, from: Version, up_to: Version) -> Version {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         let holes = known.get(&topic).into_iter().flatten();
         let first = holes.map(|(first, _)| first.previous()).find(|last| *last >= from);
         first.map_or(up_to, |last| last.min(up_to))
@@ -84,7 +82,7 @@ impl Holes {
 
     /// Takes in versions that the file tells of from now on.
     pub(crate) fn add(&self, topic: i64, first: Version, last: Version) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let holes = known.entry(topic).or_default();
         holes.push((first, last));
         holes.sort_unstable();
@@ -92,7 +90,7 @@ impl Holes {
 
     /// Lets go of what lies below a topic's oldest version.
     pub(crate) fn forget(&self, topic: i64, below: Version) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         if let Some(holes) = known.get_mut(&topic) {
             holes.retain(|(_, last)| *last >= below);
         }
@@ -107,7 +105,7 @@ impl Holes {
             to: damage.to,
             problem: damage.detail.clone(),
         };
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if waiting.told.len() < TOLD_MAX && waiting.told.insert((topic, damage.from)) {
             self.tell(&damage);
             waiting.damage.push(Found { topic, damage, kept: false });
@@ -117,7 +115,7 @@ impl Holes {
 
     /// Says that a pending event is damaged, to whoever may take it out of what waits.
     pub(crate) fn find_pending(&self, id: i64, problem: String) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if waiting.pending.len() < TOLD_MAX {
             waiting.pending.insert(id, problem);
         }
@@ -125,7 +123,7 @@ impl Holes {
 
     /// The pending events that were found damaged.
     pub(crate) fn take_pending(&self) -> Vec<(i64, String)> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         std::mem::take(&mut waiting.pending).into_iter().collect()
     }
 
@@ -153,13 +151,13 @@ impl Holes {
 
     /// What is to be told, as it was found.
     pub(crate) fn take(&self) -> Vec<Found> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         std::mem::take(&mut waiting.damage)
     }
 
     /// Puts back what could not be told.
     pub(crate) fn put_back(&self, found: impl IntoIterator<Item = Found>) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).damage.extend(found);
+        self.waiting.lock().damage.extend(found);
     }
 
     /// Events found damaged or missing, since the start.

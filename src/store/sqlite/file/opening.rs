@@ -16,7 +16,7 @@ use super::{
 };
 use crate::store::sqlite::file;
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     event::Micros,
     store::{Damage, StoreError, TopicState},
 };
@@ -90,7 +90,7 @@ pub(crate) async fn open(held: &Held, clock: &Clock) -> Result<Opened, StoreErro
 
 /// Reads it; `run` is 0 and `store` is new when only an earlier release has written the file.
 async fn identity(conn: &mut SqliteConnection) -> Result<Identity, StoreError> {
-    let fresh = || Identity { store: uuid::Uuid::new_v4().simple().to_string(), run: 0 };
+    let fresh = || Identity { store: clock::fresh_uuid().simple().to_string(), run: 0 };
     Ok(file::identity(conn).await?.unwrap_or_else(fresh))
 }
 

@@ -7,12 +7,13 @@ use std::{
     io::{self, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +127,7 @@ impl Room {
     }
 
     fn shrink(&self) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let Ok(bytes) = fs::metadata(&self.reserve).map(|file| file.len()) else { return false };
         let left = if bytes / 2 < CRUMB { 0 } else { bytes / 2 };
         let given = match left {
@@ -145,7 +146,7 @@ impl Room {
     /// Makes the reserve whole when as much again stays free; whether it is whole. Without a way to
     /// keep one there is none.
     fn refill(&self) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let bytes = fs::metadata(&self.reserve).map_or(0, |file| file.len());
         let missing = self.bytes.saturating_sub(bytes);
         let is_room = |disk: Disk| disk.free_bytes >= missing + self.bytes;

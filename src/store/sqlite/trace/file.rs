@@ -5,11 +5,12 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use parking_lot::RwLock;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -101,7 +102,7 @@ impl TraceFile {
 
     /// Those who read, when the file is open.
     pub(super) fn readers(&self) -> Option<SqlitePool> {
-        self.readers.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.readers.read().clone()
     }
 
     /// After a failure: the next writer is a new connection, whatever state this one is in, and a
@@ -129,7 +130,7 @@ impl TraceFile {
     }
 
     pub(super) async fn close_readers(&self) {
-        let readers = self.readers.write().unwrap_or_else(PoisonError::into_inner).take();
+        let readers = self.readers.write().take();
         if let Some(readers) = readers {
             readers.close().await;
         }
@@ -151,7 +152,7 @@ impl TraceFile {
         let next = last_id(&mut conn).await? + 1;
         if self.readers().is_none() {
             let readers = file::open_readers(&self.path, READERS).await?;
-            *self.readers.write().unwrap_or_else(PoisonError::into_inner) = Some(readers);
+            *self.readers.write() = Some(readers);
         }
         Ok(Writer { conn, next })
     }
