@@ -9,8 +9,9 @@ use self::losses::Losses;
 use crate::{
     clock::{CONFIRMED_AFTER, Clock},
     event::{Micros, Topic},
+    holdings::Held,
     notices::{DeadLetters, Notice, Notices},
-    store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed},
+    store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed, Work},
 };
 
 mod losses;
@@ -33,6 +34,7 @@ pub struct Janitor {
     store: Arc<dyn Store>,
     clock: Clock,
     notices: Notices,
+    held: Held,
     looked: Option<Micros>,
     /// Topics that were said to be nearly full, and are.
     nearly_full: HashSet<Topic>,
@@ -68,7 +70,14 @@ impl Janitor {
     pub fn new(store: Arc<dyn Store>, clock: Clock, notices: Notices) -> Self {
         let nearly_full = HashSet::new();
         let (looked, trust, losses) = (None, None, Losses::default());
-        Self { store, clock, notices, looked, nearly_full, trust, losses }
+        let held = Held::everything(Work::Retention);
+        Self { store, clock, notices, held, looked, nearly_full, trust, losses }
+    }
+
+    /// Removes while this node holds that work.
+    #[must_use]
+    pub fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
     }
 
     /// Removes one piece; answers whether there is more.
@@ -129,6 +138,12 @@ impl Janitor {
     /// Steps until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            if self.held.is_empty() {
+                self.tell_of_the_store();
+                let idle = tokio::time::timeout(IDLE, self.held.any());
+                stop.run_until_cancelled(idle).await;
+                continue;
+            }
             let pause = match self.step().await {
                 Ok(true) => BETWEEN,
                 Ok(false) => IDLE,

@@ -6,7 +6,7 @@ use sinks::webhook::Webhook;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,16 +16,17 @@ use crate::{
     config::Config,
     dispatcher::{self, Dispatcher},
     event::Topic,
+    holdings::Holder,
     janitor::Janitor,
     notices::{Notice, Notices},
     outbound::Guard,
     pending::Releaser,
     prober::{self, Prober, SourceSetup},
-    store::{self, Store, StoreError},
+    store::{self, Store, StoreError, Work},
     telemetry::Metrics,
 };
 
-pub use self::{apply::check, error::NodeError, reloads::Reload};
+pub use self::{apply::check, error::NodeError, reloads::Reload, role::Role};
 use self::{
     apply::{Applied, apply},
     reloads::Reloads,
@@ -35,26 +36,9 @@ mod apply;
 mod error;
 mod leaving;
 mod reloads;
+mod role;
 #[cfg(test)]
 mod tests;
-
-/// What a process does. Roles know nothing of each other and meet only in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
-pub enum Role {
-    /// Asks producers.
-    Probe,
-    /// Pushes to consumers.
-    Dispatch,
-    /// Serves the API.
-    Api,
-    /// Keeps tables within their bounds.
-    Janitor,
-}
-
-impl Role {
-    /// All of them: what one process does by default.
-    pub const ALL: [Self; 4] = [Self::Probe, Self::Dispatch, Self::Api, Self::Janitor];
-}
 
 /// How a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +60,8 @@ pub struct Node {
     soft: CancellationToken,
     hard: CancellationToken,
     roles: JoinSet<bool>,
-    /// Appends what the roles tell, and ends after them.
-    writer: JoinHandle<()>,
+    /// Appends what the roles tell and gives back what they held, and ends after them.
+    behind: JoinSet<()>,
     last: CancellationToken,
     address: Option<SocketAddr>,
 }
@@ -111,10 +95,14 @@ impl Node {
         for notice in removed {
             notices.tell(notice);
         }
+        let mut holder = Holder::new(store.clone(), clock.clone(), role::member(roles));
+        holder.step().await?;
         let last = CancellationToken::new();
+        let mut behind = JoinSet::new();
+        behind.spawn(writer.run(last.clone()));
         let mut node = Self {
-            writer: tokio::spawn(writer.run(last.clone())),
-            last,
+            behind,
+            last: last.clone(),
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             sources: watch::Sender::new(Arc::new(setups)),
             notices: notices.clone(),
@@ -130,19 +118,20 @@ impl Node {
         };
         node.watch_clock(notices.clone());
         if roles.contains(&Role::Probe) {
-            node.start_prober(network.clone(), metrics.clone(), notices.clone());
+            node.start_prober(network.clone(), metrics.clone(), &holder);
         }
         let everybody = guard.webhooks(None).map_err(NodeError::Config)?;
         let webhook = webhook(everybody, guard.clone());
         if roles.contains(&Role::Dispatch) {
-            node.start_dispatcher(webhook.clone(), notices.clone());
+            node.start_dispatcher(webhook.clone(), &holder);
         }
         if roles.contains(&Role::Janitor) {
-            node.start_janitor(notices);
+            node.start_janitor(&holder);
         }
         if let Some(listener) = listener {
             node.start_api(listener, access, guard, webhook);
         }
+        node.behind.spawn(holder.run(node.store.changes(), last));
         Ok(node)
     }
 
@@ -219,8 +208,10 @@ impl Node {
             });
         }
         self.last.cancel();
-        if let Err(error) = self.writer.await {
-            tracing::error!(%error, "the writer of notices ended badly");
+        while let Some(ended) = self.behind.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "what ends after the roles ended badly");
+            }
         }
         relay.abort();
         self.store.close().await;
@@ -236,30 +227,31 @@ impl Node {
         });
     }
 
-    fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>, notices: Notices) {
+    fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>, holder: &Holder) {
         let prober = Prober::new(
             self.store.clone(),
             self.clock.clone(),
             network,
             metrics,
-            notices,
+            self.notices.clone(),
             self.sources.subscribe(),
             prober::Limits {
                 walks: self.config.limits.walks_max,
                 walk_bytes_max: self.config.limits.walk_bytes_max,
             },
-        );
+        )
+        .holding(holder.held(Work::Source));
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(prober.run(soft, hard));
     }
 
-    fn start_dispatcher(&mut self, webhook: Webhook, notices: Notices) {
+    fn start_dispatcher(&mut self, webhook: Webhook, holder: &Holder) {
         let dispatcher = Dispatcher::new(
             self.store.clone(),
             self.clock.clone(),
             Arc::new(webhook),
             self.metrics.clone(),
-            notices,
+            self.notices.clone(),
             dispatcher::Limits {
                 in_flight_max: self.config.limits.in_flight_max,
                 host_in_flight_max: self.config.limits.host_in_flight_max,
@@ -268,19 +260,22 @@ impl Node {
                     .map_or(1, |cores| cores.get() / 2)
                     .max(1),
             },
-        );
+        )
+        .holding(holder.held(Work::Subscription));
         self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
     }
 
-    fn start_janitor(&mut self, notices: Notices) {
+    fn start_janitor(&mut self, holder: &Holder) {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone());
+        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone())
+            .holding(holder.held(Work::Pending));
         let soft = self.soft.clone();
         self.roles.spawn(async move {
             releaser.run(soft).await;
             false
         });
-        let janitor = Janitor::new(store, clock, notices);
+        let janitor =
+            Janitor::new(store, clock, self.notices.clone()).holding(holder.held(Work::Retention));
         let soft = self.soft.clone();
         self.roles.spawn(async move {
             janitor.run(soft).await;

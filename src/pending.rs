@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    store::{Store, StoreError},
+    holdings::Held,
+    store::{Store, StoreError, Work},
     telemetry::{Metrics, TopicLabel},
 };
 
@@ -20,13 +21,20 @@ pub struct Releaser {
     store: Arc<dyn Store>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    held: Held,
 }
 
 impl Releaser {
     /// A releaser for this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { store, clock, metrics }
+        Self { store, clock, metrics, held: Held::everything(Work::Pending) }
+    }
+
+    /// Moves events while this node holds that work.
+    #[must_use]
+    pub fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
     }
 
     /// Moves one piece of what is due; answers how many events went.
@@ -43,10 +51,14 @@ impl Releaser {
     }
 
     /// Steps until `stop`, each time when the next event is due.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         // Registered before looking.
         let mut next = self.store.next_pending();
         while !stop.is_cancelled() {
+            if self.held.is_empty() {
+                stop.run_until_cancelled(self.held.any()).await;
+                continue;
+            }
             let due = *next.borrow_and_update();
             if due.is_some_and(|due| due <= self.clock.now()) {
                 if let Err(error) = self.step().await {

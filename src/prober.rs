@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{self, Clock, chance},
     event::{Micros, Name, Topic},
+    holdings::Held,
     notices::Notices,
-    store::Store,
+    store::{Store, Work},
     telemetry::Metrics,
 };
 
@@ -46,6 +47,8 @@ pub use self::{
 /// One source as it is to be probed.
 #[derive(Clone)]
 pub struct SourceSetup {
+    /// Its number in the store.
+    pub id: i64,
     /// Its name; the store knows it.
     pub name: Name,
     /// Where its events go.
@@ -90,6 +93,7 @@ pub struct Prober {
     metrics: Arc<Metrics>,
     notices: Notices,
     sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
+    held: Held,
     walks: Semaphore,
     budget: Budget,
     /// When it was made: nothing that producers said before makes its requests conditional.
@@ -112,13 +116,20 @@ impl Prober {
         let walks = Semaphore::new(limits.walks.max(1));
         let budget = Budget::new(limits.walk_bytes_max);
         let began = clock.now();
-        Self { store, clock, network, metrics, notices, sources, walks, budget, began }
+        let held = Held::everything(Work::Source);
+        Self { store, clock, network, metrics, notices, sources, held, walks, budget, began }
+    }
+
+    /// Of these sources, asks those that this node holds.
+    #[must_use]
+    pub fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
     }
 
     /// Probes until `soft` (pages under way are finished and kept) or `hard` (they are dropped);
     /// whether `hard` dropped one.
     pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) -> bool {
-        let mut sources = self.sources.clone();
+        let (mut sources, mut held) = (self.sources.clone(), self.held.clone());
         // The workers share the prober; only this loop watches the list.
         self.sources = watch::channel(Arc::default()).1;
         let prober = Arc::new(self);
@@ -126,7 +137,8 @@ impl Prober {
         // Of sources that are gone: some may be at their last page.
         let mut leaving: Vec<Worker> = Vec::new();
         loop {
-            let wanted = sources.borrow_and_update().clone();
+            let all = sources.borrow_and_update().clone();
+            let wanted: Vec<_> = all.iter().filter(|one| held.has(one.id)).cloned().collect();
             let renewed = renew(&prober, &mut workers, &wanted, &soft, &hard);
             leaving.retain(|worker| !worker.task.is_finished());
             leaving.extend(workers.into_values());
@@ -134,11 +146,13 @@ impl Prober {
             tokio::select! {
                 () = soft.cancelled() => break,
                 () = hard.cancelled() => break,
+                () = held.changed() => {}
                 changed = sources.changed() => if changed.is_err() {
                     // Nobody can change the list any more.
                     tokio::select! {
                         () = soft.cancelled() => break,
                         () = hard.cancelled() => break,
+                        () = held.changed() => {}
                     }
                 },
             }

@@ -24,9 +24,10 @@ use self::{
 use crate::{
     clock::Clock,
     event::{Micros, Name},
+    holdings::Held,
     notices::Notices,
     settings::Rate,
-    store::{PositionSummary, Store, StoreError, Subscription, SubscriptionStatus},
+    store::{PositionSummary, Store, StoreError, Subscription, SubscriptionStatus, Work},
     telemetry::{Metrics, VerdictLabel},
 };
 
@@ -72,6 +73,7 @@ pub struct Dispatcher {
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
     notices: Notices,
+    held: Held,
     limits: Limits,
 }
 
@@ -86,20 +88,30 @@ impl Dispatcher {
         notices: Notices,
         limits: Limits,
     ) -> Self {
-        Self { store, clock, sink, metrics, notices, limits }
+        let held = Held::everything(Work::Subscription);
+        Self { store, clock, sink, metrics, notices, held, limits }
     }
 
-    /// Keeps one worker for every position of every active subscription, until `soft` (start
+    /// Serves those that this node holds.
+    #[must_use]
+    pub fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Keeps one worker for every position of every active subscription that it holds, until `soft` (start
     /// nothing new, finish what is in flight, save) or `hard` (drop everything). Answers whether
     /// attempts were under way at a hard stop.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
-        let Self { store, clock, sink, metrics, notices, limits } = self;
+        let Self { store, clock, sink, metrics, notices, held, limits } = self;
         let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
         let tools = Tools { store, clock, sink, metrics, notices, soft, hard };
         let served = HashMap::new();
         let threads = Threads::start(limits.threads);
         let (workers, running) = (JoinSet::new(), HashMap::new());
-        Supervisor { tools, common, served, threads, workers, running, edit: 0 }.run().await
+        let leaving = HashMap::new();
+        Supervisor { tools, held, common, served, leaving, threads, workers, running, edit: 0 }
+            .run()
+            .await
     }
 }
 
@@ -114,8 +126,11 @@ struct Served {
 
 struct Supervisor {
     tools: Tools,
+    held: Held,
     common: Arc<Common>,
     served: HashMap<i64, Served>,
+    /// Workers that have not ended yet, of subscriptions that are not held any more.
+    leaving: HashMap<i64, usize>,
     workers: JoinSet<bool>,
     /// Behind the workers, which end before their threads do.
     threads: Threads,
@@ -143,6 +158,7 @@ impl Supervisor {
                 () = self.tools.soft.cancelled() => break,
                 Some(ended) = self.workers.join_next_with_id() => cut |= self.ended(ended),
                 Ok(()) = changes.changed() => {}
+                () = self.held.changed() => self.edit = 0,
                 () = clock.pause(PAUSE), if looked.is_err() => {}
             }
         }
@@ -169,6 +185,15 @@ impl Supervisor {
             }
             return;
         }
+        if !self.held.has(subscription.id) {
+            self.let_go(subscription.id);
+            return;
+        }
+        // What it had here before is waited for: two workers of one position would not know of each
+        // other.
+        if self.leaving.contains_key(&subscription.id) {
+            return;
+        }
         let now = self.tools.clock.steady();
         let serve = subscription.status == SubscriptionStatus::Active;
         let (common, clock) = (&self.common, &self.tools.clock);
@@ -192,6 +217,16 @@ impl Supervisor {
             self.give(subscription.id, position, order);
         }
         self.resume(subscription, now);
+    }
+
+    /// Ends the workers of a subscription that is somebody else's.
+    fn let_go(&mut self, subscription: i64) {
+        let Some(gone) = self.served.remove(&subscription) else { return };
+        let workers = self.running.values().filter(|(of, _)| *of == subscription).count();
+        if workers > 0 {
+            self.leaving.insert(subscription, workers);
+        }
+        tracing::info!(subscription = %gone.name, "is served by another node");
     }
 
     /// Forgets what was learnt of the endpoint when it was resumed or is at another address; after
@@ -242,6 +277,15 @@ impl Supervisor {
             Err(error) => (error.id(), false),
         };
         let Some((subscription, position)) = self.running.remove(&task) else { return cut };
+        if let Some(left) = self.leaving.get_mut(&subscription) {
+            *left -= 1;
+            if *left == 0 {
+                self.leaving.remove(&subscription);
+                // It may be held again.
+                self.edit = 0;
+            }
+            return cut;
+        }
         let Some(served) = self.served.get_mut(&subscription) else { return cut };
         let Err(error) = ended else { return cut };
         tracing::error!(%error, subscription = %served.name, position, "a worker broke down");

@@ -41,9 +41,9 @@ pub(super) async fn apply(
         leaving.check(config)?;
     }
     let known = known(store).await?;
-    let setups: Result<_, _> =
-        config.sources.iter().map(|source| setup(source, known.get(&source.name))).collect();
-    let setups = setups?;
+    let probes: Result<Vec<_>, _> =
+        config.sources.iter().map(|source| probe(source, known.get(&source.name))).collect();
+    let probes = probes?;
     config.warn();
     let now = clock.now();
     store.put_topic(&Topic::notices(), &notices::settings(), now).await?;
@@ -51,7 +51,8 @@ pub(super) async fn apply(
     for (topic, settings) in config.topics.iter().filter(|(topic, _)| !topic.is_reserved()) {
         store.put_topic(topic, settings, now).await?;
     }
-    for source in &config.sources {
+    let mut setups = Vec::with_capacity(probes.len());
+    for (source, probe) in config.sources.iter().zip(probes) {
         let new = source.new_source();
         tell_change(known.get(&source.name), &new);
         let state = store.put_source(&new, now).await?;
@@ -61,6 +62,7 @@ pub(super) async fn apply(
                 "{}; run {}", stuck.message, stuck.commands()
             );
         }
+        setups.push(setup(source, new, state.id, probe));
     }
     for subscription in &config.subscriptions {
         store.put_subscription(subscription, now).await?;
@@ -135,14 +137,17 @@ fn check_event_sources(
     Ok(())
 }
 
-/// How a source is probed: its events are known by what is stored, whatever its URL has become.
-fn setup(source: &SourceConfig, known: Option<&SourceState>) -> Result<SourceSetup, NodeError> {
-    let new = source.new_source();
+/// What asks a source's producer: its events are known by what is stored, whatever its URL has become.
+fn probe(source: &SourceConfig, known: Option<&SourceState>) -> Result<HttpProbe, NodeError> {
     let mut spec = source.http.clone();
-    spec.source = Some(new.event_source.chosen(known).to_owned());
-    let probe = HttpProbe::new(spec)
-        .map_err(|error| NodeError::Config(format!("source `{}`: {error}", source.name)))?;
-    Ok(SourceSetup {
+    spec.source = Some(source.event_source().chosen(known).to_owned());
+    HttpProbe::new(spec)
+        .map_err(|error| NodeError::Config(format!("source `{}`: {error}", source.name)))
+}
+
+fn setup(source: &SourceConfig, new: NewSource, id: i64, probe: HttpProbe) -> SourceSetup {
+    SourceSetup {
+        id,
         name: new.name,
         topic: new.topic,
         contract: new.contract,
@@ -155,7 +160,7 @@ fn setup(source: &SourceConfig, known: Option<&SourceState>) -> Result<SourceSet
         },
         walk_resume: source.walk_resume,
         silent_after: source.silent_after,
-    })
+    }
 }
 
 fn check_subscription(

@@ -6,6 +6,7 @@
 pub use self::{
     dead::{DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter},
     error::StoreError,
+    holding::{Holding, Member, NewMember, Share, Work},
     job::{Job, JobStatus, NewJob, Replays},
     keep::{Expired, Keeping, Trimmed},
     log::{Append, Log, Page, Placed, Read},
@@ -31,6 +32,7 @@ pub use self::{
 
 mod dead;
 mod error;
+mod holding;
 mod job;
 mod keep;
 mod log;
@@ -85,6 +87,7 @@ pub trait Store:
     + Keeping
     + Send
     + Sync
+    + Holding
     + 'static
 {
 }

@@ -27,7 +27,7 @@ use crate::support::liar::{Content, Liar};
 
 /// When a step is killed.
 #[derive(Debug, Clone, Copy)]
-pub enum Crash {
+pub(super) enum Crash {
     /// The answer was made and is never read.
     Answer,
     /// When the step waits for so many things after its answer came: the append has begun, and
@@ -39,13 +39,13 @@ pub enum Crash {
 
 /// One event of the log.
 #[derive(Debug, Clone)]
-pub struct Logged {
+pub(super) struct Logged {
     pub event_id: String,
     pub id: u64,
     pub content: Content,
 }
 
-pub struct Bench {
+pub(super) struct Bench {
     dir: TempDir,
     pub store: Arc<dyn Store>,
     pub clock: ManualClock,
@@ -58,7 +58,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub async fn new(http: &str, liar: Liar) -> Self {
+    pub(super) async fn new(http: &str, liar: Liar) -> Self {
         let text = format!(
             "sources:\n  - name: shop\n    topic: orders\n    interval: 60s\n    http:\n      \
              url: https://shop.example.com/list\n      id: id\n      items: items\n      \
@@ -74,8 +74,9 @@ impl Bench {
         let topic = &source.topic;
         store.put_topic(topic, &TopicSettings::default(), clock.now()).await.unwrap();
         let new = source.new_source();
-        store.put_source(&new, clock.now()).await.unwrap();
+        let id = store.put_source(&new, clock.now()).await.unwrap().id;
         let setup = SourceSetup {
+            id,
             name: new.name,
             topic: new.topic,
             contract: new.contract,
@@ -91,7 +92,7 @@ impl Bench {
     }
 
     /// One step, and then the clock stands where the next is due; `None`: it was killed.
-    pub async fn step(&mut self, crash: Option<Crash>) -> Option<Stepped> {
+    pub(super) async fn step(&mut self, crash: Option<Crash>) -> Option<Stepped> {
         let stepped = self.until(crash).await;
         match stepped {
             Some(Stepped::Due(due)) => {
@@ -145,16 +146,16 @@ impl Bench {
         self.memory = Memory::default();
     }
 
-    pub async fn state(&self) -> SourceState {
+    pub(super) async fn state(&self) -> SourceState {
         self.store.source(&self.setup.name).await.unwrap()
     }
 
-    pub async fn gaps(&self) -> Vec<Gap> {
+    pub(super) async fn gaps(&self) -> Vec<Gap> {
         self.store.gaps(&self.setup.topic, 1_000).await.unwrap()
     }
 
     /// Reads what came into the log since.
-    pub async fn catch_up(&mut self) {
+    pub(super) async fn catch_up(&mut self) {
         loop {
             let page = self.store.read(&self.setup.topic, Read::after(self.read)).await.unwrap();
             let Some(last) = page.events.last() else { return };
@@ -174,7 +175,7 @@ impl Bench {
     }
 
     /// What an operator does about a cursor that is lost for good.
-    pub async fn reset_cursor(&self) {
+    pub(super) async fn reset_cursor(&self) {
         let now = self.clock.now();
         self.store
             .steer_source(&self.setup.name, Steer::Reset(probes::http::reset), now)
@@ -182,7 +183,7 @@ impl Bench {
             .unwrap();
     }
 
-    pub fn report(state: &SourceState) -> Option<Report> {
+    pub(super) fn report(state: &SourceState) -> Option<Report> {
         state.report.as_deref().map(|report| serde_json::from_str(report).unwrap())
     }
 }

@@ -1,7 +1,7 @@
 //! The store contract: one suite of cases, held against every backend.
 //!
 //! A case knows a [`Bench`] and the `Store` trait only. A second backend adds an implementation of
-//! [`Bench`] and one more line in [`contract`].
+//! [`Bench`] and one line at the end of [`contract`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +17,10 @@ use milkrun::{
 
 mod damage;
 mod dead;
+mod earlier;
 mod fences;
 mod held;
+mod holding;
 mod log;
 mod outside;
 mod pending;
@@ -35,34 +37,21 @@ mod waiting;
 
 /// A backend under test: opened, broken and opened again.
 #[async_trait::async_trait]
-pub trait Bench: Send + Sync {
+pub(crate) trait Bench: Send + Sync {
     /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys,
     /// 3,000 pending events and 100 positions.
     async fn open(&self) -> Arc<dyn Store>;
+    /// What a second node on the store has, beside the first one's.
+    async fn beside(&self, first: &Arc<dyn Store>) -> Arc<dyn Store>;
     /// From now on storing an event whose attributes contain `text` fails.
     async fn refuse_events_with(&self, text: &str);
     /// From now on every COMMIT of a transaction that stored an event fails (or no longer).
     async fn fail_commits(&self, fail: bool);
 }
 
+/// Every case, on each backend that is named with what makes its [`Bench`]: a module of its name.
 macro_rules! contract {
-    ($backend:path: $($module:ident :: $case:ident),* $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                let bench = $backend().await;
-                $module::$case(&bench).await;
-            }
-        )*
-    };
-}
-
-mod on_sqlite {
-    use super::{
-        dead, fences, log, pending, positions, replays, retention, sqlite::bench, states, topics,
-    };
-
-    contract!(bench:
+    ($($backend:ident: $bench:path,)+) => { $( mod $backend { contract!(@cases $bench:
         log::versions_have_no_gap_however_many_write,
         log::recorded_never_falls,
         log::a_known_event_answers_with_its_version,
@@ -140,19 +129,32 @@ mod on_sqlite {
         retention::a_dead_letter_keeps_its_event,
         retention::known_events_are_forgotten_after_the_window,
         retention::a_deleted_topic_is_cleared,
-    );
+        holding::each_piece_of_work_has_one_holder,
+        holding::what_is_given_back_goes_to_the_next,
+        holding::an_earlier_incarnation_holds_nothing,
+    ); } )+ };
+    (@cases $bench:path: $($module:ident :: $case:ident,)+) => { $(
+        #[tokio::test]
+        async fn $case() {
+            crate::store::$module::$case(&$bench().await).await;
+        }
+    )+ };
+}
+
+contract! {
+    on_sqlite: crate::store::sqlite::bench,
 }
 
 /// A moment that all cases start from.
-pub const NOW: Micros = Micros(1_800_000_000_000_000);
+pub(crate) const NOW: Micros = Micros(1_800_000_000_000_000);
 
 /// A name.
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
 }
 
 /// The events with these ids.
-pub fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
+pub(crate) fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
     let event = |id: u64| NewEvent {
         source: "/test".into(),
         id: id.to_string(),
@@ -164,7 +166,7 @@ pub fn events(ids: impl IntoIterator<Item = u64>) -> Vec<NewEvent> {
 }
 
 /// Appends events with these ids at `NOW`.
-pub async fn append(
+pub(crate) async fn append(
     store: &Arc<dyn Store>,
     topic: &Topic,
     ids: impl IntoIterator<Item = u64>,
@@ -173,7 +175,7 @@ pub async fn append(
 }
 
 /// Appends events with these ids at a moment.
-pub async fn append_at(
+pub(crate) async fn append_at(
     store: &Arc<dyn Store>,
     topic: &Topic,
     ids: impl IntoIterator<Item = u64>,
@@ -184,7 +186,10 @@ pub async fn append_at(
 }
 
 /// A store with one topic.
-pub async fn with_topic(bench: &dyn Bench, settings: TopicSettings) -> (Arc<dyn Store>, Topic) {
+pub(crate) async fn with_topic(
+    bench: &dyn Bench,
+    settings: TopicSettings,
+) -> (Arc<dyn Store>, Topic) {
     let store = bench.open().await;
     let topic = name("orders");
     store.put_topic(&topic, &settings, NOW).await.expect("a topic");
@@ -192,7 +197,7 @@ pub async fn with_topic(bench: &dyn Bench, settings: TopicSettings) -> (Arc<dyn 
 }
 
 /// All versions and ids of a topic, read page by page from the start.
-pub async fn all(store: &Arc<dyn Store>, topic: &Topic) -> Vec<(u64, String)> {
+pub(crate) async fn all(store: &Arc<dyn Store>, topic: &Topic) -> Vec<(u64, String)> {
     let mut found: Vec<(u64, String)> = Vec::new();
     loop {
         let after = Version(found.last().map_or(0, |(version, _)| *version));
@@ -205,12 +210,12 @@ pub async fn all(store: &Arc<dyn Store>, topic: &Topic) -> Vec<(u64, String)> {
 }
 
 /// The id of an event.
-pub fn id_of(event: &Event) -> String {
+pub(crate) fn id_of(event: &Event) -> String {
     event.attribute("id").expect("an id")
 }
 
 /// A subscription from the start of a topic.
-pub async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subscription {
+pub(crate) async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subscription {
     let new = NewSubscription {
         name: name(who),
         origin: Origin::Api,
@@ -222,7 +227,7 @@ pub async fn subscribe(store: &Arc<dyn Store>, who: &str, topic: &Topic) -> Subs
 }
 
 /// A source of a topic.
-pub fn source(topic: &Topic) -> NewSource {
+pub(crate) fn source(topic: &Topic) -> NewSource {
     NewSource {
         name: name("shop"),
         topic: topic.clone(),
@@ -234,12 +239,12 @@ pub fn source(topic: &Topic) -> NewSource {
 }
 
 /// `NOW` and some seconds.
-pub fn later(seconds: u64) -> Micros {
+pub(crate) fn later(seconds: u64) -> Micros {
     NOW.plus(Duration::from_secs(seconds))
 }
 
 /// Trims until there is nothing more; every step is one piece. Answers what was owed and went.
-pub async fn trim_all(store: &Arc<dyn Store>, now: Micros) -> Vec<Expired> {
+pub(crate) async fn trim_all(store: &Arc<dyn Store>, now: Micros) -> Vec<Expired> {
     let mut expired = Vec::new();
     for _ in 0..1_000 {
         let trimmed = store.trim(now).await.expect("a trim");

@@ -13,17 +13,17 @@ use tempfile::TempDir;
 use super::{Bench, NOW, name, source};
 
 /// A file in a folder of its own.
-pub struct SqliteBench {
+pub(super) struct SqliteBench {
     folder: TempDir,
 }
 
 /// A new file.
-pub async fn bench() -> SqliteBench {
+pub(super) async fn bench() -> SqliteBench {
     SqliteBench { folder: tempfile::tempdir().expect("a folder") }
 }
 
 impl SqliteBench {
-    pub fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         self.folder.path().join("log.db").display().to_string()
     }
 
@@ -32,7 +32,7 @@ impl SqliteBench {
         SqliteConnection::connect(&format!("sqlite:{}", self.path())).await.expect("a connection")
     }
 
-    pub async fn run(&self, sql: String) {
+    pub(super) async fn run(&self, sql: String) {
         let mut conn = self.saboteur().await;
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.expect("sabotage");
         conn.close().await.expect("closed");
@@ -51,6 +51,11 @@ impl Bench for SqliteBench {
             ..Options::default()
         };
         open(&format!("sqlite:{}", self.path()), &options).await.expect("a store")
+    }
+
+    /// A file has one process, so its nodes share what is open.
+    async fn beside(&self, first: &Arc<dyn Store>) -> Arc<dyn Store> {
+        first.clone()
     }
 
     async fn refuse_events_with(&self, text: &str) {

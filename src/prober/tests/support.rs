@@ -68,7 +68,8 @@ impl Bench {
             event_source: EventSource::fixed(spec.effective_source()),
             config_hash: spec.fingerprint(),
         };
-        store.put_source(&source, clock.now()).await.unwrap();
+        let id = store.put_source(&source, clock.now()).await.unwrap().id;
+            id,
         let setup = SourceSetup {
             name: source.name,
             topic: source.topic,
@@ -139,9 +140,10 @@ impl Bench {
                 contract: self.setup.contract.clone(),
                 contract_before: None,
                 event_source: EventSource::fixed(name.to_string()),
+                id,
                 config_hash: self.setup.config_hash.clone(),
             };
-            self.store.put_source(&source, self.clock.now()).await.unwrap();
+            let id = self.store.put_source(&source, self.clock.now()).await.unwrap().id;
             setups.push(SourceSetup {
                 name,
                 schedule: Schedule::every(interval),

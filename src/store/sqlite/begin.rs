@@ -64,6 +64,7 @@ impl SqliteStore {
         let (sender, queue) = mpsc::channel(QUEUE);
         Ok(Self {
             trace: trace::Trace::open(file::beside::sibling(&path, "-trace"), &shared).await,
+            holders: parking_lot::Mutex::default(),
             vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
             task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),
             writer: sender,

@@ -23,6 +23,7 @@ mod dead;
 mod desk;
 mod file;
 mod held_positions;
+mod holding;
 mod log;
 mod pending;
 mod positions;
@@ -50,6 +51,7 @@ pub struct SqliteStore {
     /// Permits for KiB of waiting appends.
     room: Semaphore,
     trace: trace::Trace,
+    holders: parking_lot::Mutex<holding::Holders>,
     vigil: Mutex<Option<Vigil>>,
     /// Ends who looks after the reserve.
     _stop: DropGuard,

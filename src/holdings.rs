@@ -1,0 +1,234 @@
+//! What this node holds: it joins the others on its store, renews its term, claims its work.
+//!
+//! Roles know a [`Held`] only: they begin what is in it and drop what is no longer.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    event::Micros,
+    store::{Holding, Member, NewMember, Share, StoreError, Work},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a store that fails is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A term is renewed after this part of it.
+const RENEW_PART: u32 = 3;
+/// What is held is worked on for this many quarters of its term; the rest is for what was begun to
+/// end in.
+const USED_QUARTERS: u32 = 3;
+
+/// What a node holds at present.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holdings {
+    sources: Share,
+    subscriptions: Share,
+    retention: Share,
+    pending: Share,
+}
+
+impl Holdings {
+    /// All work there is.
+    #[must_use]
+    pub fn everything() -> Self {
+        let all = || Share::Everything;
+        Self { sources: all(), subscriptions: all(), retention: all(), pending: all() }
+    }
+
+    /// What is held of one kind.
+    #[must_use]
+    pub fn of(&self, work: Work) -> &Share {
+        match work {
+            Work::Source => &self.sources,
+            Work::Subscription => &self.subscriptions,
+            Work::Retention => &self.retention,
+            Work::Pending => &self.pending,
+        }
+    }
+
+    fn of_mut(&mut self, work: Work) -> &mut Share {
+        match work {
+            Work::Source => &mut self.sources,
+            Work::Subscription => &mut self.subscriptions,
+            Work::Retention => &mut self.retention,
+            Work::Pending => &mut self.pending,
+        }
+    }
+}
+
+/// What a role may do, now and after every change of it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    now: watch::Receiver<Holdings>,
+    work: Work,
+}
+
+impl Held {
+    /// All of a kind, for good: the role is alone.
+    #[must_use]
+    pub fn everything(work: Work) -> Self {
+        Self { now: watch::channel(Holdings::everything()).1, work }
+    }
+
+    /// Whether a piece is held.
+    #[must_use]
+    pub fn has(&self, number: i64) -> bool {
+        self.now.borrow().of(self.work).has(number)
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.now.borrow().of(self.work).is_empty()
+    }
+
+    /// Waits until other pieces are held than those that were looked at last; for ever when that
+    /// cannot be any more.
+    pub async fn changed(&mut self) {
+        let before = self.now.borrow_and_update().of(self.work).clone();
+        let work = self.work;
+        if self.now.wait_for(|now| *now.of(work) != before).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until something is held.
+    pub async fn any(&mut self) {
+        let work = self.work;
+        if self.now.wait_for(|now| !now.of(work).is_empty()).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Keeps a node a member of its store and its work claimed.
+pub struct Holder {
+    store: Arc<dyn Holding>,
+    clock: Clock,
+    new: NewMember,
+    member: Option<(Member, Micros)>,
+    now: watch::Sender<Holdings>,
+}
+
+impl Holder {
+    /// A holder for a node that is no member yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Holding>, clock: Clock, new: NewMember) -> Self {
+        Self { store, clock, new, member: None, now: watch::Sender::default() }
+    }
+
+    /// What is held of a kind, for the role that does it.
+    #[must_use]
+    pub fn held(&self, work: Work) -> Held {
+        Held { now: self.now.subscribe(), work }
+    }
+
+    /// Joins or renews, claims what is free, and tells the roles.
+    ///
+    /// # Errors
+    /// As the store has them; the next step tries again. What may be somebody else's by now is not
+    /// held any more.
+    pub async fn step(&mut self) -> Result<(), StoreError> {
+        let stepped = self.claim().await;
+        match &stepped {
+            Err(StoreError::Stale) => {
+                self.member = None;
+                self.now.send_if_modified(drop_all);
+            }
+            Err(_) if self.until().is_some_and(|until| until <= self.clock.steady()) => {
+                self.now.send_if_modified(drop_all);
+            }
+            _ => {}
+        }
+        stepped
+    }
+
+    async fn claim(&mut self) -> Result<(), StoreError> {
+        // By the moment before it was asked: the term begins no earlier.
+        let asked = self.clock.steady();
+        let member = match self.member {
+            None => self.store.join(&self.new).await?,
+            Some((member, _)) => {
+                self.store.renew(&member).await?;
+                member
+            }
+        };
+        self.member = Some((member, asked));
+        let mut claimed = Holdings::default();
+        for work in self.new.work.iter().copied() {
+            *claimed.of_mut(work) = self.store.claim(&member, work).await?;
+        }
+        self.now.send_if_modified(|now| {
+            let is_other = *now != claimed;
+            *now = claimed;
+            is_other
+        });
+        Ok(())
+    }
+
+    /// Until when what is held may be worked on; `None`: without an end.
+    fn until(&self) -> Option<Micros> {
+        let (member, renewed) = self.member?;
+        member.term.map(|term| renewed.plus(term / 4 * USED_QUARTERS))
+    }
+
+    /// When to step next; `None`: when something changes.
+    fn next(&self, is_failing: bool) -> Option<Micros> {
+        let retry = is_failing.then(|| self.clock.steady().plus(PAUSE));
+        let renew = self
+            .member
+            .and_then(|(member, renewed)| member.term.map(|term| renewed.plus(term / RENEW_PART)));
+        match (retry, self.until()) {
+            // It must not be missed.
+            (Some(retry), Some(until)) if until > self.clock.steady() => Some(retry.min(until)),
+            (Some(retry), _) => Some(retry),
+            (None, _) => renew,
+        }
+    }
+
+    /// Steps until `stop`, then gives everything back. `changes` are those of the store.
+    pub async fn run(mut self, mut changes: watch::Receiver<u64>, stop: CancellationToken) {
+        let mut is_failing = false;
+        loop {
+            let next = self.next(is_failing);
+            let clock = self.clock.clone();
+            let due = async {
+                match next {
+                    Some(moment) => clock.until(moment).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = due => {}
+                Ok(()) = changes.changed() => {}
+            }
+            changes.mark_unchanged();
+            let stepped = self.step().await;
+            if let Err(error) = &stepped {
+                tracing::warn!(%error, "this node's work cannot be claimed; tried again soon");
+            }
+            is_failing = stepped.is_err();
+        }
+        self.give_back().await;
+    }
+
+    async fn give_back(self) {
+        let Some((member, _)) = self.member else { return };
+        for work in &self.new.work {
+            if let Err(error) = self.store.give_back(&member, *work).await {
+                tracing::warn!(%error, "work was not given back; it is free when its term ends");
+            }
+        }
+    }
+}
+
+fn drop_all(now: &mut Holdings) -> bool {
+    std::mem::take(now) != Holdings::default()
+}
