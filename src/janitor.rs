@@ -214,14 +214,9 @@ mod tests {
         event::{Data, Version},
         notices,
         settings::{SubscriptionSettings, TopicSettings, days},
-        store::{self, Append, NewEvent, NewSubscription, Options, Origin, Read, StartFrom},
+        store::{Append, NewEvent, NewSubscription, Origin, Read, StartFrom, support::store},
         telemetry::Metrics,
     };
-
-    async fn open(dir: &tempfile::TempDir) -> Arc<dyn Store> {
-        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
-        store::open(&url, &Options::default()).await.unwrap()
-    }
 
     /// An event of 900 bytes and some.
     fn letter(topic: &Topic, id: &str, now: Micros) -> Append {
@@ -256,8 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn owed_events_that_go_are_told_of_as_dead_letters() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir).await;
+        let (_folder, store) = store().await;
         let clock = ManualClock::new(Micros(1_769_860_800_000_000));
         let topic: Topic = "orders".parse().unwrap();
         let capped = TopicSettings { max_bytes: Some(3_000), ..TopicSettings::default() };
@@ -294,8 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_topic_near_its_cap_is_told_of_once_until_it_is_so_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir).await;
+        let (_folder, store) = store().await;
         let clock = ManualClock::new(Micros(1_769_860_800_000_000));
         let topic: Topic = "orders".parse().unwrap();
         let capped = |max_bytes| TopicSettings { max_bytes, ..TopicSettings::default() };
@@ -333,8 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wall_that_is_set_forth_deletes_nothing_for_hours() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir).await;
+        let (_folder, store) = store().await;
         let clock = ManualClock::new(Micros(1_769_860_800_000_000));
         let topic = aged(&store, &clock).await;
         let manual = Clock::Manual(clock.clone());
@@ -353,8 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wall_that_is_wrong_at_the_start_deletes_nothing_for_hours_however_often_it_starts() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir).await;
+        let (_folder, store) = store().await;
         let start = Micros(1_769_860_800_000_000);
         let clock = ManualClock::new(start);
         let topic = aged(&store, &clock).await;

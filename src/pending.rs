@@ -89,7 +89,7 @@ mod tests {
         clock::ManualClock,
         event::{Data, Micros, Topic, Version},
         settings::TopicSettings,
-        store::{self, Append, NewEvent, Options},
+        store::{Append, NewEvent, support::store},
     };
 
     const START: Micros = Micros(1_769_860_800_000_000);
@@ -113,9 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_are_moved_when_they_are_due_and_not_before() {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
-        let store = store::open(&url, &Options::default()).await.unwrap();
+        let (_folder, store) = store().await;
         let topic: Topic = "orders".parse().unwrap();
         store.put_topic(&topic, &TopicSettings::default(), START).await.unwrap();
         let clock = ManualClock::new(START);

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::{DeadLetters, Notice, Notices, WAITING_MAX, Writer, settings};
@@ -11,13 +10,14 @@ use crate::{
     event::{Event, Micros, Name, Version},
     settings::{SubscriptionSettings, TopicSettings},
     store::{
-        DeadReason, LastAnswer, NewSubscription, Options, Origin, Read, StartFrom, Store, open,
+        DeadReason, LastAnswer, NewSubscription, Origin, Read, StartFrom, Store,
+        support::{Folder, store},
     },
     telemetry::Metrics,
 };
 
 struct Bench {
-    _dir: TempDir,
+    _folder: Folder,
     store: Arc<dyn Store>,
     clock: ManualClock,
     metrics: Arc<Metrics>,
@@ -29,9 +29,7 @@ impl Bench {
     /// A store with the topic `orders` and the subscriptions `shop`, which gets its events, and
     /// `ops`, which gets notices.
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("test.db").display());
-        let store = open(&url, &Options::default()).await.unwrap();
+        let (folder, store) = store().await;
         let clock = ManualClock::new(Micros(1_800_000_000_123_456));
         let orders = "orders".parse().unwrap();
         store.put_topic(&orders, &TopicSettings::default(), clock.now()).await.unwrap();
@@ -51,7 +49,7 @@ impl Bench {
         let metrics = Metrics::new();
         let manual = Clock::Manual(clock.clone());
         let (notices, writer) = Notices::new(store.clone(), manual, metrics.clone());
-        Self { _dir: dir, store, clock, metrics, notices, writer }
+        Self { _folder: folder, store, clock, metrics, notices, writer }
     }
 
     async fn events(&self) -> Vec<Arc<Event>> {

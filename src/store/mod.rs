@@ -45,6 +45,8 @@ mod rules;
 mod source;
 pub mod sqlite;
 mod subscription;
+#[cfg(test)]
+pub(crate) mod support;
 pub mod tail;
 mod topic;
 mod trace;
@@ -85,9 +87,9 @@ pub trait Store:
     + DeadLetters
     + Attempts
     + Keeping
+    + Holding
     + Send
     + Sync
-    + Holding
     + 'static
 {
 }

@@ -22,7 +22,10 @@ use crate::{
     clock::{Clock, ManualClock},
     event::{Micros, Topic},
     settings::TopicSettings,
-    store::{self, Options, Store},
+    store::{
+        self, Store,
+        support::{self, Folder},
+    },
     telemetry::Metrics,
 };
 
@@ -54,7 +57,7 @@ struct Relay {
     /// What left for endpoints, each answered 418.
     sent: Arc<Mutex<Vec<Request<Bytes>>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
-    _dir: tempfile::TempDir,
+    _folder: Folder,
 }
 
 struct Reply {
@@ -101,9 +104,7 @@ impl Relay {
     }
 
     async fn with(limits: Limits) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("relay.db").display());
-        let store = store::open(&url, &Options::default()).await.unwrap();
+        let (folder, store) = support::store().await;
         let topic: Topic = "orders".parse().unwrap();
         store.put_topic(&topic, &TopicSettings::default(), NOW).await.unwrap();
         let mut relay = Self {
@@ -114,7 +115,7 @@ impl Relay {
             stopping: CancellationToken::new(),
             sent: Arc::default(),
             file_topics: watch::Sender::default(),
-            _dir: dir,
+            _folder: folder,
         };
         relay.serve(store, limits);
         relay

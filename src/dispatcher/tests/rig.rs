@@ -14,8 +14,9 @@ use crate::{
     notices::Notices,
     settings::{Delays, RetryPolicy, SubscriptionSettings, TopicSettings},
     store::{
-        Append, AttemptQuery, DeadLetter, DeadSelect, NewEvent, NewSubscription, Options, Origin,
-        StartFrom, SubscriptionSteer, open,
+        Append, AttemptQuery, DeadLetter, DeadSelect, NewEvent, NewSubscription, Origin, StartFrom,
+        SubscriptionSteer,
+        support::{Folder, store},
     },
 };
 
@@ -96,7 +97,7 @@ pub(super) fn machine() -> Outcome {
 
 /// A store, a clock, a consumer and a dispatcher.
 pub(super) struct Rig {
-    dir: tempfile::TempDir,
+    folder: Folder,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: ManualClock,
     pub(super) sink: Arc<Script>,
@@ -126,9 +127,7 @@ pub(super) fn settings() -> SubscriptionSettings {
 
 impl Rig {
     pub(super) async fn new(settings: SubscriptionSettings) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("m.db").display());
-        let store = open(&url, &Options::default()).await.unwrap();
+        let (folder, store) = store().await;
         let clock = ManualClock::new(Micros(1_700_000_000_000_000));
         let sink = Arc::new(Script {
             clock: clock.clone(),
@@ -144,18 +143,14 @@ impl Rig {
         store.put_subscription(&new, now).await.unwrap();
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
         let (metrics, limits) = (Metrics::new(), Limits::default());
-        Self { dir, store, clock, sink, limits, metrics, soft, hard, running: None }
+        Self { folder, store, clock, sink, limits, metrics, soft, hard, running: None }
     }
 
     /// Closes the store, changes rows of its file, and opens it again, with nothing in memory.
     pub(super) async fn damage(&mut self, sql: &'static str) {
-        use sqlx::Connection as _;
         self.store.close().await;
-        let url = format!("sqlite:{}", self.dir.path().join("m.db").display());
-        let mut conn = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-        conn.close().await.unwrap();
-        self.store = open(&url, &Options::default()).await.unwrap();
+        self.folder.run(sql).await;
+        self.store = self.folder.open().await;
     }
 
     /// A rig with `count` events waiting and the dispatcher running.

@@ -9,8 +9,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use probes::http::{HttpProbe, Spec};
-use sqlx::Connection as _;
-use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
@@ -19,7 +17,10 @@ use crate::{
     notices::{self, Notices},
     prober::{Limits, Memory, Prober, Report, Schedule, SourceSetup, Stepped},
     settings::TopicSettings,
-    store::{EventSource, NewSource, Options, Read, SourceState, Store, open},
+    store::{
+        EventSource, NewSource, Read, SourceState, Store,
+        support::{Folder, store},
+    },
     telemetry::Metrics,
 };
 
@@ -28,7 +29,7 @@ pub(super) type Answer = dyn Fn(&Request<Bytes>) -> futures_util::future::BoxFut
     + Sync;
 
 pub(super) struct Bench {
-    dir: TempDir,
+    folder: Folder,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: ManualClock,
     pub(super) metrics: Arc<Metrics>,
@@ -51,9 +52,7 @@ impl Bench {
         change: impl FnOnce(&mut Spec),
         answer: Box<Answer>,
     ) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("test.db").display());
-        let store = open(&url, &Options::default()).await.unwrap();
+        let (folder, store) = store().await;
         let clock = ManualClock::new(Micros(1_800_000_000_000_000));
         let mut spec =
             Spec::new(probes::http::Target::parse("https://shop.example.com/orders").unwrap());
@@ -69,8 +68,8 @@ impl Bench {
             config_hash: spec.fingerprint(),
         };
         let id = store.put_source(&source, clock.now()).await.unwrap().id;
-            id,
         let setup = SourceSetup {
+            id,
             name: source.name,
             topic: source.topic,
             contract: source.contract,
@@ -88,7 +87,7 @@ impl Bench {
             Notices::new(store.clone(), Clock::Manual(clock.clone()), metrics.clone());
         Self {
             prober: prober(&store, &clock, &network, &metrics, &notices, &setup),
-            dir,
+            folder,
             store,
             clock,
             metrics,
@@ -102,10 +101,7 @@ impl Bench {
 
     /// Changes the store's file behind its back.
     pub(super) async fn sabotage(&self, sql: &'static str) {
-        let url = format!("sqlite:{}", self.dir.path().join("test.db").display());
-        let mut conn = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-        conn.close().await.unwrap();
+        self.folder.run(sql).await;
     }
 
     /// A prober as after a restart: it remembers nothing.
@@ -140,11 +136,11 @@ impl Bench {
                 contract: self.setup.contract.clone(),
                 contract_before: None,
                 event_source: EventSource::fixed(name.to_string()),
-                id,
                 config_hash: self.setup.config_hash.clone(),
             };
             let id = self.store.put_source(&source, self.clock.now()).await.unwrap().id;
             setups.push(SourceSetup {
+                id,
                 name,
                 schedule: Schedule::every(interval),
                 ..self.setup.clone()
