@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-const LINES_MAX: usize = 500;
+const LINES_MAX: usize = 400;
 
 /// A source file: its path below the root, and its text.
 type File = (PathBuf, String);
@@ -49,6 +49,40 @@ fn nothing_is_left_undone_or_looked_away_from() {
             assert!(!code(&text).contains(mark), "{} has `{mark}`", path.display());
         }
     }
+}
+
+#[test]
+fn no_two_schemas_have_one_name() {
+    // The later one would take the place of the first in the OpenAPI document.
+    assert_eq!(twice(&schemas(&sources(&["src", "probes", "sinks"]))), [""; 0]);
+    let one = "#[derive(Debug, utoipa::ToSchema)]\n#[serde(rename_all = \"snake_case\")]\npub struct View {\n";
+    let other = "/// Its schema.\n#[derive(ToSchema)]\npub(super) enum View {\n";
+    let both = [one, other].map(|text| (PathBuf::from("a.rs"), text.to_owned()));
+    assert_eq!(twice(&schemas(&both)), ["View"]);
+}
+
+/// The names of types that the OpenAPI document may show.
+fn schemas(files: &[File]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, text) in files {
+        let derived = text.split("#[derive(").skip(1).filter_map(|rest| {
+            let (derives, item) = rest.split_once(")]")?;
+            derives.contains("ToSchema").then_some(item)
+        });
+        names.extend(derived.filter_map(|item| {
+            let words = item
+                .lines()
+                .find(|line| !line.trim_start().starts_with("#[") && !line.trim().is_empty())?;
+            let name = words.split("struct ").nth(1).or_else(|| words.split("enum ").nth(1))?;
+            Some(identifier(name))
+        }));
+    }
+    names
+}
+
+fn twice(names: &[String]) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    names.iter().filter(|name| !seen.insert(*name)).map(String::as_str).collect()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::store::Trouble;
 
 /// The state of the relay in a word.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct HealthView {
+pub(super) struct ReadyView {
     /// `ok`, or `degraded`: it works, but not as it should.
     status: &'static str,
     /// The relay's version.
@@ -23,7 +23,7 @@ pub struct HealthView {
     troubles: Vec<Trouble>,
 }
 
-impl HealthView {
+impl ReadyView {
     fn new(troubles: Vec<Trouble>) -> Self {
         let status = if troubles.is_empty() { "ok" } else { "degraded" };
         Self { status, version: env!("CARGO_PKG_VERSION"), troubles }
@@ -36,20 +36,20 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health",
-    responses((status = 200, body = HealthView)))]
-pub async fn alive() -> Json<HealthView> {
-    Json(HealthView::new(Vec::new()))
+    responses((status = 200, body = ReadyView)))]
+pub(super) async fn alive() -> Json<ReadyView> {
+    Json(ReadyView::new(Vec::new()))
 }
 
 /// The store answers and the relay is not stopping. What goes on while the disk is full, or while
 /// another program holds the file, goes on here: the answer is 200, and says `degraded`.
 #[utoipa::path(get, path = "/readyz", tag = "health",
-    responses((status = 200, body = HealthView), (status = 503, description = "Not now")))]
-pub async fn ready(State(api): State<ApiState>) -> Result<Json<HealthView>, Problem> {
+    responses((status = 200, body = ReadyView), (status = 503, description = "Not now")))]
+pub(super) async fn ready(State(api): State<ApiState>) -> Result<Json<ReadyView>, Problem> {
     if api.stopping.is_cancelled() {
         return Err(Problem::closing());
     }
     api.store.topics().await?;
     api.store.ready().await?;
-    Ok(Json(HealthView::new(api.store.troubles())))
+    Ok(Json(ReadyView::new(api.store.troubles())))
 }

@@ -5,6 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{clock::Clock, event::Version};
 
+mod kept;
+mod strict;
+
 const START: Micros = Micros(1_000_000_000);
 const CEILING: usize = 16;
 const EVENT: Option<Fault> = Some(Fault::Event);
@@ -50,6 +53,10 @@ fn held() -> Health {
     }
     assert!(health.is_holding());
     health
+}
+
+fn clock(second: u64) -> Clock {
+    Clock::Manual(crate::clock::ManualClock::new(at(second)))
 }
 
 #[test]
@@ -294,79 +301,6 @@ fn whoever_gives_way_waits_only_while_little_is_permitted() {
     assert_eq!(health.leave_last(2, START), Leave::Free(8));
 }
 
-#[test]
-fn an_endless_hold_is_given_up_and_resuming_forgets_it() {
-    let mut health = held();
-    let policy = HoldPolicy::default();
-    assert!(!health.is_given_up(&policy, at(5 * 86_400 - 1)));
-    assert!(health.is_given_up(&policy, at(5 * 86_400)));
-    health.resume(at(50), at(80));
-    assert!(!health.is_holding());
-    assert_eq!(health.stood_still(), Duration::from_secs(80));
-}
-
-#[test]
-fn what_was_our_own_fault_is_never_given_up() {
-    let mut health = held();
-    let policy = HoldPolicy::default();
-    for day in 1..30 {
-        let delivery = (1, Version(9));
-        health.begin(delivery);
-        let retry_after = Duration::ZERO;
-        let (started, fault, stands_out) = (at(day * 86_400), ENDPOINT, false);
-        let ended = Ended {
-            delivery,
-            started,
-            fault,
-            retry_after,
-            stands_out,
-            is_ours: true,
-            is_alone: false,
-        };
-        health.learn(ended, &policy, CEILING, started);
-        health.end(delivery);
-        assert!(!health.is_given_up(&policy, started));
-    }
-}
-
-#[test]
-fn a_hold_outlives_the_process() {
-    let mut health = held();
-    attempt(&mut health, 9, 5, ENDPOINT);
-    let text = health.stored(&clock(5));
-    assert!(text.contains(r#""state":"holding""#), "{text}");
-    let loaded = Health::load(Some(&text), &clock(7));
-    assert_eq!(loaded.next_trial(), Some(at(15)));
-    assert!(!Health::load(Some("nonsense"), &clock(7)).is_holding());
-    // With its wall set back an hour meanwhile.
-    let text = health.stored(&clock(4_000));
-    let loaded = Health::load(Some(&text), &clock(400));
-    let left = loaded.next_trial().map(|trial| trial.0 - at(400).0);
-    assert_eq!(left, health.next_trial().map(|trial| trial.0 - at(4_000).0));
-}
-
-fn clock(second: u64) -> Clock {
-    Clock::Manual(crate::clock::ManualClock::new(at(second)))
-}
-
-#[test]
-fn time_when_the_relay_was_down_does_not_count_against_the_endpoint() {
-    const DAY: u64 = 86_400;
-    let policy = HoldPolicy::default();
-    let mut health = held();
-    attempt(&mut health, 9, 2 * DAY, ENDPOINT);
-    let text = health.stored(&clock(2 * DAY));
-    // Six days later.
-    let mut health = Health::load(Some(&text), &clock(8 * DAY));
-    attempt(&mut health, 9, 8 * DAY, ENDPOINT);
-    assert!(!health.is_given_up(&policy, at(8 * DAY)));
-    attempt(&mut health, 9, 9 * DAY, ENDPOINT);
-    assert!(!health.is_given_up(&policy, at(11 * DAY - 1)));
-    assert!(health.is_given_up(&policy, at(11 * DAY)), "two days and three");
-    assert!(attempt(&mut health, 9, 11 * DAY, None), "to be saved");
-    assert_eq!(health.stood_still(), Duration::from_secs(11 * DAY));
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(crate::cases()))]
 
@@ -410,55 +344,4 @@ proptest! {
             }
         }
     }
-}
-
-/// One failure with a clear answer, of an event that the order lets nobody overtake.
-fn alone(health: &mut Health, version: u64, second: u64) -> Learnt {
-    let delivery = (1, Version(version));
-    health.begin(delivery);
-    let ended = Ended {
-        delivery,
-        started: at(second),
-        fault: Some(Fault::Event),
-        retry_after: Duration::ZERO,
-        stands_out: false,
-        is_ours: false,
-        is_alone: true,
-    };
-    let learnt = health.learn(ended, &HoldPolicy::default(), CEILING, at(second));
-    health.end(delivery);
-    learnt
-}
-
-#[test]
-fn an_endpoint_that_gave_no_answer_and_gives_a_clear_one_is_back_under_a_strict_order() {
-    let mut health = held();
-    assert!(health.is_holding());
-    assert!(alone(&mut health, 9, 5).changed);
-    assert!(!health.is_holding(), "nobody else can tell that it is back");
-    assert_eq!(alone(&mut health, 9, 6).recovered, None, "not before a success");
-}
-
-#[test]
-fn an_endpoint_that_refuses_every_event_stays_on_hold_under_a_strict_order() {
-    let mut health = Health::default();
-    for version in [1, 1, 1, 1, 2] {
-        alone(&mut health, version, 0);
-    }
-    assert!(health.is_holding(), "two events were refused");
-    for second in [5, 15, 35] {
-        alone(&mut health, 2, second);
-        assert!(health.is_holding());
-    }
-}
-
-#[test]
-fn a_recovery_is_told_after_an_operator_has_resumed() {
-    let mut health = held();
-    let since = health.hold.as_ref().map(|hold| hold.since);
-    health.resume(at(6), at(6));
-    let text = health.stored(&clock(6));
-    let mut health = Health::load(Some(&text), &clock(6));
-    assert_eq!(health.succeed(CEILING, at(7)).recovered, since);
-    assert_eq!(health.succeed(CEILING, at(8)).recovered, None);
 }

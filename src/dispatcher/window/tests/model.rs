@@ -112,16 +112,12 @@ impl Model {
                 self.head += count;
                 self.read();
             }
-            Op::New if self.may_start() => {
-                let take = self.window.start_new(most, NOW);
-                self.started(take);
-            }
-            Op::Due if self.may_start() => {
-                let take = self.window.start_due(NOW);
-                self.started(take);
-            }
-            Op::Oldest if self.may_start() => {
-                let take = self.window.start_oldest(NOW);
+            Op::New | Op::Due | Op::Oldest if self.may_start() => {
+                let take = match op {
+                    Op::New => self.window.start_new(most, NOW),
+                    Op::Due => self.window.start_due(NOW),
+                    _ => self.window.start_oldest(NOW),
+                };
                 self.started(take);
             }
             Op::Settle(at, how) => self.settle(usize::from(*at), *how),
@@ -374,18 +370,15 @@ impl Model {
         }
         let stuck = |version: &Version| {
             let lane = key(self.rules.order, *version);
-            let all = (1..=version.0).map(Version);
-            lane != FREE
-                && all
-                    .into_iter()
-                    .any(|other| key(self.rules.order, other) == lane && self.stopped(other))
+            let mut all = (1..=version.0).map(Version);
+            let is_before = |other| key(self.rules.order, other) == lane && self.stopped(other);
+            lane != FREE && all.any(is_before)
         };
         for version in (1..=self.head).map(Version) {
             // Keys that stand still may fill all exceptions; then nothing new starts.
             let full = self.rules.stop_key && !self.window.has_room();
             let waits = full && version > self.window.reach;
-            let done = self.settled.contains(&version) || stuck(&version) || waits;
-            assert!(done, "{version} is missing");
+            assert!(waits || self.settled.contains(&version) || stuck(&version), "{version}");
         }
     }
 }
