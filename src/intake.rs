@@ -1,7 +1,5 @@
 //! Drafts become events that the log takes, or rejected items: the only file that names both.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use probes::Draft;
 
@@ -55,12 +53,18 @@ fn event(draft: Draft) -> Result<NewEvent, String> {
     if let Some(key) = key {
         attributes.extensions.insert("partitionkey".into(), key.into());
     }
-    let attributes: Arc<str> = attributes.encode().map_err(|error| error.to_string())?.into();
+    let attributes = attributes.encode().map_err(|error| error.to_string())?;
     let size = attributes.len() + data.len();
     if size > EVENT_BYTES_MAX {
         return Err(format!("the event has {size} bytes: expected at most {EVENT_BYTES_MAX}"));
     }
-    Ok(NewEvent { source, id, attributes, data: form(data, json), deliver_at: None })
+    Ok(NewEvent {
+        source,
+        id,
+        attributes: attributes.into(),
+        data: form(data, json),
+        deliver_at: None,
+    })
 }
 
 /// `data` as the kind of text it is.
@@ -105,7 +109,7 @@ mod tests {
         let event = &admitted.events[0];
         assert_eq!(event.data, Data::Json(Bytes::from_static(b"{ }")));
         assert_eq!(
-            &*event.attributes,
+            event.attributes.as_str(),
             r#"{"id":"1","source":"/s","type":"t","datacontenttype":"application/json","partitionkey":"k"}"#
         );
     }

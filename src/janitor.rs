@@ -274,7 +274,8 @@ mod tests {
         while janitor.step().await.unwrap() {}
         writer.step().await.unwrap();
         let told = store.read(&Topic::notices(), Read::after(Version::ZERO)).await.unwrap().events;
-        let dead = told.iter().find(|event| event.attributes.contains("dead_letter.added"));
+        let dead =
+            told.iter().find(|event| event.attributes.as_str().contains("dead_letter.added"));
         let Some(Data::Json(data)) = dead.map(|event| &event.data) else { panic!("{told:?}") };
         let data: serde_json::Value = serde_json::from_slice(data).unwrap();
         let gone = store.topic(&topic).await.unwrap().oldest.0 - 1;

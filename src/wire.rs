@@ -4,11 +4,11 @@
 //! on its form is put together by copying, so that a repeated delivery has the same bytes.
 //! CloudEvents 1.0.2, JSON Event Format.
 
-use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
+use std::{fmt::Write as _, io::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use crate::event::{Data, Event, Topic, Version};
+use crate::event::{Data, Event, NewEvent, Topic, Version};
 
 use self::attributes::push_string;
 pub use self::{
@@ -44,14 +44,13 @@ pub fn bytes_of(event: &Event) -> usize {
 pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
     out.reserve(bytes_of(event));
     out.extend_from_slice(br#"{"specversion":"1.0","#);
-    let attributes = event.attributes.as_bytes();
-    out.extend_from_slice(&attributes[1..attributes.len() - 1]);
+    out.extend_from_slice(event.attributes.members().as_bytes());
     let version = padded(event.version);
     for (name, own, value) in [
         ("milkruntopic", false, topic.as_str()),
         ("milkrunversion", false, version.as_str()),
-        ("topic", has(&event.attributes, "topic"), topic.as_str()),
-        ("sequence", has(&event.attributes, "sequence"), version.as_str()),
+        ("topic", event.attributes.has("topic"), topic.as_str()),
+        ("sequence", event.attributes.has("sequence"), version.as_str()),
     ] {
         if !own {
             for part in [",\"", name, "\":\"", value, "\""] {
@@ -64,10 +63,10 @@ pub fn write_structured(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
 }
 
 /// Appends the structured JSON form of an event that has no version yet.
-pub fn write_plain(out: &mut Vec<u8>, attributes: &str, data: &Data) {
+pub fn write_plain(out: &mut Vec<u8>, event: &NewEvent) {
     out.extend_from_slice(br#"{"specversion":"1.0","#);
-    out.extend_from_slice(&attributes.as_bytes()[1..attributes.len() - 1]);
-    write_data(out, data);
+    out.extend_from_slice(event.attributes.members().as_bytes());
+    write_data(out, &event.data);
     out.push(b'}');
 }
 
@@ -103,8 +102,8 @@ pub fn structured(event: &Event, topic: &Topic) -> Vec<u8> {
 /// Appends the structured form with `version` as a number behind it, as replay shows it. An
 /// attribute of that name gives way to it, for a JSON object has each name once.
 pub fn write_numbered(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
-    if has(&event.attributes, "version") {
-        let attributes = without_version(&event.attributes).into();
+    if event.attributes.has("version") {
+        let attributes = event.attributes.without("version");
         write_structured(out, &Event { attributes, ..event.clone() }, topic);
     } else {
         write_structured(out, event, topic);
@@ -122,24 +121,6 @@ pub fn write_line(out: &mut Vec<u8>, event: &Event, topic: &Topic) {
     for byte in &mut out[start..] {
         *byte = if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
     }
-}
-
-fn without_version(attributes: &str) -> String {
-    let fields = serde_json::from_str::<BTreeMap<&str, &serde_json::value::RawValue>>(attributes);
-    let mut fields = fields.unwrap_or_default();
-    fields.remove("version");
-    serde_json::to_string(&fields).unwrap_or_else(|_| attributes.to_owned())
-}
-
-/// Whether an encoded attributes object has a field. A quote inside a JSON string follows a
-/// backslash, so a quote behind `{` or `,` begins a name.
-fn has(attributes: &str, name: &str) -> bool {
-    let names = |from: &[u8]| {
-        let rest = from.strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(name.as_bytes()));
-        rest.is_some_and(|rest| rest.starts_with(b"\":"))
-    };
-    let bytes = attributes.as_bytes();
-    bytes.iter().zip(1..).any(|(byte, next)| matches!(byte, b'{' | b',') && names(&bytes[next..]))
 }
 
 /// A version in 20 digits, so that texts sort as numbers do.
@@ -229,7 +210,7 @@ mod tests {
     fn a_value_that_looks_like_a_name_is_none() {
         let mut sly = minimal();
         sly.subject = Some(r#"x,"topic":"y""#.into());
-        assert!(!has(&sly.encode().unwrap(), "topic"));
+        assert!(!event(&sly, Data::None).attributes.has("topic"));
     }
 
     #[test]

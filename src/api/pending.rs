@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event::{Micros, Topic},
     settings::days,
-    store::{NewEvent, Pending},
+    store::Pending,
     telemetry::TopicLabel,
     wire,
 };
@@ -96,7 +96,7 @@ pub(super) async fn list_pending(
         let page = api.store.pending(&topic, after, limit - pending.len()).await?;
         let Some(last) = page.last() else { break None };
         after = last.id;
-        bytes += page.iter().map(|one| size(&one.event)).sum::<usize>();
+        bytes += page.iter().map(|one| one.event.size_bytes()).sum::<usize>();
         room.held.fit(&api.budget, 2 * bytes)?;
         pending.extend(page.iter().map(view));
         if pending.len() >= limit || bytes >= room.bytes {
@@ -107,10 +107,6 @@ pub(super) async fn list_pending(
     let path = format!("/v1/topics/{topic}/pending");
     let link = next.map(|next| next.to_string());
     Ok(list::answer(&path, &query, link.as_deref(), PendingList { pending, next }))
-}
-
-fn size(event: &NewEvent) -> usize {
-    event.attributes.len() + event.data.bytes().len()
 }
 
 /// One pending event.
@@ -164,7 +160,7 @@ pub(super) async fn commit(
 ) -> Result<Json<PendingView>, Problem> {
     query.allow(&[])?;
     let known = api.store.pending_event(&topic, id).await?;
-    let wanted = known.event.attribute("deliverat").and_then(|due| due.parse().ok());
+    let wanted = known.event.attributes.get("deliverat").and_then(|due| due.parse().ok());
     let now = api.clock.now();
     let due = now.max(wanted.unwrap_or_default());
     let logged = api.store.commit_pending(&topic, id, due, now).await?;
@@ -207,7 +203,7 @@ pub(super) fn check_due(due: Micros, now: Micros) -> Result<(), String> {
 
 fn view(pending: &Pending) -> PendingView {
     let mut out = Vec::new();
-    wire::write_plain(&mut out, &pending.event.attributes, &pending.event.data);
+    wire::write_plain(&mut out, &pending.event);
     PendingView {
         id: pending.id,
         due: (!pending.is_prepared()).then(|| pending.due.to_string()),

@@ -284,8 +284,7 @@ fn is_traceparent(text: &str) -> bool {
 fn traceparent(delivery: &Delivery<'_>, subscription: i64) -> String {
     let Delivery { events, topic_uid, attempt, .. } = *delivery;
     if let [event] = events
-        && event.attributes.contains("\"traceparent\":")
-        && let Some(own) = event.attribute("traceparent")
+        && let Some(own) = event.attributes.get("traceparent")
         && is_traceparent(&own)
     {
         return own;

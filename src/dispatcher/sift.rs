@@ -72,15 +72,15 @@ impl Sift {
         match self.order {
             Order::None => FREE,
             Order::Strict => Window::strict_lane(),
-            Order::Key => event.key().map_or(FREE, |key| lane_of(&key)),
+            Order::Key => event.attributes.key().map_or(FREE, |key| lane_of(&key)),
         }
     }
 
     fn priority(&self, event: &Event) -> u8 {
-        if self.order != Order::None || !event.attributes.contains("\"priority\":") {
+        if self.order != Order::None {
             return 0;
         }
-        let priority = event.attribute("priority").and_then(|text| text.parse().ok());
+        let priority = event.attributes.get("priority").and_then(|text| text.parse().ok());
         priority.unwrap_or(0).min(PRIORITY_MAX)
     }
 }
@@ -88,11 +88,8 @@ impl Sift {
 /// Whether an event's `expirytime` has passed.
 #[must_use]
 pub fn is_expired(event: &Event, now: Micros) -> bool {
-    event.attributes.contains("\"expirytime\":")
-        && event
-            .attribute("expirytime")
-            .and_then(|text| text.parse::<Micros>().ok())
-            .is_some_and(|expiry| expiry <= now)
+    let expiry = event.attributes.get("expirytime").and_then(|text| text.parse::<Micros>().ok());
+    expiry.is_some_and(|expiry| expiry <= now)
 }
 
 /// A key as a number that is kept with exceptions; two keys of one number are ordered with each

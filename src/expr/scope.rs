@@ -128,7 +128,8 @@ impl<'a> Scope<'a> {
     }
 
     fn own(&self, name: &str) -> Option<(&Document<'a>, Place)> {
-        let attributes = self.attributes.get_or_init(|| Document::new(&self.event.attributes));
+        let attributes =
+            self.attributes.get_or_init(|| Document::new(self.event.attributes.as_str()));
         let attributes = attributes.as_ref()?;
         attributes.member(0, name).map(|place| (attributes, place))
     }

@@ -80,8 +80,7 @@ fn told(error: &Error) -> String {
 /// What an expression sees too.
 pub(super) fn names(event: &Event, topic: &Topic) -> Result<Value, String> {
     let unreadable = |error: serde_json::Error| format!("has data that are not JSON: {error}");
-    let mut names: BTreeMap<String, Value> =
-        serde_json::from_str(&event.attributes).map_err(unreadable)?;
+    let mut names: BTreeMap<String, Value> = event.attributes.read().map_err(unreadable)?;
     let version = Value::from(crate::wire::padded(event.version));
     names.entry("topic".to_owned()).or_insert_with(|| Value::from(topic.as_str()));
     names.entry("sequence".to_owned()).or_insert_with(|| version.clone());

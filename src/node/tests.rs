@@ -275,8 +275,8 @@ async fn a_file_without_most_of_what_runs_is_refused_unless_that_is_allowed() {
     let removed = async || {
         let page = store.read(&Topic::notices(), Read::after(Version::ZERO)).await.unwrap();
         let subjects = page.events.iter().map(|event| {
-            assert_eq!(event.attribute("type").unwrap(), "subscription.removed");
-            event.attribute("subject").unwrap()
+            assert_eq!(event.attributes.get("type").unwrap(), "subscription.removed");
+            event.attributes.get("subject").unwrap()
         });
         subjects.collect::<Vec<_>>().concat()
     };

@@ -10,7 +10,6 @@ pub use self::{
     job::{Job, JobStatus, NewJob, Replays},
     keep::{Expired, Keeping, Trimmed},
     log::{Append, Log, Page, Placed, Read},
-    new_event::NewEvent,
     open::{open, verify},
     options::{Options, Verified},
     pending::{LoggedPending, Pending, PendingEvents},
@@ -29,6 +28,7 @@ pub use self::{
     trace::{ATTEMPTS_KEPT, Attempt, AttemptQuery, Attempts, LastAnswer},
     trouble::{Change, News, Trouble, Troubles},
 };
+pub use crate::event::NewEvent;
 
 mod dead;
 mod error;
@@ -36,7 +36,6 @@ mod holding;
 mod job;
 mod keep;
 mod log;
-mod new_event;
 mod open;
 mod options;
 mod pending;

@@ -59,7 +59,7 @@ impl Message {
         // The event's own come last, and win; the relay's names are none of them.
         put(headers, "topic", topic.as_str());
         put(headers, "sequence", &version);
-        for (name, value) in attributes(event) {
+        for (name, value) in event.attributes.read::<Map<_, _>>().unwrap_or_default() {
             match value {
                 // It is the content type.
                 _ if name == "datacontenttype" => {}
@@ -88,7 +88,7 @@ impl Message {
             Data::Binary(_) => Some("application/octet-stream"),
         };
         // No media type has other letters.
-        let own = event.attribute("datacontenttype").filter(|kind| kind.is_ascii());
+        let own = event.attributes.get("datacontenttype").filter(|kind| kind.is_ascii());
         let own = own.and_then(|kind| HeaderValue::try_from(kind).ok());
         if let Some(kind) = own.or_else(|| usual.map(HeaderValue::from_static)) {
             message.headers.insert(header::CONTENT_TYPE, kind);
@@ -106,10 +106,6 @@ impl Message {
         let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
         Self { headers: headers.into_iter().collect(), body, is_batch: false }
     }
-}
-
-fn attributes(event: &Event) -> Map<String, Value> {
-    serde_json::from_str(&event.attributes).unwrap_or_default()
 }
 
 /// Sets a `ce-` header. What is encoded has no byte that a header cannot carry, and the names of

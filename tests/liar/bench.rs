@@ -163,7 +163,7 @@ impl Bench {
             for event in &page.events {
                 let data: serde_json::Value = serde_json::from_slice(event.data.bytes()).unwrap();
                 self.log.push(Logged {
-                    event_id: event.attribute("id").unwrap(),
+                    event_id: event.attributes.get("id").unwrap(),
                     id: data["id"].as_u64().unwrap(),
                     content: (
                         data["content"].as_str().unwrap().chars().next().unwrap(),

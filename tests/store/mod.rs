@@ -211,7 +211,7 @@ pub(crate) async fn all(store: &Arc<dyn Store>, topic: &Topic) -> Vec<(u64, Stri
 
 /// The id of an event.
 pub(crate) fn id_of(event: &Event) -> String {
-    event.attribute("id").expect("an id")
+    event.attributes.get("id").expect("an id")
 }
 
 /// A subscription from the start of a topic.

@@ -92,9 +92,9 @@ impl Wanted {
     }
 
     fn equals(&self, event: &Event) -> bool {
-        let is = |name: &str, wanted: &str| event.attribute(name).as_deref() == Some(wanted);
+        let is = |name: &str, wanted: &str| event.attributes.get(name).as_deref() == Some(wanted);
         self.kind.as_deref().is_none_or(|kind| is("type", kind))
-            && self.key.as_ref().is_none_or(|key| event.key().as_ref() == Some(key))
+            && self.key.as_ref().is_none_or(|key| event.attributes.key().as_ref() == Some(key))
             && self.id.as_ref().is_none_or(|(id, source)| is("id", id) && is("source", source))
     }
 }

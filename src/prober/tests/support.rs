@@ -191,7 +191,7 @@ impl Bench {
             let page = self.store.read(&self.setup.topic, Read::after(after)).await.unwrap();
             let Some(last) = page.events.last() else { return ids };
             after = last.version;
-            ids.extend(page.events.iter().map(|event| event.attribute("id").unwrap()));
+            ids.extend(page.events.iter().map(|event| event.attributes.get("id").unwrap()));
         }
     }
 
@@ -201,7 +201,7 @@ impl Bench {
         let page = self.store.read(&Name::notices(), Read::after(Version::ZERO)).await.unwrap();
         let read = |event: &Arc<Event>| {
             let data = serde_json::from_slice(event.data.bytes()).unwrap();
-            (event.attribute("type").unwrap(), data)
+            (event.attributes.get("type").unwrap(), data)
         };
         page.events.iter().map(read).collect()
     }

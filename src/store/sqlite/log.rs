@@ -31,8 +31,7 @@ impl Log for SqliteStore {
         if append.events.len() > APPEND_MAX {
             return Err(StoreError::Full(format!("an append takes at most {APPEND_MAX} events")));
         }
-        let bytes = |event: &NewEvent| event.attributes.len() + event.data.bytes().len();
-        let size_kib = append.events.iter().map(bytes).sum::<usize>() >> 10;
+        let size_kib = append.events.iter().map(NewEvent::size_bytes).sum::<usize>() >> 10;
         let permits = u32::try_from(size_kib.clamp(1, QUEUE_BYTES >> 10)).unwrap_or(1);
         let _room = self.room.acquire_many(permits).await.map_err(|_| StoreError::Closed)?;
         let keys = append.events.iter().map(|event| self.key(event)).collect();

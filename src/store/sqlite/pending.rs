@@ -13,7 +13,7 @@ use super::{
 use crate::{
     event::{Micros, Topic, Version},
     store::{
-        LoggedPending, NewEvent, Pending, PendingEvents, StoreError,
+        LoggedPending, Pending, PendingEvents, StoreError,
         rules::{
             known::{Change, KnownPending},
             ops::{DuePending, Hot},
@@ -53,7 +53,7 @@ impl PendingEvents for SqliteStore {
                     continue;
                 }
             };
-            bytes += size(&one.event);
+            bytes += one.event.size_bytes();
             if bytes > BYTES && !found.is_empty() {
                 break;
             }
@@ -120,10 +120,6 @@ impl PendingEvents for SqliteStore {
             due: Micros(row.get(2)),
         }))
     }
-}
-
-fn size(event: &NewEvent) -> usize {
-    event.attributes.len() + event.data.bytes().len()
 }
 
 /// Makes a pending event due at another time.
@@ -275,7 +271,7 @@ async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<DuePendin
                 continue;
             }
         };
-        bytes += size(&one.event);
+        bytes += one.event.size_bytes();
         if bytes > BYTES && !found.is_empty() {
             break;
         }

@@ -304,7 +304,7 @@ pub(super) async fn journal(
             table: "journal",
             problem: error.to_string(),
         })?;
-        bytes += event.attributes.len() + event.data.bytes().len();
+        bytes += event.size_bytes();
         if bytes > JOURNAL_BYTES && !events.is_empty() {
             break;
         }

@@ -138,7 +138,7 @@ async fn write_events(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sq
             query
                 .bind(slot::of(topic.id, event.version))
                 .bind(event.recorded.0)
-                .bind(event.attributes.clone())
+                .bind(event.attributes.shared())
                 .bind(form)
                 .bind(data)
                 .bind(i64::from(sum::of_event(topic.id, event)))
@@ -166,7 +166,7 @@ async fn write_pending(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), s
             .bind(waiting.known.key.to_be_bytes().to_vec())
             .bind(waiting.event.source.as_str())
             .bind(waiting.event.id.as_str())
-            .bind(waiting.event.attributes.clone())
+            .bind(waiting.event.attributes.shared())
             .bind(form)
             .bind(data)
             .bind(i64::from(sum::of_pending(
@@ -267,7 +267,7 @@ async fn write_journal(
                 .bind(slot)
                 .bind(event.source.as_str())
                 .bind(event.id.as_str())
-                .bind(event.attributes.clone())
+                .bind(event.attributes.shared())
                 .bind(form)
                 .bind(data)
                 .bind(i64::from(sum::of_waiting(&slot.to_be_bytes(), event)))

@@ -15,8 +15,9 @@ pub(crate) fn of_event(topic: i64, event: &Event) -> u32 {
     for number in [slot::of(topic, event.version), epoch, event.recorded.0, form] {
         sum.update(&number.to_be_bytes());
     }
-    sum.update(&event.attributes.len().to_be_bytes());
-    sum.update(event.attributes.as_bytes());
+    let attributes = event.attributes.as_str();
+    sum.update(&attributes.len().to_be_bytes());
+    sum.update(attributes.as_bytes());
     sum.update(data.unwrap_or_default());
     sum.finalize()
 }
@@ -28,7 +29,7 @@ pub(crate) fn of_waiting(place: &[u8], event: &NewEvent) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(place);
     sum.update(&form.to_be_bytes());
-    let texts = [event.source.as_str(), event.id.as_str(), &event.attributes];
+    let texts = [event.source.as_str(), event.id.as_str(), event.attributes.as_str()];
     for bytes in texts.map(str::as_bytes).into_iter().chain([data.unwrap_or_default()]) {
         sum.update(&(bytes.len() as u64).to_be_bytes());
         sum.update(bytes);

@@ -1,8 +1,6 @@
 //! What goes into the log.
 
-use std::sync::Arc;
-
-use crate::event::{Data, Micros, attribute};
+use super::{Attributes, Data, Micros};
 
 /// An event that was checked and is to be numbered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +9,8 @@ pub struct NewEvent {
     pub source: String,
     /// CloudEvents `id`.
     pub id: String,
-    /// See [`Event::attributes`](crate::event::Event::attributes); holds `source` and `id` too.
-    pub attributes: Arc<str>,
+    /// Holds `source` and `id` too.
+    pub attributes: Attributes,
     /// The producer's bytes.
     pub data: Data,
     /// When it goes into the log; until then it is pending. `None`: now.
@@ -20,9 +18,9 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// As [`Event::attribute`](crate::event::Event::attribute).
+    /// What it counts for against limits, as [`Event::size_bytes`](super::Event::size_bytes).
     #[must_use]
-    pub fn attribute(&self, name: &str) -> Option<String> {
-        attribute(&self.attributes, name)
+    pub fn size_bytes(&self) -> usize {
+        self.attributes.as_str().len() + self.data.bytes().len()
     }
 }
