@@ -4,9 +4,9 @@ use bytes::Bytes;
 use probes::Draft;
 
 use crate::{
-    event::Data,
-    store::{NewEvent, NewRejected},
-    wire::{self, Attributes, EVENT_BYTES_MAX},
+    event::{Data, NewEvent},
+    store::NewRejected,
+    wire::{self, Candidate, Refused},
 };
 
 /// The most of a rejected item that is kept.
@@ -32,39 +32,30 @@ pub fn admit(drafts: Vec<Draft>, rejected: Vec<probes::Rejected>) -> Admitted {
         let item = draft.data.clone();
         match event(draft) {
             Ok(event) => admitted.events.push(event),
-            Err(reason) => admitted.rejected.push(NewRejected { reason, item: cut(&item) }),
+            Err(refused) => {
+                let reason = refused.to_string();
+                admitted.rejected.push(NewRejected { reason, item: cut(&item) });
+            }
         }
     }
     admitted
 }
 
-fn event(draft: Draft) -> Result<NewEvent, String> {
+fn event(draft: Draft) -> Result<NewEvent, Refused> {
     let Draft { id, source, kind, time, subject, key, content_type, data } = draft;
     let json = content_type.as_deref().is_none_or(wire::is_json);
-    let mut attributes = Attributes {
-        id: id.as_str().into(),
-        source: source.as_str().into(),
-        kind: kind.as_str().into(),
+    let candidate = Candidate {
+        id: id.into(),
+        source: source.into(),
+        kind: kind.into(),
         subject: subject.map(Into::into),
         time: time.map(Into::into),
-        content_type: Some(content_type.unwrap_or_else(|| "application/json".into()).into()),
-        ..Attributes::default()
-    };
-    if let Some(key) = key {
-        attributes.extensions.insert("partitionkey".into(), key.into());
-    }
-    let attributes = attributes.encode().map_err(|error| error.to_string())?;
-    let size = attributes.len() + data.len();
-    if size > EVENT_BYTES_MAX {
-        return Err(format!("the event has {size} bytes: expected at most {EVENT_BYTES_MAX}"));
-    }
-    Ok(NewEvent {
-        source,
-        id,
-        attributes: attributes.into(),
+        content_type: Some(content_type.map_or("application/json".into(), Into::into)),
+        extensions: key.map(|key| ("partitionkey".to_owned(), key.into())).into_iter().collect(),
         data: form(data, json),
-        deliver_at: None,
-    })
+        ..Candidate::default()
+    };
+    candidate.admit()
 }
 
 /// `data` as the kind of text it is.
@@ -87,6 +78,7 @@ fn cut(item: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::EVENT_BYTES_MAX;
 
     fn draft(change: impl FnOnce(&mut Draft)) -> Draft {
         let mut draft = Draft {

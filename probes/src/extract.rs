@@ -9,7 +9,8 @@ use serde::{
 use serde_json::value::RawValue;
 
 use self::text::decoded;
-pub(crate) use self::text::{deeper_than, is_broken, kind_of, scalar};
+pub use self::text::deeper_than;
+pub(crate) use self::text::{is_broken, kind_of, scalar};
 
 mod text;
 

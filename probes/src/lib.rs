@@ -21,7 +21,10 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::budget::{Budget, Held};
+pub use self::{
+    budget::{Budget, Held},
+    extract::deeper_than,
+};
 
 /// The network as it is handed in: guarded, without redirects. Its errors are told apart by
 /// [`std::io::ErrorKind`]: `PermissionDenied` (a forbidden address), `HostUnreachable` (no such

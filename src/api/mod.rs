@@ -36,7 +36,6 @@ mod held;
 mod list;
 mod metrics;
 mod openapi;
-mod parse;
 mod pending;
 mod position;
 pub mod problem;

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{self, Path},
-    parse, pending,
+    pending,
     problem::Problem,
     query::Query,
 };
@@ -23,6 +23,7 @@ use crate::{
     event::{Name, Topic},
     store::{Append, Pending},
     telemetry::TopicLabel,
+    wire::{self, ReadError},
 };
 
 /// The largest body.
@@ -85,7 +86,7 @@ pub(super) async fn publish(
     api.store.topic(&topic).await?;
     let headers = request.headers().clone();
     let body: Bytes = body::read(request, BODY_BYTES_MAX).await?;
-    let mut events = parse::events(&headers, &body)?;
+    let mut events = wire::read(&headers, &body)?;
     let now = api.clock.now();
     for (index, event) in events.iter_mut().enumerate() {
         if let Some(due) = event.deliver_at {
@@ -114,4 +115,47 @@ pub(super) async fn publish(
         })
         .collect();
     Ok(Json(Published { events, durability: "disk" }))
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReadError::Mode => {
+                Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+            }
+            ReadError::Malformed(_) => Self::malformed(detail),
+            ReadError::Count(_) => Self::field("", detail),
+            ReadError::Event { index, refused } => {
+                Self::field(&refused.attribute, detail).with("index", index)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_has_the_status_of_its_kind() {
+        for (media, body, status, field, index) in [
+            ("text/plain", "", 415, Value::Null, Value::Null),
+            (wire::STRUCTURED, "{", 400, Value::Null, Value::Null),
+            (wire::BATCH, "{}", 400, Value::Null, Value::Null),
+            (wire::BATCH, "[]", 422, json!(""), Value::Null),
+            (wire::STRUCTURED, r#"{"specversion":"1.0"}"#, 422, json!("id"), json!(0)),
+            (wire::BATCH, "[0]", 422, json!("event"), json!(0)),
+        ] {
+            let kind = (header::CONTENT_TYPE, HeaderValue::from_static(media));
+            let headers: HeaderMap = [kind].into_iter().collect();
+            let error = wire::read(&headers, &Bytes::from_static(body.as_bytes())).unwrap_err();
+            let told: Value = serde_json::from_str(&Problem::from(error).to_json()).unwrap();
+            assert_eq!((&told["status"], &told["field"]), (&json!(status), &field), "{told}");
+            assert_eq!(told["index"], index, "{told}");
+        }
+    }
 }

@@ -8,10 +8,10 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{Board, Notice};
 use crate::{
-    event::{Data, Micros, Name, Topic},
-    store::{Append, NewEvent, Store, StoreError, SubscriptionStatus},
+    event::{Data, Micros, Name, NewEvent, Topic},
+    store::{Append, Store, StoreError, SubscriptionStatus},
     telemetry::TopicLabel,
-    wire::Attributes,
+    wire::Candidate,
 };
 
 /// Notices appended in one transaction.
@@ -125,16 +125,15 @@ fn event(notice: &Notice, at: Micros) -> Option<NewEvent> {
     let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default();
     let stamp = Timestamp::from_unix(NoContext, micros / 1_000_000, nanos);
     let id = Uuid::new_v7(stamp).to_string();
-    let attributes = Attributes {
-        id: id.as_str().into(),
+    let candidate = Candidate {
+        id: id.into(),
         source: "milkrun".into(),
         kind: notice.kind().into(),
         subject: notice.subject().map(Into::into),
         time: Some(at.to_string().into()),
         content_type: Some("application/json".into()),
-        ..Attributes::default()
+        data: Data::Json(Bytes::from(notice.data(at).to_string())),
+        ..Candidate::default()
     };
-    let attributes = attributes.encode().ok()?.into();
-    let data = Data::Json(Bytes::from(notice.data(at).to_string()));
-    Some(NewEvent { source: "milkrun".into(), id, attributes, data, deliver_at: None })
+    candidate.admit().ok()
 }

@@ -59,7 +59,7 @@ impl Message {
         // The event's own come last, and win; the relay's names are none of them.
         put(headers, "topic", topic.as_str());
         put(headers, "sequence", &version);
-        for (name, value) in event.attributes.read::<Map<_, _>>().unwrap_or_default() {
+        for (name, value) in event.attributes.read::<Map<String, Value>>().unwrap_or_default() {
             match value {
                 // It is the content type.
                 _ if name == "datacontenttype" => {}

@@ -12,7 +12,7 @@ use milkrun::{
     event::{Data, Epoch, Event, Micros, Topic, Version},
     settings::{Format, Retiring, SubscriptionSettings},
     store::{Origin, Subscription, SubscriptionStatus},
-    wire::{self, Attributes},
+    wire::{self, Candidate},
 };
 use serde_json::{Map, Value, json};
 use sinks::{sign::Secret, webhook::Webhook};
@@ -137,40 +137,40 @@ impl Maker {
                 (Data::Json(spaced.into()), kind, value)
             }
         };
-        let attributes = self.attributes(kind);
-        let encoded = attributes.encode().unwrap();
+        let attributes = self.candidate(kind).admit().unwrap().attributes;
+        let fields = attributes.read().unwrap();
         let event = Event {
             version: Version(self.dice.u64(1..1 << 40)),
             epoch: Epoch(self.dice.u32(..)),
             recorded: Micros(0),
-            attributes: encoded.clone().into(),
+            attributes,
             data,
         };
-        (event, serde_json::from_str(&encoded).unwrap(), shown)
+        (event, fields, shown)
     }
 
-    fn attributes(&mut self, kind: Option<&'static str>) -> Attributes<'static> {
-        let mut attributes = Attributes {
+    fn candidate(&mut self, kind: Option<&'static str>) -> Candidate<'static> {
+        let mut candidate = Candidate {
             id: self.text(1..60).into(),
             source: "https://example.com/caf%C3%A9?q=100%25".into(),
             kind: self.text(1..60).into(),
             content_type: kind.map(Into::into),
-            ..Attributes::default()
+            ..Candidate::default()
         };
         if self.dice.bool() {
-            attributes.subject = Some(self.text(1..200).into());
+            candidate.subject = Some(self.text(1..200).into());
         }
         if self.dice.bool() {
-            attributes.time = Some("2026-01-31T12:00:00.123+02:00".into());
+            candidate.time = Some("2026-01-31T12:00:00.123+02:00".into());
         }
         if self.dice.bool() {
-            attributes.schema = Some("https://example.com/schema/%25/1".into());
+            candidate.schema = Some("https://example.com/schema/%25/1".into());
         }
-        let extensions = &mut attributes.extensions;
+        let extensions = &mut candidate.extensions;
         extensions.insert("partitionkey".into(), self.text(1..60).into());
         extensions.insert("tries".into(), self.dice.i32(..).into());
         extensions.insert("urgent".into(), self.dice.bool().into());
-        attributes
+        candidate
     }
 
     /// Some letters; none at the ends that a header would lose.

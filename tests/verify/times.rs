@@ -1,7 +1,7 @@
 //! Events whose times producers wrote in their own way, as they go out.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use milkrun::wire::{self, Attributes};
+use milkrun::wire::{self, Candidate};
 use probes::moment::{Moment, Reading};
 use serde_json::{Value, json};
 
@@ -19,15 +19,15 @@ pub(super) fn lines() -> Vec<Value> {
 }
 
 fn line(time: &str) -> Value {
-    let attributes = Attributes {
+    let candidate = Candidate {
         id: "1".into(),
         source: "/s".into(),
         kind: "t".into(),
         time: Some(time.into()),
-        ..Attributes::default()
+        ..Candidate::default()
     };
-    let encoded = attributes.encode().unwrap();
-    let body = encoded.replacen('{', r#"{"specversion":"1.0","#, 1);
+    let event = candidate.admit().unwrap();
+    let body = event.attributes.as_str().replacen('{', r#"{"specversion":"1.0","#, 1);
     let moment = Moment::read(time, &Reading::default()).unwrap();
     json!({
         "check": "time",

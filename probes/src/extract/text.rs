@@ -69,7 +69,12 @@ fn units(inside: &str) -> impl Iterator<Item = char> + '_ {
 
 /// Whether arrays and objects are nested deeper than `max`. Looks at brackets outside of texts
 /// only, so it holds for every JSON text and costs no stack.
-pub(crate) fn deeper_than(json: &[u8], max: usize) -> bool {
+#[must_use]
+pub fn deeper_than(json: &[u8], max: usize) -> bool {
+    // Most JSON has fewer brackets than may be nested.
+    if json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= max {
+        return false;
+    }
     let (mut depth, mut text, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
-use super::{Refused, check_depth, finish, put};
+use super::{Candidate, Refused, finish, nested};
 use crate::{
-    event::Data,
-    store::NewEvent,
-    wire::{self, Attributes},
+    event::{Data, NewEvent},
+    wire,
 };
 
 /// The event of one request; `kind` is its `Content-Type`, `essence` that without parameters.
@@ -18,7 +17,7 @@ pub(super) fn event(
     essence: &str,
     body: &Bytes,
 ) -> Result<NewEvent, Refused> {
-    let mut attributes = Attributes::default();
+    let mut candidate = Candidate::default();
     let mut specversion = None;
     for name in headers.keys() {
         let Some(attribute) = name.as_str().strip_prefix("ce-") else { continue };
@@ -33,13 +32,14 @@ pub(super) fn event(
             "datacontenttype" => {
                 return Err(Refused::new(attribute, "in binary mode `Content-Type` says it"));
             }
-            _ => put(&mut attributes, attribute, Value::String(text))?,
+            _ => candidate.set(attribute, text.into()),
         }
     }
     if !kind.is_empty() {
-        attributes.content_type = Some(kind.into());
+        candidate.content_type = Some(kind.into());
     }
-    finish(specversion.as_deref(), &attributes, data(essence, body)?)
+    candidate.data = data(essence, body)?;
+    finish(specversion.as_deref(), candidate)
 }
 
 fn data(essence: &str, body: &Bytes) -> Result<Data, Refused> {
@@ -47,14 +47,9 @@ fn data(essence: &str, body: &Bytes) -> Result<Data, Refused> {
         return Ok(Data::None);
     }
     if wire::is_json(essence) {
-        std::str::from_utf8(body)
-            .map_err(|error| error.to_string())
-            .and_then(|text| {
-                serde_json::from_str::<&RawValue>(text).map_err(|error| error.to_string())
-            })
+        serde_json::from_slice::<&RawValue>(body)
             .map_err(|error| Refused::new("data", format!("is not JSON as said: {error}")))?;
-        check_depth(body)?;
-        return Ok(Data::Json(body.clone()));
+        return nested(body.clone());
     }
     if essence.starts_with("text/") && std::str::from_utf8(body).is_ok() {
         return Ok(Data::Text(body.clone()));

@@ -10,7 +10,7 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 
 use super::Refused;
-use crate::event::Data;
+use crate::{event::Data, wire::candidate::SCALAR};
 
 /// Name and text of each member; a name that comes twice is an error.
 pub(super) struct Fields<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -50,26 +50,24 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(super) fn text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refused> {
     let text = serde_json::from_str(raw.get());
-    text.map(|Text(text)| text).map_err(|_| Refused::new(name, unread(raw, "expected a text")))
+    text.map(|Text(text)| text).map_err(|_| {
+        // In valid JSON a text cannot be read only for half of a pair in it (RFC 8259, section 8.2),
+        // which CloudEvents forbids in attributes.
+        let problem = if raw.get().starts_with('"') {
+            "has half of a surrogate pair, as `\\ud83d` alone: expected whole characters"
+        } else {
+            "expected a text"
+        };
+        Refused::new(name, problem)
+    })
 }
 
-/// What is wrong with a value that cannot be read. In valid JSON a text cannot be read only for half
-/// of a pair in it (RFC 8259, section 8.2), which CloudEvents forbids in attributes.
-fn unread(raw: &RawValue, expected: &'static str) -> &'static str {
-    if raw.get().starts_with('"') {
-        "has half of a surrogate pair, as `\\ud83d` alone: expected whole characters"
-    } else {
-        expected
-    }
-}
-
-pub(super) fn value(name: &str, raw: &RawValue) -> Result<Value, Refused> {
-    const EXPECTED: &str = "expected a text, a boolean or an integer of 32 bits";
-    if raw.get().starts_with(['{', '[']) {
-        return Err(Refused::new(name, EXPECTED));
-    }
-    // A number may be too large to be read.
-    serde_json::from_str(raw.get()).map_err(|_| Refused::new(name, unread(raw, EXPECTED)))
+/// A boolean or a number. A list or object is refused without making a tree of it; a number may be
+/// too large to be read.
+pub(super) fn scalar(name: &str, raw: &RawValue) -> Result<Value, Refused> {
+    let is_one = !raw.get().starts_with(['{', '[']);
+    let value = is_one.then(|| serde_json::from_str(raw.get()).ok()).flatten();
+    value.ok_or_else(|| Refused::new(name, SCALAR))
 }
 
 pub(super) fn base64(raw: &RawValue) -> Result<Data, Refused> {
