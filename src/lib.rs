@@ -34,6 +34,8 @@ pub mod notices;
 // Out: from the log to consumers.
 pub mod dispatcher;
 
+pub mod sift;
+
 pub mod settle;
 
 pub mod retry;

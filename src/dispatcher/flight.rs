@@ -7,12 +7,12 @@ use sinks::{Greeting, Outcome, Parcel, SilentKind, Sink};
 use super::{
     endpoint::Place,
     parcel::{Delivery, NotSent, Plan},
-    sift::{self, Sift},
 };
 use crate::{
     clock::Clock,
     event::{Event, Micros, Version},
     settle,
+    sift::{self, Sift},
     store::{Read, Store, StoreError, TopicState},
 };
 

@@ -1,7 +1,7 @@
 //! Role `dispatch`: one worker for every position, from the log to the sink.
 //!
 //! Reading order: [`window`], [`health`] and [`pace`] say what may be started and what was settled
-//! (all pure), [`sift`] what is wanted, [`parcel`] what is sent, [`pool`] and [`endpoint`] what is
+//! (all pure), [`sift`](crate::sift) what is wanted, [`parcel`] what is sent, [`pool`] and [`endpoint`] what is
 //! shared, and [`position`] is the worker whose step puts them to work.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -18,7 +18,6 @@ use self::{
     endpoint::Endpoint,
     parcel::Plan,
     position::{Order, Step, Tools, Worker},
-    sift::Sift,
     threads::Threads,
 };
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     holdings::Held,
     notices::Notices,
     settings::Rate,
+    sift::Sift,
     store::{PositionSummary, Store, StoreError, Subscription, SubscriptionStatus, Work},
     telemetry::{Metrics, VerdictLabel},
 };
@@ -41,7 +41,6 @@ pub mod parcel;
 pub mod pool;
 pub mod position;
 pub mod saves;
-pub mod sift;
 mod threads;
 pub mod trial;
 pub mod window;

@@ -6,12 +6,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use sinks::{Auth, Greeting, Outcome, Parcel, Sink as _, webhook::Webhook};
 
-use super::{
-    parcel::{Delivery, Plan},
-    sift::Sift,
-};
+use super::parcel::{Delivery, Plan};
 use crate::{
     event::{Event, Micros},
+    sift::Sift,
     store::{Subscription, TopicState},
 };
 

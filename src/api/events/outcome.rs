@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use crate::{
     api::{ApiState, attempts::AttemptView},
-    dispatcher::sift::{self, Sift},
     event::{Event, Micros, Topic},
     settings::SubscriptionSettings,
+    sift::{self, Sift},
     store::{ATTEMPTS_KEPT, DeadReason, LastAnswer, StoreError},
 };
 

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    dispatcher::{parcel::Plan, sift::Sift, window::Rules},
+    dispatcher::{parcel::Plan, window::Rules},
     notices::Notices,
     settings::{OnDead, Order as Ordering},
+    sift::Sift,
     store::Store,
     telemetry::Metrics,
 };

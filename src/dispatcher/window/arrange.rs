@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Window, lanes};
+use super::{Window, lanes::Lanes};
 use crate::{
     event::Version,
     settings::Order,
+    sift::{FREE, STRICT},
     store::{Exception, ExceptionKind, PositionState},
 };
 
@@ -41,7 +42,7 @@ impl Window {
     /// Sorts everything that is not settled by the present order.
     pub(super) fn arrange(&mut self) {
         self.let_go();
-        self.lanes = lanes::Lanes::default();
+        self.lanes = Lanes::default();
         self.unknown.clear();
         self.blocked = true;
         for version in self.unsettled() {
@@ -90,8 +91,8 @@ impl Window {
 
     fn known_lane(&self, version: Version) -> Option<u64> {
         match self.rules.order {
-            Order::None => Some(lanes::FREE),
-            Order::Strict => Some(lanes::STRICT),
+            Order::None => Some(FREE),
+            Order::Strict => Some(STRICT),
             Order::Key => self.exceptions.get(&version)?.lane,
         }
     }

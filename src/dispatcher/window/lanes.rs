@@ -6,12 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::event::Version;
-
-/// The lane of what is ordered with nothing.
-pub(super) const FREE: u64 = 0;
-/// The one lane of a strict order.
-pub(super) const STRICT: u64 = u64::MAX;
+use crate::{event::Version, sift::FREE};
 
 /// All lanes of a position; empty when it has no order.
 #[derive(Debug, Default)]

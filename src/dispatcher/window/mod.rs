@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-pub use self::ready::Sifted;
 use self::{
     lanes::Lanes,
     ready::{Entry, Ready, Waiting},
@@ -22,6 +21,7 @@ use self::{
 use crate::{
     event::{Event, Micros, Version},
     settings::{BatchPolicy, Order},
+    sift::{STRICT, Sifted},
     store::{DeadReason, Exception, ExceptionKind, LastAnswer, NewDeadLetter, PositionState},
 };
 
@@ -35,8 +35,6 @@ pub use self::{settle::Settled, start::Take};
 
 /// Settlements that may wait for a save; beyond that nothing new is to be started.
 const UNSAVED_MAX: usize = 10_000;
-/// The lane of an event that is ordered with nothing.
-pub const FREE: u64 = lanes::FREE;
 
 /// What a window is told of its subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +212,7 @@ impl Window {
             return Some(Micros(0));
         }
         let front = self.ready.front()?;
-        let lowest = self.lanes.lowest(lanes::STRICT);
+        let lowest = self.lanes.lowest(STRICT);
         let busy = lowest.is_some_and(|lowest| lowest <= self.reach);
         if !self.has_room() || (self.rules.order == Order::Strict && busy) {
             return None;

@@ -7,22 +7,6 @@ use std::{
 
 use crate::event::{Event, Micros, Version};
 
-/// What a subscription makes of an event before it is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sifted {
-    /// It is wanted.
-    Wanted {
-        /// What it is ordered with; 0: nothing.
-        lane: u64,
-        /// 0 to 9; higher ones may overtake.
-        priority: u8,
-    },
-    /// It is not wanted, or has expired.
-    Skipped,
-    /// The filter failed on it: the reason.
-    Broken(String),
-}
-
 /// One version ahead of the reach.
 #[derive(Debug)]
 pub(super) struct Slot {

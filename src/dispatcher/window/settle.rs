@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Window, lanes};
+use super::Window;
 use crate::{
     event::{Micros, Version},
     settings::Order,
+    sift::FREE,
     store::{Exception, ExceptionKind, NewDeadLetter, Settlement},
 };
 
@@ -132,7 +133,7 @@ impl Window {
 
     fn kept_lane(&self, version: Version) -> Option<u64> {
         let known = !self.unknown.contains(&version);
-        let lane = self.lanes.of(version).unwrap_or(lanes::FREE);
+        let lane = self.lanes.of(version).unwrap_or(FREE);
         (self.rules.order == Order::Key && known).then_some(lane)
     }
 

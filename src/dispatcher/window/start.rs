@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ExceptionKind, Rules, Window, lanes,
+    ExceptionKind, Rules, Window,
     ready::{Entry, Slot, Waiting},
 };
 use crate::{
@@ -231,11 +231,5 @@ impl Window {
         let is_retry =
             self.exceptions.get(&first).is_some_and(|known| known.kind == ExceptionKind::Retry);
         Take { versions, previous, is_retry }
-    }
-
-    /// The lane that a strict order has for everything.
-    #[must_use]
-    pub const fn strict_lane() -> u64 {
-        lanes::STRICT
     }
 }

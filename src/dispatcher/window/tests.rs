@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     event::{Data, Epoch},
+    sift::FREE,
     store::{DeadReason, LastAnswer, Settlement},
 };
 

@@ -80,7 +80,7 @@ fn a_key_that_stops_stands_until_its_letter_is_redriven_or_deleted() {
 #[test]
 fn under_a_strict_order_only_the_head_goes() {
     let mut window = Window::new(saved(), Rules { order: Order::Strict, ..rules() });
-    let strict = |_: &Event| Sifted::Wanted { lane: Window::strict_lane(), priority: 0 };
+    let strict = |_: &Event| Sifted::Wanted { lane: STRICT, priority: 0 };
     window.extend(events(1..=3), NOW, strict);
     assert_eq!(first(window.start_new(1, NOW)), Some(1));
     assert_eq!((window.next_new(), window.start_new(1, NOW)), (None, None));
@@ -112,7 +112,7 @@ fn what_overtook_before_there_was_an_order_waits_for_those_it_overtook() {
     let exceptions = vec![exception(Version(3), 0)];
     let state = PositionState { reach: Version(1), exceptions, ..saved() };
     let mut window = Window::new(state, Rules { order: Order::Strict, ..rules() });
-    let strict = |_: &Event| Sifted::Wanted { lane: Window::strict_lane(), priority: 0 };
+    let strict = |_: &Event| Sifted::Wanted { lane: STRICT, priority: 0 };
     assert_eq!(window.start_due(NOW), None, "2 was not sent");
     window.extend(events(2..=4), NOW, strict);
     assert_eq!(first(window.start_new(1, NOW)), Some(2));

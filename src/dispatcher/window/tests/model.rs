@@ -67,7 +67,7 @@ fn key(order: Order, version: Version) -> u64 {
     match order {
         Order::None => FREE,
         Order::Key => (version.0.wrapping_mul(0x9E37_79B9) >> 3) % (KEYS + 1),
-        Order::Strict => Window::strict_lane(),
+        Order::Strict => STRICT,
     }
 }
 

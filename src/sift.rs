@@ -5,15 +5,34 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
-use super::window::{FREE, Sifted, Window};
 use crate::{
     event::{Event, Micros, Topic},
     expr::Filter,
     settings::{Order, SubscriptionSettings},
 };
 
+/// The lane of an event that is ordered with nothing.
+pub const FREE: u64 = 0;
+/// The one lane of a strict order.
+pub const STRICT: u64 = u64::MAX;
 /// The highest priority.
 const PRIORITY_MAX: u8 = 9;
+
+/// What a subscription makes of an event before it is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sifted {
+    /// It is wanted.
+    Wanted {
+        /// What it is ordered with.
+        lane: u64,
+        /// 0 to 9; higher ones may overtake.
+        priority: u8,
+    },
+    /// It is not wanted, or has expired.
+    Skipped,
+    /// The filter failed on it: the reason.
+    Broken(String),
+}
 
 /// The sieve of one subscription.
 #[derive(Debug, Clone)]
@@ -66,12 +85,12 @@ impl Sift {
         filter.matches(event, topic).map_err(|error| format!("`filter`: {error}"))
     }
 
-    /// What an event is ordered with; 0: nothing.
+    /// What an event is ordered with.
     #[must_use]
     pub fn lane(&self, event: &Event) -> u64 {
         match self.order {
             Order::None => FREE,
-            Order::Strict => Window::strict_lane(),
+            Order::Strict => STRICT,
             Order::Key => event.attributes.key().map_or(FREE, |key| lane_of(&key)),
         }
     }
@@ -97,7 +116,7 @@ pub fn is_expired(event: &Event, now: Micros) -> bool {
 fn lane_of(key: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(key.as_bytes());
-    hasher.finish().clamp(FREE + 1, u64::MAX - 1)
+    hasher.finish().clamp(FREE + 1, STRICT - 1)
 }
 
 #[cfg(test)]
@@ -133,7 +152,7 @@ mod tests {
         assert_ne!(lane(Order::Key, one), lane(Order::Key, r#"{"id":"3","subject":"b"}"#));
         assert_eq!(lane(Order::Key, r#"{"id":"4"}"#), FREE);
         assert_eq!(lane(Order::None, one), FREE);
-        assert_eq!(lane(Order::Strict, one), Window::strict_lane());
+        assert_eq!(lane(Order::Strict, one), STRICT);
     }
 
     #[test]
