@@ -36,6 +36,8 @@ pub mod dispatcher;
 
 pub mod sift;
 
+pub mod health;
+
 pub mod settle;
 
 pub mod retry;

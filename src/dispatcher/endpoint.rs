@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 
 use super::{
     common::Common,
-    health::{DeliveryId, Ended, Health, Learnt, Leave},
     pace::Pace,
     pool::{Held, Refusal, Share},
 };
 use crate::{
     clock::Clock,
     event::{Micros, Version},
+    health::{DeliveryId, Ended, Health, Learnt, Leave},
     settings::HoldPolicy,
     store::{Store, StoreError},
 };

@@ -4,12 +4,12 @@ use sinks::{Answer, Outcome};
 
 use super::{
     endpoint::Endpoint,
-    health::{Ended, Learnt},
     parcel::Plan,
     window::{Settled, Window},
 };
 use crate::{
     event::{Micros, Version},
+    health::{Ended, Learnt},
     settings::Order,
     settle::{self, Attempted, Fault, Verdict},
     store::{Attempt, DeadReason, Exception, ExceptionKind, LastAnswer, NewDeadLetter},

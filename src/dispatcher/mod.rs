@@ -1,6 +1,6 @@
 //! Role `dispatch`: one worker for every position, from the log to the sink.
 //!
-//! Reading order: [`window`], [`health`] and [`pace`] say what may be started and what was settled
+//! Reading order: [`window`], [`health`](crate::health) and [`pace`] say what may be started and what was settled
 //! (all pure), [`sift`](crate::sift) what is wanted, [`parcel`] what is sent, [`pool`] and [`endpoint`] what is
 //! shared, and [`position`] is the worker whose step puts them to work.
 
@@ -34,7 +34,6 @@ use crate::{
 pub mod common;
 pub mod endpoint;
 mod flight;
-pub mod health;
 mod landing;
 pub mod pace;
 pub mod parcel;

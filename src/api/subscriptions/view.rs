@@ -14,8 +14,8 @@ use crate::{
         attempts::{self, AttemptView},
         problem::Problem,
     },
-    dispatcher::health::{Health, HealthView},
     event::Topic,
+    health::{Health, HealthView},
     settings::{Auth, Format, OnDead, Order, Rate, SubscriptionSettings, written},
     store::{
         AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,

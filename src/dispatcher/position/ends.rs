@@ -8,11 +8,11 @@ use crate::{
     dispatcher::{
         endpoint::Place,
         flight::{Landed, Unsent},
-        health::{Held, Learnt},
         landing::{self, Judged, Landing},
         window::{Settled, Take},
     },
     event::{Micros, Version},
+    health::{Held, Learnt},
     notices::{DeadLetters, Notice},
     settle::Verdict,
     store::{

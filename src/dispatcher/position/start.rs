@@ -5,10 +5,10 @@ use crate::{
     dispatcher::{
         endpoint::Place,
         flight::{self, Flight},
-        health::{Leave, Turn},
         window::{Take, Window},
     },
     event::{Micros, Version},
+    health::{Leave, Turn},
 };
 
 impl Worker {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Micros, Version},
+    settings::HoldPolicy,
     settle::Fault,
 };
 
@@ -50,6 +51,18 @@ pub struct Ended {
     pub is_ours: bool,
     /// Whether the order lets no other event be tried that could tell of the endpoint.
     pub is_alone: bool,
+}
+
+impl Ended {
+    /// Whether the endpoint said that it was sent too much.
+    pub(super) const fn is_throttled(&self) -> bool {
+        matches!(self.fault, Some(Fault::Endpoint { throttled: true }))
+    }
+
+    /// How long it asked to be left alone with that.
+    pub(super) fn asked(&self, policy: &HoldPolicy) -> Duration {
+        if self.is_throttled() { self.retry_after.min(policy.max) } else { Duration::ZERO }
+    }
 }
 
 /// What an attempt that ended has changed.

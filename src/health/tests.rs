@@ -214,16 +214,16 @@ fn throttling_halves_once_a_round_and_successes_add_one_a_round() {
         assert_eq!(saved, version == 1, "it shows as soon as it is so");
         health.end(delivery);
     }
-    assert_eq!(health.permitted, Some(8), "of what is permitted, not of what was in flight");
+    assert_eq!(health.limit.permitted, Some(8), "of what is permitted, not of what was in flight");
     for version in 5..=8 {
         health.end((1, Version(version)));
     }
     let mut steps = Vec::new();
     for version in 0..17 {
-        let before = health.permitted;
+        let before = health.limit.permitted;
         let saved = attempt(&mut health, version, 2, None);
-        assert_eq!(saved, health.permitted != before);
-        steps.push(health.permitted.unwrap());
+        assert_eq!(saved, health.limit.permitted != before);
+        steps.push(health.limit.permitted.unwrap());
     }
     assert_eq!(steps, [[8; 7].as_slice(), &[9; 9], &[10]].concat());
 }
@@ -315,8 +315,8 @@ proptest! {
             asking(&mut health, version, now, fault, seconds * u64::from(what == 3));
             prop_assert_eq!(health.in_flight, 0);
             prop_assert!(health.trial.is_none());
-            prop_assert!(health.failures.len() <= 5);
-            prop_assert!(health.permitted.is_none_or(|n| (1..=CEILING).contains(&n)));
+            prop_assert!(health.failures.last.len() <= 5);
+            prop_assert!(health.limit.permitted.is_none_or(|n| (1..=CEILING).contains(&n)));
             prop_assert_eq!(health.state == State::Holding, health.is_holding());
             prop_assert_ne!(health.leave(1, at(now + 3_601)), Leave::Wait);
         }

@@ -66,7 +66,7 @@ impl Health {
             state: self.state,
             since: hold.map(|hold| hold.since.to_string()),
             next_trial: hold.map(|hold| hold.next_trial.to_string()),
-            in_flight_max: self.permitted,
+            in_flight_max: self.limit.permitted,
         }
     }
 }
