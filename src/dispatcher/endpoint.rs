@@ -11,13 +11,14 @@ use tokio::sync::Notify;
 
 use super::{
     common::Common,
+    consent::Consent,
     pace::Pace,
     pool::{Held, Refusal, Share},
 };
 use crate::{
     clock::Clock,
     event::{Micros, Version},
-    health::{DeliveryId, Ended, Health, Learnt, Leave},
+    health::{DeliveryId, Ended, Health, Learnt},
     settings::HoldPolicy,
     store::{Store, StoreError},
 };
@@ -40,12 +41,9 @@ pub struct Endpoint {
     common: Arc<Common>,
     share: Arc<Share>,
     host: Mutex<(String, Arc<Share>)>,
-    /// Held while consent is asked for, so that it is asked for once; how often it was not given.
-    greeting: tokio::sync::Mutex<()>,
-    refusals: AtomicU64,
-    /// What consent was given to.
-    agreed: Mutex<Option<String>>,
-    asked_rate: Mutex<(Option<f64>, Option<f64>)>,
+    consent: Consent,
+    /// What the subscription asked for, in events a second.
+    asked_rate: Mutex<Option<f64>>,
 }
 
 impl Endpoint {
@@ -70,9 +68,7 @@ impl Endpoint {
             share: Share::of(common.places.clone()),
             host: Mutex::new(host),
             common,
-            greeting: tokio::sync::Mutex::default(),
-            refusals: AtomicU64::new(0),
-            agreed: Mutex::default(),
+            consent: Consent::default(),
             asked_rate: Mutex::default(),
         })
     }
@@ -80,22 +76,21 @@ impl Endpoint {
     /// Takes over where it is, how many events a second are asked for, and the `contract` that it is
     /// to consent to, if any.
     pub fn set(&self, host: &str, rate: Option<f64>, contract: Option<&str>) {
-        let mut known = lock(&self.host);
+        let mut known = self.host.lock();
         if known.0 != host {
             *known = (host.to_owned(), Share::of(self.common.host(host)));
         }
         drop(known);
-        let mut agreed = lock(&self.agreed);
-        let holds = agreed.is_some() && agreed.as_deref() == contract;
-        *agreed = agreed.take().filter(|_| holds);
-        drop(agreed);
-        self.set_rate(|rates| *rates = (rate, rates.1.filter(|_| holds)));
+        self.consent.keep_to(contract);
+        *self.asked_rate.lock() = rate;
+        self.set_rate();
     }
 
-    fn set_rate(&self, change: impl FnOnce(&mut (Option<f64>, Option<f64>))) {
-        let mut rates = lock(&self.asked_rate);
-        change(&mut rates);
-        let least = [rates.0, rates.1].into_iter().flatten().reduce(f64::min);
+    /// The lower of the rates asked for and allowed goes. The lock keeps an older one from being set
+    /// behind a newer one.
+    fn set_rate(&self) {
+        let asked = self.asked_rate.lock();
+        let least = [*asked, self.consent.rate()].into_iter().flatten().reduce(f64::min);
         self.pace().set(least);
     }
 
@@ -107,12 +102,12 @@ impl Endpoint {
 
     /// The health, to look at.
     pub fn health(&self) -> MutexGuard<'_, Health> {
-        lock(&self.health)
+        self.health.lock()
     }
 
     /// The pace.
     pub fn pace(&self) -> MutexGuard<'_, Pace> {
-        lock(&self.pace)
+        self.pace.lock()
     }
 
     /// Learns from a request that ended at `now` and carried `events`; see [`Health::learn`]. Wakes
@@ -190,18 +185,12 @@ impl Endpoint {
         self.gone.swap(gone, SeqCst)
     }
 
-    /// What a position may start now; see [`Health::leave`].
-    #[must_use]
-    pub fn leave(&self, position: i64, now: Micros) -> Leave {
-        self.health().leave(position, now)
-    }
-
     /// A place in flight, of the process and of the host.
     ///
     /// # Errors
     /// What to wait for, when there is none.
     pub fn place(self: &Arc<Self>, position: i64) -> Result<Place, Refusal> {
-        let host = lock(&self.host).1.clone();
+        let host = self.host.lock().1.clone();
         let held = [self.share.place()?, host.place()?];
         Ok(Place { endpoint: self.clone(), position, begun: None, held: Some(held) })
     }
@@ -210,30 +199,17 @@ impl Endpoint {
     /// `greet` answers the rate that is allowed, in events a second.
     ///
     /// # Errors
-    /// As `greet`, or `waited` when another had asked meanwhile, in vain: one attempt waits for one
-    /// answer. The next attempt asks again.
+    /// As `greet`, or `waited` when another had asked meanwhile, in vain.
     pub async fn agree<E>(
         &self,
         contract: &str,
         greet: impl Future<Output = Result<Option<f64>, E>>,
         waited: impl FnOnce() -> E,
     ) -> Result<(), E> {
-        if self.has_agreed(contract) {
-            return Ok(());
+        if !self.has_agreed(contract) {
+            self.consent.ask(contract, greet, waited).await?;
+            self.set_rate();
         }
-        let refusals = self.refusals.load(SeqCst);
-        let _greeting = self.greeting.lock().await;
-        if self.has_agreed(contract) {
-            return Ok(());
-        }
-        if self.refusals.load(SeqCst) != refusals {
-            return Err(waited());
-        }
-        let greeted = greet.await;
-        self.refusals.fetch_add(u64::from(greeted.is_err()), SeqCst);
-        let rate = greeted?;
-        self.set_rate(|rates| rates.1 = rate);
-        *lock(&self.agreed) = Some(contract.to_owned());
         Ok(())
     }
 
@@ -241,7 +217,7 @@ impl Endpoint {
     /// ask for it, and the rate that it allows is not known.
     #[must_use]
     pub fn has_agreed(&self, contract: &str) -> bool {
-        lock(&self.agreed).as_deref() == Some(contract)
+        self.consent.is_to(contract)
     }
 
     /// Saves the health if it has changed, and again if it changes meanwhile.
@@ -281,10 +257,6 @@ impl Endpoint {
         }
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 /// A place in flight; given back when dropped, whatever became of the attempt.

@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub mod common;
+mod consent;
 pub mod endpoint;
 mod flight;
 mod landing;
