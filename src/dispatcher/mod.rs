@@ -17,7 +17,7 @@ use self::{
     common::Common,
     endpoint::Endpoint,
     parcel::Plan,
-    position::{Order, Step, Tools, Worker},
+    position::{Assignment, Step, Tools, Worker},
     threads::Threads,
 };
 use crate::{
@@ -118,7 +118,7 @@ impl Dispatcher {
 struct Served {
     name: Name,
     endpoint: Arc<Endpoint>,
-    orders: HashMap<i64, watch::Sender<Order>>,
+    assignments: HashMap<i64, watch::Sender<Assignment>>,
     /// Since when it is not served.
     idle_since: Option<Micros>,
 }
@@ -178,7 +178,7 @@ impl Supervisor {
 
     fn apply(&mut self, subscription: &Subscription) {
         if subscription.status == SubscriptionStatus::Deleted {
-            // Its workers end when their orders do.
+            // Its workers end when their assignments do.
             if let Some(gone) = self.served.remove(&subscription.id) {
                 self.forget_metrics(&gone.name);
             }
@@ -200,9 +200,9 @@ impl Supervisor {
             let saved = (subscription.resets, subscription.health.as_deref());
             let endpoint = Endpoint::new(subscription.id, saved, common.clone(), clock);
             let name = subscription.name.clone();
-            Served { name, endpoint, orders: HashMap::new(), idle_since: None }
+            Served { name, endpoint, assignments: HashMap::new(), idle_since: None }
         });
-        served.orders.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
+        served.assignments.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
         let settings = &subscription.settings;
         let contract = settings.handshake.then_some(&*settings.url);
         let rate = settings.rate.map(Rate::per_second);
@@ -212,8 +212,9 @@ impl Supervisor {
         let ceiling = settings.concurrency.max(1) * live.max(1);
         for position in &subscription.positions {
             let (plan, sift, fence) = (plan.clone(), sift.clone(), position.fence);
-            let order = Order { plan, sift, serve, fence, ceiling, edit: subscription.edit };
-            self.give(subscription.id, position, order);
+            let assignment =
+                Assignment { plan, sift, serve, fence, ceiling, edit: subscription.edit };
+            self.give(subscription.id, position, assignment);
         }
         self.resume(subscription, now);
     }
@@ -229,7 +230,7 @@ impl Supervisor {
     }
 
     /// Forgets what was learnt of the endpoint when it was resumed or is at another address; after
-    /// the orders, which make what waits due at once.
+    /// the assignments, which make what waits due at once.
     fn resume(&mut self, subscription: &Subscription, now: Micros) {
         let Some(served) = self.served.get_mut(&subscription.id) else { return };
         let resets = subscription.resets;
@@ -242,16 +243,16 @@ impl Supervisor {
         }
     }
 
-    /// Hands an order to the position's worker, and starts one when it is needed first.
-    fn give(&mut self, subscription: i64, position: &PositionSummary, order: Order) {
+    /// Hands an assignment to the position's worker, and starts one when it is needed first.
+    fn give(&mut self, subscription: i64, position: &PositionSummary, assignment: Assignment) {
         let Some(served) = self.served.get_mut(&subscription) else { return };
-        if let Some(sender) = served.orders.get(&position.id) {
-            sender.send_replace(order);
-        } else if order.serve {
-            let (sender, orders) = watch::channel(order);
-            served.orders.insert(position.id, sender);
+        if let Some(sender) = served.assignments.get(&position.id) {
+            sender.send_replace(assignment);
+        } else if assignment.serve {
+            let (sender, assignments) = watch::channel(assignment);
+            served.assignments.insert(position.id, sender);
             let endpoint = served.endpoint.clone();
-            let worker = hold(self.tools.clone(), position.id, endpoint, orders);
+            let worker = hold(self.tools.clone(), position.id, endpoint, assignments);
             self.start(worker, subscription, position.id);
         }
     }
@@ -288,12 +289,12 @@ impl Supervisor {
         let Some(served) = self.served.get_mut(&subscription) else { return cut };
         let Err(error) = ended else { return cut };
         tracing::error!(%error, subscription = %served.name, position, "a worker broke down");
-        if let Some(sender) = served.orders.get(&position) {
-            let (tools, orders) = (self.tools.clone(), sender.subscribe());
+        if let Some(sender) = served.assignments.get(&position) {
+            let (tools, assignments) = (self.tools.clone(), sender.subscribe());
             let endpoint = served.endpoint.clone();
             let worker = async move {
                 tools.clock.pause(PAUSE).await;
-                hold(tools, position, endpoint, orders).await
+                hold(tools, position, endpoint, assignments).await
             };
             self.start(worker, subscription, position);
         }
@@ -321,10 +322,10 @@ async fn hold(
     tools: Tools,
     position: i64,
     endpoint: Arc<Endpoint>,
-    orders: watch::Receiver<Order>,
+    assignments: watch::Receiver<Assignment>,
 ) -> bool {
     loop {
-        let load = Worker::load(tools.clone(), position, endpoint.clone(), orders.clone());
+        let load = Worker::load(tools.clone(), position, endpoint.clone(), assignments.clone());
         match load.await {
             Ok(mut worker) => loop {
                 match worker.step().await {

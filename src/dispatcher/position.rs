@@ -26,7 +26,7 @@ mod ends;
 mod start;
 mod tools;
 
-pub use self::tools::{Order, Tools};
+pub use self::tools::{Assignment, Tools};
 
 /// Settlements are saved at most 50 ms after the attempts they tell of: half of that is left for
 /// the commit.
@@ -107,8 +107,8 @@ pub struct Worker {
     position: i64,
     topic: Arc<TopicState>,
     head: watch::Receiver<Version>,
-    orders: watch::Receiver<Order>,
-    order: Order,
+    assignments: watch::Receiver<Assignment>,
+    assignment: Assignment,
     endpoint: Arc<Endpoint>,
     counters: [Counter; 4],
     window: Window,
@@ -126,7 +126,7 @@ pub struct Worker {
     last: Last,
     busy: Busy,
     merge_wanted: bool,
-    /// The endpoint is gone or given up; nothing starts until an order says otherwise.
+    /// The endpoint is gone or given up; nothing starts until an assignment says otherwise.
     disabled: bool,
     /// It was told that the exceptions are full.
     told_full: bool,
@@ -151,9 +151,9 @@ impl Worker {
         tools: Tools,
         position: i64,
         endpoint: Arc<Endpoint>,
-        mut orders: watch::Receiver<Order>,
+        mut assignments: watch::Receiver<Assignment>,
     ) -> Result<Self, StoreError> {
-        let order = orders.borrow_and_update().clone();
+        let assignment = assignments.borrow_and_update().clone();
         let mut state = tools.store.position(position).await?;
         state.shift(tools.clock.of_stored(state.saved));
         let topic = tools.store.topic(&state.topic).await?;
@@ -163,14 +163,14 @@ impl Worker {
             pace.set(job.rate.map(Rate::per_second));
             (job, pace)
         });
-        let window = Window::new(state, order.rules(replay.is_some()));
+        let window = Window::new(state, assignment.rules(replay.is_some()));
         let stood_still = {
             let mut health = endpoint.health();
             health.at_least(window.successes());
             health.stood_still()
         };
         let counters = ["delivered", "retry", "dead", "gone"].map(|verdict| {
-            let subscription = order.plan.name.to_string();
+            let subscription = assignment.plan.name.to_string();
             let label = VerdictLabel { subscription, verdict: verdict.to_owned() };
             tools.metrics.attempts.get_or_create_owned(&label)
         });
@@ -181,8 +181,8 @@ impl Worker {
             position,
             topic,
             head,
-            orders,
-            order,
+            assignments,
+            assignment,
             endpoint,
             counters,
             window,
@@ -230,8 +230,8 @@ impl Worker {
         tokio::select! {
             biased;
             () = self.tools.hard.cancelled() => Step::Cut(self.window.in_flight() > 0),
-            changed = self.orders.changed() => match changed {
-                Ok(()) => self.take_order(),
+            changed = self.assignments.changed() => match changed {
+                Ok(()) => self.take_assignment(),
                 Err(_) => Step::Done,
             },
             Some(done) = self.under_way.next(), if !self.under_way.is_empty() => {
@@ -251,7 +251,7 @@ impl Worker {
     fn look(&mut self, now: Micros, head: Version) {
         let stood_still = self.endpoint.health().stood_still();
         if stood_still > self.stood_still {
-            let keep = self.order.plan.settings.retry.max_age.is_some();
+            let keep = self.assignment.plan.settings.retry.max_age.is_some();
             self.window.stood_still(stood_still.saturating_sub(self.stood_still), now, keep);
             self.stood_still = stood_still;
         }
@@ -286,11 +286,11 @@ impl Worker {
 
     /// Says once that nothing new starts; anew when half of the exceptions were settled between.
     fn tell_full(&mut self) {
-        let max_exceptions = self.order.plan.settings.max_exceptions;
+        let max_exceptions = self.assignment.plan.settings.max_exceptions;
         let exceptions = self.window.exceptions();
         if exceptions >= max_exceptions && !self.told_full {
             self.told_full = true;
-            let (subscription, topic) = (self.order.plan.name.as_str(), &self.topic.topic);
+            let (subscription, topic) = (self.assignment.plan.name.as_str(), &self.topic.topic);
             tracing::warn!(subscription, %topic, exceptions, "exceptions_full: nothing new starts");
         } else if exceptions <= max_exceptions / 2 {
             self.told_full = false;
@@ -313,7 +313,7 @@ impl Worker {
     }
 
     fn serves(&self, now: Micros) -> bool {
-        self.order.serve
+        self.assignment.serve
             && !self.disabled
             && now >= self.store_pause
             && !self.tools.soft.is_cancelled()

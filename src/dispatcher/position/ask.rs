@@ -21,7 +21,7 @@ impl Worker {
         self.busy.learning = true;
         let (store, topic, position) =
             (self.tools.store.clone(), self.topic.clone(), self.position);
-        let sift = self.order.sift.clone();
+        let sift = self.assignment.sift.clone();
         self.begin(async move {
             let mut learnt = Vec::with_capacity(unknown.len());
             for version in unknown {
@@ -64,7 +64,7 @@ impl Worker {
     /// Fewer events or bytes than these, and more are read. Priorities want to look far ahead,
     /// which all positions together may do only so far.
     fn low_marks(&self) -> (usize, usize) {
-        let settings = &self.order.plan.settings;
+        let settings = &self.assignment.plan.settings;
         let batch = settings.batch.map_or(1, |batch| batch.max_events);
         let low = (settings.concurrency * batch).clamp(LOW_EVENTS, 1_000).max(batch);
         let in_turn = settings.order != Order::None || settings.batch.is_some();

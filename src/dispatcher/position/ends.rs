@@ -2,7 +2,7 @@
 
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::{Done, ENDS_MAX, Order, RECORDS_MAX, STORE_PAUSE, Step, Worker};
+use super::{Assignment, Done, ENDS_MAX, RECORDS_MAX, STORE_PAUSE, Step, Worker};
 use crate::{
     clock,
     dispatcher::{
@@ -22,20 +22,22 @@ use crate::{
 };
 
 impl Worker {
-    pub(super) fn take_order(&mut self) -> Step {
-        let order = self.orders.borrow_and_update().clone();
-        if order.fence > self.window.fence() {
+    pub(super) fn take_assignment(&mut self) -> Step {
+        let assignment = self.assignments.borrow_and_update().clone();
+        if assignment.fence > self.window.fence() {
             return Step::Stale;
         }
-        self.merge_wanted |= order.edit != self.order.edit;
-        self.disabled &= !order.serve || order.edit == self.order.edit;
+        self.merge_wanted |= assignment.edit != self.assignment.edit;
+        self.disabled &= !assignment.serve || assignment.edit == self.assignment.edit;
         let is_replay = self.replay.is_some();
-        let rules = order.rules(is_replay);
-        let filter = |order: &Order| order.plan.settings.filter.clone();
-        if rules != self.order.rules(is_replay) || filter(&order) != filter(&self.order) {
+        let rules = assignment.rules(is_replay);
+        let filter = |assignment: &Assignment| assignment.plan.settings.filter.clone();
+        if rules != self.assignment.rules(is_replay)
+            || filter(&assignment) != filter(&self.assignment)
+        {
             self.window.rule(rules);
         }
-        self.order = order;
+        self.assignment = assignment;
         Step::Went
     }
 
@@ -151,7 +153,7 @@ impl Worker {
             self.window.skip_to(passed);
         }
         let (now, believed) = (self.tools.clock.steady(), self.tools.clock.believed());
-        let (sift, topic) = (&self.order.sift, &self.topic.topic);
+        let (sift, topic) = (&self.assignment.sift, &self.topic.topic);
         self.window.extend(page.events, now, |event| sift.sift(event, topic, believed));
         if page.state.epochs != self.topic.epochs {
             self.topic = page.state;
@@ -164,7 +166,7 @@ impl Worker {
         if after != self.window.end() {
             return;
         }
-        let subscription = self.order.plan.name.as_str();
+        let subscription = self.assignment.plan.name.as_str();
         tracing::error!(subscription, topic = %self.topic.topic, from = from.0, to = to.0, "passed over: {problem}");
         if from == to {
             self.window.bury_damaged(from, problem, self.tools.clock.now());
@@ -181,7 +183,7 @@ impl Worker {
             }
             StoreError::NotFound { .. } => Step::Stale,
             error => {
-                let subscription = self.order.plan.name.as_str();
+                let subscription = self.assignment.plan.name.as_str();
                 tracing::warn!(subscription, topic = %self.topic.topic, what, %error, "the store failed");
                 self.store_pause = self.tools.clock.steady().plus(STORE_PAUSE);
                 Step::Went
@@ -200,8 +202,8 @@ impl Worker {
         }
         if let Some(outcome) = outcome {
             let landing = Landing {
-                plan: &self.order.plan,
-                is_moved: plan.settings.url != self.order.plan.settings.url,
+                plan: &self.assignment.plan,
+                is_moved: plan.settings.url != self.assignment.plan.settings.url,
                 position: self.position,
                 topic: self.topic.id,
                 versions: &sent,
@@ -212,7 +214,7 @@ impl Worker {
                 chance: clock::chance(),
             };
             let judged =
-                landing::land(&landing, self.order.ceiling, &mut self.window, &self.endpoint);
+                landing::land(&landing, self.assignment.ceiling, &mut self.window, &self.endpoint);
             self.take_judged(judged, ended.since(started).as_secs_f64());
         }
         drop(place);
@@ -255,7 +257,7 @@ impl Worker {
     ) {
         self.record(Attempt {
             id: 0,
-            subscription: self.order.plan.subscription,
+            subscription: self.assignment.plan.subscription,
             topic: self.topic.id,
             version,
             attempt,
@@ -311,7 +313,7 @@ impl Worker {
     }
 
     fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
-        let subscription = self.order.plan.name.clone();
+        let subscription = self.assignment.plan.name.clone();
         let by_wall = |since: Micros| since.shifted(self.tools.clock.to_store());
         if let Some(Held { since, asked }) = learnt.held {
             let since = by_wall(since);
@@ -334,7 +336,7 @@ impl Worker {
         self.count_unsent(&dead);
         for letter in dead {
             self.tools.notices.tell(Notice::DeadLetters(DeadLetters {
-                subscription: self.order.plan.name.clone(),
+                subscription: self.assignment.plan.name.clone(),
                 count: 1,
                 topic: self.topic.topic.clone(),
                 version: letter.version,
@@ -355,7 +357,7 @@ impl Worker {
         let Some(last) = unsent.next_back() else { return };
         let count = unsent.clone().count() as u64 + 1;
         self.counters[2].inc_by(count);
-        let (subscription, topic) = (self.order.plan.name.as_str(), &self.topic.topic);
+        let (subscription, topic) = (self.assignment.plan.name.as_str(), &self.topic.topic);
         let error = last.last.error.as_deref();
         tracing::warn!(subscription, %topic, count, version = last.version.0, error, "events died unsent");
         let now = self.tools.clock.steady();
@@ -371,11 +373,11 @@ impl Worker {
         if std::mem::replace(&mut self.disabled, true) || self.endpoint.set_gone(true) {
             return;
         }
-        let subscription = self.order.plan.name.clone();
+        let subscription = self.assignment.plan.name.clone();
         tracing::warn!(%subscription, reason, "subscription disabled");
         self.tools.notices.tell(Notice::Disabled { subscription, reason: reason.to_owned(), last });
         let (store, now) = (self.tools.store.clone(), self.tools.clock.now());
-        let (name, id) = (self.order.plan.name.clone(), self.order.plan.subscription);
+        let (name, id) = (self.assignment.plan.name.clone(), self.assignment.plan.subscription);
         let steer = SubscriptionSteer::Disable { id, reason: reason.to_owned() };
         self.begin(async move {
             Done::Disabled(store.steer_subscription(&name, steer, now).await.map(drop))

@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     dispatcher::{parcel::Plan, window::Rules},
     notices::Notices,
-    settings::{OnDead, Order as Ordering},
+    settings::{OnDead, Order},
     sift::Sift,
     store::Store,
     telemetry::Metrics,
@@ -17,14 +17,14 @@ use crate::{
 
 /// What the worker is told from outside.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct Assignment {
     /// The subscription's settings.
     pub plan: Arc<Plan>,
     /// Its sieve.
     pub sift: Arc<Sift>,
     /// Whether anything may be started.
     pub serve: bool,
-    /// The position's fence, as the order was given.
+    /// The position's fence, as the assignment was given.
     pub fence: u64,
     /// How many may be in flight over all positions of the subscription.
     pub ceiling: usize,
@@ -32,11 +32,11 @@ pub struct Order {
     pub edit: u64,
 }
 
-impl Order {
+impl Assignment {
     /// What the window of a position is told; a replay promises no order.
     pub(super) fn rules(&self, is_replay: bool) -> Rules {
         let settings = &self.plan.settings;
-        let order = if is_replay { Ordering::None } else { settings.order };
+        let order = if is_replay { Order::None } else { settings.order };
         Rules {
             order,
             batch: settings.batch,
@@ -44,7 +44,7 @@ impl Order {
             max_exceptions: settings.max_exceptions,
             overtaken_max: if is_replay { Duration::ZERO } else { settings.priority.max_wait },
             at_most_once: settings.is_at_most_once(),
-            stop_key: order != Ordering::None && settings.on_dead == OnDead::StopKey,
+            stop_key: order != Order::None && settings.on_dead == OnDead::StopKey,
         }
     }
 }
