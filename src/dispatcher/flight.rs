@@ -6,7 +6,7 @@ use sinks::{Greeting, Outcome, Parcel, SilentKind, Sink};
 
 use super::{
     endpoint::Place,
-    parcel::{Delivery, NotSent, Plan},
+    parcel::{Addressee, Delivery, NotSent},
 };
 use crate::{
     clock::Clock,
@@ -21,7 +21,7 @@ pub(super) struct Flight {
     pub(super) store: Arc<dyn Store>,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) clock: Clock,
-    pub(super) plan: Arc<Plan>,
+    pub(super) addressee: Arc<Addressee>,
     pub(super) sift: Arc<Sift>,
     pub(super) topic: Arc<TopicState>,
     /// Each with its event, when that is at hand.
@@ -42,7 +42,7 @@ pub(super) struct Landed {
     pub(super) attempt: u32,
     pub(super) is_retry: bool,
     /// As it was asked for when the request was begun.
-    pub(super) plan: Arc<Plan>,
+    pub(super) addressee: Arc<Addressee>,
     pub(super) started: Micros,
     pub(super) ended: Micros,
     /// What was sent, and what came of it.
@@ -100,7 +100,7 @@ impl Flight {
         Landed {
             attempt: self.attempt,
             is_retry: self.is_retry,
-            plan: self.plan,
+            addressee: self.addressee,
             started,
             ended: self.clock.steady(),
             sent: events.iter().map(|event| event.version).collect(),
@@ -136,7 +136,7 @@ impl Flight {
 
     /// Sends; an error is one of the transform.
     async fn push(&self, events: &[Arc<Event>]) -> Result<Outcome, String> {
-        let parcel = self.plan.parcel(&Delivery {
+        let parcel = self.addressee.parcel(&Delivery {
             events,
             previous: self.previous,
             replay: self.replay,
@@ -160,7 +160,7 @@ impl Flight {
 
     /// Asks for consent where that is wanted; an error is the attempt's outcome.
     async fn greet(&self, parcel: &Parcel) -> Result<(), Outcome> {
-        let settings = &self.plan.settings;
+        let settings = &self.addressee.settings;
         if !settings.handshake {
             return Ok(());
         }

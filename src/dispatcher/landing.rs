@@ -4,7 +4,7 @@ use sinks::{Answer, Outcome};
 
 use super::{
     endpoint::Endpoint,
-    parcel::Plan,
+    parcel::Addressee,
     window::{Settled, Window},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 
 /// A request that ended with an outcome.
 pub(super) struct Landing<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) addressee: &'a Addressee,
     /// It went to an address that is no longer the endpoint's, of which it tells nothing.
     pub(super) is_moved: bool,
     pub(super) position: i64,
@@ -73,7 +73,7 @@ pub(super) fn land(
     let mut given_up = false;
     if !landing.is_moved && !settle::is_of_the_machine(landing.outcome) {
         learnt = landing.teach(&verdicts, ceiling, window, endpoint, known);
-        let hold = &landing.plan.settings.hold;
+        let hold = &landing.addressee.settings.hold;
         given_up = landing.fault().is_some() && endpoint.health().is_given_up(hold, landing.ended);
     }
     if verdicts.contains(&Verdict::Halve) {
@@ -109,7 +109,7 @@ impl Landing<'_> {
     }
 
     fn verdicts(&self, window: &Window, known: Known) -> Vec<Verdict> {
-        let at_most_once = self.plan.settings.is_at_most_once();
+        let at_most_once = self.addressee.settings.is_at_most_once();
         let never_left = settle::is_of_the_machine(self.outcome);
         let verdict = |version: &Version| match self.verdict(*version, window, known) {
             // What was settled before it was sent is never sent again.
@@ -125,7 +125,7 @@ impl Landing<'_> {
 
     fn verdict(&self, version: Version, window: &Window, known: Known) -> Verdict {
         let prior = tried(window, version);
-        let policy = &self.plan.settings.retry;
+        let policy = &self.addressee.settings.retry;
         let attempted = |counts: bool| Attempted {
             counted: prior.map_or(0, |prior| prior.attempts) + u32::from(counts),
             counts,
@@ -185,10 +185,10 @@ impl Landing<'_> {
             retry_after: settle::retry_after(self.outcome),
             stands_out: of_the_events || stands_out(prior, known.successes),
             is_ours: settle::is_ours(self.outcome),
-            is_alone: self.plan.settings.order == Order::Strict,
+            is_alone: self.addressee.settings.order == Order::Strict,
         };
         let arrived = verdicts.iter().filter(|verdict| **verdict == Verdict::Delivered).count();
-        endpoint.learn(ended, &self.plan.settings.hold, ceiling, arrived, self.ended)
+        endpoint.learn(ended, &self.addressee.settings.hold, ceiling, arrived, self.ended)
     }
 
     fn settled(
@@ -235,7 +235,7 @@ impl Landing<'_> {
         let duration = self.ended.since(self.started);
         Attempt {
             id: 0,
-            subscription: self.plan.subscription,
+            subscription: self.addressee.subscription,
             topic: self.topic,
             version,
             attempt: self.attempt,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     common::Common,
     endpoint::Endpoint,
-    parcel::Plan,
+    parcel::Addressee,
     position::{Assignment, Step, Tools, Worker},
     threads::Threads,
 };
@@ -207,13 +207,14 @@ impl Supervisor {
         let contract = settings.handshake.then_some(&*settings.url);
         let rate = settings.rate.map(Rate::per_second);
         served.endpoint.set(&host_of(&settings.url), rate, contract);
-        let (plan, sift) = (Arc::new(Plan::new(subscription)), Arc::new(Sift::new(settings)));
+        let addressee = Arc::new(Addressee::new(subscription));
+        let sift = Arc::new(Sift::new(settings));
         let live = subscription.positions.iter().filter(|position| position.job.is_none()).count();
         let ceiling = settings.concurrency.max(1) * live.max(1);
         for position in &subscription.positions {
-            let (plan, sift, fence) = (plan.clone(), sift.clone(), position.fence);
+            let (addressee, sift, fence) = (addressee.clone(), sift.clone(), position.fence);
             let assignment =
-                Assignment { plan, sift, serve, fence, ceiling, edit: subscription.edit };
+                Assignment { addressee, sift, serve, fence, ceiling, edit: subscription.edit };
             self.give(subscription.id, position, assignment);
         }
         self.resume(subscription, now);

@@ -31,7 +31,7 @@ const DESCRIBED: usize = 16;
 
 /// A subscription as its deliveries need it, made once for each change of its settings.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Addressee {
     /// The subscription's row number.
     pub subscription: i64,
     /// Its name.
@@ -85,7 +85,7 @@ pub struct Delivery<'a> {
     pub believed: Micros,
 }
 
-impl Plan {
+impl Addressee {
     /// Reads a subscription's settings. What is wrong with them shows with every attempt, and is
     /// the endpoint's failure, so that no event dies of it.
     #[must_use]

@@ -170,7 +170,7 @@ impl Worker {
             health.stood_still()
         };
         let counters = ["delivered", "retry", "dead", "gone"].map(|verdict| {
-            let subscription = assignment.plan.name.to_string();
+            let subscription = assignment.addressee.name.to_string();
             let label = VerdictLabel { subscription, verdict: verdict.to_owned() };
             tools.metrics.attempts.get_or_create_owned(&label)
         });
@@ -251,7 +251,7 @@ impl Worker {
     fn look(&mut self, now: Micros, head: Version) {
         let stood_still = self.endpoint.health().stood_still();
         if stood_still > self.stood_still {
-            let keep = self.assignment.plan.settings.retry.max_age.is_some();
+            let keep = self.assignment.addressee.settings.retry.max_age.is_some();
             self.window.stood_still(stood_still.saturating_sub(self.stood_still), now, keep);
             self.stood_still = stood_still;
         }
@@ -286,11 +286,12 @@ impl Worker {
 
     /// Says once that nothing new starts; anew when half of the exceptions were settled between.
     fn tell_full(&mut self) {
-        let max_exceptions = self.assignment.plan.settings.max_exceptions;
+        let max_exceptions = self.assignment.addressee.settings.max_exceptions;
         let exceptions = self.window.exceptions();
         if exceptions >= max_exceptions && !self.told_full {
             self.told_full = true;
-            let (subscription, topic) = (self.assignment.plan.name.as_str(), &self.topic.topic);
+            let (subscription, topic) =
+                (self.assignment.addressee.name.as_str(), &self.topic.topic);
             tracing::warn!(subscription, %topic, exceptions, "exceptions_full: nothing new starts");
         } else if exceptions <= max_exceptions / 2 {
             self.told_full = false;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use sinks::{Auth, Greeting, Outcome, Parcel, Sink as _, webhook::Webhook};
 
-use super::parcel::{Delivery, Plan};
+use super::parcel::{Addressee, Delivery};
 use crate::{
     event::{Event, Micros},
     sift::Sift,
@@ -54,13 +54,17 @@ impl Trial {
             now,
             believed: now,
         };
-        Self { wanted, drawn: Drawn::new(webhook, &Plan::new(subscription), &delivery) }
+        Self { wanted, drawn: Drawn::new(webhook, &Addressee::new(subscription), &delivery) }
     }
 }
 
 impl Drawn {
-    fn new(webhook: &Webhook, plan: &Plan, delivery: &Delivery<'_>) -> Result<Self, String> {
-        let parcel = plan.parcel(delivery).map_err(|error| error.to_string())?;
+    fn new(
+        webhook: &Webhook,
+        addressee: &Addressee,
+        delivery: &Delivery<'_>,
+    ) -> Result<Self, String> {
+        let parcel = addressee.parcel(delivery).map_err(|error| error.to_string())?;
         let mut request = webhook.draw(parcel.clone()).map_err(|error| error.to_string())?;
         if let Some(Auth::OAuth2(_)) = &parcel.target.auth {
             let mut token = HeaderValue::from_static("Bearer");

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use http::Request;
 use milkrun::{
     clock::Clock,
-    dispatcher::parcel::{Delivery, Plan},
+    dispatcher::parcel::{Addressee, Delivery},
     event::{Data, Epoch, Event, Micros, Topic, Version},
     settings::{Format, Retiring, SubscriptionSettings},
     store::{Origin, Subscription, SubscriptionStatus},
@@ -192,7 +192,7 @@ impl Maker {
             event.epoch = epoch;
         }
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-        let parcel = plan(change).parcel(&Delivery {
+        let parcel = addressee(change).parcel(&Delivery {
             events: &events,
             previous: None,
             replay: None,
@@ -209,10 +209,10 @@ impl Maker {
 
 const FORMATS: [Format; 3] = [Format::Structured, Format::Binary, Format::Batch];
 
-fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
+fn addressee(change: impl FnOnce(&mut SubscriptionSettings)) -> Addressee {
     let mut settings = SubscriptionSettings::new("http://consumer.example/".into(), vec![]);
     change(&mut settings);
-    Plan::new(&Subscription {
+    Addressee::new(&Subscription {
         id: 1,
         name: "billing".parse().unwrap(),
         origin: Origin::Api,

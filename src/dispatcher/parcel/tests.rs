@@ -17,10 +17,10 @@ const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=";
 const ATTRIBUTES: &str = r#"{"id":"1","source":"/s","type":"t"}"#;
 const NOW: Micros = Micros(1_700_000_000_999_999);
 
-fn plan(change: impl FnOnce(&mut SubscriptionSettings)) -> Plan {
+fn addressee(change: impl FnOnce(&mut SubscriptionSettings)) -> Addressee {
     let mut settings = SubscriptionSettings::new("http://h/x".into(), vec![SECRET.to_owned()]);
     change(&mut settings);
-    Plan::new(&Subscription {
+    Addressee::new(&Subscription {
         id: 4,
         name: "billing".parse().unwrap(),
         origin: Origin::Api,
@@ -47,10 +47,10 @@ fn event(version: u64, attributes: &str) -> Event {
     }
 }
 
-fn sent(plan: &Plan, events: &[Event], attempt: u32) -> Result<Parcel, NotSent> {
+fn sent(addressee: &Addressee, events: &[Event], attempt: u32) -> Result<Parcel, NotSent> {
     let topic = "orders".parse().unwrap();
     let events: Vec<_> = events.iter().cloned().map(Arc::new).collect();
-    plan.parcel(&Delivery {
+    addressee.parcel(&Delivery {
         events: &events,
         previous: events.first().map(|event| event.version.previous()),
         replay: None,
@@ -62,8 +62,8 @@ fn sent(plan: &Plan, events: &[Event], attempt: u32) -> Result<Parcel, NotSent> 
     })
 }
 
-fn parcel(plan: &Plan, event: &Event, attempt: u32) -> Result<Parcel, NotSent> {
-    sent(plan, std::slice::from_ref(event), attempt)
+fn parcel(addressee: &Addressee, event: &Event, attempt: u32) -> Result<Parcel, NotSent> {
+    sent(addressee, std::slice::from_ref(event), attempt)
 }
 
 /// What goes over the wire.
@@ -74,8 +74,8 @@ fn drawn(parcel: &Parcel) -> HeaderMap {
 
 #[test]
 fn a_parcel_has_what_the_design_says() {
-    let plan = plan(|settings| settings.headers = vec![("x-own".into(), "v".into())]);
-    let sent = parcel(&plan, &event(42, ATTRIBUTES), 3).unwrap();
+    let addressee = addressee(|settings| settings.headers = vec![("x-own".into(), "v".into())]);
+    let sent = parcel(&addressee, &event(42, ATTRIBUTES), 3).unwrap();
     assert_eq!(sent.id, "00ff-0a1b2c3d-42");
     let timeout = sent.target.timeout;
     assert_eq!((sent.timestamp, timeout), (1_700_000_000, Duration::from_secs(15)));
@@ -97,13 +97,13 @@ fn a_parcel_has_what_the_design_says() {
     assert!(headers["x-own"].is_sensitive() && !headers["milkrun-topic"].is_sensitive());
     assert!(sent.body.ends_with(b"\"data\":{\"a\": 1}}"));
     assert!(!sent.is_batch && !sent.gzip);
-    let again = parcel(&plan, &event(42, ATTRIBUTES), 4).unwrap();
+    let again = parcel(&addressee, &event(42, ATTRIBUTES), 4).unwrap();
     assert_eq!((again.id, again.body), (sent.id, sent.body));
 }
 
 #[test]
 fn the_first_version_has_none_before_it() {
-    let sent = parcel(&plan(|_| {}), &event(1, ATTRIBUTES), 1).unwrap();
+    let sent = parcel(&addressee(|_| {}), &event(1, ATTRIBUTES), 1).unwrap();
     assert!(!sent.headers.contains_key("milkrun-previous"));
 }
 
@@ -111,7 +111,7 @@ fn the_first_version_has_none_before_it() {
 fn a_replay_is_marked() {
     let topic = "orders".parse().unwrap();
     let events = [Arc::new(event(7, ATTRIBUTES))];
-    let parcel = plan(|_| {}).parcel(&Delivery {
+    let parcel = addressee(|_| {}).parcel(&Delivery {
         events: &events,
         previous: None,
         replay: Some(12),
@@ -129,8 +129,8 @@ fn a_replay_is_marked() {
 #[test]
 fn formats_are_as_the_settings_ask() {
     let of = |format| {
-        let plan = plan(|settings| settings.format = format);
-        let sent = parcel(&plan, &event(7, ATTRIBUTES), 1).unwrap();
+        let addressee = addressee(|settings| settings.format = format);
+        let sent = parcel(&addressee, &event(7, ATTRIBUTES), 1).unwrap();
         let headers = drawn(&sent);
         assert_eq!(sent.id, "00ff-0a1b2c3d-7");
         assert_eq!(headers["milkrun-version"], "7");
@@ -171,7 +171,7 @@ fn only_a_trace_that_is_one_goes_on() {
     ] {
         let attributes = json!({"id": "1", "source": "/s", "type": "t", "traceparent": given});
         let event = event(7, &attributes.to_string());
-        let headers = drawn(&parcel(&plan(|_| {}), &event, 1).unwrap());
+        let headers = drawn(&parcel(&addressee(|_| {}), &event, 1).unwrap());
         let sent = headers["traceparent"].to_str().unwrap();
         assert_eq!(sent == given, goes_on, "{given}: {sent}");
         assert_eq!(sent.len(), 55);
@@ -183,7 +183,7 @@ fn several_events_are_one_batch() {
     let own = r#"{"id":"1","source":"/s","type":"t","traceparent":"mine"}"#;
     let events = [event(7, own), event(8, ATTRIBUTES), event(11, ATTRIBUTES)];
     for format in [Format::Batch, Format::Structured] {
-        let sent = sent(&plan(|settings| settings.format = format), &events, 1).unwrap();
+        let sent = sent(&addressee(|settings| settings.format = format), &events, 1).unwrap();
         assert!(sent.is_batch);
         assert_eq!(sent.id, "00ff-0a1b2c3d-7-11");
         let headers = drawn(&sent);
@@ -200,15 +200,15 @@ fn several_events_are_one_batch() {
         assert_eq!(body.len(), 3);
         assert_eq!(body[2]["milkrunversion"], "00000000000000000011");
     }
-    assert!(matches!(sent(&plan(|_| {}), &[], 1), Err(NotSent::Settings(_))));
+    assert!(matches!(sent(&addressee(|_| {}), &[], 1), Err(NotSent::Settings(_))));
 }
 
 #[test]
 fn retiring_secrets_sign_until_their_end() {
     let retiring = |until| Retiring { secret: PRIVATE.into(), until: Micros(until) };
     let signatures = |until| {
-        let plan = plan(|settings| settings.retiring = vec![retiring(until)]);
-        let headers = drawn(&parcel(&plan, &event(7, ATTRIBUTES), 1).unwrap());
+        let addressee = addressee(|settings| settings.retiring = vec![retiring(until)]);
+        let headers = drawn(&parcel(&addressee, &event(7, ATTRIBUTES), 1).unwrap());
         let text = headers["webhook-signature"].to_str().unwrap().to_owned();
         text.split(' ').map(|one| one.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -218,7 +218,7 @@ fn retiring_secrets_sign_until_their_end() {
 
 #[test]
 fn who_the_relay_is_goes_with_the_target() {
-    let plan = plan(|settings| {
+    let addressee = addressee(|settings| {
         settings.auth = Some(settings::Auth::OAuth2 {
             token_url: "https://login.example.com/token".into(),
             client_id: "me".into(),
@@ -229,17 +229,17 @@ fn who_the_relay_is_goes_with_the_target() {
         settings.handshake = true;
         settings.gzip = true;
     });
-    let sent = parcel(&plan, &event(7, ATTRIBUTES), 1).unwrap();
+    let sent = parcel(&addressee, &event(7, ATTRIBUTES), 1).unwrap();
     assert!(matches!(&sent.target.auth, Some(Auth::OAuth2(client)) if client.id == "me"));
     assert_eq!(sent.target.identity.as_ref().unwrap().ca.as_deref(), Some("PEM"));
     assert!(sent.gzip && sent.target.greeted);
-    assert!(Arc::ptr_eq(&sent.target, &plan.target().unwrap()));
-    assert!(!format!("{sent:?}{plan:?}").contains("hunter2"));
+    assert!(Arc::ptr_eq(&sent.target, &addressee.target().unwrap()));
+    assert!(!format!("{sent:?}{addressee:?}").contains("hunter2"));
 }
 
 #[test]
 fn a_receiver_may_be_told_who_asks_and_what_comes_in_its_own_words() {
-    let own = plan(|settings| {
+    let own = addressee(|settings| {
         settings.user_agent = Some("partner-hooks/1".into());
         settings.content_type = Some("application/json".into());
         settings.title_case_headers = true;
@@ -248,11 +248,11 @@ fn a_receiver_may_be_told_who_asks_and_what_comes_in_its_own_words() {
     assert_eq!(sent.target.user_agent.as_ref().unwrap(), "partner-hooks/1");
     assert_eq!(sent.headers["content-type"], "application/json");
     assert_eq!(sent.target.manner, Manner { once: false, title_case: true });
-    let usual = parcel(&plan(|_| {}), &event(7, ATTRIBUTES), 1).unwrap();
+    let usual = parcel(&addressee(|_| {}), &event(7, ATTRIBUTES), 1).unwrap();
     assert_eq!(usual.headers["content-type"], "application/cloudevents+json");
     assert_eq!(usual.body, sent.body, "the body stays what it is");
     assert_eq!(usual.target.manner, Manner::default());
-    let once = plan(|settings| settings.retry.max_attempts = Some(1));
+    let once = addressee(|settings| settings.retry.max_attempts = Some(1));
     let once = parcel(&once, &event(7, ATTRIBUTES), 1).unwrap();
     assert_eq!(once.target.manner, Manner { once: true, title_case: false });
 }
@@ -260,11 +260,11 @@ fn a_receiver_may_be_told_who_asks_and_what_comes_in_its_own_words() {
 #[test]
 fn a_transform_is_the_body() {
     let transformed = |format, attributes| {
-        let plan = plan(|settings| {
+        let addressee = addressee(|settings| {
             settings.format = format;
             settings.transform = Some(json!({ "n": "data.a + 1", "kind": "type" }));
         });
-        parcel(&plan, &event(7, attributes), 1)
+        parcel(&addressee, &event(7, attributes), 1)
     };
     let typed = r#"{"id":"1","source":"/s","type":"t","datacontenttype":"text/json"}"#;
     for format in [Format::Data, Format::Structured, Format::Binary] {
@@ -279,8 +279,8 @@ fn a_transform_is_the_body() {
     assert!(matches!(refused, NotSent::Settings(_)), "{refused:?}");
 
     let failing = |transform| {
-        let plan = plan(|settings| settings.transform = Some(transform));
-        parcel(&plan, &event(7, ATTRIBUTES), 1).unwrap_err()
+        let addressee = addressee(|settings| settings.transform = Some(transform));
+        parcel(&addressee, &event(7, ATTRIBUTES), 1).unwrap_err()
     };
     let error = failing(json!({ "n": "data.a.b.c + 1" }));
     assert!(matches!(error, NotSent::Expression(_)), "{error:?}");
@@ -291,7 +291,7 @@ fn a_transform_is_the_body() {
 #[test]
 fn attempts_share_a_trace_and_the_producers_own_goes_on() {
     let trace = |event: &Event, attempt| {
-        let sent = parcel(&plan(|_| {}), event, attempt).unwrap();
+        let sent = parcel(&addressee(|_| {}), event, attempt).unwrap();
         sent.headers["traceparent"].to_str().unwrap().to_owned()
     };
     let (one, two) = (trace(&event(7, ATTRIBUTES), 1), trace(&event(7, ATTRIBUTES), 2));
@@ -305,22 +305,22 @@ fn attempts_share_a_trace_and_the_producers_own_goes_on() {
 
 #[test]
 fn settings_that_cannot_be_sent_are_named_without_secrets() {
-    for (plan, name) in [
-        (plan(|settings| settings.url = "http://[".into()), "`url`"),
-        (plan(|settings| settings.secrets = vec!["hunter2".into()]), "signing secret"),
+    for (addressee, name) in [
+        (addressee(|settings| settings.url = "http://[".into()), "`url`"),
+        (addressee(|settings| settings.secrets = vec!["hunter2".into()]), "signing secret"),
         (
-            plan(|settings| {
+            addressee(|settings| {
                 settings.retiring = vec![Retiring { secret: "hunter2".into(), until: NOW }];
             }),
             "signing secret",
         ),
-        (plan(|settings| settings.headers = vec![("a b".into(), "hunter2".into())]), "`a b`"),
+        (addressee(|settings| settings.headers = vec![("a b".into(), "hunter2".into())]), "`a b`"),
         (
-            plan(|settings| settings.headers = vec![("a".into(), "hunter2\r\nb: c".into())]),
+            addressee(|settings| settings.headers = vec![("a".into(), "hunter2\r\nb: c".into())]),
             "`a` is not a header",
         ),
     ] {
-        let error = parcel(&plan, &event(1, ATTRIBUTES), 1).unwrap_err();
+        let error = parcel(&addressee, &event(1, ATTRIBUTES), 1).unwrap_err();
         assert!(matches!(error, NotSent::Settings(_)), "{error:?}");
         let error = error.to_string();
         assert!(error.contains(name) && !error.contains("hunter2"), "{error}");

@@ -64,7 +64,7 @@ impl Worker {
     /// Fewer events or bytes than these, and more are read. Priorities want to look far ahead,
     /// which all positions together may do only so far.
     fn low_marks(&self) -> (usize, usize) {
-        let settings = &self.assignment.plan.settings;
+        let settings = &self.assignment.addressee.settings;
         let batch = settings.batch.map_or(1, |batch| batch.max_events);
         let low = (settings.concurrency * batch).clamp(LOW_EVENTS, 1_000).max(batch);
         let in_turn = settings.order != Order::None || settings.batch.is_some();

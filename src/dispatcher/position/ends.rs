@@ -31,7 +31,7 @@ impl Worker {
         self.disabled &= !assignment.serve || assignment.edit == self.assignment.edit;
         let is_replay = self.replay.is_some();
         let rules = assignment.rules(is_replay);
-        let filter = |assignment: &Assignment| assignment.plan.settings.filter.clone();
+        let filter = |assignment: &Assignment| assignment.addressee.settings.filter.clone();
         if rules != self.assignment.rules(is_replay)
             || filter(&assignment) != filter(&self.assignment)
         {
@@ -166,7 +166,7 @@ impl Worker {
         if after != self.window.end() {
             return;
         }
-        let subscription = self.assignment.plan.name.as_str();
+        let subscription = self.assignment.addressee.name.as_str();
         tracing::error!(subscription, topic = %self.topic.topic, from = from.0, to = to.0, "passed over: {problem}");
         if from == to {
             self.window.bury_damaged(from, problem, self.tools.clock.now());
@@ -183,7 +183,7 @@ impl Worker {
             }
             StoreError::NotFound { .. } => Step::Stale,
             error => {
-                let subscription = self.assignment.plan.name.as_str();
+                let subscription = self.assignment.addressee.name.as_str();
                 tracing::warn!(subscription, topic = %self.topic.topic, what, %error, "the store failed");
                 self.store_pause = self.tools.clock.steady().plus(STORE_PAUSE);
                 Step::Went
@@ -192,7 +192,7 @@ impl Worker {
     }
 
     fn land(&mut self, landed: Landed) {
-        let Landed { attempt, is_retry, plan, started, ended, sent, outcome, unsent, place } =
+        let Landed { attempt, is_retry, addressee, started, ended, sent, outcome, unsent, place } =
             landed;
         self.tools.metrics.in_flight.dec();
         self.requests -= 1;
@@ -202,8 +202,8 @@ impl Worker {
         }
         if let Some(outcome) = outcome {
             let landing = Landing {
-                plan: &self.assignment.plan,
-                is_moved: plan.settings.url != self.assignment.plan.settings.url,
+                addressee: &self.assignment.addressee,
+                is_moved: addressee.settings.url != self.assignment.addressee.settings.url,
                 position: self.position,
                 topic: self.topic.id,
                 versions: &sent,
@@ -257,7 +257,7 @@ impl Worker {
     ) {
         self.record(Attempt {
             id: 0,
-            subscription: self.assignment.plan.subscription,
+            subscription: self.assignment.addressee.subscription,
             topic: self.topic.id,
             version,
             attempt,
@@ -313,7 +313,7 @@ impl Worker {
     }
 
     fn tell_of_hold(&self, learnt: Learnt, last: LastAnswer) {
-        let subscription = self.assignment.plan.name.clone();
+        let subscription = self.assignment.addressee.name.clone();
         let by_wall = |since: Micros| since.shifted(self.tools.clock.to_store());
         if let Some(Held { since, asked }) = learnt.held {
             let since = by_wall(since);
@@ -336,7 +336,7 @@ impl Worker {
         self.count_unsent(&dead);
         for letter in dead {
             self.tools.notices.tell(Notice::DeadLetters(DeadLetters {
-                subscription: self.assignment.plan.name.clone(),
+                subscription: self.assignment.addressee.name.clone(),
                 count: 1,
                 topic: self.topic.topic.clone(),
                 version: letter.version,
@@ -357,7 +357,7 @@ impl Worker {
         let Some(last) = unsent.next_back() else { return };
         let count = unsent.clone().count() as u64 + 1;
         self.counters[2].inc_by(count);
-        let (subscription, topic) = (self.assignment.plan.name.as_str(), &self.topic.topic);
+        let (subscription, topic) = (self.assignment.addressee.name.as_str(), &self.topic.topic);
         let error = last.last.error.as_deref();
         tracing::warn!(subscription, %topic, count, version = last.version.0, error, "events died unsent");
         let now = self.tools.clock.steady();
@@ -373,11 +373,12 @@ impl Worker {
         if std::mem::replace(&mut self.disabled, true) || self.endpoint.set_gone(true) {
             return;
         }
-        let subscription = self.assignment.plan.name.clone();
+        let subscription = self.assignment.addressee.name.clone();
         tracing::warn!(%subscription, reason, "subscription disabled");
         self.tools.notices.tell(Notice::Disabled { subscription, reason: reason.to_owned(), last });
         let (store, now) = (self.tools.store.clone(), self.tools.clock.now());
-        let (name, id) = (self.assignment.plan.name.clone(), self.assignment.plan.subscription);
+        let (name, id) =
+            (self.assignment.addressee.name.clone(), self.assignment.addressee.subscription);
         let steer = SubscriptionSteer::Disable { id, reason: reason.to_owned() };
         self.begin(async move {
             Done::Disabled(store.steer_subscription(&name, steer, now).await.map(drop))

@@ -20,7 +20,7 @@ impl Worker {
 
     /// What may be in flight here: a replay has a quarter, so that live delivery goes on.
     fn concurrency(&self) -> usize {
-        let concurrency = self.assignment.plan.settings.concurrency.max(1);
+        let concurrency = self.assignment.addressee.settings.concurrency.max(1);
         if self.replay.is_some() { (concurrency / 4).max(1) } else { concurrency }
     }
 
@@ -37,7 +37,7 @@ impl Worker {
     pub(super) fn start_one(&mut self, now: Micros) -> bool {
         let may_new = self.window.next_new().is_some_and(|new| new <= now);
         let may_retry = self.is_due(now);
-        let settings = &self.assignment.plan.settings;
+        let settings = &self.assignment.addressee.settings;
         let asks = settings.handshake && !self.endpoint.has_agreed(&settings.url);
         let full = self.requests >= if asks { 1 } else { self.concurrency() };
         if !(may_new || may_retry) || full || self.paced() > now {
@@ -77,7 +77,7 @@ impl Worker {
         may_new: bool,
         retry_first: bool,
     ) -> Option<Take> {
-        let most = match self.assignment.plan.settings.batch {
+        let most = match self.assignment.addressee.settings.batch {
             Some(batch) if matches!(leave, Leave::Free(_)) => batch.max_events,
             _ => 1,
         };
@@ -102,7 +102,7 @@ impl Worker {
         self.retries += usize::from(take.is_retry);
         self.requests += 1;
         self.last.was_retry = take.is_retry;
-        if !self.assignment.plan.settings.is_at_most_once() {
+        if !self.assignment.addressee.settings.is_at_most_once() {
             self.launch(take, place);
         } else if take.versions.iter().all(|(_, event)| event.is_some()) {
             self.claims.push((take, place));
@@ -135,7 +135,7 @@ impl Worker {
             store: self.tools.store.clone(),
             sink: self.tools.sink.clone(),
             clock: self.tools.clock.clone(),
-            plan: self.assignment.plan.clone(),
+            addressee: self.assignment.addressee.clone(),
             sift: self.assignment.sift.clone(),
             topic: self.topic.clone(),
             versions: take.versions,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    dispatcher::{parcel::Plan, window::Rules},
+    dispatcher::{parcel::Addressee, window::Rules},
     notices::Notices,
     settings::{OnDead, Order},
     sift::Sift,
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Assignment {
     /// The subscription's settings.
-    pub plan: Arc<Plan>,
+    pub addressee: Arc<Addressee>,
     /// Its sieve.
     pub sift: Arc<Sift>,
     /// Whether anything may be started.
@@ -35,7 +35,7 @@ pub struct Assignment {
 impl Assignment {
     /// What the window of a position is told; a replay promises no order.
     pub(super) fn rules(&self, is_replay: bool) -> Rules {
-        let settings = &self.plan.settings;
+        let settings = &self.addressee.settings;
         let order = if is_replay { Order::None } else { settings.order };
         Rules {
             order,
