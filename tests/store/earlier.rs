@@ -49,7 +49,7 @@ async fn a_file_of_an_earlier_release_is_good() {
     let page = store.read(&topic, Read::after(Version(7))).await.unwrap();
     let Data::Json(data) = &page.events[0].data else { panic!("{page:?}") };
     assert_eq!(data, "{\"n\": 1.5}");
-    assert_eq!(page.events[0].attribute("subject").as_deref(), Some("käse"));
+    assert_eq!(page.events[0].attributes.get("subject").as_deref(), Some("käse"));
 
     assert_eq!(reach(&*store, "billing").await, (Version(8), Vec::new()));
     assert_eq!(reach(&*store, "dead").await, (Version(9), Vec::new()));
