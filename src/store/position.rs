@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use super::{DeadReason, Fence, Job, LastAnswer, NewDeadLetter, StoreError};
 use crate::event::{Event, Micros, Name, Topic, Version};
@@ -76,8 +77,9 @@ impl Exception {
 }
 
 /// What an exception waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ExceptionKind {
     /// Its next attempt.
     Retry,
@@ -144,7 +146,8 @@ impl EventState {
 }
 
 /// Where an event stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventPlace {
     /// It was not looked at yet.
     Waiting,

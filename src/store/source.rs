@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use super::{Fence, NewEvent, NewGap, StoreError};
 use crate::event::{Micros, Name, Topic};
@@ -61,8 +62,9 @@ impl EventSource {
 }
 
 /// Whether a source is polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SourceStatus {
     /// Polled when due.
     Active,

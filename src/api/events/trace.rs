@@ -18,7 +18,7 @@ use crate::{
         query::Query,
     },
     event::Topic,
-    store::{AttemptQuery, EventPlace, EventState, ExceptionKind, LoggedPending, Read},
+    store::{AttemptQuery, EventPlace, EventState, LoggedPending, Read},
 };
 
 /// What became of one event.
@@ -124,18 +124,9 @@ fn state_view(state: EventState, attempts: &[AttemptView]) -> StateView {
     view
 }
 
-const fn word(place: &EventPlace) -> &'static str {
+fn word(place: &EventPlace) -> &'static str {
     match place {
-        EventPlace::Waiting => "waiting",
-        EventPlace::InFlight => "in_flight",
-        EventPlace::Excepted { kind, .. } => match kind {
-            ExceptionKind::Retry => "retry",
-            ExceptionKind::Parked => "parked",
-            ExceptionKind::Leased => "leased",
-            ExceptionKind::Stopped => "stopped",
-        },
-        EventPlace::Dead { .. } => "dead",
-        EventPlace::Settled => "settled",
-        EventPlace::BeforeStart => "before_start",
+        EventPlace::Excepted { kind, .. } => kind.into(),
+        place => place.into(),
     }
 }

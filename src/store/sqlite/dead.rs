@@ -8,7 +8,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 use super::{
     Shared, SqliteStore,
     desk::{Desk, bulk::Bound},
-    file::row::{last_answer, list_text, reason, reason_word, signed, unsigned, version},
+    file::row::{last_answer, list_text, parsed, signed, unsigned, version},
     log::{self, kept_event},
     subscriptions::touch,
     summaries,
@@ -105,7 +105,7 @@ async fn letter(shared: &Shared, row: &SqliteRow) -> Result<Option<DeadLetter>, 
     let Some(topic) = shared.name_of(row.get(1)) else { return Ok(None) };
     let state = shared.published(&topic)?.state;
     let (from, to) = (version(row, 2), version(row, 3));
-    let reason = reason(row.get(5))?;
+    let reason: DeadReason = parsed(row.get(5), "dead_letters")?;
     // A letter whose event is damaged is shown without it.
     let mut event = readable(kept_event(shared, row, (11, "dead_letters"), from, &state))?;
     if event.is_none() && reason != DeadReason::Expired {
@@ -173,7 +173,7 @@ impl Chosen {
             .bind(subscription)
             .bind(self.ids.clone())
             .bind(self.topic)
-            .bind(filter.reason.map(reason_word))
+            .bind(filter.reason.map(<&str>::from))
             .bind(filter.from.map(|from| signed(from.0)))
             .bind(filter.to.map(|to| signed(to.0)))
             .bind(filter.since.map(|since| since.0))

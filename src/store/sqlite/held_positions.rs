@@ -7,7 +7,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
     SqliteStore,
-    file::row::{kind, last_answer, signed, unsigned, version, versions},
+    file::row::{last_answer, parsed, signed, unsigned, version, versions},
     log::kept_event,
     replays, states,
 };
@@ -109,7 +109,7 @@ fn exception(row: &SqliteRow) -> Result<Exception, StoreError> {
     };
     Ok(Exception {
         version: version(row, 0),
-        kind: kind(row.get(1))?,
+        kind: parsed(row.get(1), "exceptions")?,
         attempts: count(2)?,
         tries: count(3)?,
         due: Micros(row.get(4)),

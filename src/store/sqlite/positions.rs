@@ -6,7 +6,7 @@ use super::{desk::Desk, file::row::signed, log};
 use crate::{
     event::{Micros, Version},
     store::{
-        StartFrom, StoreError,
+        JobStatus, StartFrom, StoreError,
         rules::{
             known::{Change, KnownPosition},
             registry::{self, Beginning},
@@ -87,7 +87,7 @@ pub(super) async fn remove(desk: &mut Desk, position: i64, now: Micros) -> Resul
         held.job.is_some() && (held.subscription, held.topic) == (live.subscription, live.topic)
     });
     for job in held.map(|(id, _)| *id).collect::<Vec<i64>>() {
-        end_position(desk, job, "cancelled", now).await?;
+        end_position(desk, job, JobStatus::Cancelled, now).await?;
     }
     for sql in [
         "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
@@ -104,12 +104,17 @@ pub(super) async fn remove(desk: &mut Desk, position: i64, now: Micros) -> Resul
 pub(super) async fn end_position(
     desk: &mut Desk,
     position: i64,
-    status: &str,
+    status: JobStatus,
     now: Micros,
 ) -> Result<(), StoreError> {
     let sql = "-- job ended\nUPDATE jobs SET status = $2, ended = $3, reach = p.reach, \
         delivered = p.delivered FROM positions p WHERE p.id = $1 AND jobs.id = p.job";
-    sqlx::query(sql).bind(position).bind(status).bind(now.0).execute(&mut desk.conn).await?;
+    sqlx::query(sql)
+        .bind(position)
+        .bind(<&str>::from(status))
+        .bind(now.0)
+        .execute(&mut desk.conn)
+        .await?;
     for sql in [
         "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
         "-- drop position\nDELETE FROM positions WHERE id = $1",

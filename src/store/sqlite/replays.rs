@@ -6,7 +6,7 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use super::{
     Shared, SqliteStore,
     desk::Desk,
-    file::row::{name, signed, unsigned, version, versions},
+    file::row::{name, parsed, signed, unsigned, version, versions},
     positions::{self, end_position},
     subscriptions::touch,
     summaries,
@@ -65,21 +65,15 @@ impl Replays for SqliteStore {
 }
 
 fn job(row: &SqliteRow) -> Result<Job, StoreError> {
-    let unreadable = |problem: String| StoreError::Unreadable { table: "jobs", problem };
-    let rate = row.get::<Option<&str>, _>(4).map(str::parse).transpose();
+    let rate: Option<&str> = row.get(4);
     let open = row.get::<Option<&[u8]>, _>(11).map(versions).unwrap_or_default();
     Ok(Job {
         id: row.get(0),
         topic: name(row, 1, "topics")?,
         from: version(row, 2),
         to: version(row, 3),
-        rate: rate.map_err(|error| unreadable(format!("{error}")))?,
-        status: match row.get(5) {
-            "running" => JobStatus::Running,
-            "done" => JobStatus::Done,
-            "cancelled" => JobStatus::Cancelled,
-            other => return Err(unreadable(format!("status {other}"))),
-        },
+        rate: rate.map(|rate| parsed(rate, "jobs")).transpose()?,
+        status: parsed(row.get(5), "jobs")?,
         reach: version(row, 6),
         unsettled: unsigned(row, 12) + open.len() as u64,
         delivered: unsigned(row, 7),
@@ -173,7 +167,7 @@ pub(super) async fn cancel(
         return Err(StoreError::Conflict(format!("replay {id} of `{name}` is done already")));
     }
     if let Some(position) = position {
-        end_position(desk, position, "cancelled", now).await?;
+        end_position(desk, position, JobStatus::Cancelled, now).await?;
         touch(desk, known.id).await?;
     }
     Ok(one(&mut desk.conn, known.id, id).await?.0)
@@ -191,7 +185,7 @@ pub(super) async fn end(
             Err(StoreError::Conflict("live delivery does not end".into()))
         }
         Some(held) if held.fence == fence => {
-            end_position(desk, position, "done", now).await?;
+            end_position(desk, position, JobStatus::Done, now).await?;
             touch(desk, held.subscription).await
         }
         _ => Err(StoreError::Stale),

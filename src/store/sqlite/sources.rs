@@ -11,7 +11,7 @@ use super::{
     SqliteStore,
     desk::Desk,
     file::{
-        row::{name, signed, unsigned},
+        row::{name, parsed, signed, unsigned},
         slot, waiting,
     },
 };
@@ -83,11 +83,13 @@ impl Sources for SqliteStore {
 }
 
 fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
+    let removed_at = row.get::<Option<i64>, _>(15).map(Micros);
+    let status = parsed(row.get(3), "sources")?;
     Ok(SourceState {
         id: row.get(0),
         name: name(row, 1, "sources")?,
         topic: name(row, 2, "topics")?,
-        status: status(row.get(3), row.get(15))?,
+        status: if removed_at.is_some() { SourceStatus::Removed } else { status },
         fence: unsigned(row, 4),
         contract: row.get(16),
         config_hash: row.get(17),
@@ -106,19 +108,8 @@ fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
         appended: unsigned(row, 12),
         duplicates: unsigned(row, 13),
         rejected: unsigned(row, 14),
-        removed_at: row.get::<Option<i64>, _>(15).map(Micros),
+        removed_at,
     })
-}
-
-fn status(word: &str, removed_at: Option<i64>) -> Result<SourceStatus, StoreError> {
-    match word {
-        _ if removed_at.is_some() => Ok(SourceStatus::Removed),
-        "active" => Ok(SourceStatus::Active),
-        "paused" => Ok(SourceStatus::Paused),
-        other => {
-            Err(StoreError::Unreadable { table: "sources", problem: format!("status {other}") })
-        }
-    }
 }
 
 /// One source.

@@ -4,7 +4,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
     Shared,
-    file::row::{kind, last_answer, name, reason, signed, unsigned, version, versions},
+    file::row::{last_answer, name, parsed, signed, unsigned, version, versions},
 };
 use crate::{
     event::{Micros, Topic, Version},
@@ -40,8 +40,10 @@ pub(super) async fn of(
 
 fn event_state(row: &SqliteRow, at: Version) -> Result<EventState, StoreError> {
     let open = versions(row.get(3)).contains(&at);
-    let kind = row.get::<Option<&str>, _>(4).map(kind).transpose()?;
-    let reason = row.get::<Option<&str>, _>(9).map(reason).transpose()?;
+    let kind: Option<&str> = row.get(4);
+    let kind = kind.map(|kind| parsed(kind, "exceptions")).transpose()?;
+    let reason: Option<&str> = row.get(9);
+    let reason = reason.map(|reason| parsed(reason, "dead_letters")).transpose()?;
     let tries = |column| row.get::<Option<i64>, _>(column).and_then(|n| u32::try_from(n).ok());
     let place = match (kind, reason) {
         (Some(kind), _) => EventPlace::Excepted {

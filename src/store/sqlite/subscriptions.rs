@@ -16,7 +16,7 @@ use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Origin, StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
+        NewSubscription, StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
         Subscriptions, rules::registry,
     },
 };
@@ -157,10 +157,7 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
         VALUES ($1, $2, 'active', $3, $4, $5, $6) RETURNING id";
     let row = sqlx::query(sql)
         .bind(new.name.as_str())
-        .bind(match new.origin {
-            Origin::File => "file",
-            Origin::Api => "api",
-        })
+        .bind(<&str>::from(new.origin))
         .bind(settings_text(&new.settings))
         .bind(signed(edit))
         .bind(now.0)

@@ -7,12 +7,10 @@ use sqlx::{
     sqlite::{SqlitePool, SqliteRow},
 };
 
-use super::file::row::{name, signed, unsigned, version, versions};
+use super::file::row::{name, parsed, signed, unsigned, version, versions};
 use crate::{
     event::{Micros, Name, TopicPattern, Version},
-    store::{
-        Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry,
-    },
+    store::{PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry},
 };
 
 macro_rules! select {
@@ -33,18 +31,18 @@ fn subscription(
     row: &SqliteRow,
     positions: Vec<PositionSummary>,
 ) -> Result<Subscription, StoreError> {
-    let status = status(row.get(3), row.get(9))?;
+    let removed_at = row.get::<Option<i64>, _>(9).map(Micros);
     let full: &str = row.get(1);
     let name = full.split('#').next().unwrap_or_default();
     Ok(Subscription {
         id: row.get(0),
         name: name.parse().map_err(|error| unreadable(format!("{error}")))?,
-        origin: match row.get(2) {
-            "file" => Origin::File,
-            "api" => Origin::Api,
-            other => return Err(unreadable(format!("origin {other}"))),
+        origin: parsed(row.get(2), "subscriptions")?,
+        status: match parsed(row.get(3), "subscriptions")? {
+            SubscriptionStatus::Deleted => SubscriptionStatus::Deleted,
+            _ if removed_at.is_some() => SubscriptionStatus::Removed,
+            status => status,
         },
-        status,
         reason: row.get(4),
         topics: patterns(row.get(10))?,
         settings: serde_json::from_str(row.get(5))
@@ -54,19 +52,8 @@ fn subscription(
         resets: unsigned(row, 11),
         edit: unsigned(row, 7),
         created: Micros(row.get(8)),
-        removed_at: row.get::<Option<i64>, _>(9).map(Micros),
+        removed_at,
     })
-}
-
-fn status(word: &str, removed_at: Option<i64>) -> Result<SubscriptionStatus, StoreError> {
-    match word {
-        "deleted" => Ok(SubscriptionStatus::Deleted),
-        _ if removed_at.is_some() => Ok(SubscriptionStatus::Removed),
-        "active" => Ok(SubscriptionStatus::Active),
-        "paused" => Ok(SubscriptionStatus::Paused),
-        "disabled" => Ok(SubscriptionStatus::Disabled),
-        other => Err(unreadable(format!("status {other}"))),
-    }
 }
 
 /// One subscription that was not deleted.

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use super::bulk;
 use crate::store::sqlite::file::{
-    row::{cut, kind_word, reason_word, signed, stored},
+    row::{cut, signed, stored},
     slot, sum,
 };
 use crate::{
@@ -352,7 +352,7 @@ fn bind_exception<'q>(
     query
         .bind(position)
         .bind(signed(exception.version.0))
-        .bind(kind_word(exception.kind))
+        .bind(<&str>::from(exception.kind))
         .bind(i64::from(exception.attempts))
         .bind(i64::from(exception.tries))
         .bind(exception.due.0)
@@ -372,7 +372,7 @@ async fn write_dead(
     sqlx::query(DEAD)
         .bind(settlement.position)
         .bind(signed(dead.version.0))
-        .bind(reason_word(dead.reason))
+        .bind(<&str>::from(dead.reason))
         .bind(i64::from(dead.attempts))
         .bind(dead.first.0)
         .bind(settlement.now.0)

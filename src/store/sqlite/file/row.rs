@@ -2,12 +2,14 @@
 //!
 //! No other file knows that; what it reads may be damaged, which is said with the table's name.
 
+use std::{fmt::Display, str::FromStr};
+
 use bytes::Bytes;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     event::{Data, Name, Version},
-    store::{DeadReason, ExceptionKind, LastAnswer, StoreError, rules::keys::Key},
+    store::{LastAnswer, StoreError, rules::keys::Key},
 };
 
 /// The longest error text that is kept.
@@ -24,8 +26,16 @@ pub(crate) fn name(
     column: usize,
     table: &'static str,
 ) -> Result<Name, StoreError> {
-    let text: &str = row.get(column);
-    text.parse().map_err(|error| StoreError::Unreadable { table, problem: format!("{error}") })
+    parsed(row.get(column), table)
+}
+
+/// What a text in a row says: a name, or the word of an enum.
+pub(crate) fn parsed<T: FromStr<Err: Display>>(
+    text: &str,
+    table: &'static str,
+) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|error| StoreError::Unreadable { table, problem: format!("`{text}`: {error}") })
 }
 
 /// A count in a row: SQLite has no unsigned integers, and none of ours is negative.
@@ -85,57 +95,6 @@ pub(crate) fn data(
 ) -> Result<Data, StoreError> {
     let bytes = row.try_get::<Option<&[u8]>, _>(column + 1)?.unwrap_or(&[]);
     formed(row.try_get::<Option<i64>, _>(column)?.unwrap_or(-1), bytes, table)
-}
-
-/// The word for a kind of exception.
-pub(crate) const fn kind_word(kind: ExceptionKind) -> &'static str {
-    match kind {
-        ExceptionKind::Retry => "retry",
-        ExceptionKind::Parked => "parked",
-        ExceptionKind::Leased => "leased",
-        ExceptionKind::Stopped => "stopped",
-    }
-}
-
-/// The word for a reason.
-pub(crate) const fn reason_word(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::Attempts => "attempts",
-        DeadReason::Age => "age",
-        DeadReason::Refused => "refused",
-        DeadReason::Expression => "expression",
-        DeadReason::Damaged => "damaged",
-        DeadReason::Expired => "expired",
-    }
-}
-
-/// The kind of exception that a word in a row stands for.
-pub(crate) fn kind(word: &str) -> Result<ExceptionKind, StoreError> {
-    match word {
-        "retry" => Ok(ExceptionKind::Retry),
-        "parked" => Ok(ExceptionKind::Parked),
-        "leased" => Ok(ExceptionKind::Leased),
-        "stopped" => Ok(ExceptionKind::Stopped),
-        other => {
-            Err(StoreError::Unreadable { table: "exceptions", problem: format!("kind {other}") })
-        }
-    }
-}
-
-/// The reason that a word in a row stands for.
-pub(crate) fn reason(word: &str) -> Result<DeadReason, StoreError> {
-    match word {
-        "attempts" => Ok(DeadReason::Attempts),
-        "age" => Ok(DeadReason::Age),
-        "refused" => Ok(DeadReason::Refused),
-        "expression" => Ok(DeadReason::Expression),
-        "damaged" => Ok(DeadReason::Damaged),
-        "expired" => Ok(DeadReason::Expired),
-        other => Err(StoreError::Unreadable {
-            table: "dead_letters",
-            problem: format!("reason {other}"),
-        }),
-    }
 }
 
 /// The columns `status` and `error` from `column` on.
