@@ -148,7 +148,6 @@ impl From<StoreError> for Problem {
             StoreError::Unreadable { .. }
             | StoreError::Database(_)
             | StoreError::Opening { .. }
-            | StoreError::Broken
             | StoreError::Refused(_) => {
                 tracing::error!(error = ?error, "the store failed");
                 Self::internal()

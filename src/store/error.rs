@@ -85,9 +85,6 @@ pub enum StoreError {
         /// What failed.
         source: Box<StoreError>,
     },
-    /// A row has no value where all have one.
-    #[error("a row cannot be read: the file is damaged")]
-    Broken,
     /// The file cannot be opened as a store: another process has it, or it is not ours; the text
     /// says which.
     #[error("{0}")]

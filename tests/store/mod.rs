@@ -15,6 +15,7 @@ use milkrun::{
     },
 };
 
+mod columns;
 mod damage;
 mod dead;
 mod earlier;

@@ -10,6 +10,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
     Bench as _, NOW,
+    columns::loosened,
     sqlite::{SqliteBench, bench},
 };
 
@@ -33,10 +34,10 @@ fn path(bench: &SqliteBench) -> PathBuf {
     format!("{}-trace", bench.path()).into()
 }
 
-async fn saboteur(bench: &SqliteBench, sql: &'static str) {
+async fn saboteur(bench: &SqliteBench, sql: impl Into<String>) {
     let url = format!("sqlite:{}", path(bench).display());
     let mut conn = SqliteConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into())).execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
 }
 
@@ -146,6 +147,27 @@ async fn a_trace_that_becomes_unreadable_is_set_aside() {
     until_recorded(&store, 2).await;
     assert!(mended(&store));
     store.close().await;
+}
+
+/// As flipped bits leave it: rows of one kind have a column whose value is none.
+#[tokio::test]
+async fn a_trace_with_a_damaged_column_is_set_aside() {
+    for damage in ["UPDATE attempts SET started = 'no'", "UPDATE deliveries SET answer = 7"] {
+        let bench = bench().await;
+        let store = bench.open().await;
+        let delivered =
+            |version| Attempt { attempt: 1, verdict: "delivered".to_owned(), ..attempt(version) };
+        store.trace((2..10).map(delivered).chain([attempt(1)]).collect());
+        until_recorded(&store, 1).await;
+        until_recorded(&store, 2).await;
+        store.close().await;
+        saboteur(&bench, loosened(damage)).await;
+        let store = bench.open().await;
+        let query = AttemptQuery { limit: 10, ..AttemptQuery::default() };
+        assert_eq!(store.attempts(query).await.unwrap(), [], "{damage}");
+        assert!(mended(&store), "{damage}");
+        store.close().await;
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,15 @@
 //! Opening the store: the file, what is known of it, and everything that works on it.
 
-use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use futures_util::FutureExt as _;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     QUEUE, QUEUE_BYTES, SqliteStore,
     desk::{Desk, load, shared::Shared, writer},
-    file::{self, held::Held, holes::Holes, opening, room::Room, vigil::Vigil},
+    file::{self, held::Held, holes::Holes, opening, room::Room, row::Cells, vigil::Vigil},
     trace,
 };
 use crate::{
@@ -29,9 +28,7 @@ impl SqliteStore {
         let path = held.path().to_owned();
         let room = Arc::new(Room::open(&path, Arc::default()));
         loop {
-            // A value that a damaged row has not got would end the process here.
-            let opened = AssertUnwindSafe(Self::open_held(held, options, &room)).catch_unwind();
-            match opened.await.unwrap_or(Err(StoreError::Broken)) {
+            match Self::open_held(held, options, &room).await {
                 Err(StoreError::DiskFull) if room.give().await => held = Held::take(&path)?,
                 Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
                 Err(error) => return Err(StoreError::Opening { path, source: Box::new(error) }),
@@ -81,9 +78,8 @@ async fn hash_key(conn: &mut SqliteConnection) -> Result<[u8; 16], StoreError> {
     let sql = "-- hash key\nINSERT INTO meta (name, value) VALUES ('hash_key', $1) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(&fresh[..]).execute(&mut *conn).await?;
     let sql = "-- hash key read\nSELECT value FROM meta WHERE name = 'hash_key'";
-    let key: Vec<u8> = sqlx::query(sql).fetch_one(conn).await?.get(0);
-    key.try_into().map_err(|_| StoreError::Unreadable {
-        table: "meta",
-        problem: "the hash key is not of 16 bytes".into(),
-    })
+    let row = sqlx::query(sql).fetch_one(conn).await?;
+    let row = Cells::of(&row, "meta");
+    let key: &[u8] = row.get("value")?;
+    key.try_into().map_err(|_| row.unreadable("the hash key is not of 16 bytes"))
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::sqlite::SqliteRow;
 
 use super::{
     Shared, SqliteStore,
     desk::{Desk, bulk::Bound},
-    file::row::{last_answer, list_text, parsed, signed, unsigned, version},
+    file::row::{Cells, list_text, signed},
     log::{self, kept_event},
     subscriptions::touch,
     summaries,
@@ -17,8 +17,8 @@ use crate::{
     event::{Micros, Name, Version},
     settings::Rate,
     store::{
-        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, Read, StoreError, TopicState,
-        rules::registry,
+        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, LastAnswer, Read, StoreError,
+        TopicState, rules::registry,
     },
 };
 
@@ -102,26 +102,26 @@ pub(super) async fn list(
 
 /// A dead letter with its event, from its own row or from the log; `None` when its topic is gone.
 async fn letter(shared: &Shared, row: &SqliteRow) -> Result<Option<DeadLetter>, StoreError> {
-    let Some(topic) = shared.name_of(row.get(1)) else { return Ok(None) };
+    let row = Cells::of(row, "dead_letters");
+    let Some(topic) = shared.name_of(row.get("topic")?) else { return Ok(None) };
     let state = shared.published(&topic)?.state;
-    let (from, to) = (version(row, 2), version(row, 3));
-    let reason: DeadReason = parsed(row.get(5), "dead_letters")?;
+    let (from, reason): (Version, DeadReason) = (row.get("version")?, row.get("reason")?);
     // A letter whose event is damaged is shown without it.
-    let mut event = readable(kept_event(shared, row, (11, "dead_letters"), from, &state))?;
+    let mut event = readable(kept_event(shared, row, from, &state))?;
     if event.is_none() && reason != DeadReason::Expired {
         event = readable(logged(shared, &state, from).await)?;
     }
     Ok(Some(DeadLetter {
-        id: row.get(0),
+        id: row.get("id")?,
         topic,
         from,
-        to,
-        count: unsigned(row, 4),
+        to: row.get("up_to")?,
+        count: row.get("count")?,
         reason,
-        attempts: u32::try_from(unsigned(row, 6)).unwrap_or(u32::MAX),
-        first: Micros(row.get(7)),
-        at: Micros(row.get(8)),
-        last: last_answer(row, 9),
+        attempts: row.get("attempts")?,
+        first: row.get("first")?,
+        at: row.get("at")?,
+        last: LastAnswer { status: row.get("status")?, error: row.get("error")? },
         event,
     }))
 }
@@ -195,13 +195,17 @@ pub(super) async fn redrive(
     let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
     let sql = choosing!(
-        "-- redriven\nSELECT d.id, x.kind IS NOT NULL FROM dead_letters d \
+        "-- redriven\nSELECT d.id, x.kind IS NOT NULL AS stopped FROM dead_letters d \
          JOIN positions p ON p.id = d.position AND d.version <= p.reach \
          LEFT JOIN exceptions x ON x.position = d.position AND x.version = d.version",
         " AND d.reason <> 'expired' ORDER BY d.id"
     );
     let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;
-    let letters: Vec<(i64, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let letter = |row| {
+        let row = Cells::of(row, "dead_letters");
+        Ok((row.get("id")?, row.get("stopped")?))
+    };
+    let letters: Vec<(i64, bool)> = rows.iter().map(letter).collect::<Result<_, StoreError>>()?;
     let ids = registry::that_fit(&letters, room);
     let apart_us = rate.map_or(0.0, |rate| 1e6 / rate.per_second());
     retry(desk, &ids, apart_us, now).await?;
@@ -242,7 +246,7 @@ pub(super) async fn forget(desk: &mut Desk, ids: &[i64]) -> Result<BTreeSet<i64>
     let sql =
         "-- no longer dead\nDELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each($1))";
     sqlx::query(sql).bind(&*ids).execute(&mut desk.conn).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    rows.iter().map(|row| Cells::of(row, "exceptions").get("position")).collect()
 }
 
 /// Removes dead letters.
@@ -255,7 +259,8 @@ pub(super) async fn delete(
     let chosen = Chosen::new(&desk.shared, &select)?;
     let sql = choosing!("-- letters to delete\nSELECT d.id FROM dead_letters d", "");
     let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let ids = rows.iter().map(|row| Cells::of(row, "dead_letters").get("id"));
+    let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
     if !forget(desk, &ids).await?.is_empty() {
         touch(desk, known.id).await?;
     }

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::sqlite::SqliteRow;
 
 use super::{
     SqliteStore,
-    file::row::{last_answer, parsed, signed, unsigned, version, versions},
+    file::row::{Cells, signed},
     log::kept_event,
     replays, states,
 };
 use crate::{
-    event::{Event, Micros, Topic, Version},
+    event::{Event, Topic, Version},
     store::{
-        EventState, Exception, PositionState, Positions, Settlement, StoreError, rules::ops::Hot,
+        EventState, Exception, LastAnswer, PositionState, Positions, Settlement, StoreError,
+        rules::ops::Hot,
     },
 };
 
@@ -27,16 +28,19 @@ impl Positions for SqliteStore {
         let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
         let sql = "-- position\nSELECT subscription, topic, fence, reach, open, \
             (SELECT coalesce(max(version), 0) FROM dead_letters d \
-             WHERE d.subscription = p.subscription AND d.topic = p.topic), p.job, p.saved \
+             WHERE d.subscription = p.subscription AND d.topic = p.topic) AS dead_up_to, job, saved \
             FROM positions p WHERE id = $1";
         let row = sqlx::query(sql)
             .bind(position)
             .fetch_optional(&mut *transaction)
             .await?
             .ok_or_else(gone)?;
-        let topic = self.shared.name_of(row.get(1)).ok_or_else(gone)?;
-        let job = match row.get::<Option<i64>, _>(6) {
-            Some(job) => Some(replays::one(&mut transaction, row.get(0), job).await?.0),
+        let dead_up_to = Cells::of(&row, "dead_letters").get("dead_up_to")?;
+        let row = Cells::of(&row, "positions");
+        let topic = self.shared.name_of(row.get("topic")?).ok_or_else(gone)?;
+        let subscription = row.get("subscription")?;
+        let job = match row.get("job")? {
+            Some(job) => Some(replays::one(&mut transaction, subscription, job).await?.0),
             None => None,
         };
         let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
@@ -45,15 +49,15 @@ impl Positions for SqliteStore {
         transaction.commit().await?;
         Ok(PositionState {
             id: position,
-            subscription: row.get(0),
+            subscription,
             topic,
-            fence: unsigned(&row, 2),
-            reach: version(&row, 3),
-            open: versions(row.get(4)),
+            fence: row.get("fence")?,
+            reach: row.get("reach")?,
+            open: row.versions("open")?,
             exceptions: rows.iter().map(exception).collect::<Result<_, _>>()?,
-            dead_up_to: version(&row, 5),
+            dead_up_to,
             job,
-            saved: Micros(row.get(7)),
+            saved: row.get("saved")?,
         })
     }
 
@@ -71,9 +75,10 @@ impl Positions for SqliteStore {
             .fetch_optional(&self.shared.readers)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let Some(topic) = self.shared.name_of(row.get(0)) else { return Ok(None) };
+        let topic = Cells::of(&row, "positions").get("topic")?;
+        let Some(topic) = self.shared.name_of(topic) else { return Ok(None) };
         let state = self.shared.published(&topic)?.state;
-        kept_event(&self.shared, &row, (1, "exceptions"), version, &state)
+        kept_event(&self.shared, Cells::of(&row, "exceptions"), version, &state)
     }
 
     async fn event_states(
@@ -103,20 +108,18 @@ impl Positions for SqliteStore {
 }
 
 fn exception(row: &SqliteRow) -> Result<Exception, StoreError> {
-    let unreadable = |problem: String| StoreError::Unreadable { table: "exceptions", problem };
-    let count = |column| {
-        u32::try_from(unsigned(row, column)).map_err(|error| unreadable(error.to_string()))
-    };
+    let row = Cells::of(row, "exceptions");
     Ok(Exception {
-        version: version(row, 0),
-        kind: parsed(row.get(1), "exceptions")?,
-        attempts: count(2)?,
-        tries: count(3)?,
-        due: Micros(row.get(4)),
-        first: Micros(row.get(5)),
-        successes: unsigned(row, 6),
-        stands_out: row.get(9),
-        last: last_answer(row, 7),
-        lane: row.get::<Option<i64>, _>(10).map(i64::cast_unsigned),
+        version: row.get("version")?,
+        kind: row.get("kind")?,
+        attempts: row.get("attempts")?,
+        tries: row.get("tries")?,
+        due: row.get("due")?,
+        first: row.get("first")?,
+        successes: row.get("successes")?,
+        stands_out: row.get("stands_out")?,
+        last: LastAnswer { status: row.get("status")?, error: row.get("error")? },
+        // A hash, which uses the sign's bit, too.
+        lane: row.get::<Option<i64>>("lane")?.map(i64::cast_unsigned),
     })
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::watch;
 
 use super::{
     QUEUE_BYTES, Shared, SqliteStore,
-    file::{holes::MISSING, row::version, sheet, slot},
+    file::{holes::MISSING, row::Cells, sheet, slot},
 };
 use crate::{
     event::{Event, Micros, Topic, Version},
@@ -163,7 +163,7 @@ async fn missing(
 ) -> Result<Vec<Arc<Event>>, StoreError> {
     let last = shared.holes.before(state.id, first, last);
     let sql = "-- missing\nSELECT oldest, (SELECT min(slot) FROM events WHERE slot BETWEEN $2 AND $3) \
-        FROM topics WHERE id = $1";
+        AS next FROM topics WHERE id = $1";
     let row = sqlx::query(sql)
         .bind(state.id)
         .bind(slot::of(state.id, first))
@@ -173,9 +173,10 @@ async fn missing(
     let Some(row) = row else {
         return Err(StoreError::not_found("topic", state.topic.as_str()));
     };
-    let found = row.try_get::<Option<i64>, _>(1)?.map(|slot| Version(slot::split(slot).1));
+    let row = Cells::of(&row, "topics");
+    let found = row.get::<Option<i64>>("next")?.map(|slot| Version(slot::split(slot).1));
     // What lies before it went by age or number since the topic was looked at.
-    let first = first.max(version(&row, 0));
+    let first = first.max(row.get("oldest")?);
     let last = found.map_or(last, Version::previous);
     if first > last {
         return Ok(Vec::new());
@@ -236,13 +237,11 @@ async fn last_slot(
 /// As [`sheet::kept_event`]; damage is told of.
 pub(super) fn kept_event(
     shared: &Shared,
-    row: &SqliteRow,
-    at: (usize, &'static str),
+    row: Cells<'_>,
     version: Version,
     state: &TopicState,
 ) -> Result<Option<Arc<Event>>, StoreError> {
-    sheet::kept_event(row, at, version, state)
-        .map_err(|error| damaged(shared, state, version, &error))
+    sheet::kept_event(row, version, state).map_err(|error| damaged(shared, state, version, &error))
 }
 
 /// The last version recorded before `moment`: versions and `recorded` rise together.
@@ -270,9 +269,9 @@ pub(super) async fn search(
             .bind(slot::of(state.id, Version(middle)))
             .fetch_optional(&mut *conn)
             .await?;
+        let recorded = row.map(|row| Cells::of(&row, "events").get("recorded")).transpose()?;
         // Trimmed in between: as old as can be.
-        let recorded = row.map_or(Ok(i64::MIN), |row| row.try_get(0))?;
-        if recorded < moment.0 {
+        if recorded.unwrap_or(Micros(i64::MIN)) < moment {
             low = middle;
         } else {
             high = middle - 1;

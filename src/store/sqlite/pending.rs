@@ -2,13 +2,17 @@
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use sqlx::Row as _;
+use sqlx::{Row as _, sqlite::SqliteRow};
 use tokio::sync::watch;
 
 use super::{
     SqliteStore,
     desk::{Desk, ask::question},
-    file::{mend, row::signed, slot, sum, waiting},
+    file::{
+        mend,
+        row::{Cells, signed},
+        slot, sum, waiting,
+    },
 };
 use crate::{
     event::{Micros, Topic, Version},
@@ -49,7 +53,7 @@ impl PendingEvents for SqliteStore {
             let one = match waiting::pending(&row) {
                 Ok(one) => one,
                 Err(error) => {
-                    self.shared.holes.find_pending(row.try_get(0)?, error.to_string());
+                    self.shared.holes.find_pending(row.try_get("id")?, error.to_string());
                     continue;
                 }
             };
@@ -112,13 +116,17 @@ impl PendingEvents for SqliteStore {
             .bind(slot::of(id, version))
             .fetch_optional(&self.shared.readers)
             .await?;
-        Ok(row.map(|row| LoggedPending {
-            topic: topic.clone(),
-            version,
-            pending: row.get(0),
-            since: Micros(row.get(1)),
-            due: Micros(row.get(2)),
-        }))
+        let logged = |row: &SqliteRow| {
+            let row = Cells::of(row, "released");
+            Ok(LoggedPending {
+                topic: topic.clone(),
+                version,
+                pending: row.get("pending")?,
+                since: row.get("since")?,
+                due: row.get("due")?,
+            })
+        };
+        row.as_ref().map(logged).transpose()
     }
 }
 
@@ -210,16 +218,17 @@ pub(super) async fn cancel(desk: &mut Desk, topic: Topic, id: i64) -> Result<(),
 pub(super) async fn drop_prepared(desk: &mut Desk, before: Micros) -> Result<bool, StoreError> {
     let sql = "-- prepared for long\nDELETE FROM pending WHERE id IN (SELECT id FROM pending \
         WHERE due = 9223372036854775807 AND since < $1 LIMIT $2) RETURNING id";
-    let rows = sqlx::query(sql)
+    let ids: Vec<i64> = sqlx::query_scalar(sql)
         .bind(before.0)
         .bind(signed(CHUNK as u64))
         .fetch_all(&mut desk.conn)
         .await?;
-    if !rows.is_empty() {
-        tracing::warn!(events = rows.len(), "prepared events were never committed and are dropped");
-        desk.change(Change::PendingGone(rows.iter().map(|row| row.get(0)).collect()));
+    let count = ids.len();
+    if count > 0 {
+        tracing::warn!(events = count, "prepared events were never committed and are dropped");
+        desk.change(Change::PendingGone(ids));
     }
-    Ok(rows.len() >= CHUNK)
+    Ok(count >= CHUNK)
 }
 
 /// Moves what is due into the log: one operation like an append, which the writer decides and
@@ -260,7 +269,7 @@ async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<DuePendin
     let mut rows = sqlx::query(sql).bind(format!("[{}]", ids.join(","))).fetch(&mut desk.conn);
     let (mut bytes, mut found, mut damaged) = (0, Vec::new(), Vec::new());
     while let Some(row) = rows.try_next().await? {
-        let id = row.try_get(0)?;
+        let id = row.try_get("id")?;
         if !desk.known.pending.contains_key(&id) {
             continue;
         }

@@ -1,7 +1,5 @@
 //! Positions: added, moved, taken from their holders and removed.
 
-use sqlx::Row as _;
-
 use super::{desk::Desk, file::row::signed, log};
 use crate::{
     event::{Micros, Version},
@@ -69,14 +67,14 @@ pub(super) async fn insert(
 ) -> Result<(), StoreError> {
     let sql = "-- new position\nINSERT INTO positions (subscription, topic, reach, start_after) \
         VALUES ($1, $2, $3, $3) RETURNING id";
-    let row = sqlx::query(sql)
+    let position = sqlx::query_scalar(sql)
         .bind(subscription)
         .bind(topic)
         .bind(signed(reach.0))
         .fetch_one(&mut desk.conn)
         .await?;
     let held = KnownPosition { subscription, topic, fence: 1, job: None };
-    desk.change(Change::Position(row.get(0), held));
+    desk.change(Change::Position(position, held));
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! Replay jobs: started, listed, ended. A running one has a position of its own.
 
 use async_trait::async_trait;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Shared, SqliteStore,
     desk::Desk,
-    file::row::{name, parsed, signed, unsigned, version, versions},
+    file::row::{Cells, signed},
     positions::{self, end_position},
     subscriptions::touch,
     summaries,
@@ -28,9 +28,10 @@ const ENDED_MAX: i64 = 100;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "-- jobs\nSELECT j.id, t.name, j.first, j.last, j.rate, j.status, \
-             coalesce(p.reach, j.reach), coalesce(p.delivered, j.delivered), j.started, j.ended, p.id, \
-             p.open, (SELECT count(*) FROM exceptions x WHERE x.position = p.id) \
+            "-- jobs\nSELECT j.id, t.name AS topic, j.first, j.last, j.rate, j.status, \
+             coalesce(p.reach, j.reach) AS reach, coalesce(p.delivered, j.delivered) AS delivered, \
+             j.started, j.ended, p.id AS position, coalesce(p.open, x'') AS open, \
+             (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS excepted \
              FROM jobs j JOIN topics t ON t.id = j.topic LEFT JOIN positions p ON p.job = j.id \
              AND p.subscription = j.subscription ",
             $rest
@@ -65,20 +66,21 @@ impl Replays for SqliteStore {
 }
 
 fn job(row: &SqliteRow) -> Result<Job, StoreError> {
-    let rate: Option<&str> = row.get(4);
-    let open = row.get::<Option<&[u8]>, _>(11).map(versions).unwrap_or_default();
+    let topic = Cells::of(row, "topics").get("topic")?;
+    let open = Cells::of(row, "positions").versions("open")?;
+    let row = Cells::of(row, "jobs");
     Ok(Job {
-        id: row.get(0),
-        topic: name(row, 1, "topics")?,
-        from: version(row, 2),
-        to: version(row, 3),
-        rate: rate.map(|rate| parsed(rate, "jobs")).transpose()?,
-        status: parsed(row.get(5), "jobs")?,
-        reach: version(row, 6),
-        unsettled: unsigned(row, 12) + open.len() as u64,
-        delivered: unsigned(row, 7),
-        started: Micros(row.get(8)),
-        ended: row.get::<Option<i64>, _>(9).map(Micros),
+        id: row.get("id")?,
+        topic,
+        from: row.get("first")?,
+        to: row.get("last")?,
+        rate: row.get("rate")?,
+        status: row.get("status")?,
+        reach: row.get("reach")?,
+        unsettled: row.get::<u64>("excepted")? + open.len() as u64,
+        delivered: row.get("delivered")?,
+        started: row.get("started")?,
+        ended: row.get("ended")?,
     })
 }
 
@@ -105,7 +107,7 @@ pub(super) async fn one(
         .fetch_optional(conn)
         .await?
         .ok_or_else(|| StoreError::not_found("replay", id.to_string()))?;
-    Ok((job(&row)?, row.get(10)))
+    Ok((job(&row)?, Cells::of(&row, "positions").get("position")?))
 }
 
 /// Starts a job with a position of its own.
@@ -124,7 +126,7 @@ pub(super) async fn start(
     let reach = signed(new.from.previous().0);
     let sql = "-- new job\nINSERT INTO jobs (subscription, topic, first, last, rate, status, reach, started) \
         VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) RETURNING id";
-    let row = sqlx::query(sql)
+    let id: i64 = sqlx::query_scalar(sql)
         .bind(known.id)
         .bind(topic.id)
         .bind(signed(new.from.0))
@@ -134,10 +136,9 @@ pub(super) async fn start(
         .bind(now.0)
         .fetch_one(&mut desk.conn)
         .await?;
-    let id: i64 = row.get(0);
     let sql = "-- position of a job\nINSERT INTO positions (subscription, topic, reach, job) \
         VALUES ($1, $2, $3, $4) RETURNING id";
-    let row = sqlx::query(sql)
+    let position = sqlx::query_scalar(sql)
         .bind(known.id)
         .bind(topic.id)
         .bind(reach)
@@ -145,7 +146,7 @@ pub(super) async fn start(
         .fetch_one(&mut desk.conn)
         .await?;
     let held = KnownPosition { subscription: known.id, topic: topic.id, fence: 1, job: Some(id) };
-    desk.change(Change::Position(row.get(0), held));
+    desk.change(Change::Position(position, held));
     let sql = "-- jobs bound\nDELETE FROM jobs WHERE subscription = $1 AND status <> 'running' \
         AND id NOT IN (SELECT id FROM jobs WHERE subscription = $1 AND status <> 'running' \
         ORDER BY id DESC LIMIT $2)";

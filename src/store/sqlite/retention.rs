@@ -5,12 +5,12 @@
 
 use std::sync::atomic::Ordering;
 
-use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::{
     desk::Desk,
     file::{
-        row::{signed, unsigned, versions},
+        row::{Cells, signed},
         slot,
     },
     log, positions,
@@ -82,14 +82,18 @@ async fn oldest_sizes(
     state: &TopicState,
 ) -> Result<Vec<(Version, u64)>, StoreError> {
     let sql = "-- sizes\nSELECT slot, octet_length(attributes) + coalesce(octet_length(data), 0) \
-        FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
+        AS bytes FROM events WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
     let rows = sqlx::query(sql)
         .bind(slot::of(state.id, state.oldest))
         .bind(slot::of(state.id, state.head))
         .bind(CHUNK)
         .fetch_all(&mut desk.conn)
         .await?;
-    Ok(rows.iter().map(|row| (Version(slot::split(row.get(0)).1), unsigned(row, 1))).collect())
+    let size = |row| {
+        let row = Cells::of(row, "events");
+        Ok((Version(slot::split(row.get("slot")?).1), row.get("bytes")?))
+    };
+    rows.iter().map(size).collect()
 }
 
 /// Up to where age and count let go, unless it is owed.
@@ -135,34 +139,29 @@ struct Floor {
 
 async fn floors(desk: &mut Desk, topic: i64) -> Result<Vec<Floor>, StoreError> {
     let sql = "-- floors\nSELECT p.id, p.subscription, p.reach, p.open, \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL AND x.kind <> 'stopped'), \
-        s.removed_at IS NULL, s.name, live.id, j.last \
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL AND x.kind <> 'stopped') \
+        AS lowest, s.removed_at IS NULL AS owed, s.name, live.id AS live, j.last \
         FROM positions p JOIN subscriptions s ON s.id = p.subscription \
         JOIN positions live ON live.subscription = p.subscription AND live.topic = p.topic \
         AND live.job IS NULL LEFT JOIN jobs j ON j.id = p.job WHERE p.topic = $1";
     let rows = sqlx::query(sql).bind(topic).fetch_all(&mut desk.conn).await?;
-    let floor = |row: &sqlx::sqlite::SqliteRow| {
-        let reach = Version(unsigned(row, 2));
-        let open = versions(row.get(3));
-        Floor {
-            position: row.get(0),
-            subscription: row.get(1),
-            version: registry::floor(
-                reach,
-                &open,
-                row.get::<Option<i64>, _>(4).map(|lowest| Version(lowest.cast_unsigned())),
-            ),
+    let floor = |row: &SqliteRow| {
+        let of = |table| Cells::of(row, table);
+        let position = of("positions");
+        let (reach, open) = (position.get("reach")?, position.versions("open")?);
+        Ok(Floor {
+            position: position.get("id")?,
+            subscription: position.get("subscription")?,
+            version: registry::floor(reach, &open, of("exceptions").get("lowest")?),
             reach,
             open,
-            owed: row.get(5),
-            name: row.get(6),
-            live: row.get(7),
-            end: row
-                .get::<Option<i64>, _>(8)
-                .map_or(Version::MAX, |last| Version(last.cast_unsigned())),
-        }
+            owed: of("subscriptions").get("owed")?,
+            name: of("subscriptions").get("name")?,
+            live: position.get("live")?,
+            end: of("jobs").get::<Option<_>>("last")?.unwrap_or(Version::MAX),
+        })
     };
-    Ok(rows.iter().map(floor).collect())
+    rows.iter().map(floor).collect()
 }
 
 /// An event with a dead letter leaves its bytes there.
@@ -194,16 +193,15 @@ async fn expire_owed(
         if floor.version >= cut {
             continue;
         }
-        let excepted = sqlx::query(
-            "-- excepted\nSELECT count(*) FROM exceptions \
-         WHERE position = $1 AND version <= $2 AND attributes IS NULL AND kind <> 'stopped'",
-        )
-        .bind(floor.position)
-        .bind(signed(cut.0))
-        .fetch_one(&mut desk.conn)
-        .await?;
+        let sql = "-- excepted\nSELECT count(*) FROM exceptions WHERE position = $1 \
+            AND version <= $2 AND attributes IS NULL AND kind <> 'stopped'";
+        let excepted = sqlx::query_scalar(sql)
+            .bind(floor.position)
+            .bind(signed(cut.0))
+            .fetch_one(&mut desk.conn)
+            .await?;
         let place = (floor.version, floor.reach, &floor.open[..]);
-        let Some(owed) = rules::owed(state, cut, place, unsigned(&excepted, 0)) else { continue };
+        let Some(owed) = rules::owed(state, cut, place, excepted) else { continue };
         announce_expired(desk, state, &floor, &owed, now).await?;
         if let Ok(subscription) = floor.name.parse() {
             all.push(Expired {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    Row as _, SqliteConnection,
+    SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
 };
 
@@ -11,7 +11,7 @@ use super::{
     SqliteStore,
     desk::Desk,
     file::{
-        row::{name, parsed, signed, unsigned},
+        row::{Cells, signed},
         slot, waiting,
     },
 };
@@ -37,9 +37,9 @@ const SET_CURSOR: &str = "fence = fence + 1, mark = NULL, next_poll = $2, asked_
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "-- sources\nSELECT s.id, s.name, t.name, s.status, s.fence, s.cursor, s.mark, \
+            "-- sources\nSELECT s.id, s.name, t.name AS topic, s.status, s.fence, s.cursor, s.mark, \
              s.mark_at, (SELECT count(*) FROM journal \
-             WHERE slot BETWEEN s.id << 40 AND (s.id << 40 | 1099511627775)), \
+             WHERE slot BETWEEN s.id << 40 AND (s.id << 40 | 1099511627775)) AS journaled, \
              s.walks, s.next_poll, s.report, s.appended, s.duplicates, s.rejected, s.removed_at, \
              s.cursor_contract, s.config_hash, s.contract, s.event_source, s.old_cursor, \
              s.stuck_at, s.asked_at FROM sources s JOIN topics t ON t.id = s.topic ",
@@ -83,31 +83,33 @@ impl Sources for SqliteStore {
 }
 
 fn state(row: &SqliteRow) -> Result<SourceState, StoreError> {
-    let removed_at = row.get::<Option<i64>, _>(15).map(Micros);
-    let status = parsed(row.get(3), "sources")?;
+    let topic = Cells::of(row, "topics").get("topic")?;
+    let row = Cells::of(row, "sources");
+    let removed_at: Option<Micros> = row.get("removed_at")?;
+    let status = row.get("status")?;
     Ok(SourceState {
-        id: row.get(0),
-        name: name(row, 1, "sources")?,
-        topic: name(row, 2, "topics")?,
+        id: row.get("id")?,
+        name: row.get("name")?,
+        topic,
         status: if removed_at.is_some() { SourceStatus::Removed } else { status },
-        fence: unsigned(row, 4),
-        contract: row.get(16),
-        config_hash: row.get(17),
-        put_contract: row.get(18),
-        event_source: row.get(19),
-        old_cursor: row.get(20),
-        stuck_at: row.get::<Option<i64>, _>(21).map(Micros),
-        asked_at: Micros(row.get(22)),
-        cursor: row.get(5),
-        mark: row.get(6),
-        mark_at: Micros(row.get(7)),
-        journaled: unsigned(row, 8),
-        walks: unsigned(row, 9),
-        next_poll: Micros(row.get(10)),
-        report: row.get(11),
-        appended: unsigned(row, 12),
-        duplicates: unsigned(row, 13),
-        rejected: unsigned(row, 14),
+        fence: row.get("fence")?,
+        contract: row.get("cursor_contract")?,
+        config_hash: row.get("config_hash")?,
+        put_contract: row.get("contract")?,
+        event_source: row.get("event_source")?,
+        old_cursor: row.get("old_cursor")?,
+        stuck_at: row.get("stuck_at")?,
+        asked_at: row.get("asked_at")?,
+        cursor: row.get("cursor")?,
+        mark: row.get("mark")?,
+        mark_at: row.get("mark_at")?,
+        journaled: row.get("journaled")?,
+        walks: row.get("walks")?,
+        next_poll: row.get("next_poll")?,
+        report: row.get("report")?,
+        appended: row.get("appended")?,
+        duplicates: row.get("duplicates")?,
+        rejected: row.get("rejected")?,
         removed_at,
     })
 }
@@ -291,10 +293,7 @@ pub(super) async fn journal(
     let mut bytes = 0;
     let mut events: Vec<NewEvent> = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let event = waiting::listed(&row).map_err(|error| StoreError::Unreadable {
-            table: "journal",
-            problem: error.to_string(),
-        })?;
+        let event = waiting::listed(&row)?;
         bytes += event.size_bytes();
         if bytes > JOURNAL_BYTES && !events.is_empty() {
             break;
@@ -318,7 +317,9 @@ pub(super) async fn rejected(
     let mut rows = sqlx::query(sql).bind(low).bind(high).bind(limit).fetch(&mut *conn);
     let (mut bytes, mut found) = (0, Vec::new());
     while let Some(row) = rows.try_next().await? {
-        let one = Rejected { at: Micros(row.get(0)), reason: row.get(1), item: row.get(2) };
+        let row = Cells::of(&row, "rejected");
+        let one =
+            Rejected { at: row.get("at")?, reason: row.get("reason")?, item: row.get("item")? };
         bytes += one.item.len();
         if bytes > REJECTED_BYTES_MAX {
             break;

@@ -1,14 +1,14 @@
 //! Where one event stands at every subscription of its topic: one statement.
 
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::sqlite::SqliteRow;
 
 use super::{
     Shared,
-    file::row::{last_answer, name, parsed, signed, unsigned, version, versions},
+    file::row::{Cells, signed},
 };
 use crate::{
-    event::{Micros, Topic, Version},
-    store::{EventPlace, EventState, StoreError},
+    event::{Topic, Version},
+    store::{DeadReason, EventPlace, EventState, ExceptionKind, LastAnswer, StoreError},
 };
 
 /// The states of a version at the positions of its topic, by the names of their subscriptions.
@@ -18,8 +18,8 @@ pub(super) async fn of(
     at: Version,
 ) -> Result<Vec<EventState>, StoreError> {
     let state = shared.published(topic)?.state;
-    let sql = "-- states\nSELECT s.name, p.job, p.reach, p.open, x.kind, x.due, x.tries, x.status, \
-        x.error, d.reason, d.attempts, d.status, d.error, p.start_after \
+    let sql = "-- states\nSELECT s.name, p.job, p.reach, p.open, p.start_after, x.kind, x.due, x.tries, \
+        x.status, x.error, d.reason, d.attempts, d.status AS last_status, d.error AS last_error \
         FROM positions p JOIN subscriptions s ON s.id = p.subscription \
         LEFT JOIN jobs j ON j.id = p.job \
         LEFT JOIN exceptions x ON x.position = p.id AND x.version = $2 \
@@ -39,37 +39,37 @@ pub(super) async fn of(
 }
 
 fn event_state(row: &SqliteRow, at: Version) -> Result<EventState, StoreError> {
-    let open = versions(row.get(3)).contains(&at);
-    let kind: Option<&str> = row.get(4);
-    let kind = kind.map(|kind| parsed(kind, "exceptions")).transpose()?;
-    let reason: Option<&str> = row.get(9);
-    let reason = reason.map(|reason| parsed(reason, "dead_letters")).transpose()?;
-    let tries = |column| row.get::<Option<i64>, _>(column).and_then(|n| u32::try_from(n).ok());
+    let position = Cells::of(row, "positions");
+    let exception = Cells::of(row, "exceptions");
+    let letter = Cells::of(row, "dead_letters");
+    let kind: Option<ExceptionKind> = exception.get("kind")?;
+    let reason: Option<DeadReason> = letter.get("reason")?;
+    let reach: Version = position.get("reach")?;
+    let start: Option<Version> = position.get("start_after")?;
     let place = match (kind, reason) {
         (Some(kind), _) => EventPlace::Excepted {
             kind,
-            due: Micros(row.get::<Option<i64>, _>(5).unwrap_or_default()),
-            attempts: tries(6).unwrap_or(0),
-            last: last_answer(row, 7),
+            due: exception.get("due")?,
+            attempts: exception.get("tries")?,
+            last: LastAnswer { status: exception.get("status")?, error: exception.get("error")? },
         },
-        (None, _) if open => EventPlace::InFlight,
+        (None, _) if position.versions("open")?.contains(&at) => EventPlace::InFlight,
         // A letter from before a rewind tells of the past.
-        (None, _) if at > version(row, 2) => EventPlace::Waiting,
+        (None, _) if at > reach => EventPlace::Waiting,
         (None, Some(reason)) => EventPlace::Dead {
             reason,
-            attempts: tries(10).unwrap_or(0),
-            last: last_answer(row, 11),
+            attempts: letter.get("attempts")?,
+            last: LastAnswer {
+                status: letter.get("last_status")?,
+                error: letter.get("last_error")?,
+            },
         },
-        (None, None)
-            if row.get::<Option<i64>, _>(13).is_some_and(|start| signed(at.0) <= start) =>
-        {
-            EventPlace::BeforeStart
-        }
+        (None, None) if start.is_some_and(|start| at <= start) => EventPlace::BeforeStart,
         (None, None) => EventPlace::Settled,
     };
     Ok(EventState {
-        subscription: name(row, 0, "subscriptions")?,
-        replay: row.get::<Option<i64>, _>(1).map(|_| unsigned(row, 1).cast_signed()),
+        subscription: Cells::of(row, "subscriptions").get("name")?,
+        replay: position.get("job")?,
         place,
     })
 }

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 
 use super::{
     SqliteStore,
     desk::Desk,
-    file::row::{signed, unsigned},
+    file::row::{Cells, signed},
     positions,
-    summaries::{self, one, patterns},
+    summaries::{self, one},
 };
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
@@ -83,8 +82,10 @@ pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), 
         WHERE status <> 'deleted' AND instr(topics, '*') > 0";
     let mut joined = Vec::new();
     for row in sqlx::query(sql).fetch_all(&mut desk.conn).await? {
-        if patterns(row.get(1))?.iter().any(|pattern| pattern.matches(topic)) {
-            joined.push(row.get(0));
+        let row = Cells::of(&row, "subscriptions");
+        let patterns: Vec<TopicPattern> = row.json("topics")?;
+        if patterns.iter().any(|pattern| pattern.matches(topic)) {
+            joined.push(row.get("id")?);
         }
     }
     registry::room(&desk.known, joined.len(), desk.shared.positions_max)?;
@@ -102,17 +103,19 @@ pub(super) async fn leave(
     id: i64,
     now: Micros,
 ) -> Result<(), StoreError> {
-    let sql = "-- in a topic\nSELECT p.id, s.id, s.name, s.topics FROM positions p \
+    let sql = "-- in a topic\nSELECT p.id AS position, s.id, s.name, s.topics FROM positions p \
         JOIN subscriptions s ON s.id = p.subscription WHERE p.topic = $1 AND p.job IS NULL";
     for row in sqlx::query(sql).bind(id).fetch_all(&mut desk.conn).await? {
-        if patterns(row.get(3))?.iter().any(|pattern| pattern.topic().as_ref() == Some(topic)) {
-            let name: &str = row.get(2);
+        let row = Cells::of(&row, "subscriptions");
+        let patterns: Vec<TopicPattern> = row.json("topics")?;
+        if patterns.iter().any(|pattern| pattern.topic().as_ref() == Some(topic)) {
+            let name: Name = row.get("name")?;
             return Err(StoreError::Conflict(format!(
                 "the subscription `{name}` uses topic `{topic}`"
             )));
         }
-        positions::remove(desk, row.get(0), now).await?;
-        touch(desk, row.get(1)).await?;
+        positions::remove(desk, row.get("position")?, now).await?;
+        touch(desk, row.get("id")?).await?;
     }
     Ok(())
 }
@@ -144,10 +147,10 @@ pub(super) async fn put(
 }
 
 async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i64, StoreError> {
-    let count = sqlx::query("-- count\nSELECT count(*) FROM subscriptions")
+    let count: u64 = sqlx::query_scalar("-- count\nSELECT count(*) FROM subscriptions")
         .fetch_one(&mut desk.conn)
         .await?;
-    if unsigned(&count, 0) >= SUBSCRIPTIONS_MAX {
+    if count >= SUBSCRIPTIONS_MAX {
         return Err(StoreError::Full(format!(
             "there are {SUBSCRIPTIONS_MAX} subscriptions already"
         )));
@@ -155,7 +158,7 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
     let edit = desk.next_edit();
     let sql = "-- new subscription\nINSERT INTO subscriptions (name, origin, status, settings, edit, created, topics) \
         VALUES ($1, $2, 'active', $3, $4, $5, $6) RETURNING id";
-    let row = sqlx::query(sql)
+    let id = sqlx::query_scalar(sql)
         .bind(new.name.as_str())
         .bind(<&str>::from(new.origin))
         .bind(settings_text(&new.settings))
@@ -164,7 +167,7 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
         .bind(patterns_text(&new.topics))
         .fetch_one(&mut desk.conn)
         .await?;
-    Ok(row.get(0))
+    Ok(id)
 }
 
 /// The file names an existing subscription: settings and topics are taken over, places kept.

@@ -3,55 +3,51 @@
 use std::collections::HashMap;
 
 use sqlx::{
-    Row as _, SqliteConnection,
+    SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
 };
 
-use super::file::row::{name, parsed, signed, unsigned, version, versions};
+use super::file::row::{Cells, signed};
 use crate::{
-    event::{Micros, Name, TopicPattern, Version},
+    event::{Micros, Name},
     store::{PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry},
 };
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "-- subscriptions\nSELECT id, name, origin, status, reason, settings, health, edit, \
-             created, removed_at, topics, resets FROM subscriptions ",
+            // A deleted one is called `name#id`.
+            "-- subscriptions\nSELECT id, substr(name, 1, instr(name || '#', '#') - 1) AS name, origin, \
+             status, reason, settings, health, edit, created, removed_at, topics, resets \
+             FROM subscriptions ",
             $rest
         )
     };
-}
-
-fn unreadable(problem: String) -> StoreError {
-    StoreError::Unreadable { table: "subscriptions", problem }
 }
 
 fn subscription(
     row: &SqliteRow,
     positions: Vec<PositionSummary>,
 ) -> Result<Subscription, StoreError> {
-    let removed_at = row.get::<Option<i64>, _>(9).map(Micros);
-    let full: &str = row.get(1);
-    let name = full.split('#').next().unwrap_or_default();
+    let row = Cells::of(row, "subscriptions");
+    let removed_at: Option<Micros> = row.get("removed_at")?;
     Ok(Subscription {
-        id: row.get(0),
-        name: name.parse().map_err(|error| unreadable(format!("{error}")))?,
-        origin: parsed(row.get(2), "subscriptions")?,
-        status: match parsed(row.get(3), "subscriptions")? {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        origin: row.get("origin")?,
+        status: match row.get("status")? {
             SubscriptionStatus::Deleted => SubscriptionStatus::Deleted,
             _ if removed_at.is_some() => SubscriptionStatus::Removed,
             status => status,
         },
-        reason: row.get(4),
-        topics: patterns(row.get(10))?,
-        settings: serde_json::from_str(row.get(5))
-            .map_err(|error| unreadable(error.to_string()))?,
+        reason: row.get("reason")?,
+        topics: row.json("topics")?,
+        settings: row.json("settings")?,
         positions,
-        health: row.get(6),
-        resets: unsigned(row, 11),
-        edit: unsigned(row, 7),
-        created: Micros(row.get(8)),
+        health: row.get("health")?,
+        resets: row.get("resets")?,
+        edit: row.get("edit")?,
+        created: row.get("created")?,
         removed_at,
     })
 }
@@ -66,7 +62,7 @@ pub(super) async fn one(
         .fetch_optional(&mut *conn)
         .await?
         .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
-    let positions = summaries(conn, Some(row.get(0))).await?;
+    let positions = summaries(conn, Some(id(&row)?)).await?;
     subscription(&row, positions.into_iter().map(|(_, summary)| summary).collect())
 }
 
@@ -82,7 +78,7 @@ pub(super) async fn since(
             .fetch_all(&mut *conn)
             .await?;
     let one = match &rows[..] {
-        [row] => Some(row.get(0)),
+        [row] => Some(id(row)?),
         _ => None,
     };
     let mut positions: HashMap<i64, Vec<PositionSummary>> = HashMap::new();
@@ -92,8 +88,12 @@ pub(super) async fn since(
         }
     }
     rows.iter()
-        .map(|row| subscription(row, positions.remove(&row.get(0)).unwrap_or_default()))
+        .map(|row| subscription(row, positions.remove(&id(row)?).unwrap_or_default()))
         .collect()
+}
+
+fn id(row: &SqliteRow) -> Result<i64, StoreError> {
+    Cells::of(row, "subscriptions").get("id")
 }
 
 /// Positions with the number of their subscription: of one, or of all.
@@ -101,46 +101,38 @@ async fn summaries(
     conn: &mut SqliteConnection,
     subscription: Option<i64>,
 ) -> Result<Vec<(i64, PositionSummary)>, StoreError> {
-    let sql = "-- positions\nSELECT p.subscription, p.id, t.name, p.fence, p.reach, p.open, \
-        p.delivered, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id), \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id), \
+    let sql = "-- positions\nSELECT p.subscription, p.id, t.name AS topic, p.fence, p.reach, p.open, \
+        p.delivered, p.job, \
+        (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS exceptions, \
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id) AS lowest, \
         CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
-        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END, p.job, \
+        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END AS dead_letters, \
         (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
-        FROM positions p JOIN topics t ON t.id = p.topic \
+        AS stopped_keys FROM positions p JOIN topics t ON t.id = p.topic \
         WHERE $1 IS NULL OR p.subscription = $1 \
         ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
     let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| {
-            let reach = version(row, 4);
-            let open = versions(row.get(5));
-            let floor = registry::floor(
-                reach,
-                &open,
-                row.get::<Option<i64>, _>(8).map(|lowest| Version(lowest.cast_unsigned())),
-            );
-            let (exceptions, stopped_keys) = (unsigned(row, 7), unsigned(row, 11));
-            let summary = PositionSummary {
-                id: row.get(1),
-                topic: name(row, 2, "topics")?,
-                fence: unsigned(row, 3),
-                reach,
-                floor,
-                exceptions,
-                stopped_keys,
-                unsettled: open.len() as u64 + exceptions - stopped_keys,
-                dead_letters: unsigned(row, 9),
-                delivered: unsigned(row, 6),
-                job: row.get(10),
-            };
-            Ok((row.get(0), summary))
-        })
-        .collect()
+    rows.iter().map(summary).collect()
 }
 
-/// The patterns in a row.
-pub(super) fn patterns(text: &str) -> Result<Vec<TopicPattern>, StoreError> {
-    serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))
+fn summary(row: &SqliteRow) -> Result<(i64, PositionSummary), StoreError> {
+    let topic = Cells::of(row, "topics").get("topic")?;
+    let lowest = Cells::of(row, "exceptions").get("lowest")?;
+    let row = Cells::of(row, "positions");
+    let (reach, open) = (row.get("reach")?, row.versions("open")?);
+    let (exceptions, stopped_keys): (u64, u64) = (row.get("exceptions")?, row.get("stopped_keys")?);
+    let summary = PositionSummary {
+        id: row.get("id")?,
+        topic,
+        fence: row.get("fence")?,
+        reach,
+        floor: registry::floor(reach, &open, lowest),
+        exceptions,
+        stopped_keys,
+        unsettled: open.len() as u64 + exceptions - stopped_keys,
+        dead_letters: row.get("dead_letters")?,
+        delivered: row.get("delivered")?,
+        job: row.get("job")?,
+    };
+    Ok((row.get("subscription")?, summary))
 }

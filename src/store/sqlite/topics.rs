@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteStore,
     desk::Desk,
-    file::row::{signed, version},
+    file::row::{Cells, signed},
     sources, subscriptions,
 };
 use crate::{
     clock,
-    event::{Cursor, Epoch, Micros, Topic, Version},
+    event::{Cursor, Epoch, Micros, Name, Topic, Version},
     settings::TopicSettings,
     store::{
         EpochStart, Gap, StoreError, TopicState, Topics,
@@ -66,14 +66,17 @@ impl Topics for SqliteStore {
             .bind(signed(limit as u64))
             .fetch_all(&self.shared.readers)
             .await?;
-        let gap = |row: &SqliteRow| Gap {
-            source: row.get(0),
-            version: version(row, 1),
-            recorded: Micros(row.get(2)),
-            reason: row.get(3),
-            detail: row.get(4),
+        let gap = |row: &SqliteRow| {
+            let row = Cells::of(row, "gaps");
+            Ok(Gap {
+                source: row.get("source")?,
+                version: row.get("version")?,
+                recorded: row.get("recorded")?,
+                reason: row.get("reason")?,
+                detail: row.get("detail")?,
+            })
         };
-        Ok(rows.iter().map(gap).collect())
+        rows.iter().map(gap).collect()
     }
 }
 
@@ -114,13 +117,12 @@ async fn insert(
     let uid = format!("{uid:016x}");
     let sql =
         "-- new topic\nINSERT INTO topics (uid, name, settings) VALUES ($1, $2, $3) RETURNING id";
-    let row = sqlx::query(sql)
+    let id = sqlx::query_scalar(sql)
         .bind(uid.as_str())
         .bind(topic.as_str())
         .bind(settings_text(&settings))
         .fetch_one(&mut desk.conn)
         .await?;
-    let id = row.get(0);
     let start = fresh_start(Version(1), now, "created");
     insert_epoch(&mut desk.conn, id, &start).await?;
     Ok(TopicState {
@@ -179,17 +181,17 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
     let sql = "-- sources of a topic\nSELECT name FROM sources \
         WHERE topic = $1 AND removed_at IS NULL LIMIT 1";
     if let Some(user) = sqlx::query(sql).bind(id).fetch_optional(&mut desk.conn).await? {
-        let name: &str = user.get(0);
+        let name: Name = Cells::of(&user, "sources").get("name")?;
         return Err(StoreError::Conflict(format!("the source `{name}` uses topic `{topic}`")));
     }
     subscriptions::leave(desk, &topic, id, now).await?;
     // What left the configuration has no place left to come back to.
-    let removed = sqlx::query("-- removed sources\nSELECT id FROM sources WHERE topic = $1")
+    let removed = sqlx::query_scalar("-- removed sources\nSELECT id FROM sources WHERE topic = $1")
         .bind(id)
         .fetch_all(&mut desk.conn)
         .await?;
-    for row in removed {
-        sources::forget(desk, row.get(0)).await?;
+    for source in removed {
+        sources::forget(desk, source).await?;
     }
     for sql in [
         "-- drop topic\nDELETE FROM topics WHERE id = $1",

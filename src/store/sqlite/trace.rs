@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Row as _, SqliteConnection,
+    AssertSqlSafe, SqliteConnection,
     sqlite::{SqlitePool, SqliteRow},
 };
 use tokio::task::JoinHandle;
@@ -22,7 +22,7 @@ use self::file::{TraceFile, Writer};
 use super::{
     SqliteStore,
     desk::{bulk, shared::Shared, transaction},
-    file::row::{signed, unsigned, version},
+    file::row::{Cells, signed},
 };
 use crate::{
     event::Micros,
@@ -175,7 +175,7 @@ async fn find(readers: &SqlitePool, query: &AttemptQuery) -> Result<Vec<Attempt>
         .bind(query.before)
         .fetch_all(readers)
         .await?;
-    let mut found: Vec<Attempt> = rows.iter().map(attempt).collect();
+    let mut found: Vec<Attempt> = rows.iter().map(attempt).collect::<Result<_, _>>()?;
     if !query.failed {
         found.extend(find_packed(readers, query, limit).await?);
         found.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.id));
@@ -223,7 +223,7 @@ async fn find_packed(
     while found.len() < limit
         && let Some(row) = rows.try_next().await?
     {
-        found.extend(packed::attempts(&row).filter(wanted));
+        found.extend(packed::attempts(&row)?.filter(wanted));
     }
     Ok(found)
 }
@@ -351,18 +351,19 @@ async fn write(Writer { conn, next }: &mut Writer, batch: &[Attempt]) -> Result<
     transaction::commit(conn).await
 }
 
-fn attempt(row: &SqliteRow) -> Attempt {
-    Attempt {
-        id: row.get(10),
-        subscription: row.get(0),
-        topic: row.get(1),
-        version: version(row, 2),
-        attempt: u32::try_from(unsigned(row, 3)).unwrap_or(u32::MAX),
-        started: Micros(row.get(4)),
-        duration_ms: unsigned(row, 5),
-        status: row.get::<Option<i64>, _>(6).and_then(|status| u16::try_from(status).ok()),
-        answer: row.get(7),
-        error: row.get(8),
-        verdict: row.get(9),
-    }
+fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
+    let row = Cells::of(row, "attempts");
+    Ok(Attempt {
+        id: row.get("id")?,
+        subscription: row.get("subscription")?,
+        topic: row.get("topic")?,
+        version: row.get("version")?,
+        attempt: row.get("attempt")?,
+        started: row.get("started")?,
+        duration_ms: row.get("duration_ms")?,
+        status: row.get("status")?,
+        answer: row.get("answer")?,
+        error: row.get("error")?,
+        verdict: row.get("verdict")?,
+    })
 }

@@ -5,18 +5,12 @@
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{Row as _, sqlite::SqliteRow};
 use tokio::sync::oneshot;
 
 use super::{
     QUEUE, QUEUE_BYTES, Shared, SqliteStore, believed, dead,
     desk::{Desk, writer::Op},
-    file::{
-        beside::sibling,
-        mend,
-        row::{name, unsigned},
-        slot,
-    },
+    file::{beside::sibling, mend, row::Cells, slot},
     pending, retention, sources,
     subscriptions::{self, touch},
 };
@@ -132,21 +126,22 @@ pub(super) async fn keys(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
         return Ok(false);
     };
     let too_many = desk.known.key_count.saturating_sub(desk.shared.keys_max);
-    let sql = "-- oldest keys\nSELECT slot, recorded, length(hashes) / 16 FROM dedupe \
+    let sql = "-- oldest keys\nSELECT slot, recorded, length(hashes) / 16 AS count FROM dedupe \
         WHERE slot BETWEEN $1 AND $2 ORDER BY slot LIMIT $3";
     let (low, high) = slot::range(topic);
     let rows = sqlx::query(sql).bind(low).bind(high).bind(CHUNK).fetch_all(&mut desk.conn).await?;
-    let key_row = |row: &SqliteRow| {
-        let (first, count) = (slot::split(row.get(0)).1, unsigned(row, 2));
+    let key_row = |row| {
+        let row = Cells::of(row, "dedupe");
+        let (first, count): (_, u64) = (slot::split(row.get("slot")?).1, row.get("count")?);
         let up_to = Version((first + count).saturating_sub(1));
-        KeyRow { up_to, count, recorded: Micros(row.get(1)) }
+        Ok(KeyRow { up_to, count, recorded: row.get("recorded")? })
     };
-    let keys: Vec<KeyRow> = rows.iter().map(key_row).collect();
+    let keys: Vec<KeyRow> = rows.iter().map(key_row).collect::<Result<_, StoreError>>()?;
     let gone = rules::keys_to_forget(&state, &keys, now, too_many);
     let Some(last) = gone.rows.checked_sub(1) else { return Ok(false) };
     sqlx::query("-- expired keys\nDELETE FROM dedupe WHERE slot BETWEEN $1 AND $2")
         .bind(low)
-        .bind(rows[last].get::<i64, _>(0))
+        .bind(Cells::of(&rows[last], "dedupe").get::<i64>("slot")?)
         .execute(&mut desk.conn)
         .await?;
     desk.change(Change::KeysGone(topic, keys[last].up_to, gone.count));
@@ -157,10 +152,9 @@ pub(super) async fn keys(desk: &mut Desk, topic: i64, now: Micros) -> Result<boo
 /// Removes the rows of deleted topics.
 async fn drop_rows(desk: &mut Desk) -> Result<bool, StoreError> {
     let sql = "-- dropped topic\nSELECT id FROM dropped_topics LIMIT 1";
-    let Some(row) = sqlx::query(sql).fetch_optional(&mut desk.conn).await? else {
+    let Some(id) = sqlx::query_scalar(sql).fetch_optional(&mut desk.conn).await? else {
         return Ok(false);
     };
-    let id: i64 = row.get(0);
     let (low, high) = slot::range(id);
     let mut removed = 0;
     for sql in [
@@ -185,15 +179,17 @@ async fn drop_rows(desk: &mut Desk) -> Result<bool, StoreError> {
 
 async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
     let sql = "-- old dead letters\nSELECT id FROM dead_letters WHERE at < $1 LIMIT $2";
-    let old =
-        sqlx::query(sql).bind(now.minus(days(30)).0).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let long_ago = now.minus(days(30)).0;
+    let old: Vec<i64> =
+        sqlx::query_scalar(sql).bind(long_ago).bind(CHUNK).fetch_all(&mut desk.conn).await?;
     let sql = "-- too many dead letters\nSELECT id FROM \
         (SELECT id, row_number() OVER (PARTITION BY subscription ORDER BY id DESC) AS place \
          FROM dead_letters WHERE subscription IN \
              (SELECT subscription FROM dead_letters GROUP BY subscription HAVING count(*) > $1)) \
         WHERE place > $1 LIMIT $2";
-    let excess = sqlx::query(sql).bind(DEAD_MAX).bind(CHUNK).fetch_all(&mut desk.conn).await?;
-    let ids: BTreeSet<i64> = old.iter().chain(&excess).map(|row| row.get(0)).collect();
+    let excess: Vec<i64> =
+        sqlx::query_scalar(sql).bind(DEAD_MAX).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let ids: BTreeSet<i64> = old.iter().chain(&excess).copied().collect();
     if ids.is_empty() {
         return Ok(false);
     }
@@ -212,8 +208,8 @@ async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreEr
 async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> {
     let long_ago = now.minus(days(30)).0;
     let sql = "-- forgotten sources\nSELECT id FROM sources WHERE removed_at < $1";
-    for row in sqlx::query(sql).bind(long_ago).fetch_all(&mut desk.conn).await? {
-        sources::forget(desk, row.get(0)).await?;
+    for source in sqlx::query_scalar(sql).bind(long_ago).fetch_all(&mut desk.conn).await? {
+        sources::forget(desk, source).await?;
     }
     let sql = "-- forgotten subscriptions\nDELETE FROM subscriptions WHERE status = 'deleted' AND removed_at < $1";
     sqlx::query(sql).bind(now.minus(Duration::from_hours(1)).0).execute(&mut desk.conn).await?;
@@ -223,7 +219,7 @@ async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> 
         .await?;
     let sql = "-- removed for long\nSELECT name FROM subscriptions WHERE status <> 'deleted' AND removed_at < $1 LIMIT 10";
     for row in sqlx::query(sql).bind(long_ago).fetch_all(&mut desk.conn).await? {
-        let name = name(&row, 0, "subscriptions")?;
+        let name = Cells::of(&row, "subscriptions").get("name")?;
         subscriptions::steer(desk, name, SubscriptionSteer::Delete, now).await?;
     }
     let sql = "-- gaps bound\nDELETE FROM gaps WHERE id IN (SELECT id FROM (SELECT id, \
@@ -252,11 +248,11 @@ async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
     ];
     let sql = "-- counts\nSELECT (SELECT count(*) FROM exceptions), \
         (SELECT count(*) FROM dead_letters), (SELECT count(*) FROM journal)";
-    match sqlx::query(sql).fetch_one(&shared.readers).await {
-        Ok(row) => gauges.extend([
-            ("store_exceptions", number(unsigned(&row, 0))),
-            ("store_dead_letters", number(unsigned(&row, 1))),
-            ("store_journal_events", number(unsigned(&row, 2))),
+    match sqlx::query_as(sql).fetch_one(&shared.readers).await {
+        Ok((exceptions, dead_letters, journaled)) => gauges.extend([
+            ("store_exceptions", number(exceptions)),
+            ("store_dead_letters", number(dead_letters)),
+            ("store_journal_events", number(journaled)),
         ]),
         Err(error) => tracing::warn!(%error, "rows were not counted for the gauges"),
     }

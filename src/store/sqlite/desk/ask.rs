@@ -53,7 +53,7 @@ impl SqliteStore {
         }
     }
 
-    /// Runs `work` in its turn.
+    /// Runs `work` in its turn. A damaged row that it met is logged and counted here, whoever asked.
     pub(crate) async fn at_desk<T: Send + 'static>(
         &self,
         work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
@@ -61,7 +61,16 @@ impl SqliteStore {
         let (reply, answer) = question();
         let op = Op::Cold(Box::new(move |desk| {
             Box::pin(async move {
-                reply(work(desk).await);
+                let answer = work(desk).await;
+                if let Err(error @ StoreError::Unreadable { .. }) = &answer {
+                    tracing::error!(
+                        %error,
+                        "a row of the store is damaged where it was needed; look at the store \
+                         with `milkrun check --store` when the relay is stopped"
+                    );
+                    desk.shared.holes.count(1);
+                }
+                reply(answer);
             })
         }));
         self.writer.send(op).await.map_err(|_| StoreError::Closed)?;

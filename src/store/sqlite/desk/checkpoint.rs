@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::{
     sync::{Mutex, Notify, OwnedMutexGuard},
     task::JoinHandle,
@@ -121,8 +121,8 @@ async fn checkpoint(
     conn: &mut SqliteConnection,
     pragma: &'static str,
 ) -> Result<(i64, i64), sqlx::Error> {
-    let row = sqlx::query(pragma).fetch_one(conn).await?;
-    Ok((row.get(1), row.get(2)))
+    let (_busy, log, copied): (i64, i64, i64) = sqlx::query_as(pragma).fetch_one(conn).await?;
+    Ok((log, copied))
 }
 
 #[cfg(test)]
@@ -183,7 +183,8 @@ mod tests {
         assert!(step(&mut beside, PAGES).await.unwrap().is_some_and(|copied| copied >= PAGES));
         let (log, copied) = checkpoint(&mut writer, "PRAGMA wal_checkpoint(NOOP)").await.unwrap();
         assert_eq!(log, copied, "nothing is left for the commit");
-        let count = sqlx::query("SELECT count(*) FROM t").fetch_one(&mut writer).await.unwrap();
-        assert_eq!(count.get::<i64, _>(0), 1_100);
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut writer).await.unwrap();
+        assert_eq!(count, 1_100);
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::SqliteConnection;
 
 use crate::store::sqlite::file::{
-    row::{hash_list, name, unsigned, version},
+    row::{Cells, hash_list},
     slot,
 };
 use crate::{
-    event::{Epoch, Micros, Version},
+    event::Version,
     store::{
         EpochStart, StoreError, TopicState,
         rules::known::{Change, Known, KnownPending, KnownPosition, KnownSource},
@@ -40,18 +40,19 @@ pub(crate) async fn topics(
     let sql =
         "-- epochs\nSELECT topic, first, epoch, started, reason FROM epochs ORDER BY topic, first";
     for row in sqlx::query(sql).fetch_all(&mut *conn).await? {
-        epochs.entry(row.get(0)).or_default().push(EpochStart {
-            first: version(&row, 1),
-            epoch: Epoch(row.get(2)),
-            started: Micros(row.get(3)),
-            reason: row.get(4),
+        let row = Cells::of(&row, "epochs");
+        epochs.entry(row.get("topic")?).or_default().push(EpochStart {
+            first: row.get("first")?,
+            epoch: row.get("epoch")?,
+            started: row.get("started")?,
+            reason: row.get("reason")?,
         });
     }
     let sql = "-- topics\nSELECT id, uid, name, head, oldest, recorded, bytes, edit, settings FROM topics";
     for row in sqlx::query(sql).fetch_all(&mut *conn).await? {
-        let id = row.get(0);
-        let epochs = epochs.remove(&id).unwrap_or_default();
-        let state = topic_state(&row, epochs)?;
+        let row = Cells::of(&row, "topics");
+        let epochs = epochs.remove(&row.get::<i64>("id")?).unwrap_or_default();
+        let state = topic_state(row, epochs)?;
         known.apply(Change::Topic(state));
     }
     Ok(())
@@ -61,8 +62,9 @@ async fn keys(known: &mut Known, conn: &mut SqliteConnection) -> Result<(), Stor
     let mut rows =
         sqlx::query("-- keys\nSELECT slot, hashes FROM dedupe ORDER BY slot").fetch(conn);
     while let Some(row) = rows.try_next().await? {
-        let (topic, first) = slot::split(row.get(0));
-        let hashes: &[u8] = row.get(1);
+        let row = Cells::of(&row, "dedupe");
+        let (topic, first) = slot::split(row.get("slot")?);
+        let hashes = row.get("hashes")?;
         let Some(topic) = known.topics.get_mut(&topic) else { continue };
         for (key, number) in hash_list(hashes).zip(first..) {
             topic.keys.insert(key, Version(number));
@@ -75,15 +77,16 @@ async fn keys(known: &mut Known, conn: &mut SqliteConnection) -> Result<(), Stor
 async fn sources(known: &mut Known, conn: &mut SqliteConnection) -> Result<(), StoreError> {
     let sql = "-- source fences\nSELECT id, fence FROM sources";
     for row in sqlx::query(sql).fetch_all(&mut *conn).await? {
-        let id: i64 = row.get(0);
+        let row = Cells::of(&row, "sources");
+        let id = row.get("id")?;
         let (low, high) = slot::range(id);
         let next = async |conn: &mut SqliteConnection, sql: &'static str| {
-            let row = sqlx::query(sql).bind(low).bind(high).fetch_one(conn).await?;
-            let last: Option<i64> = row.get(0);
+            let last: Option<i64> =
+                sqlx::query_scalar(sql).bind(low).bind(high).fetch_one(conn).await?;
             Ok::<_, StoreError>(last.map_or(1, |last| slot::split(last).1 + 1))
         };
         let one = KnownSource {
-            fence: unsigned(&row, 1),
+            fence: row.get("fence")?,
             journal_next: next(
                 conn,
                 "-- journal end\nSELECT max(slot) FROM journal WHERE slot BETWEEN $1 AND $2",
@@ -103,16 +106,18 @@ async fn sources(known: &mut Known, conn: &mut SqliteConnection) -> Result<(), S
 async fn positions(known: &mut Known, conn: &mut SqliteConnection) -> Result<(), StoreError> {
     let sql = "-- position fences\nSELECT id, subscription, topic, fence, job FROM positions";
     for row in sqlx::query(sql).fetch_all(&mut *conn).await? {
+        let row = Cells::of(&row, "positions");
         let one = KnownPosition {
-            subscription: row.get(1),
-            topic: row.get(2),
-            fence: unsigned(&row, 3),
-            job: row.get(4),
+            subscription: row.get("subscription")?,
+            topic: row.get("topic")?,
+            fence: row.get("fence")?,
+            job: row.get("job")?,
         };
-        known.positions.insert(row.get(0), one);
+        known.positions.insert(row.get("id")?, one);
     }
-    let sql = "-- last edit\nSELECT coalesce(max(edit), 0) FROM subscriptions";
-    known.edit = unsigned(&sqlx::query(sql).fetch_one(conn).await?, 0);
+    let sql = "-- last edit\nSELECT coalesce(max(edit), 0) AS edit FROM subscriptions";
+    known.edit =
+        Cells::of(&sqlx::query(sql).fetch_one(conn).await?, "subscriptions").get("edit")?;
     Ok(())
 }
 
@@ -120,35 +125,38 @@ async fn pending(known: &mut Known, conn: &mut SqliteConnection) -> Result<i64, 
     let sql = "-- pending\nSELECT id, topic, due, hash, committed FROM pending";
     let mut rows = sqlx::query(sql).fetch(&mut *conn);
     while let Some(row) = rows.try_next().await? {
-        // One that is too short is found damaged when it is due.
-        let key = hash_list(row.get(3)).next().unwrap_or_default();
-        let (topic, due, committed) = (row.get(1), Micros(row.get(2)), row.get(4));
-        let one = KnownPending { topic, key, due, committed };
-        known.wait(row.get(0), one);
+        let row = Cells::of(&row, "pending");
+        let one = KnownPending {
+            topic: row.get("topic")?,
+            // One that is too short is found damaged when it is due.
+            key: hash_list(row.get("hash")?).next().unwrap_or_default(),
+            due: row.get("due")?,
+            committed: row.get("committed")?,
+        };
+        known.wait(row.get("id")?, one);
     }
     drop(rows);
     // Numbers of events that are gone are not given out again.
     let sql =
         "-- last pending\nSELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'pending'";
-    Ok(sqlx::query(sql).fetch_one(conn).await?.get::<i64, _>(0) + 1)
+    let last: i64 = sqlx::query_scalar(sql).fetch_one(conn).await?;
+    Ok(last.saturating_add(1))
 }
 
-fn topic_state(row: &SqliteRow, epochs: Vec<EpochStart>) -> Result<TopicState, StoreError> {
-    let unreadable = |problem: String| StoreError::Unreadable { table: "topics", problem };
+fn topic_state(row: Cells<'_>, epochs: Vec<EpochStart>) -> Result<TopicState, StoreError> {
     if epochs.is_empty() {
-        return Err(unreadable("a topic without an epoch".into()));
+        return Err(row.unreadable("a topic without an epoch"));
     }
     Ok(TopicState {
-        id: row.get(0),
-        uid: row.get(1),
-        topic: name(row, 2, "topics")?,
-        head: version(row, 3),
-        oldest: version(row, 4),
-        recorded: Micros(row.get(5)),
-        bytes: unsigned(row, 6),
+        id: row.get("id")?,
+        uid: row.get("uid")?,
+        topic: row.get("name")?,
+        head: row.get("head")?,
+        oldest: row.get("oldest")?,
+        recorded: row.get("recorded")?,
+        bytes: row.get("bytes")?,
         epochs: epochs.into(),
-        edit: unsigned(row, 7),
-        settings: serde_json::from_str(row.get(8))
-            .map_err(|error| unreadable(error.to_string()))?,
+        edit: row.get("edit")?,
+        settings: row.json("settings")?,
     })
 }

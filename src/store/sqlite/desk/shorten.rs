@@ -3,7 +3,6 @@
 
 use std::{fs, time::Duration};
 
-use sqlx::Row as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Desk, checkpoint::Checkpoints};
@@ -97,8 +96,8 @@ async fn truncate(
     let Ok(_turn) = timeout(PATIENCE, checkpoints.hold()).await else { return Ok(None) };
     for number in 1.. {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let row = sqlx::query(sql).fetch_one(&mut desk.conn).await?;
-        let is_empty = row.get::<i64, _>(0) == 0;
+        let busy: i64 = sqlx::query_scalar(sql).fetch_one(&mut desk.conn).await?;
+        let is_empty = busy == 0;
         if is_empty || number >= tries {
             return Ok(Some(is_empty));
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{
     Desk,
@@ -64,8 +64,8 @@ async fn piece(desk: &mut Desk) -> Result<Option<Duration>, StoreError> {
 
 /// Free pages, and all.
 async fn counts(conn: &mut SqliteConnection) -> Result<(i64, i64), StoreError> {
-    let free = sqlx::query("PRAGMA freelist_count").fetch_one(&mut *conn).await?.get(0);
-    let all = sqlx::query("PRAGMA page_count").fetch_one(conn).await?.get(0);
+    let free = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *conn).await?;
+    let all = sqlx::query_scalar("PRAGMA page_count").fetch_one(conn).await?;
     Ok((free, all))
 }
 

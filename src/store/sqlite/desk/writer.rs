@@ -42,8 +42,8 @@ async fn gather(queue: &mut mpsc::Receiver<Op>, ops: &mut Vec<Op>) {
     }
 }
 
-/// Does a group, then what has a transaction of its own. A value that a damaged row has not got ends
-/// that alone, and whoever asked learns that the outcome is unknown; the writer goes on.
+/// Does a group, then what has a transaction of its own. A panic ends that alone: who asked learns
+/// that the outcome is unknown, and the writer goes on, because a relay without it is of no use.
 async fn guarded(desk: &mut Desk, group: Vec<Hot>, work: Option<Work>) {
     let done = AssertUnwindSafe(async {
         desk.group(group).await;
@@ -52,11 +52,7 @@ async fn guarded(desk: &mut Desk, group: Vec<Hot>, work: Option<Work>) {
         }
     });
     if done.catch_unwind().await.is_err() {
-        tracing::error!(
-            "a row of the store is damaged where it was needed; look at the store with \
-             `milkrun check --store` when the relay is stopped"
-        );
-        desk.shared.holes.count(1);
+        tracing::error!("the writer panicked; what is known is read back from the file");
         desk.doubt();
     }
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::row::version;
+use super::row::Cells;
 use crate::{
     event::Version,
     store::{Damage, StoreError},
@@ -55,7 +55,9 @@ impl Holes {
         let mut known = Known::new();
         let sql = "-- holes\nSELECT topic, first, last FROM holes ORDER BY topic, first";
         for row in sqlx::query(sql).fetch_all(conn).await? {
-            known.entry(row.get(0)).or_default().push((version(&row, 1), version(&row, 2)));
+            let row = Cells::of(&row, "holes");
+            let holes = known.entry(row.get("topic")?).or_default();
+            holes.push((row.get("first")?, row.get("last")?));
         }
         Ok(Self { known: RwLock::new(known), ..Self::default() })
     }

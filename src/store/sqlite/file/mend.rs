@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, path::Path};
 
-use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     holes::{Found, Holes, MISSING},
     record::Known,
-    row::{name, signed, version},
+    row::{Cells, signed},
     slot,
 };
 use crate::store::sqlite::{desk::Desk, file, topics};
@@ -79,21 +79,26 @@ fn tell_missing(past: &Past, rows: &[Row]) {
 
 async fn rows(conn: &mut SqliteConnection, past: &Past) -> Result<Vec<Row>, StoreError> {
     let sql = "-- ends\nSELECT id, uid, name, head, oldest, \
-        (SELECT min(slot) FROM events WHERE slot BETWEEN t.id << 40 AND (t.id + 1 << 40) - 1), \
-        (SELECT max(slot) FROM events WHERE slot BETWEEN t.id << 40 AND (t.id + 1 << 40) - 1), \
-        (SELECT coalesce(max(reach), 0) FROM positions WHERE topic = t.id) FROM topics t";
+        (SELECT min(slot) FROM events WHERE slot BETWEEN t.id << 40 AND (t.id + 1 << 40) - 1) \
+        AS first, \
+        (SELECT max(slot) FROM events WHERE slot BETWEEN t.id << 40 AND (t.id + 1 << 40) - 1) \
+        AS last, \
+        (SELECT coalesce(max(reach), 0) FROM positions WHERE topic = t.id) AS reach FROM topics t";
     let read = |row: &SqliteRow| {
-        let ends = row.get::<Option<i64>, _>(5).zip(row.get::<Option<i64>, _>(6));
+        let reach = Cells::of(row, "positions").get("reach")?;
+        let row = Cells::of(row, "topics");
         let of = |slot| Version(slot::split(slot).1);
-        let known = past.topics.get(row.get::<&str, _>(1));
-        Ok::<_, StoreError>(Row {
-            id: row.get(0),
-            uid: row.get(1),
-            topic: name(row, 2, "topics")?,
-            head: version(row, 3),
-            oldest: version(row, 4),
-            events: ends.map(|(first, last)| (of(first), of(last))),
-            reach: version(row, 7),
+        let (first, last): (Option<i64>, Option<i64>) = (row.get("first")?, row.get("last")?);
+        let uid: String = row.get("uid")?;
+        let known = past.topics.get(&uid);
+        Ok(Row {
+            id: row.get("id")?,
+            uid,
+            topic: row.get("name")?,
+            head: row.get("head")?,
+            oldest: row.get("oldest")?,
+            events: first.map(of).zip(last.map(of)),
+            reach,
             record: known.map(|known| known.head),
             begins: past.unknown || (past.unlisted && known.is_none()),
         })
@@ -269,11 +274,13 @@ pub(crate) async fn traced(path: &Path) -> Vec<(i64, Version)> {
 
 async fn last_traced(path: &Path) -> Result<Vec<(i64, Version)>, StoreError> {
     let mut conn = file::open_beside(path).await?;
-    let sql = "-- last traced\nSELECT topic, max(version) FROM (SELECT topic, version FROM attempts \
+    let sql = "-- last traced\nSELECT topic, max(version) AS version FROM (SELECT topic, version FROM attempts \
         UNION ALL SELECT topic, last FROM deliveries) GROUP BY topic";
     let rows = sqlx::query(sql).fetch_all(&mut conn).await;
-    let closed = conn.close().await;
-    let found = rows?.iter().map(|row| (row.get(0), version(row, 1))).collect();
-    closed?;
-    Ok(found)
+    conn.close().await?;
+    let read = |row| {
+        let row = Cells::of(row, "attempts");
+        Ok((row.get("topic")?, row.get("version")?))
+    };
+    rows?.iter().map(read).collect()
 }

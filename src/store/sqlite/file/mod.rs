@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, Row as _, SqliteConnection,
+    ConnectOptions as _, Connection as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions},
 };
 
-use self::{beside::sibling, held::Held};
+use self::{beside::sibling, held::Held, row::Cells};
 
 use crate::store::StoreError;
 
@@ -97,17 +97,17 @@ pub(crate) async fn bare(held: &Held, has_log: bool) -> Result<Option<Identity>,
 async fn tables(conn: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
     let sql = "-- tables\nSELECT count(*) FILTER (WHERE name IN ('meta', 'topics', 'epochs', 'events')), \
         count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-    let row = sqlx::query(sql).fetch_one(conn).await?;
-    Ok((row.get(0), row.get(1)))
+    sqlx::query_as(sql).fetch_one(conn).await
 }
 
 /// Whose a file is, as its `meta` says.
 pub(crate) async fn identity(conn: &mut SqliteConnection) -> Result<Option<Identity>, StoreError> {
-    let sql = "-- identity\nSELECT (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'store'), \
-        (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'run')";
+    let sql = "-- identity\nSELECT (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'store') AS store, \
+        (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'run') AS run";
     let row = sqlx::query(sql).fetch_one(conn).await?;
-    let store = row.get::<Option<String>, _>(0);
-    let run = row.get::<Option<&str>, _>(1).and_then(|run| run.parse().ok());
+    let row = Cells::of(&row, "meta");
+    let store: Option<String> = row.get("store")?;
+    let run = row.get::<Option<&str>>("run")?.and_then(|run| run.parse().ok());
     Ok(store.zip(run).map(|(store, run)| Identity { store, run }))
 }
 
@@ -171,7 +171,7 @@ pub(crate) async fn open_readers(path: &Path, count: u32) -> Result<SqlitePool, 
 }
 
 async fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
-    let text: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *conn).await?.get(0);
+    let text: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *conn).await?;
     let parts: Vec<u32> = text.split('.').filter_map(|part| part.parse().ok()).collect();
     match parts[..] {
         [major, minor, patch, ..] if (major, minor, patch) >= SQLITE_MIN => Ok(()),
@@ -186,7 +186,7 @@ async fn migrate(
     path: &Path,
     migrations: Migrations,
 ) -> Result<(), StoreError> {
-    let taken: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut *conn).await?.get(0);
+    let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await?;
     let taken = usize::try_from(taken).unwrap_or(usize::MAX);
     if taken > migrations.len() {
         return Err(StoreError::Refused(format!(

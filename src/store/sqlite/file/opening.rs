@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{
     Identity,
@@ -11,13 +11,13 @@ use super::{
     held::Held,
     mend::{self, Past},
     record::{self, Found, Head, Heads},
-    row::version,
+    row::Cells,
     wal::{self, Log},
 };
 use crate::store::sqlite::file;
 use crate::{
     clock::{self, Clock},
-    event::Micros,
+    event::{Micros, Version},
     store::{Damage, StoreError, TopicState},
 };
 
@@ -142,10 +142,12 @@ async fn behind(
     no_log: bool,
 ) -> Result<Option<String>, StoreError> {
     let rows = sqlx::query("-- heads\nSELECT uid, head FROM topics").fetch_all(conn).await?;
-    let is_behind = |row: &SqliteRow| {
-        past.topics.get(row.get::<&str, _>(0)).is_some_and(|known| version(row, 1) < known.head)
-    };
-    let count = rows.iter().filter(|row| is_behind(row)).count();
+    let mut count = 0;
+    for row in &rows {
+        let row = Cells::of(row, "topics");
+        let (uid, head): (&str, Version) = (row.get("uid")?, row.get("head")?);
+        count += usize::from(past.topics.get(uid).is_some_and(|known| head < known.head));
+    }
     let log = if no_log { "; there is no `-wal` beside it" } else { "" };
     Ok((count > 0).then(|| {
         format!("{} is older than it was: {count} topics have gone back{log}", path.display())
@@ -191,8 +193,7 @@ fn past(path: &Path, found: Found, known: &Identity, doubts: &mut Vec<String>) -
 /// A file that was torn from its log can be half of two states.
 async fn check_pages(conn: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     tracing::info!(file = %path.display(), "its pages are checked, which can take a while");
-    let rows = sqlx::query("PRAGMA quick_check(5)").fetch_all(conn).await?;
-    let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(5)").fetch_all(conn).await?;
     if found == ["ok"] {
         return Ok(());
     }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row as _, sqlite::SqliteRow};
-
 use super::{
-    row::{data, formed},
+    row::{Cells, formed},
     slot, sum,
 };
 use crate::{
@@ -94,29 +92,21 @@ fn event<'a>(
     Ok(event)
 }
 
-/// The event that is kept beside an exception or a dead letter, in the columns `recorded`, `attributes`,
-/// `form`, `data`, `checksum` from `column` on; `None` when the log still has it.
+/// The event that is kept beside an exception or a dead letter, in the columns `recorded`,
+/// `attributes`, `form`, `data` and `checksum`; `None` when the log still has it.
 pub(crate) fn kept_event(
-    row: &SqliteRow,
-    (column, table): (usize, &'static str),
+    row: Cells<'_>,
     version: Version,
     state: &TopicState,
 ) -> Result<Option<Arc<Event>>, StoreError> {
-    let Some(attributes) = row.try_get::<Option<&[u8]>, _>(column + 1)? else { return Ok(None) };
-    let unreadable = |problem: &str| StoreError::Unreadable { table, problem: problem.to_owned() };
-    let attributes =
-        str::from_utf8(attributes).map_err(|_| unreadable("its attributes are no text"))?;
+    let Some(attributes) = row.get::<Option<&str>>("attributes")? else { return Ok(None) };
     let event = Event {
         version,
         epoch: state.epoch_of(version),
-        recorded: Micros(row.try_get::<Option<i64>, _>(column)?.unwrap_or(-1)),
+        recorded: row.get("recorded")?,
         attributes: attributes.into(),
-        data: data(row, column + 2, table)?,
+        data: row.data()?,
     };
-    match row.try_get::<Option<i64>, _>(column + 4)? {
-        Some(sum) if sum != i64::from(sum::of_event(state.id, &event)) => {
-            Err(unreadable("its checksum is wrong"))
-        }
-        _ => Ok(Some(Arc::new(event))),
-    }
+    row.check(sum::of_event(state.id, &event))?;
+    Ok(Some(Arc::new(event)))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::{
     beside::sibling,
@@ -11,6 +11,7 @@ use super::{
     holes::Holes,
     opening,
     record::{self, Found},
+    row::Cells,
     sheet, slot, waiting, wal,
 };
 use crate::store::sqlite::{desk::load, file};
@@ -67,13 +68,9 @@ async fn contents(
     told: &Found,
     found: &mut Verified,
 ) -> Result<(), StoreError> {
-    for row in sqlx::query("PRAGMA integrity_check(100)").fetch_all(&mut *conn).await? {
-        let line: String = row.get(0);
-        if line != "ok" {
-            found.add(line);
-        }
-    }
-    let taken: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut *conn).await?.get(0);
+    let lines = sqlx::query_scalar("PRAGMA integrity_check(100)").fetch_all(&mut *conn).await?;
+    lines.into_iter().filter(|line| line != "ok").for_each(|line| found.add(line));
+    let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await?;
     if usize::try_from(taken).is_ok_and(|taken| taken < file::LOG.len()) {
         found.add(
             "an earlier release has written it: its pages were looked at, its events can be when \
@@ -105,7 +102,7 @@ async fn waiting(conn: &mut SqliteConnection, found: &mut Verified) -> Result<()
     let mut rows = sqlx::query(waiting::EVERY_PENDING).fetch(&mut *conn);
     while let Some(row) = rows.try_next().await? {
         if let Err(error) = waiting::pending(&row) {
-            let id: i64 = row.try_get(0)?;
+            let id: i64 = row.try_get("id")?;
             found.add(format!("pending event {id}: {error}"));
         }
     }
@@ -113,7 +110,7 @@ async fn waiting(conn: &mut SqliteConnection, found: &mut Verified) -> Result<()
     let mut rows = sqlx::query(waiting::EVERY_LISTED).fetch(conn);
     while let Some(row) = rows.try_next().await? {
         if let Err(error) = waiting::listed(&row) {
-            let (source, count) = slot::split(row.try_get(0)?);
+            let (source, count) = slot::split(row.try_get("slot")?);
             found.add(format!("journal of source {source}, row {count}: {error}"));
         }
     }
@@ -143,14 +140,15 @@ async fn events(
     let mut rows = sqlx::query(sql).bind(low).bind(high).fetch(conn);
     let mut next = holes.after(state.id, state.oldest);
     while let Some(row) = rows.try_next().await? {
-        let version = Version(slot::split(row.get(0)).1);
+        let row = Cells::of(&row, "events");
+        let version = Version(slot::split(row.get("slot")?).1);
         if version > next {
             missing(state, next, version.previous(), found);
         } else if version < next {
             found.add(format!("topic `{}`: version {version} is below the oldest", state.topic));
         }
         found.events += 1;
-        match checked(&row, version, state) {
+        match checked(row, version, state) {
             Ok(true) => {}
             Ok(false) => found.unchecked += 1,
             Err(problem) => {
@@ -172,14 +170,14 @@ fn missing(state: &TopicState, first: Version, last: Version, found: &mut Verifi
 }
 
 /// Whether there was a checksum; an error when it is wrong.
-fn checked(row: &SqliteRow, version: Version, state: &TopicState) -> Result<bool, String> {
-    match sheet::kept_event(row, (1, "events"), version, state) {
-        Ok(Some(_)) => row
-            .try_get::<Option<i64>, _>(5)
-            .map(|sum| sum.is_some())
-            .map_err(|error| error.to_string()),
-        Ok(None) => Err("it has no attributes".into()),
-        Err(StoreError::Unreadable { problem, .. }) => Err(problem),
-        Err(error) => Err(error.to_string()),
-    }
+fn checked(row: Cells<'_>, version: Version, state: &TopicState) -> Result<bool, String> {
+    let sum = match sheet::kept_event(row, version, state) {
+        Ok(Some(_)) => row.get::<Option<u32>>("checksum"),
+        Ok(None) => return Err("it has no attributes".into()),
+        Err(error) => Err(error),
+    };
+    sum.map(|sum| sum.is_some()).map_err(|error| match error {
+        StoreError::Unreadable { problem, .. } => problem,
+        error => error.to_string(),
+    })
 }

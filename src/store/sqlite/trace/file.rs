@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqlitePool};
+use sqlx::{SqliteConnection, sqlite::SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
@@ -171,16 +171,13 @@ impl TraceFile {
     pub(super) fn is_damaged(&self, error: &StoreError) -> bool {
         match error {
             StoreError::Refused(_) | StoreError::Unreadable { .. } => true,
-            StoreError::Database(error) => match error {
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => true,
-                error => match StoreError::sqlite_code(error) {
-                    // SQLITE_ERROR: what is asked for is not there. SQLITE_READONLY,
-                    // SQLITE_CORRUPT, SQLITE_NOTADB.
-                    Some(1 | 8 | 11 | 26) => true,
-                    // SQLITE_CANTOPEN, which too many open files give as well.
-                    Some(14) => cannot_be_ours(&self.path),
-                    _ => false,
-                },
+            StoreError::Database(error) => match StoreError::sqlite_code(error) {
+                // SQLITE_ERROR: what is asked for is not there. SQLITE_READONLY, SQLITE_CORRUPT,
+                // SQLITE_NOTADB.
+                Some(1 | 8 | 11 | 26) => true,
+                // SQLITE_CANTOPEN, which too many open files give as well.
+                Some(14) => cannot_be_ours(&self.path),
+                _ => false,
             },
             _ => false,
         }
@@ -276,6 +273,5 @@ fn reason(error: &StoreError) -> String {
 async fn last_id(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let sql = "-- last record\nSELECT max((SELECT coalesce(max(id), 0) FROM attempts), coalesce(\
         (SELECT id + octet_length(records) / $1 - 1 FROM deliveries ORDER BY id DESC LIMIT 1), 0))";
-    let row = sqlx::query(sql).bind(signed(packed::RECORD_BYTES as u64)).fetch_one(conn).await?;
-    Ok(row.get(0))
+    sqlx::query_scalar(sql).bind(signed(packed::RECORD_BYTES as u64)).fetch_one(conn).await
 }

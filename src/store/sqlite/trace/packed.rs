@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::sqlite::SqliteRow;
 
-use super::super::file::row::unsigned;
+use super::super::file::row::Cells;
 use crate::{
     event::{Micros, Version},
-    store::Attempt,
+    store::{Attempt, StoreError},
 };
 
 /// Bytes of one record.
@@ -115,22 +115,23 @@ pub(super) fn pack(attempts: &[Attempt], next: &mut i64) -> (Vec<Attempt>, Vec<P
     (alone, packed)
 }
 
-/// The attempts in a row of `id, subscription, topic, attempt, status, answer, records`.
-pub(super) fn attempts(row: &SqliteRow) -> impl Iterator<Item = Attempt> {
+/// The attempts in a row.
+pub(super) fn attempts(row: &SqliteRow) -> Result<impl Iterator<Item = Attempt>, StoreError> {
+    let row = Cells::of(row, "deliveries");
     let like = Attempt {
-        id: row.get(0),
-        subscription: row.get(1),
-        topic: row.get(2),
+        id: row.get("id")?,
+        subscription: row.get("subscription")?,
+        topic: row.get("topic")?,
         version: Version::ZERO,
-        attempt: u32::try_from(unsigned(row, 3)).unwrap_or(u32::MAX),
+        attempt: row.get("attempt")?,
         started: Micros(0),
         duration_ms: 0,
-        status: row.get::<Option<i64>, _>(4).and_then(|status| u16::try_from(status).ok()),
-        answer: row.get(5),
+        status: row.get("status")?,
+        answer: row.get("answer")?,
         error: None,
         verdict: "delivered".to_owned(),
     };
-    unpack(like, row.get(6))
+    Ok(unpack(like, row.get("records")?))
 }
 
 #[cfg(test)]
