@@ -52,6 +52,33 @@ fn nothing_is_left_undone_or_looked_away_from() {
 }
 
 #[test]
+fn what_the_map_names_is_there() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a map");
+    let (_, held) = map.split_once("## What is true everywhere").expect("what is true");
+    let tests = named(held).into_iter().filter(|name| name.len() > 20 && is_identifier(name));
+    let texts: String =
+        sources(&["src", "probes", "sinks", "tests"]).into_iter().map(|(_, text)| text).collect();
+    let missing: Vec<_> = tests.filter(|name| !texts.contains(&format!("fn {name}("))).collect();
+    assert_eq!(missing, [""; 0], "tests that ARCHITECTURE.md names");
+    let files = named(&map).into_iter().filter(|name| name.ends_with(".rs") && name.contains('/'));
+    let roots = ["src/", "probes/", "sinks/", "tests/", "bench/"];
+    let missing: Vec<_> = files
+        .filter(|name| roots.iter().any(|start| name.starts_with(start)))
+        .filter(|name| !root().join(name).exists())
+        .collect();
+    assert_eq!(missing, [""; 0], "files that ARCHITECTURE.md names");
+}
+
+/// What stands between back quotes.
+fn named(text: &str) -> Vec<&str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+#[test]
 fn no_two_schemas_have_one_name() {
     // The later one would take the place of the first in the OpenAPI document.
     assert_eq!(twice(&schemas(&sources(&["src", "probes", "sinks"]))), [""; 0]);
