@@ -1,6 +1,6 @@
 //! What this node holds: it joins the others on its store, renews its term, claims its work.
 //!
-//! Roles know a [`Held`] only: they begin what is in it and drop what is no longer.
+//! Roles know a [`Claimed`] only: they begin what is in it and drop what is no longer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,12 +64,12 @@ impl Holdings {
 
 /// What a role may do, now and after every change of it.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct Claimed {
     now: watch::Receiver<Holdings>,
     work: Work,
 }
 
-impl Held {
+impl Claimed {
     /// All of a kind, for good: the role is alone.
     #[must_use]
     pub fn everything(work: Work) -> Self {
@@ -125,8 +125,8 @@ impl Holder {
 
     /// What is held of a kind, for the role that does it.
     #[must_use]
-    pub fn held(&self, work: Work) -> Held {
-        Held { now: self.now.subscribe(), work }
+    pub fn held(&self, work: Work) -> Claimed {
+        Claimed { now: self.now.subscribe(), work }
     }
 
     /// Joins or renews, claims what is free, and tells the roles.

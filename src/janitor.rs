@@ -9,7 +9,7 @@ use self::losses::Losses;
 use crate::{
     clock::{CONFIRMED_AFTER, Clock},
     event::{Micros, Topic},
-    holdings::Held,
+    holdings::Claimed,
     notices::{DeadLetters, Notice, Notices},
     store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed, Work},
 };
@@ -34,7 +34,7 @@ pub struct Janitor {
     store: Arc<dyn Store>,
     clock: Clock,
     notices: Notices,
-    held: Held,
+    held: Claimed,
     looked: Option<Micros>,
     /// Topics that were said to be nearly full, and are.
     nearly_full: HashSet<Topic>,
@@ -70,13 +70,13 @@ impl Janitor {
     pub fn new(store: Arc<dyn Store>, clock: Clock, notices: Notices) -> Self {
         let nearly_full = HashSet::new();
         let (looked, trust, losses) = (None, None, Losses::default());
-        let held = Held::everything(Work::Retention);
+        let held = Claimed::everything(Work::Retention);
         Self { store, clock, notices, held, looked, nearly_full, trust, losses }
     }
 
     /// Removes while this node holds that work.
     #[must_use]
-    pub fn holding(self, held: Held) -> Self {
+    pub fn holding(self, held: Claimed) -> Self {
         Self { held, ..self }
     }
 

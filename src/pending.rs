@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    holdings::Held,
+    holdings::Claimed,
     store::{Store, StoreError, Work},
     telemetry::{Metrics, TopicLabel},
 };
@@ -21,19 +21,19 @@ pub struct Releaser {
     store: Arc<dyn Store>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    held: Held,
+    held: Claimed,
 }
 
 impl Releaser {
     /// A releaser for this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { store, clock, metrics, held: Held::everything(Work::Pending) }
+        Self { store, clock, metrics, held: Claimed::everything(Work::Pending) }
     }
 
     /// Moves events while this node holds that work.
     #[must_use]
-    pub fn holding(self, held: Held) -> Self {
+    pub fn holding(self, held: Claimed) -> Self {
         Self { held, ..self }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{self, Clock, chance},
     event::{Micros, Name, Topic},
-    holdings::Held,
+    holdings::Claimed,
     notices::Notices,
     store::{Store, Work},
     telemetry::Metrics,
@@ -93,7 +93,7 @@ pub struct Prober {
     metrics: Arc<Metrics>,
     notices: Notices,
     sources: watch::Receiver<Arc<Vec<SourceSetup>>>,
-    held: Held,
+    held: Claimed,
     walks: Semaphore,
     budget: Budget,
     /// When it was made: nothing that producers said before makes its requests conditional.
@@ -116,13 +116,13 @@ impl Prober {
         let walks = Semaphore::new(limits.walks.max(1));
         let budget = Budget::new(limits.walk_bytes_max);
         let began = clock.now();
-        let held = Held::everything(Work::Source);
+        let held = Claimed::everything(Work::Source);
         Self { store, clock, network, metrics, notices, sources, held, walks, budget, began }
     }
 
     /// Of these sources, asks those that this node holds.
     #[must_use]
-    pub fn holding(self, held: Held) -> Self {
+    pub fn holding(self, held: Claimed) -> Self {
         Self { held, ..self }
     }
 

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     clock::Clock,
     event::{Micros, Name},
-    holdings::Held,
+    holdings::Claimed,
     notices::Notices,
     settings::Rate,
     sift::Sift,
@@ -72,7 +72,7 @@ pub struct Dispatcher {
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
     notices: Notices,
-    held: Held,
+    held: Claimed,
     limits: Limits,
 }
 
@@ -87,13 +87,13 @@ impl Dispatcher {
         notices: Notices,
         limits: Limits,
     ) -> Self {
-        let held = Held::everything(Work::Subscription);
+        let held = Claimed::everything(Work::Subscription);
         Self { store, clock, sink, metrics, notices, held, limits }
     }
 
     /// Serves those that this node holds.
     #[must_use]
-    pub fn holding(self, held: Held) -> Self {
+    pub fn holding(self, held: Claimed) -> Self {
         Self { held, ..self }
     }
 
@@ -125,7 +125,7 @@ struct Served {
 
 struct Supervisor {
     tools: Tools,
-    held: Held,
+    held: Claimed,
     common: Arc<Common>,
     served: HashMap<i64, Served>,
     /// Workers that have not ended yet, of subscriptions that are not held any more.

@@ -85,8 +85,6 @@ pub enum ExceptionKind {
     Retry,
     /// Another event of its key.
     Parked,
-    /// A puller holds it.
-    Leased,
     /// Nothing: it is dead, and its key stands still until its dead letter is redriven or deleted.
     Stopped,
 }

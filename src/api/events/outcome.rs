@@ -20,7 +20,7 @@ pub(super) struct StateView {
     /// The replay job, when it is not live delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) replay: Option<i64>,
-    /// `waiting`, `in_flight`, `retry`, `parked`, `leased`, `stopped`, `dead`, `settled`, or
+    /// `waiting`, `in_flight`, `retry`, `parked`, `stopped`, `dead`, `settled`, or
     /// `before_start`: the subscription began behind it.
     pub(super) state: &'static str,
     /// Of one that is settled: `delivered`, `filtered` or `expired`; or `unknown`, when it was sent
