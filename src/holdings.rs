@@ -67,19 +67,31 @@ impl Holdings {
 pub struct Claimed {
     now: watch::Receiver<Holdings>,
     work: Work,
+    /// What was looked at last.
+    seen: Share,
 }
 
 impl Claimed {
+    fn new(now: watch::Receiver<Holdings>, work: Work) -> Self {
+        let seen = now.borrow().of(work).clone();
+        Self { now, work, seen }
+    }
+
     /// All of a kind, for good: the role is alone.
     #[must_use]
     pub fn everything(work: Work) -> Self {
-        Self { now: watch::channel(Holdings::everything()).1, work }
+        Self::new(watch::channel(Holdings::everything()).1, work)
     }
 
-    /// Whether a piece is held.
+    /// Takes in what is held now, which is then gone by until the next look.
+    pub fn look(&mut self) {
+        self.seen = self.now.borrow_and_update().of(self.work).clone();
+    }
+
+    /// Whether a piece was held at the last look.
     #[must_use]
     pub fn has(&self, number: i64) -> bool {
-        self.now.borrow().of(self.work).has(number)
+        self.seen.has(number)
     }
 
     /// Whether nothing is held.
@@ -88,12 +100,11 @@ impl Claimed {
         self.now.borrow().of(self.work).is_empty()
     }
 
-    /// Waits until other pieces are held than those that were looked at last; for ever when that
-    /// cannot be any more.
+    /// Waits until something else is held than at the last look; for ever when that cannot be any
+    /// more. What has changed since then is not missed.
     pub async fn changed(&mut self) {
-        let before = self.now.borrow_and_update().of(self.work).clone();
-        let work = self.work;
-        if self.now.wait_for(|now| *now.of(work) != before).await.is_err() {
+        let (seen, work) = (&self.seen, self.work);
+        if self.now.wait_for(|now| now.of(work) != seen).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -126,7 +137,7 @@ impl Holder {
     /// What is held of a kind, for the role that does it.
     #[must_use]
     pub fn held(&self, work: Work) -> Claimed {
-        Claimed { now: self.now.subscribe(), work }
+        Claimed::new(self.now.subscribe(), work)
     }
 
     /// Joins or renews, claims what is free, and tells the roles.

@@ -138,6 +138,7 @@ impl Prober {
         let mut leaving: Vec<Worker> = Vec::new();
         loop {
             let all = sources.borrow_and_update().clone();
+            held.look();
             let wanted: Vec<_> = all.iter().filter(|one| held.has(one.id)).cloned().collect();
             let renewed = renew(&prober, &mut workers, &wanted, &soft, &hard);
             leaving.retain(|worker| !worker.task.is_finished());

@@ -169,6 +169,7 @@ impl Supervisor {
 
     /// Takes in what has changed since the last look.
     async fn look(&mut self) -> Result<(), StoreError> {
+        self.held.look();
         for subscription in self.tools.store.subscriptions(self.edit).await? {
             self.edit = self.edit.max(subscription.edit);
             self.apply(&subscription);

@@ -72,14 +72,16 @@ fn seconds(count: u64) -> Duration {
 async fn a_node_joins_once_and_holds_what_it_claims() {
     let (store, clock) = (Arc::new(Scripted::default()), clock());
     let mut holder = holder(&store, &clock);
-    let held = holder.held(Work::Source);
+    let mut held = holder.held(Work::Source);
     assert!(held.is_empty());
     store.free.lock().extend([1, 2]);
     holder.step().await.unwrap();
+    held.look();
     assert!(held.has(1) && held.has(2) && !held.has(3));
     assert!(holder.held(Work::Subscription).is_empty(), "it has no such role");
     store.free.lock().insert(3);
     holder.step().await.unwrap();
+    held.look();
     assert!(held.has(3));
     assert_eq!(store.asked(), ["join", "claim", "renew", "claim"]);
 }
@@ -88,7 +90,7 @@ async fn a_node_joins_once_and_holds_what_it_claims() {
 async fn what_may_be_somebody_elses_is_let_go_before_its_term_ends() {
     let (store, clock) = (Arc::new(Scripted::default()), clock());
     let mut holder = holder(&store, &clock);
-    let held = holder.held(Work::Source);
+    let mut held = holder.held(Work::Source);
     store.free.lock().insert(1);
     holder.step().await.unwrap();
     for _ in 0..3 {
@@ -97,9 +99,11 @@ async fn what_may_be_somebody_elses_is_let_go_before_its_term_ends() {
     for (after, is_held) in [(0, true), (7, true), (1, false)] {
         clock.advance(seconds(after));
         holder.step().await.unwrap_err();
+        held.look();
         assert_eq!(held.has(1), is_held, "{after} s on");
     }
     holder.step().await.unwrap();
+    held.look();
     assert!(held.has(1), "nobody took it");
     assert_eq!(store.asked().last(), Some(&"claim"));
     assert_eq!(*store.joined.lock(), 1);
@@ -109,13 +113,15 @@ async fn what_may_be_somebody_elses_is_let_go_before_its_term_ends() {
 async fn a_node_whose_term_ran_out_holds_nothing_and_joins_again() {
     let (store, clock) = (Arc::new(Scripted::default()), clock());
     let mut holder = holder(&store, &clock);
-    let held = holder.held(Work::Source);
+    let mut held = holder.held(Work::Source);
     store.free.lock().insert(1);
     holder.step().await.unwrap();
     store.failures.lock().push_back(StoreError::Stale);
     assert!(matches!(holder.step().await, Err(StoreError::Stale)));
+    held.look();
     assert!(!held.has(1));
     holder.step().await.unwrap();
+    held.look();
     assert!(held.has(1));
     assert_eq!(*store.joined.lock(), 2);
 }
@@ -126,6 +132,7 @@ async fn a_term_is_renewed_in_time_and_given_back_at_the_end() {
     let mut holder = holder(&store, &clock);
     let mut held = holder.held(Work::Source);
     holder.step().await.unwrap();
+    held.look();
     let (changes, stop) = (watch::Sender::new(0), CancellationToken::new());
     let task = tokio::spawn(holder.run(changes.subscribe(), stop.clone()));
     store.free.lock().insert(1);
@@ -134,10 +141,12 @@ async fn a_term_is_renewed_in_time_and_given_back_at_the_end() {
     assert!(tokio::time::timeout(Duration::from_millis(20), held.changed()).await.is_err());
     clock.advance(seconds(1));
     held.changed().await;
+    held.look();
     assert!(held.has(1));
     store.free.lock().insert(2);
     changes.send_replace(1);
     held.changed().await;
+    held.look();
     assert!(held.has(2));
     stop.cancel();
     task.await.unwrap();
@@ -157,7 +166,22 @@ async fn a_store_that_fails_is_asked_again_soon() {
     let task = tokio::spawn(holder.run(changes.subscribe(), stop.clone()));
     changes.send_replace(1);
     held.changed().await;
+    held.look();
     assert!(held.has(1));
     stop.cancel();
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_between_a_look_and_a_wait_is_not_missed() {
+    let (store, clock) = (Arc::new(Scripted::default()), clock());
+    let mut holder = holder(&store, &clock);
+    let mut held = holder.held(Work::Source);
+    held.look();
+    store.free.lock().insert(1);
+    holder.step().await.unwrap();
+    assert!(!held.has(1), "not looked at yet");
+    held.changed().await;
+    held.look();
+    assert!(held.has(1));
 }
