@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use axum::{
-    BoxError,
     body::Body,
     extract::{FromRequest, FromRequestParts, Request},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use http_body::Frame;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::{
-    budget::{Ledger, SMALL_BODY_BYTES},
+    budget::Ledger,
     problem::Problem,
     query::{cut, suggestion},
     strict::Strict,
@@ -25,8 +23,6 @@ use crate::wire;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest between two pieces of it, while there is little room for the bodies of others.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A large body whose next piece takes longer lets others be read meanwhile.
-const AT_ONCE: Duration = Duration::from_millis(2);
 /// The largest body but that of a publish.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
@@ -100,16 +96,9 @@ async fn receive(
     ledger: Option<Ledger>,
 ) -> Result<Bytes, Problem> {
     // Copied, for a piece of a byte may keep a buffer of kilobytes.
-    let (mut out, mut turn) = (Vec::new(), None);
+    let mut out = Vec::new();
     loop {
-        if let Some(ledger) = &ledger
-            && turn.is_none()
-            && out.len() > SMALL_BODY_BYTES
-        {
-            turn = Some(ledger.turn().await);
-        }
-        let Ok(frame) = tokio::time::timeout(PIECE_TIMEOUT, piece(&mut body, &mut turn)).await
-        else {
+        let Ok(frame) = tokio::time::timeout(PIECE_TIMEOUT, body.frame()).await else {
             // Whoever is slow may be, while there is room.
             if ledger.as_ref().is_some_and(Ledger::is_tight) {
                 let seconds = PIECE_TIMEOUT.as_secs();
@@ -132,21 +121,6 @@ async fn receive(
             out.extend_from_slice(piece);
         }
     }
-}
-
-/// The next piece. A turn is given up when that does not come at once: whoever waits for a client
-/// keeps nobody else from being read.
-async fn piece<T>(
-    body: &mut Limited<Body>,
-    turn: &mut Option<T>,
-) -> Option<Result<Frame<Bytes>, BoxError>> {
-    if turn.is_some() {
-        if let Ok(frame) = tokio::time::timeout(AT_ONCE, body.frame()).await {
-            return frame;
-        }
-        *turn = None;
-    }
-    body.frame().await
 }
 
 fn late(detail: String) -> Problem {

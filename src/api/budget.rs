@@ -24,9 +24,7 @@ const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 20;
 /// A chunk may have this part of what is free in the first eighth of what streams share.
 const CHUNK_PART: usize = 16;
 /// A body larger than this leaves half of the budget to others.
-pub(super) const SMALL_BODY_BYTES: usize = 64 << 10;
-/// Larger bodies that are read at once: each piece of one is work that everybody else waits for.
-const TURNS: usize = 8;
+const SMALL_BODY_BYTES: usize = 64 << 10;
 /// This part of the budget is for small bodies and small pages alone, when the rest is held.
 const SPARE_PART: usize = 8;
 
@@ -39,8 +37,6 @@ pub struct Budget {
     bytes_max: usize,
     /// Of these, what streams may have: three quarters.
     streams: Arc<Semaphore>,
-    /// Turns to read a large body.
-    turns: Arc<Semaphore>,
     /// Requests and streams that found no room.
     refused: Counter,
     /// Clients that took nothing for too long.
@@ -54,8 +50,7 @@ impl Budget {
         let spare = Arc::new(Semaphore::new(bytes_max / SPARE_PART));
         let free = Arc::new(Semaphore::new(bytes_max - bytes_max / SPARE_PART));
         let streams = Arc::new(Semaphore::new(bytes_max / 4 * 3));
-        let turns = Arc::new(Semaphore::new(TURNS));
-        Self { free, spare, bytes_max, streams, turns, refused, stalled }
+        Self { free, spare, bytes_max, streams, refused, stalled }
     }
 
     /// Bytes held at present.
@@ -210,12 +205,6 @@ impl Ledger {
     /// Whether those who are slow have to hurry.
     pub(super) fn is_tight(&self) -> bool {
         self.budget.is_tight()
-    }
-
-    /// A turn to read more of a large body.
-    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        // Nobody closes it.
-        self.budget.turns.clone().acquire_owned().await.ok()
     }
 
     /// Room for a body that has come to so many bytes: twice, for what is read from it.
