@@ -73,6 +73,10 @@ impl Attributes {
     /// asked for attributes that they do not have: a quote inside a JSON string follows a backslash,
     /// so a quote behind `{` or `,` begins a name.
     fn at(&self, name: &str) -> Option<&str> {
+        // A searcher that finds every place costs more to make than this look takes.
+        if !self.0.contains(name) {
+            return None;
+        }
         memmem::find_iter(self.0.as_bytes(), name).find_map(|at| {
             let before = self.0.get(..at)?;
             let begins = before.ends_with(",\"") || before.ends_with("{\"");
