@@ -18,6 +18,9 @@ pub use self::{
     version::{Cursor, CursorError, Epoch, Position, Version},
 };
 
+/// The highest value of the attribute `priority`.
+pub const PRIORITY_MAX: u8 = 9;
+
 /// A draft that the log accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

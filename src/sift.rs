@@ -6,7 +6,7 @@ use std::hash::Hasher as _;
 use siphasher::sip::SipHasher13;
 
 use crate::{
-    event::{Event, Micros, Topic},
+    event::{Event, Micros, PRIORITY_MAX, Topic},
     expr::Filter,
     settings::{Order, SubscriptionSettings},
 };
@@ -15,8 +15,6 @@ use crate::{
 pub const FREE: u64 = 0;
 /// The one lane of a strict order.
 pub const STRICT: u64 = u64::MAX;
-/// The highest priority.
-const PRIORITY_MAX: u8 = 9;
 
 /// What a subscription makes of an event before it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use probes::moment::{Moment, Reading};
 use serde_json::Value;
 
 use super::EVENT_BYTES_MAX;
-use crate::event::{Attributes, Data, NewEvent};
+use crate::event::{Attributes, Data, NewEvent, PRIORITY_MAX};
 
 /// The attributes that have a field of their own, all of them texts.
 pub(super) const TEXTS: [&str; 7] =
@@ -20,8 +20,6 @@ const RESERVED: [&str; 6] =
     ["specversion", "data", "data_base64", "milkruntopic", "milkrunversion", "milkrunreplay"];
 /// What an extension may be.
 pub(super) const SCALAR: &str = "expected a text, a boolean or an integer of 32 bits";
-/// The highest priority.
-const PRIORITY_MAX: u8 = 9;
 
 /// What a producer, a publisher or the relay itself says of one event, not checked yet.
 #[derive(Debug, Clone, Default, PartialEq)]
