@@ -2,7 +2,7 @@
 //!
 //! Roles know a [`Claimed`] only: they begin what is in it and drop what is no longer.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,41 +24,22 @@ const RENEW_PART: u32 = 3;
 /// end in.
 const USED_QUARTERS: u32 = 3;
 
-/// What a node holds at present.
+/// What a node holds at present; nothing of a kind that is not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holdings {
-    sources: Share,
-    subscriptions: Share,
-    retention: Share,
-    pending: Share,
-}
+pub struct Holdings(BTreeMap<Work, Share>);
 
 impl Holdings {
     /// All work there is.
     #[must_use]
     pub fn everything() -> Self {
-        let all = || Share::Everything;
-        Self { sources: all(), subscriptions: all(), retention: all(), pending: all() }
+        Self(Work::ALL.map(|work| (work, Share::Everything)).into())
     }
 
     /// What is held of one kind.
     #[must_use]
     pub fn of(&self, work: Work) -> &Share {
-        match work {
-            Work::Source => &self.sources,
-            Work::Subscription => &self.subscriptions,
-            Work::Retention => &self.retention,
-            Work::Pending => &self.pending,
-        }
-    }
-
-    fn of_mut(&mut self, work: Work) -> &mut Share {
-        match work {
-            Work::Source => &mut self.sources,
-            Work::Subscription => &mut self.subscriptions,
-            Work::Retention => &mut self.retention,
-            Work::Pending => &mut self.pending,
-        }
+        static NOTHING: Share = Share::Nothing;
+        self.0.get(&work).unwrap_or(&NOTHING)
     }
 }
 
@@ -103,18 +84,19 @@ impl Claimed {
     /// Waits until something else is held than at the last look; for ever when that cannot be any
     /// more. What has changed since then is not missed.
     pub async fn changed(&mut self) {
-        let (seen, work) = (&self.seen, self.work);
-        if self.now.wait_for(|now| now.of(work) != seen).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        let seen = &self.seen;
+        wait(&mut self.now, self.work, |share| share != seen).await;
     }
 
-    /// Waits until something is held.
+    /// Waits until something is held; for ever when that cannot be any more.
     pub async fn any(&mut self) {
-        let work = self.work;
-        if self.now.wait_for(|now| !now.of(work).is_empty()).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        wait(&mut self.now, self.work, |share| !share.is_empty()).await;
+    }
+}
+
+async fn wait(now: &mut watch::Receiver<Holdings>, work: Work, until: impl Fn(&Share) -> bool) {
+    if now.wait_for(|now| until(now.of(work))).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -147,15 +129,15 @@ impl Holder {
     /// held any more.
     pub async fn step(&mut self) -> Result<(), StoreError> {
         let stepped = self.claim().await;
-        match &stepped {
-            Err(StoreError::Stale) => {
+        if let Err(error) = &stepped {
+            let is_stale = matches!(error, StoreError::Stale);
+            let is_over = self.until().is_some_and(|until| until <= self.clock.steady());
+            if is_stale {
                 self.member = None;
-                self.now.send_if_modified(drop_all);
             }
-            Err(_) if self.until().is_some_and(|until| until <= self.clock.steady()) => {
-                self.now.send_if_modified(drop_all);
+            if is_stale || is_over {
+                self.tell(Holdings::default());
             }
-            _ => {}
         }
         stepped
     }
@@ -173,14 +155,19 @@ impl Holder {
         self.member = Some((member, asked));
         let mut claimed = Holdings::default();
         for work in self.new.work.iter().copied() {
-            *claimed.of_mut(work) = self.store.claim(&member, work).await?;
+            claimed.0.insert(work, self.store.claim(&member, work).await?);
         }
+        self.tell(claimed);
+        Ok(())
+    }
+
+    /// Tells the roles what is held, if that is something else.
+    fn tell(&self, holdings: Holdings) {
         self.now.send_if_modified(|now| {
-            let is_other = *now != claimed;
-            *now = claimed;
+            let is_other = *now != holdings;
+            *now = holdings;
             is_other
         });
-        Ok(())
     }
 
     /// Until when what is held may be worked on; `None`: without an end.
@@ -238,8 +225,4 @@ impl Holder {
             }
         }
     }
-}
-
-fn drop_all(now: &mut Holdings) -> bool {
-    std::mem::take(now) != Holdings::default()
 }
