@@ -1,10 +1,14 @@
 //! Role `dispatch`: one worker for every position, from the log to the sink.
 //!
-//! Reading order: [`window`], [`health`](crate::health) and [`pace`] say what may be started and what was settled
-//! (all pure), [`sift`](crate::sift) what is wanted, [`parcel`] what is sent, [`pool`] and [`endpoint`] what is
-//! shared, and [`position`] is the worker whose step puts them to work.
+//! Reading order: [`window`], [`health`](crate::health) and [`pace`] say what may be started and what
+//! was settled (all pure), [`sift`](crate::sift) what is wanted, [`parcel`] what is sent, [`pool`] and
+//! [`endpoint`] what is shared, and [`position`] is the worker whose step puts them to work.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use sinks::Sink;
 use tokio::{
@@ -97,9 +101,9 @@ impl Dispatcher {
         Self { held, ..self }
     }
 
-    /// Keeps one worker for every position of every active subscription that it holds, until `soft` (start
-    /// nothing new, finish what is in flight, save) or `hard` (drop everything). Answers whether
-    /// attempts were under way at a hard stop.
+    /// Keeps one worker for every position of every active subscription that it holds, until `soft`
+    /// (start nothing new, finish what is in flight, save) or `hard` (drop everything). Answers
+    /// whether attempts were under way at a hard stop.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
         let Self { store, clock, sink, metrics, notices, held, limits } = self;
         let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
@@ -107,7 +111,7 @@ impl Dispatcher {
         let served = HashMap::new();
         let threads = Threads::start(limits.threads);
         let (workers, running) = (JoinSet::new(), HashMap::new());
-        let leaving = HashMap::new();
+        let leaving = HashSet::new();
         Supervisor { tools, held, common, served, leaving, threads, workers, running, edit: 0 }
             .run()
             .await
@@ -128,8 +132,8 @@ struct Supervisor {
     held: Claimed,
     common: Arc<Common>,
     served: HashMap<i64, Served>,
-    /// Workers that have not ended yet, of subscriptions that are not held any more.
-    leaving: HashMap<i64, usize>,
+    /// Subscriptions that are not held any more, some of whose workers have not ended yet.
+    leaving: HashSet<i64>,
     workers: JoinSet<bool>,
     /// Behind the workers, which end before their threads do.
     threads: Threads,
@@ -191,7 +195,7 @@ impl Supervisor {
         }
         // What it had here before is waited for: two workers of one position would not know of each
         // other.
-        if self.leaving.contains_key(&subscription.id) {
+        if self.leaving.contains(&subscription.id) {
             return;
         }
         let now = self.tools.clock.steady();
@@ -224,11 +228,14 @@ impl Supervisor {
     /// Ends the workers of a subscription that is somebody else's.
     fn let_go(&mut self, subscription: i64) {
         let Some(gone) = self.served.remove(&subscription) else { return };
-        let workers = self.running.values().filter(|(of, _)| *of == subscription).count();
-        if workers > 0 {
-            self.leaving.insert(subscription, workers);
+        if self.has_workers(subscription) {
+            self.leaving.insert(subscription);
         }
         tracing::info!(subscription = %gone.name, "is served by another node");
+    }
+
+    fn has_workers(&self, subscription: i64) -> bool {
+        self.running.values().any(|(of, _)| *of == subscription)
     }
 
     /// Forgets what was learnt of the endpoint when it was resumed or is at another address; after
@@ -279,9 +286,8 @@ impl Supervisor {
             Err(error) => (error.id(), false),
         };
         let Some((subscription, position)) = self.running.remove(&task) else { return cut };
-        if let Some(left) = self.leaving.get_mut(&subscription) {
-            *left -= 1;
-            if *left == 0 {
+        if self.leaving.contains(&subscription) {
+            if !self.has_workers(subscription) {
                 self.leaving.remove(&subscription);
                 // It may be held again.
                 self.edit = 0;
