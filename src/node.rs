@@ -105,7 +105,7 @@ impl Node {
             last: last.clone(),
             address: listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             sources: watch::Sender::new(Arc::new(setups)),
-            notices: notices.clone(),
+            notices,
             file_topics: watch::Sender::new(topics(&config)),
             reloads: Reloads::default(),
             soft: CancellationToken::new(),
@@ -116,7 +116,7 @@ impl Node {
             clock,
             config,
         };
-        node.watch_clock(notices.clone());
+        node.watch_clock();
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone(), &holder);
         }
@@ -219,7 +219,8 @@ impl Node {
     }
 
     /// Tells of every leap of the machine's clock.
-    fn watch_clock(&mut self, notices: Notices) {
+    fn watch_clock(&mut self) {
+        let notices = self.notices.clone();
         let (clock, soft, metrics) = (self.clock.clone(), self.soft.clone(), self.metrics.clone());
         self.roles.spawn(async move {
             clock.watch(soft, |leap| tell_of_leap(leap, &notices, &metrics)).await;
