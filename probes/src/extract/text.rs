@@ -72,7 +72,7 @@ fn units(inside: &str) -> impl Iterator<Item = char> + '_ {
 #[must_use]
 pub fn deeper_than(json: &[u8], max: usize) -> bool {
     // Most JSON has fewer brackets than may be nested.
-    if json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= max {
+    if openings(json) <= max {
         return false;
     }
     let (mut depth, mut text, mut escaped) = (0_usize, false, false);
@@ -93,6 +93,15 @@ pub fn deeper_than(json: &[u8], max: usize) -> bool {
         }
     }
     false
+}
+
+/// How many brackets and braces open, within texts as well.
+fn openings(json: &[u8]) -> usize {
+    // `[` and `{` differ in one bit. Counts that fit a byte let the compiler look at many bytes at a
+    // time: a tenth of an append was spent here.
+    let in_piece =
+        |piece: &[u8]| piece.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>();
+    json.chunks(usize::from(u8::MAX)).map(|piece| usize::from(in_piece(piece))).sum()
 }
 
 #[cfg(test)]
@@ -121,6 +130,14 @@ mod tests {
         assert!(!deeper_than(br#"[["[[[[\"[["]]"#, 2));
         assert!(deeper_than(b"[[[1]]]", 2));
         assert!(deeper_than("[".repeat(10_000).as_bytes(), 64));
+    }
+
+    #[test]
+    fn what_opens_is_counted() {
+        for byte in 0..=u8::MAX {
+            let expected = if matches!(byte, b'[' | b'{') { 1_000 } else { 0 };
+            assert_eq!(openings(&[byte; 1_000]), expected, "{byte}");
+        }
     }
 
     proptest! {
