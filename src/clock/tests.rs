@@ -77,3 +77,19 @@ async fn the_machine_waits_by_the_steady_reading() {
     assert!(clock.now().since(began.1) >= Duration::from_millis(30));
     assert_eq!(clock.look(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_machine_is_no_longer_pause() {
+    let clock = Clock::system();
+    let two_seconds = Duration::from_secs(2);
+    let waiting = clock.clone();
+    let waiting = tokio::spawn(async move { waiting.pause(two_seconds).await });
+    tokio::task::yield_now().await;
+    let began = instant();
+    // The timers stand while the machine has been up for longer: as after a suspension.
+    std::thread::sleep(two_seconds + Duration::from_millis(100));
+    let looked = clock.look();
+    assert!(matches!(looked, Some(Leap::Slept(slept)) if slept >= two_seconds), "{looked:?}");
+    waiting.await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO, "it waited by the timers");
+}
