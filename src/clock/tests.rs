@@ -79,7 +79,7 @@ async fn the_machine_waits_by_the_steady_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspended_machine_is_no_longer_pause() {
+async fn a_suspension_makes_no_pause_longer() {
     let clock = Clock::system();
     let two_seconds = Duration::from_secs(2);
     let waiting = clock.clone();
