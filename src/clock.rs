@@ -25,12 +25,14 @@ use self::machine::Machine;
 pub use self::{
     leap::{CONFIRMED_AFTER, LEAP_MIN_US, Leap},
     manual::ManualClock,
+    reading::Reading,
 };
 use crate::event::Micros;
 
 mod leap;
 mod machine;
 mod manual;
+mod reading;
 
 /// How often a machine's clock is looked at for a leap.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -79,20 +81,28 @@ impl Clock {
         }
     }
 
-    /// Microseconds to add to steady moments that are to be stored or shown.
+    /// The wall and the steady reading of one moment. Whoever computes with both takes one reading:
+    /// the wall may be set between two.
     #[must_use]
-    pub fn to_store(&self) -> i64 {
-        self.now().0.saturating_sub(self.steady().0)
+    pub fn read(&self) -> Reading {
+        loop {
+            let (before, steady, wall) = (self.now(), self.steady(), self.now());
+            if wall.0.abs_diff(before.0) < LEAP_MIN_US.unsigned_abs() {
+                return Reading { wall, steady };
+            }
+        }
     }
 
-    /// Microseconds to add to moments that were stored when the wall showed `saved`, to have them
-    /// steady. What was stored at a later moment than now was stored before the wall was set back,
-    /// and is moved by as much.
+    /// [`Reading::to_store`] of now.
+    #[must_use]
+    pub fn to_store(&self) -> i64 {
+        self.read().to_store()
+    }
+
+    /// [`Reading::of_stored`] of now.
     #[must_use]
     pub fn of_stored(&self, saved: Micros) -> i64 {
-        let now = self.now();
-        let set_back = saved.0.saturating_sub(now.0).max(0);
-        self.steady().0.saturating_sub(now.0).saturating_sub(set_back)
+        self.read().of_stored(saved)
     }
 
     /// Waits until the steady reading is at `moment`; returns at once when that has passed.

@@ -87,14 +87,14 @@ impl Notices {
     /// Hands a notice over. When too many wait already it is dropped, counted and logged.
     pub fn tell(&self, notice: Notice) {
         let Some(board) = &self.0 else { return };
-        let (now, steady) = (board.clock.now(), board.clock.steady());
+        let reading = board.clock.read();
         let fits = {
             let mut waiting = board.waiting();
             match notice {
-                Notice::DeadLetters(letters) => waiting.add_dead(letters, steady),
+                Notice::DeadLetters(letters) => waiting.add_dead(letters, reading.steady),
                 _ if waiting.told.len() >= WAITING_MAX => false,
                 notice => {
-                    waiting.told.push_back((now, notice));
+                    waiting.told.push_back((reading.wall, notice));
                     true
                 }
             }

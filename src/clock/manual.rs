@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::leap::{Leap, Leaps};
@@ -23,6 +24,8 @@ struct Inner {
     /// How far the wall is ahead of the steady reading, in microseconds.
     ahead: AtomicI64,
     leaps: Leaps,
+    /// After so many more looks at the wall it is set by so much.
+    planned: Mutex<Option<(u64, i64)>>,
     turned: watch::Sender<()>,
 }
 
@@ -34,6 +37,7 @@ impl ManualClock {
             steady: AtomicI64::new(start.0),
             ahead: AtomicI64::new(0),
             leaps: Leaps::default(),
+            planned: Mutex::default(),
             turned: watch::Sender::default(),
         }))
     }
@@ -41,6 +45,9 @@ impl ManualClock {
     /// Where its wall stands.
     #[must_use]
     pub fn now(&self) -> Micros {
+        if let Some(by_us) = self.planned() {
+            self.set(by_us);
+        }
         Micros(self.steady().0.saturating_add(self.0.ahead.load(SeqCst)))
     }
 
@@ -63,6 +70,19 @@ impl ManualClock {
     pub fn set(&self, by_us: i64) {
         self.0.ahead.fetch_add(by_us, SeqCst);
         self.0.turned.send_replace(());
+    }
+
+    /// Sets its wall as [`Self::set`] does, once it has been looked at so many times more.
+    pub fn set_after(&self, looks: u64, by_us: i64) {
+        *self.0.planned.lock() = Some((looks, by_us));
+    }
+
+    /// Counts a look; by how much the wall is to be set before it.
+    fn planned(&self) -> Option<i64> {
+        let mut planned = self.0.planned.lock();
+        let (looks, by_us) = (*planned)?;
+        *planned = looks.checked_sub(1).map(|looks| (looks, by_us));
+        planned.is_none().then_some(by_us)
     }
 
     pub(super) fn look(&self) -> Option<Leap> {

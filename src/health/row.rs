@@ -24,9 +24,10 @@ impl Health {
     #[must_use]
     pub fn load(text: Option<&str>, clock: &Clock) -> Self {
         let mut health = Self::read(text);
-        health.shift(clock.of_stored(health.saved));
+        let reading = clock.read();
+        health.shift(reading.of_stored(health.saved));
         if let Some(hold) = &mut health.hold {
-            hold.counted = clock.steady();
+            hold.counted = reading.steady;
         }
         health
     }
@@ -44,8 +45,9 @@ impl Health {
     #[must_use]
     pub fn stored(&self, clock: &Clock) -> String {
         let mut stored = self.clone();
-        stored.shift(clock.to_store());
-        stored.saved = clock.now();
+        let reading = clock.read();
+        stored.shift(reading.to_store());
+        stored.saved = reading.wall;
         serde_json::to_string(&stored).expect("numbers and words")
     }
 

@@ -2,9 +2,13 @@
 //! and a worker remembers which steady ones they stand for.
 
 use super::Report;
-use crate::{clock::Clock, event::Micros, store::SourceState};
+use crate::{
+    clock::{Clock, Reading},
+    event::Micros,
+    store::SourceState,
+};
 
-/// Moments of one source as they were first seen.
+/// Moments of one source as they were computed, or first seen.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     next_poll: Option<Seen>,
@@ -18,11 +22,16 @@ struct Seen {
 }
 
 impl Due {
-    /// Notes that the next poll is due at a moment of the present wall; answers the steady one.
-    pub(super) fn plan(&mut self, next_poll: Micros, clock: &Clock) -> Micros {
-        let steady = next_poll.shifted(-clock.to_store());
-        self.next_poll = Some(Seen { stored: next_poll, steady });
-        steady
+    /// Notes moments that were stored, computed from `reading`: when the next poll is due, if that
+    /// was among them, and the moment of the mark, if one was.
+    pub(super) fn stored(&mut self, next_poll: Option<Micros>, marked: bool, reading: Reading) {
+        let seen = |stored| Some(Seen { stored, steady: reading.steady_at(stored) });
+        if let Some(next_poll) = next_poll {
+            self.next_poll = seen(next_poll);
+        }
+        if marked {
+            self.mark_at = seen(reading.wall);
+        }
     }
 
     /// The steady moment at which the next poll is due.
@@ -49,8 +58,10 @@ fn seen(slot: &mut Option<Seen>, stored: Micros, by_us: impl Fn() -> i64) -> Mic
     steady
 }
 
-/// When another process, or an operator, last saved the source, as far as can be told.
+/// When another process, or an operator, last saved the source, as far as can be told. One that
+/// nobody asked or polled is due since it was made.
 fn saved(state: &SourceState) -> Micros {
     let reported = Report::last(state).and_then(|report| report.at.parse().ok());
-    state.mark_at.max(state.asked_at).max(reported.unwrap_or_default())
+    let saved = state.mark_at.max(state.asked_at).max(reported.unwrap_or_default());
+    if saved == Micros::default() { state.next_poll } else { saved }
 }

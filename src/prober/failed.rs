@@ -9,7 +9,7 @@ use super::{
     trouble::{Failing, Waits},
 };
 use crate::{
-    clock::chance,
+    clock::{Reading, chance},
     event::Micros,
     store::{NewGap, SourceProgress, SourceState, StoreError},
 };
@@ -44,7 +44,8 @@ impl Prober {
         failure: Failure,
     ) -> Result<Stepped, StoreError> {
         let Asked { setup, state, tally, .. } = &asked;
-        let now = self.clock.now();
+        let reading = self.clock.read();
+        let now = reading.wall;
         let kind = failure.kind.as_str();
         if memory.failed(tally.requests, kind) {
             warn!(source = %setup.name, kind, error = %failure, "poll failed");
@@ -69,13 +70,14 @@ impl Prober {
             journal_clear: failure.restart,
             cursor: failure.cursor,
             gap: new_gap,
+            next_poll: Some(next_poll),
             ..SourceProgress::default()
         };
-        self.keep_failed(&asked, report, progress, next_poll).await?;
+        self.keep_failed(memory, &asked, report, progress, reading).await?;
         if let Some(gap) = gap {
             self.tell_gap(setup, gap.reason, &gap.detail);
         }
-        Ok(self.at(memory, next_poll))
+        Ok(Stepped::Due(reading.steady_at(next_poll)))
     }
 
     /// Keeps that the producer is not ready: its walk stays where it is, and nothing failed.
@@ -86,7 +88,8 @@ impl Prober {
         failure: Failure,
     ) -> Result<Stepped, StoreError> {
         let Asked { setup, state, tally, .. } = &asked;
-        let now = self.clock.now();
+        let reading = self.clock.read();
+        let now = reading.wall;
         let (failing, waits) =
             Report::last(state).map_or((None, None), |last| (last.failing, last.waits));
         let waits = Waits::after(waits, now);
@@ -104,29 +107,29 @@ impl Prober {
             ..Report::new(failure.kind.as_str(), tally, now).without(memory.duplicates)
         };
         let mark = asked.paused(Some(next_poll)).map(Some);
-        let progress = SourceProgress { mark, ..SourceProgress::default() };
-        self.keep_failed(&asked, report, progress, next_poll).await?;
-        Ok(self.at(memory, next_poll))
+        let progress =
+            SourceProgress { mark, next_poll: Some(next_poll), ..SourceProgress::default() };
+        self.keep_failed(memory, &asked, report, progress, reading).await?;
+        Ok(Stepped::Due(reading.steady_at(next_poll)))
     }
 
     async fn keep_failed(
         &self,
+        memory: &mut Memory,
         asked: &Asked<'_>,
         report: Report,
         progress: SourceProgress,
-        next_poll: Micros,
+        reading: Reading,
     ) -> Result<(), StoreError> {
         let Asked { setup, state, .. } = asked;
-        let now = self.clock.now();
-        let report = self.listened(setup, state, report, state.appended, now);
+        let report = self.listened(setup, state, report, state.appended, reading.wall);
         let progress = SourceProgress {
             source: state.id,
             fence: state.fence,
-            next_poll: Some(next_poll),
             report: Some(report.json()),
             ..progress
         };
-        self.append(setup, Vec::new(), progress, now).await?;
+        self.append(setup, memory, (Vec::new(), progress), reading).await?;
         self.tell_silence(setup, state, &report);
         self.tell_trouble(setup, state, &report);
         Ok(())

@@ -24,11 +24,11 @@ impl Prober {
     ) -> Result<Stepped, StoreError> {
         let events = match self.store.journal(&setup.name, CHUNK).await {
             Err(StoreError::Unreadable { table: "journal", problem }) => {
-                return self.walk_anew(setup, state, &problem).await;
+                return self.walk_anew(setup, memory, state, &problem).await;
             }
             read => read?,
         };
-        let (now, count) = (self.clock.now(), events.len());
+        let (reading, count) = (self.clock.read(), events.len());
         if (count as u64) < state.journaled {
             let progress = SourceProgress {
                 source: state.id,
@@ -36,17 +36,20 @@ impl Prober {
                 journal_done: count,
                 ..SourceProgress::default()
             };
-            let placed = self.append(setup, events, progress, now).await?;
+            let placed = self.append(setup, memory, (events, progress), reading).await?;
             memory.duplicates += duplicates(&placed);
             return Ok(Stepped::Again);
         }
-        let report = Report::complete("ok", tally, ending, now).without(memory.duplicates);
+        // It was planned when the mark was saved, by the wall of then.
+        let left = ending.next_poll.since(memory.due.now_for_mark(state, &self.clock));
+        let ending = &Ending { next_poll: reading.wall.plus(left), ..ending.clone() };
+        let report = Report::complete("ok", tally, ending, reading.wall).without(memory.duplicates);
         let appended = state.appended + count as u64;
-        let report = self.listened(setup, state, report, appended, now);
+        let report = self.listened(setup, state, report, appended, reading.wall);
         let progress = SourceProgress { journal_done: count, ..report.progress(ending, state) };
-        let placed = self.append(setup, events, progress, now).await?;
+        let placed = self.append(setup, memory, (events, progress), reading).await?;
         self.end(setup, memory, state, ending, report, &placed).await?;
-        Ok(self.at(memory, ending.next_poll))
+        Ok(Stepped::Due(reading.steady_at(ending.next_poll)))
     }
 
     /// Forgets a journal that is damaged. The cursor has not moved, so the next walk lists all of
@@ -54,6 +57,7 @@ impl Prober {
     async fn walk_anew(
         &self,
         setup: &SourceSetup,
+        memory: &mut Memory,
         state: &SourceState,
         problem: &str,
     ) -> Result<Stepped, StoreError> {
@@ -68,7 +72,7 @@ impl Prober {
             journal_clear: true,
             ..SourceProgress::default()
         };
-        self.append(setup, Vec::new(), progress, self.clock.now()).await?;
+        self.append(setup, memory, (Vec::new(), progress), self.clock.read()).await?;
         Ok(Stepped::Again)
     }
 }

@@ -10,8 +10,7 @@ use super::{
     progress::{Ending, Stage, Tally, Underway},
 };
 use crate::{
-    clock::chance,
-    event::Micros,
+    clock::{Reading, chance},
     intake::{self, Admitted},
     store::{Append, NewEvent, Placed, SourceProgress, SourceState, SourceStatus, StoreError},
     telemetry::{PollLabel, TopicLabel},
@@ -41,11 +40,6 @@ impl Prober {
         }
     }
 
-    /// At a moment of the present wall.
-    pub(super) fn at(&self, memory: &mut Memory, moment: Micros) -> Stepped {
-        Stepped::Due(memory.due.plan(moment, &self.clock))
-    }
-
     async fn try_step(
         &self,
         setup: &SourceSetup,
@@ -61,7 +55,6 @@ impl Prober {
             self.show_failing(setup, Report::last(&state).as_ref());
             memory.shown = true;
         }
-        let now = self.clock.now();
         let underway: Option<Underway> =
             state.mark.as_deref().and_then(|mark| serde_json::from_str(mark).ok());
         let now_for_mark = memory.due.now_for_mark(&state, &self.clock);
@@ -80,7 +73,7 @@ impl Prober {
             }
             _ => {
                 memory.duplicates = 0;
-                self.poll(setup, memory, &state, None, Tally::new(now)).await
+                self.poll(setup, memory, &state, None, Tally::new(self.clock.now())).await
             }
         }
     }
@@ -155,7 +148,9 @@ impl Prober {
         self.tell_field_errors(setup, &field_errors);
         tally.field_errors.join(field_errors);
         self.tell_rejected(setup, rejected.len(), rejected.first().map(|item| &*item.reason));
-        let now = self.clock.now();
+        // One for all that is computed of this page: the wall may be set before it is on disk.
+        let reading = self.clock.read();
+        let now = reading.wall;
         let newest_first = setup.probe.listed() == Listed::NewestFirst;
         let mut progress = SourceProgress {
             source: state.id,
@@ -169,7 +164,9 @@ impl Prober {
             Next::Page(mark) => {
                 let until = pace::between_pages(now, pace);
                 let underway = Underway { stage: Stage::Page(mark), tally, until };
-                return self.go_on(setup, memory, state, underway, events, progress).await;
+                return self
+                    .go_on(setup, memory, state, underway, (events, progress), reading)
+                    .await;
             }
             Next::Done(walk) => walk,
         };
@@ -181,7 +178,9 @@ impl Prober {
         if newest_first {
             if !first && state.journaled > 0 {
                 let underway = Underway { stage: Stage::Number(ending), tally, until: None };
-                return self.go_on(setup, memory, state, underway, events, progress).await;
+                return self
+                    .go_on(setup, memory, state, underway, (events, progress), reading)
+                    .await;
             }
             // The whole walk is one page: the journal would only be a detour.
             events.reverse();
@@ -194,10 +193,10 @@ impl Prober {
             journal_clear: progress.journal_clear,
             ..report.progress(&ending, state)
         };
-        let placed = self.append(setup, events, progress, now).await?;
+        let placed = self.append(setup, memory, (events, progress), reading).await?;
         drop(held);
         self.end(setup, memory, state, &ending, report, &placed).await?;
-        Ok(self.at(memory, ending.next_poll))
+        Ok(Stepped::Due(reading.steady_at(ending.next_poll)))
     }
 
     /// Keeps a page of a walk that is not at its end, with where it is.
@@ -207,23 +206,22 @@ impl Prober {
         memory: &mut Memory,
         state: &SourceState,
         underway: Underway,
-        mut events: Vec<NewEvent>,
-        mut progress: SourceProgress,
+        (mut events, mut progress): (Vec<NewEvent>, SourceProgress),
+        reading: Reading,
     ) -> Result<Stepped, StoreError> {
         if setup.probe.listed() == Listed::NewestFirst {
             progress.journal = std::mem::take(&mut events);
         }
-        let now = self.clock.now();
         progress.mark = Some(Some(underway.json()));
-        let next_poll = underway.until.unwrap_or(now);
+        let next_poll = underway.until.unwrap_or(reading.wall);
         progress.next_poll = Some(next_poll);
         if let Some(report) = Report::last(state).filter(|report| report.waits.is_some()) {
             // What was waited for is there.
             progress.report = Some(Report { waits: None, ..report }.json());
         }
-        let placed = self.append(setup, events, progress, now).await?;
+        let placed = self.append(setup, memory, (events, progress), reading).await?;
         memory.duplicates += duplicates(&placed);
-        let due = self.at(memory, next_poll);
+        let due = Stepped::Due(reading.steady_at(next_poll));
         Ok(if underway.until.is_some() { due } else { Stepped::Again })
     }
 
@@ -248,34 +246,37 @@ impl Prober {
         debug!(source = %setup.name, requests = report.requests, items = report.items, new = report.new, stopped_by = %ending.stopped_by, "walk complete");
         let duplicates = duplicates(placed);
         if duplicates > 0 {
-            let now = self.clock.now();
+            let reading = self.clock.read();
             let appended = state.appended + placed.len() as u64 - duplicates;
-            report = self.listened(setup, state, report.without(duplicates), appended, now);
+            report =
+                self.listened(setup, state, report.without(duplicates), appended, reading.wall);
             let progress = SourceProgress {
                 source: state.id,
                 fence: state.fence,
                 report: Some(report.json()),
                 ..SourceProgress::default()
             };
-            self.append(setup, Vec::new(), progress, now).await?;
+            self.append(setup, memory, (Vec::new(), progress), reading).await?;
         }
         self.tell_silence(setup, state, &report);
         self.tell_trouble(setup, state, &report);
         Ok(())
     }
 
-    /// One append with its progress; repeated by the next step when its outcome is unknown, and
-    /// recognised then.
+    /// One append with its progress, whose moments come from `reading`; repeated by the next step
+    /// when its outcome is unknown, and recognised then.
     pub(super) async fn append(
         &self,
         setup: &SourceSetup,
-        events: Vec<NewEvent>,
-        progress: SourceProgress,
-        now: Micros,
+        memory: &mut Memory,
+        (events, progress): (Vec<NewEvent>, SourceProgress),
+        reading: Reading,
     ) -> Result<Vec<Placed>, StoreError> {
         let topic = setup.topic.clone();
-        let append = Append { topic, events, progress: Some(progress), now };
+        let (next_poll, marked) = (progress.next_poll, progress.mark.is_some());
+        let append = Append { topic, events, progress: Some(progress), now: reading.wall };
         let placed = self.store.append(append).await?;
+        memory.due.stored(next_poll, marked, reading);
         let known = duplicates(&placed);
         let label = TopicLabel { topic: setup.topic.to_string() };
         self.metrics.appended.get_or_create(&label).inc_by(placed.len() as u64 - known);

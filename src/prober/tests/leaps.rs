@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::Response;
-use probes::http::{PageNumber, Pages, Spec};
+use probes::{
+    Listed,
+    http::{PageNumber, Pages, Spec},
+};
 
 use super::support::*;
 use crate::prober::{Memory, Stepped};
@@ -80,4 +83,61 @@ async fn a_leap_is_no_silence() {
         bench.walk().await;
     }
     assert_eq!(bench.notices().await, []);
+}
+
+/// What makes a producer of its own kind: a change of the source, and the answer to a request.
+type Kind = (fn(&mut Spec), fn(&http::Request<bytes::Bytes>) -> Response<bytes::Bytes>);
+
+/// A walk of one page, of several, one that is numbered from its journal, and a poll that fails.
+fn kinds() -> [Kind; 4] {
+    let paged = |request: &http::Request<bytes::Bytes>| match page_of(request) {
+        page @ 1..=2 => items([page * 2 - 1, page * 2]),
+        _ => Response::new("[]".into()),
+    };
+    [
+        (|_| {}, |_| items([1])),
+        (|spec| spec.pages = Pages::PageNumber(PageNumber::default()), paged),
+        (
+            |spec| {
+                spec.pages = Pages::PageNumber(PageNumber::default());
+                spec.listed = Listed::NewestFirst;
+            },
+            paged,
+        ),
+        (|_| {}, |_| status(500)),
+    ]
+}
+
+#[tokio::test]
+async fn the_next_poll_is_due_at_whichever_look_the_wall_is_set() {
+    for (kind, (change, answer)) in kinds().into_iter().enumerate() {
+        for leap in [-HOUR_US, HOUR_US] {
+            for looks in 0.. {
+                let bench = Bench::new(change, at_once(answer)).await;
+                let began = bench.clock.now();
+                bench.clock.set_after(looks, leap);
+                let case = format!("kind {kind}, set by {leap} µs at look {looks}");
+                let (mut memory, mut passed) = (Memory::default(), Duration::ZERO);
+                // A walk pauses before it takes an empty page for the end.
+                while bench.state().await.report.is_none() {
+                    let stepped = bench.prober.step(&bench.setup, &mut memory).await;
+                    let Stepped::Due(due) = stepped else { continue };
+                    let pause = due.since(began.plus(passed));
+                    assert!(pause <= Duration::from_secs(63), "{case}: {pause:?}");
+                    let is_over = bench.state().await.report.is_some();
+                    assert!(!is_over || pause >= Duration::from_secs(4), "{case}: {pause:?}");
+                    bench.clock.advance(pause);
+                    passed += pause;
+                }
+                let leapt = bench.clock.now() != began.plus(passed);
+                bench.asked();
+                let stepped = bench.prober.step(&bench.setup, &mut memory).await;
+                assert_eq!(bench.asked().len(), 1, "{case}: {stepped:?}");
+                if !leapt {
+                    assert!(looks > 3, "kind {kind} looks at the wall {looks} times");
+                    break;
+                }
+            }
+        }
+    }
 }
