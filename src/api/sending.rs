@@ -30,9 +30,14 @@ use crate::clock;
 
 /// The least that is to be taken of what is held, over the whole of it.
 const BYTES_A_SECOND_MIN: f64 = 16_384.0;
-/// What is handed to an HTTP/1 connection at once: about what the system takes at once, since each
-/// piece is a call of its own.
+/// What is handed to an HTTP/1 connection first.
 const SLICE_BYTES: usize = 256 << 10;
+/// What is handed at once to a client that takes fast: each piece is a call of its own, and wakes
+/// whoever takes it.
+const SLICE_BYTES_MAX: usize = 1 << 20;
+/// Whoever takes a piece within this time is fast: 5 MB/s of the first one, and of each that is larger
+/// the more.
+const FAST: Duration = Duration::from_millis(50);
 /// What is handed to a stream of an HTTP/2 connection at once: about the window of its client.
 const STREAM_SLICE_BYTES: usize = 64 << 10;
 
@@ -139,10 +144,17 @@ pub(super) struct Turn {
 impl Turn {
     /// The client has something to take, as of now.
     fn begin(&self) {
-        if self.set(Some(clock::instant())).is_none() {
+        self.begin_at(clock::instant());
+    }
+
+    /// As [`Self::begin`]; how long the turn before lasted, if it ends with this one.
+    fn begin_at(&self, now: Instant) -> Option<Duration> {
+        let before = self.set(Some(now));
+        if before.is_none() {
             self.sending.task.begun.notify_one();
             self.sending.connection.begun.notify_one();
         }
+        before.map(|since| now.saturating_duration_since(since))
     }
 
     fn set(&self, since: Option<Instant>) -> Option<Instant> {
@@ -223,6 +235,9 @@ where
 pub(super) struct Sent {
     inner: Body,
     slice_bytes: usize,
+    slice_bytes_max: usize,
+    /// Whether a piece was handed over.
+    begun: bool,
     rest: Bytes,
     turn: Option<Arc<Turn>>,
 }
@@ -233,8 +248,12 @@ impl Sent {
         let is_empty = http_body::Body::is_end_stream(&inner);
         let turn = if is_empty { None } else { memory(0) };
         let is_stream = version == Version::HTTP_2;
-        let slice_bytes = if is_stream { STREAM_SLICE_BYTES } else { SLICE_BYTES };
-        Self { inner, slice_bytes, rest: Bytes::new(), turn }
+        let (slice_bytes, slice_bytes_max) = if is_stream {
+            (STREAM_SLICE_BYTES, STREAM_SLICE_BYTES)
+        } else {
+            (SLICE_BYTES, SLICE_BYTES_MAX)
+        };
+        Self { inner, slice_bytes, slice_bytes_max, begun: false, rest: Bytes::new(), turn }
     }
 }
 
@@ -262,8 +281,9 @@ impl http_body::Body for Sent {
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
-        if let Some(turn) = &self.turn {
-            turn.begin();
+        let took = self.turn.as_ref().and_then(|turn| turn.begin_at(clock::instant()));
+        if std::mem::replace(&mut self.begun, true) && took.is_some_and(|took| took <= FAST) {
+            self.slice_bytes = (2 * self.slice_bytes).min(self.slice_bytes_max);
         }
         let bytes = self.rest.len().min(self.slice_bytes);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(bytes)))))

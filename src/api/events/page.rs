@@ -27,8 +27,8 @@ const LOOK_MAX: usize = 10_000;
 /// A page ends with the event that brings it here, or sooner when there is less room.
 const PAGE_BYTES: usize = 8 << 20;
 const READ_BYTES: usize = 4 << 20;
-/// What is encoded in one go.
-const TURN_BYTES: usize = 256 << 10;
+/// What is encoded in one go, in about a millisecond: each turn that ends wakes another thread.
+const TURN_BYTES: usize = 1 << 20;
 /// A page ends with as many events that its filter failed on, so that each can be told.
 const SKIPPED_MAX: usize = 1_000;
 
