@@ -8,11 +8,12 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::{
-    budget::Ledger,
+    budget::{Ledger, SMALL_BODY_BYTES},
     problem::Problem,
     query::{cut, suggestion},
     strict::Strict,
@@ -95,6 +96,10 @@ async fn receive(
     bytes_max: usize,
     ledger: Option<Ledger>,
 ) -> Result<Bytes, Problem> {
+    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    if let (Some(ledger), Some(length)) = (&ledger, length) {
+        ledger.expect(length)?;
+    }
     // Copied, for a piece of a byte may keep a buffer of kilobytes.
     let mut out = Vec::new();
     loop {
@@ -119,6 +124,10 @@ async fn receive(
                 ledger.body(out.len() + piece.len())?;
             }
             out.extend_from_slice(piece);
+            if out.len() > SMALL_BODY_BYTES && ledger.as_ref().is_some_and(Ledger::is_tight) {
+                // Small ones come between the pieces of many large ones; a turn that ends is dear.
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

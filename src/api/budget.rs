@@ -24,7 +24,7 @@ const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 20;
 /// A chunk may have this part of what is free in the first eighth of what streams share.
 const CHUNK_PART: usize = 16;
 /// A body larger than this leaves half of the budget to others.
-const SMALL_BODY_BYTES: usize = 64 << 10;
+pub(super) const SMALL_BODY_BYTES: usize = 64 << 10;
 /// This part of the budget is for small bodies and small pages alone, when the rest is held.
 const SPARE_PART: usize = 8;
 
@@ -207,16 +207,24 @@ impl Ledger {
         self.budget.is_tight()
     }
 
+    /// Whether there would be room for a body of so many bytes; 503 before any of it is read.
+    pub(super) fn expect(&self, bytes: usize) -> Result<(), Problem> {
+        self.fits(bytes, 2 * bytes)
+    }
+
+    fn fits(&self, bytes: usize, more: usize) -> Result<(), Problem> {
+        let kept = if bytes <= SMALL_BODY_BYTES { 0 } else { self.budget.bytes_max / 2 };
+        let full = self.budget.used() + more > self.budget.bytes_max - kept;
+        if full { Err(self.budget.busy()) } else { Ok(()) }
+    }
+
     /// Room for a body that has come to so many bytes: twice, for what is read from it.
     pub(super) fn body(&self, bytes: usize) -> Result<(), Problem> {
         let is_small = bytes <= SMALL_BODY_BYTES;
-        let kept = if is_small { 0 } else { self.budget.bytes_max / 2 };
         let mut held = self.held.lock();
         let before = held.as_ref().map_or(0, |held| held.permit.num_permits());
         let more = (2 * bytes).saturating_sub(before);
-        if self.budget.used() + more > self.budget.bytes_max - kept {
-            return Err(self.budget.busy());
-        }
+        self.fits(bytes, more)?;
         match &mut *held {
             Some(held) => held.fit(&self.budget, before + more),
             none => {
