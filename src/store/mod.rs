@@ -44,6 +44,7 @@ mod rules;
 mod source;
 pub mod sqlite;
 mod subscription;
+pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod support;
 pub mod tail;

@@ -28,12 +28,11 @@ pub(crate) fn meant(known: &Known, patterns: &[TopicPattern]) -> Result<BTreeSet
     Ok(meant)
 }
 
-/// Whether so many positions more find room.
+/// Whether so many positions more find room beside those that are held.
 ///
 /// # Errors
 /// `Full` when they do not.
-pub(crate) fn room(known: &Known, wanted: usize, most: usize) -> Result<(), StoreError> {
-    let held = known.positions.len();
+pub(crate) fn room(held: usize, wanted: usize, most: usize) -> Result<(), StoreError> {
     if wanted == 0 || held + wanted <= most {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::{
     file::{
         mend,
         row::{Cells, signed},
-        slot, sum, waiting,
+        slot, waiting,
     },
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
             ops::{DuePending, Hot},
             pending as rules,
         },
+        sum,
     },
 };
 

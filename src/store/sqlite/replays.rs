@@ -122,7 +122,7 @@ pub(super) async fn start(
     let is_in_topic = positions::of(desk, known.id).iter().any(|(_, held)| *held == topic.id);
     let running = known.positions.iter().filter(|position| position.job.is_some()).count();
     registry::may_replay(&name, is_in_topic, &topic, &new, running)?;
-    registry::room(&desk.known, 1, desk.shared.positions_max)?;
+    registry::room(desk.known.positions.len(), 1, desk.shared.positions_max)?;
     let reach = signed(new.from.previous().0);
     let sql = "-- new job\nINSERT INTO jobs (subscription, topic, first, last, rate, status, reach, started) \
         VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) RETURNING id";

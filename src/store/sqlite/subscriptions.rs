@@ -88,7 +88,7 @@ pub(super) async fn join(desk: &mut Desk, topic: &Topic, id: i64) -> Result<(), 
             joined.push(row.get("id")?);
         }
     }
-    registry::room(&desk.known, joined.len(), desk.shared.positions_max)?;
+    registry::room(desk.known.positions.len(), joined.len(), desk.shared.positions_max)?;
     for subscription in joined {
         positions::insert(desk, subscription, id, Version::ZERO).await?;
         touch(desk, subscription).await?;
@@ -139,7 +139,7 @@ pub(super) async fn put(
     for (_, held) in positions::of(desk, id) {
         topics.remove(&held);
     }
-    registry::room(&desk.known, topics.len(), desk.shared.positions_max)?;
+    registry::room(desk.known.positions.len(), topics.len(), desk.shared.positions_max)?;
     for topic in topics {
         positions::add(desk, id, topic, new.from).await?;
     }

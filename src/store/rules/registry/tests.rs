@@ -187,7 +187,7 @@ fn the_floor_is_below_what_is_not_settled() {
 #[test]
 fn positions_have_a_bound() {
     let known = Known::default();
-    assert!(room(&known, 3, 3).is_ok() && room(&known, 0, 0).is_ok());
-    let full = room(&known, 4, 3).unwrap_err().to_string();
+    assert!(room(known.positions.len(), 3, 3).is_ok() && room(known.positions.len(), 0, 0).is_ok());
+    let full = room(known.positions.len(), 4, 3).unwrap_err().to_string();
     assert!(full.contains("`limits.positions_max: 3`"), "{full}");
 }

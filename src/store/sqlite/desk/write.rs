@@ -6,14 +6,15 @@ use sqlx::SqliteConnection;
 
 use super::bulk;
 use crate::store::sqlite::file::{
-    row::{cut, signed, stored},
-    slot, sum,
+    row::{cut, signed},
+    slot,
 };
 use crate::{
     event::Version,
     store::{
         Exception, ExceptionKind, NewDeadLetter, NewEvent, Settlement,
         rules::group::{Plan, Progressed, TopicPlan},
+        sum::{self, stored},
     },
 };
 
@@ -270,7 +271,7 @@ async fn write_journal(
                 .bind(event.attributes.shared())
                 .bind(form)
                 .bind(data)
-                .bind(i64::from(sum::of_waiting(&slot.to_be_bytes(), event)))
+                .bind(i64::from(sum::of_listed(source, *count, event)))
         })
         .await?;
     }

@@ -21,7 +21,6 @@ pub(crate) mod room;
 pub(crate) mod row;
 pub(crate) mod sheet;
 pub(crate) mod slot;
-pub(crate) mod sum;
 pub(crate) mod verify;
 pub(crate) mod vigil;
 pub(crate) mod waiting;

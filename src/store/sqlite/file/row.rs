@@ -132,16 +132,6 @@ pub(crate) fn list_text(numbers: &[i64]) -> String {
     format!("[{}]", numbers.join(","))
 }
 
-/// How data is kept: its form and its bytes.
-pub(crate) fn stored(data: &Data) -> (i64, Option<&[u8]>) {
-    match data {
-        Data::None => (0, None),
-        Data::Json(bytes) => (1, Some(bytes)),
-        Data::Text(bytes) => (2, Some(bytes)),
-        Data::Binary(bytes) => (3, Some(bytes)),
-    }
-}
-
 /// Data as it is kept: a form and bytes.
 pub(crate) fn formed(form: i64, bytes: &[u8], table: &'static str) -> Result<Data, StoreError> {
     // A slice would keep the whole page in memory.

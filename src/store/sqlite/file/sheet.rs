@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{
     row::{Cells, formed},
-    slot, sum,
+    slot,
 };
 use crate::{
     event::{Event, Micros, Version},
-    store::{StoreError, TopicState},
+    store::{StoreError, TopicState, sum},
 };
 
 fn unreadable(problem: &str) -> StoreError {

@@ -3,13 +3,11 @@
 
 use sqlx::sqlite::SqliteRow;
 
-use super::{
-    row::{Cells, hash_list},
-    sum,
-};
+use super::row::{Cells, hash_list};
 use crate::store::{
     NewEvent, StoreError,
     rules::{known::KnownPending, ops::DuePending},
+    sum,
 };
 
 /// Rows that [`pending`] reads.

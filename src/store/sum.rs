@@ -1,18 +1,17 @@
 //! Checksums that are kept with events, and compared whenever one is read.
 
-use super::{row, slot};
 use crate::{
-    event::{Event, Micros},
+    event::{Data, Event, Micros},
     store::{NewEvent, rules::known::KnownPending},
 };
 
 /// What is kept with an event, and compared whenever it is read: of all of its row, its epoch and
 /// where it is, so that no event is taken for another.
 pub(crate) fn of_event(topic: i64, event: &Event) -> u32 {
-    let (form, data) = row::stored(&event.data);
+    let (form, data) = stored(&event.data);
     let mut sum = crc32fast::Hasher::new();
     let epoch = i64::from(event.epoch.0);
-    for number in [slot::of(topic, event.version), epoch, event.recorded.0, form] {
+    for number in [place(topic, event.version.0), epoch, event.recorded.0, form] {
         sum.update(&number.to_be_bytes());
     }
     let attributes = event.attributes.as_str();
@@ -25,7 +24,7 @@ pub(crate) fn of_event(topic: i64, event: &Event) -> u32 {
 /// What is kept with an event that has no version yet, in the list where it waits, and compared
 /// whenever it is read: of its row and of its `place` there.
 pub(crate) fn of_waiting(place: &[u8], event: &NewEvent) -> u32 {
-    let (form, data) = row::stored(&event.data);
+    let (form, data) = stored(&event.data);
     let mut sum = crc32fast::Hasher::new();
     sum.update(place);
     sum.update(&form.to_be_bytes());
@@ -55,4 +54,24 @@ pub(crate) fn of_due(id: i64, due: Micros, committed: bool) -> u32 {
         sum.update(&number.to_be_bytes());
     }
     sum.finalize()
+}
+
+/// The same of an event that a walk has listed.
+pub(crate) fn of_listed(source: i64, count: u64, event: &NewEvent) -> u32 {
+    of_waiting(&place(source, count).to_be_bytes(), event)
+}
+
+/// Two numbers in one: the owner's above 40 bits, a version or count below.
+const fn place(owner: i64, count: u64) -> i64 {
+    owner << 40 | count.cast_signed()
+}
+
+/// How data is kept: its form and its bytes.
+pub(crate) fn stored(data: &Data) -> (i64, Option<&[u8]>) {
+    match data {
+        Data::None => (0, None),
+        Data::Json(bytes) => (1, Some(bytes)),
+        Data::Text(bytes) => (2, Some(bytes)),
+        Data::Binary(bytes) => (3, Some(bytes)),
+    }
 }
