@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError, sqlite::SqliteError};
+
 use crate::event::{Topic, Version};
 
 /// Why an operation was not done. Every variant but `Unknown` means: nothing was changed.
@@ -124,6 +126,9 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(state) = sql_state(&error) {
+            return of_state(&state, error);
+        }
         match extended_code(&error) {
             // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the log's index found no room.
             Some(code) if code & 0xff == 13 || code == 4_874 => Self::DiskFull,
@@ -143,5 +148,28 @@ impl From<sqlx::Error> for StoreError {
 }
 
 fn extended_code(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error()?.code()?.parse().ok()
+    let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
+    DatabaseError::code(error)?.parse().ok()
+}
+
+/// PostgreSQL's code for what is wrong.
+fn sql_state(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    Some(error.code().to_owned())
+}
+
+/// By the classes of PostgreSQL's documentation, appendix A.
+fn of_state(state: &str, error: sqlx::Error) -> StoreError {
+    match state {
+        "53100" => StoreError::DiskFull,
+        // lock_not_available, deadlock_detected
+        "55P03" | "40P01" => {
+            StoreError::Busy("somebody else holds rows of the database; it is safe to repeat")
+        }
+        // too_many_connections; operator intervention: it starts or stops.
+        "53300" | "57P01" | "57P02" | "57P03" => {
+            StoreError::Busy("the database takes no requests now; it is safe to repeat")
+        }
+        _ => StoreError::Database(error),
+    }
 }

@@ -40,6 +40,7 @@ mod open;
 mod options;
 mod pending;
 mod position;
+pub mod postgres;
 mod rules;
 mod source;
 pub mod sqlite;

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Options, Store, StoreError, Verified,
+    postgres::PostgresStore,
     sqlite::{self, SqliteStore},
 };
 
@@ -15,12 +16,15 @@ pub async fn verify(url: &str) -> Result<Verified, StoreError> {
     sqlite::verify(path(url)?).await
 }
 
-/// Opens the store at `url` (`sqlite:PATH`).
+/// Opens the store at `url` (`sqlite:PATH` or `postgres://…`).
 ///
 /// # Errors
 /// `Refused` when the address is of an unknown kind or the file is held by another process; else
 /// as the store has them.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Arc::new(PostgresStore::open(url, options).await?));
+    }
     Ok(Arc::new(SqliteStore::open(path(url)?, options).await?))
 }
 

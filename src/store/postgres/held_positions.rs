@@ -1,0 +1,127 @@
+//! Positions as their holders take them up and save them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+
+use super::{
+    PostgresStore,
+    dead::kept_event,
+    replays,
+    row::{Cells, signed},
+    states,
+};
+use crate::{
+    event::{Event, Topic, Version},
+    store::{
+        EventState, Exception, LastAnswer, PositionState, Positions, Settlement, StoreError,
+        rules::ops::Hot,
+    },
+};
+
+#[async_trait]
+impl Positions for PostgresStore {
+    async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
+        let gone = || StoreError::not_found("position", position.to_string());
+        let mut conn = self.shared.pool.acquire().await?;
+        // One snapshot for both statements.
+        let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
+        let sql = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+        sqlx::query(sql).execute(&mut *transaction).await?;
+        let sql = "-- position\nSELECT p.subscription, t.name AS topic_name, fence, reach, open, \
+            (SELECT coalesce(max(version), 0) FROM dead_letters d \
+             WHERE d.subscription = p.subscription AND d.topic = p.topic) AS dead_up_to, job, saved \
+            FROM positions p JOIN topics t ON t.id = p.topic WHERE p.id = $1";
+        let row = sqlx::query(sql)
+            .bind(position)
+            .fetch_optional(&mut *transaction)
+            .await?
+            .ok_or_else(gone)?;
+        let dead_up_to = Cells::of(&row, "dead_letters").get("dead_up_to")?;
+        let row = Cells::of(&row, "positions");
+        let topic = row.get("topic_name")?;
+        let subscription = row.get("subscription")?;
+        let job = match row.get("job")? {
+            Some(job) => Some(replays::one(&mut transaction, subscription, job).await?.0),
+            None => None,
+        };
+        let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
+            error, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
+        let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(PositionState {
+            id: position,
+            subscription,
+            topic,
+            fence: row.count("fence")?,
+            reach: row.get("reach")?,
+            open: row.versions("open")?,
+            exceptions: rows.iter().map(exception).collect::<Result<_, _>>()?,
+            dead_up_to,
+            job,
+            saved: row.get("saved")?,
+        })
+    }
+
+    async fn kept_event(
+        &self,
+        position: i64,
+        version: Version,
+    ) -> Result<Option<Arc<Event>>, StoreError> {
+        let sql = "-- kept\nSELECT t.name AS topic_name, x.recorded, x.attributes, x.form, x.data, x.checksum \
+            FROM exceptions x JOIN positions p ON p.id = x.position \
+            JOIN topics t ON t.id = p.topic WHERE x.position = $1 AND x.version = $2";
+        let row = sqlx::query(sql)
+            .bind(position)
+            .bind(signed(version.0))
+            .fetch_optional(&self.shared.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let topic = Cells::of(&row, "topics").get("topic_name")?;
+        let state = self.shared.fresh(&topic).await?.state;
+        kept_event(Cells::of(&row, "exceptions"), version, &state)
+    }
+
+    async fn event_states(
+        &self,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Vec<EventState>, StoreError> {
+        states::of(&self.shared, topic, version).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        let answers = settlements.into_iter().map(|settlement| {
+            self.lanes.settle(|reply| Hot::Settle { settlement: Box::new(settlement), reply })
+        });
+        // All are queued before the first is awaited, so they share a commit.
+        futures_util::future::join_all(answers).await
+    }
+
+    async fn save_health(
+        &self,
+        subscription: i64,
+        resets: u64,
+        health: String,
+    ) -> Result<(), StoreError> {
+        self.lanes.settle(|reply| Hot::Health { subscription, resets, health, reply }).await
+    }
+}
+
+fn exception(row: &PgRow) -> Result<Exception, StoreError> {
+    let row = Cells::of(row, "exceptions");
+    Ok(Exception {
+        version: row.get("version")?,
+        kind: row.get("kind")?,
+        attempts: row.small("attempts")?,
+        tries: row.small("tries")?,
+        due: row.get("due")?,
+        first: row.get("first")?,
+        successes: row.count("successes")?,
+        stands_out: row.get("stands_out")?,
+        last: LastAnswer { status: row.status("status")?, error: row.get("error")? },
+        // A hash, which uses the sign's bit, too.
+        lane: row.get::<Option<i64>>("lane")?.map(i64::cast_unsigned),
+    })
+}

@@ -1,0 +1,262 @@
+//! The lanes: each takes the appends of its topics as they queue up, decides them together and
+//! commits them. One more takes settlements.
+//!
+//! A topic has one lane of a node, so its appends never wait for each other here. Between nodes the
+//! row of the topic is the lock, and whoever has it learns what others did meanwhile ([`super::sync`]).
+
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
+
+use sqlx::{ConnectOptions as _, PgConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{shared::Shared, sync::Synced, write};
+use crate::{
+    event::Topic,
+    store::{
+        StoreError,
+        rules::{
+            group::Plan,
+            ops::{Hot, Reply, refuse},
+        },
+    },
+};
+
+/// Lanes of appends.
+const LANES: usize = 4;
+/// Operations that may wait in one.
+const QUEUE: usize = 1_024;
+/// A lane takes no more once it has so many events.
+const EVENTS_MAX: usize = 1_000;
+/// Nor once they have so many bytes.
+const BYTES_MAX: usize = 1 << 20;
+
+/// The lanes of a node.
+pub(super) struct Lanes {
+    appends: Vec<mpsc::Sender<Hot>>,
+    settlements: mpsc::Sender<Hot>,
+    tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Lanes {
+    pub(super) fn start(shared: &Arc<Shared>) -> Self {
+        let mut tasks = Vec::new();
+        let mut start = || {
+            let (sender, queue) = mpsc::channel(QUEUE);
+            tasks.push(tokio::spawn(Lane::new(shared.clone()).run(queue)));
+            sender
+        };
+        let appends = (0..LANES).map(|_| start()).collect();
+        let settlements = start();
+        Self { appends, settlements, tasks: parking_lot::Mutex::new(tasks) }
+    }
+
+    /// Asks for something of one topic.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        topic: &Topic,
+        op: impl FnOnce(Reply<T>) -> Hot,
+    ) -> Result<T, StoreError> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(topic);
+        let lane = usize::try_from(hash % LANES as u64).unwrap_or_default();
+        ask(&self.appends[lane], op).await
+    }
+
+    /// Asks for something of positions.
+    pub(super) async fn settle<T: Send + 'static>(
+        &self,
+        op: impl FnOnce(Reply<T>) -> Hot,
+    ) -> Result<T, StoreError> {
+        ask(&self.settlements, op).await
+    }
+
+    /// Ends what was asked for.
+    pub(super) async fn close(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for lane in self.appends.iter().chain([&self.settlements]) {
+            // Asked by nobody who listens: it ends the lane.
+            let reply: Reply<()> = Box::new(|_| {});
+            let health = String::new();
+            let _ = lane.send(Hot::Health { subscription: END, resets: 0, health, reply }).await;
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// The number of no subscription.
+const END: i64 = i64::MIN;
+
+async fn ask<T: Send + 'static>(
+    lane: &mpsc::Sender<Hot>,
+    op: impl FnOnce(Reply<T>) -> Hot,
+) -> Result<T, StoreError> {
+    let (sender, answer) = oneshot::channel();
+    let reply = Box::new(|answer| drop(sender.send(answer)));
+    lane.send(op(reply)).await.map_err(|_| StoreError::Closed)?;
+    answer.await.map_err(|_| StoreError::Unknown(None))?
+}
+
+/// One lane.
+struct Lane {
+    shared: Arc<Shared>,
+    conn: Option<PgConnection>,
+    synced: Synced,
+}
+
+impl Lane {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, conn: None, synced: Synced::default() }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Hot>) {
+        let mut ended = false;
+        while !ended && let Some(first) = queue.recv().await {
+            let (mut ops, mut next) = (Vec::new(), Some(first));
+            let (mut events, mut bytes) = (0, 0);
+            while let Some(op) = next {
+                if matches!(op, Hot::Health { subscription: END, .. }) {
+                    ended = true;
+                    queue.close();
+                } else {
+                    let (more, size) = weight(&op);
+                    events += more;
+                    bytes += size;
+                    ops.push(op);
+                }
+                let full = events >= EVENTS_MAX || bytes >= BYTES_MAX;
+                next = if full { None } else { queue.try_recv().ok() };
+            }
+            self.group(ops).await;
+        }
+        while let Some(op) = queue.recv().await {
+            self.group(vec![op]).await;
+        }
+    }
+
+    /// Decides the operations in order and commits them together; if the database refuses the whole,
+    /// one by one, so that only the guilty one fails.
+    async fn group(&mut self, ops: Vec<Hot>) {
+        if ops.is_empty() {
+            return;
+        }
+        let plan = match self.decide(ops).await {
+            Ok(plan) => plan,
+            Err((ops, error)) => return refuse(ops, error),
+        };
+        if plan.is_empty() {
+            return self.roll_back().await;
+        }
+        let Some(conn) = &mut self.conn else { return plan.refuse(StoreError::Closed) };
+        if let Err(error) = write::write(conn, &plan, &self.synced).await {
+            self.roll_back().await;
+            if plan.len() == 1 {
+                return plan.refuse(error.into());
+            }
+            for op in plan.into_ops() {
+                Box::pin(self.group(vec![op])).await;
+            }
+            return;
+        }
+        match run(conn, "COMMIT").await {
+            Ok(()) => self.finish(plan).await,
+            Err(error) => {
+                // What is known may not be what the database says; nor who still holds its locks.
+                self.forget();
+                plan.refuse(StoreError::Unknown(Some(error)));
+            }
+        }
+    }
+
+    /// Begins a transaction, learns what the operations are about, and decides them.
+    async fn decide(&mut self, mut ops: Vec<Hot>) -> Result<Plan, (Vec<Hot>, StoreError)> {
+        match self.begin(&ops).await {
+            Ok(ids) => Ok({
+                // What another node moved or took back meanwhile is not pending any more.
+                for op in &mut ops {
+                    if let Hot::Release { due, .. } = op {
+                        due.retain(|due| self.synced.is_still(due));
+                    }
+                }
+                Plan::of(&self.synced.known, ops, ids.into_iter())
+            }),
+            Err(error) => {
+                self.forget();
+                Err((ops, unreachable(error)))
+            }
+        }
+    }
+
+    async fn begin(&mut self, ops: &[Hot]) -> Result<Vec<i64>, StoreError> {
+        if self.conn.is_none() {
+            let connect = self.shared.connect.clone();
+            // No cancel request ever: it could end a commit with success.
+            let options = [("lock_timeout", "5s"), ("statement_timeout", "0")];
+            self.conn = Some(connect.options(options).connect().await?);
+        }
+        let Some(conn) = &mut self.conn else { return Err(StoreError::Closed) };
+        run(conn, "BEGIN").await?;
+        self.synced.sync(conn, ops, &self.shared).await
+    }
+
+    /// Takes over what was committed, then answers.
+    async fn finish(&mut self, plan: Plan) {
+        for topic in plan.apply(&mut self.synced.known) {
+            self.shared.tail.push(topic.id, &topic.events);
+            if let Some(known) = self.synced.known.topics.get(&topic.id) {
+                self.shared.publish(&known.state);
+            }
+        }
+        self.synced.committed(&plan);
+        if !plan.waiting.is_empty() || plan.released().next().is_some() {
+            self.shared.look_at_pending().await;
+        }
+        plan.answer();
+    }
+
+    async fn roll_back(&mut self) {
+        if let Some(conn) = &mut self.conn
+            && run(conn, "ROLLBACK").await.is_err()
+        {
+            self.conn = None;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.conn = None;
+        self.synced = Synced::default();
+    }
+}
+
+async fn run(conn: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(conn).await.map(drop)
+}
+
+/// What could not be begun because nobody answers; nothing was changed.
+fn unreachable(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database(sqlx::Error::Io(error)) => {
+            tracing::error!(%error, "the database cannot be reached");
+            StoreError::Busy("the database cannot be reached; it is safe to repeat")
+        }
+        error => error,
+    }
+}
+
+/// Events and bytes of an operation.
+fn weight(op: &Hot) -> (usize, usize) {
+    match op {
+        Hot::Append { append, .. } => {
+            let bytes = append.events.iter().map(crate::store::NewEvent::size_bytes).sum();
+            (append.events.len().max(1), bytes)
+        }
+        Hot::Release { due, .. } => (due.len(), 0),
+        Hot::Settle { .. } | Hot::Health { .. } => (1, 0),
+    }
+}

@@ -1,0 +1,55 @@
+//! The store on PostgreSQL, for any number of nodes.
+//!
+//! A node decides what it appends and settles in memory, by the same rules as on one file
+//! ([`super::rules`]), under the locks of the rows that it is about ([`sync`]). What there is
+//! (topics, sources, subscriptions) is changed by one node at a time ([`registry`]).
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use self::{lane::Lanes, shared::Shared, trace::Trace};
+
+mod begin;
+mod dead;
+mod held_positions;
+mod holding;
+mod lane;
+mod log;
+mod partitions;
+mod pending;
+mod positions;
+mod registry;
+mod replays;
+mod retention;
+mod row;
+mod settled;
+mod shared;
+mod sources;
+mod states;
+mod steering;
+mod subscriptions;
+mod summaries;
+mod sync;
+mod topics;
+mod trace;
+mod trim;
+mod wake;
+mod write;
+
+/// A store on PostgreSQL.
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    lanes: Lanes,
+    trace: Trace,
+    /// Ends who listens to other nodes.
+    stop: CancellationToken,
+}
+
+impl crate::store::Store for PostgresStore {}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,155 @@
+//! What this node knows of the store, and what its readers see.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+};
+
+use parking_lot::RwLock;
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::sync::watch;
+
+use super::row;
+use crate::{
+    event::{Micros, Topic, Version},
+    store::{Options, Pending, StoreError, TopicState, Troubles, tail::Tail},
+};
+
+/// What this node knows of the store.
+pub(super) struct Shared {
+    pub(super) pool: PgPool,
+    pub(super) connect: PgConnectOptions,
+    pub(super) topics: RwLock<BTreeMap<Topic, Published>>,
+    pub(super) changes: watch::Sender<u64>,
+    pub(super) tail: Tail,
+    pub(super) hash_key: [u8; 16],
+    pub(super) keys_max: usize,
+    pub(super) keys: AtomicUsize,
+    pub(super) pending_max: usize,
+    pub(super) positions_max: usize,
+    /// When the next pending event is due.
+    pub(super) next_pending: watch::Sender<Option<Micros>>,
+    /// Held while that is asked: what was asked last is told last.
+    looking: tokio::sync::Mutex<()>,
+    /// Owed events that retention removed, since the start.
+    pub(super) expired: AtomicU64,
+    /// Dead letters that went by age or number, since the start.
+    pub(super) dead_trimmed: AtomicU64,
+    pub(super) troubles: Troubles,
+}
+
+/// One topic as readers see it.
+#[derive(Clone)]
+pub(super) struct Published {
+    pub(super) state: Arc<TopicState>,
+    pub(super) head: watch::Sender<Version>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        pool: PgPool,
+        connect: PgConnectOptions,
+        hash_key: [u8; 16],
+        options: &Options,
+    ) -> Self {
+        Self {
+            pool,
+            connect,
+            topics: RwLock::default(),
+            changes: watch::Sender::new(0),
+            tail: Tail::new(options.tail_bytes),
+            hash_key,
+            keys_max: options.dedupe_keys_max,
+            keys: AtomicUsize::new(0),
+            pending_max: options.pending_max,
+            positions_max: options.positions_max,
+            next_pending: watch::Sender::new(None),
+            looking: tokio::sync::Mutex::default(),
+            expired: AtomicU64::new(0),
+            dead_trimmed: AtomicU64::new(0),
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// The topic as this node saw it last.
+    pub(super) fn published(&self, topic: &Topic) -> Option<Published> {
+        self.topics.read().get(topic).cloned()
+    }
+
+    /// The topic as it is now.
+    pub(super) async fn fresh(&self, topic: &Topic) -> Result<Published, StoreError> {
+        let sql = "-- topic\nSELECT * FROM topics WHERE name = $1";
+        let found = sqlx::query(sql).bind(topic.as_str()).fetch_optional(&self.pool).await?;
+        let Some(found) = found else {
+            self.topics.write().remove(topic);
+            return Err(StoreError::not_found("topic", topic.as_str()));
+        };
+        Ok(self.publish(&Arc::new(row::topic_state(&found)?)))
+    }
+
+    /// Every topic as it is now.
+    pub(super) async fn refresh(&self) -> Result<(), StoreError> {
+        let sql = "-- topics\nSELECT * FROM topics";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
+        let states: Vec<_> = rows.iter().map(row::topic_state).collect::<Result<_, _>>()?;
+        self.topics.write().retain(|topic, _| states.iter().any(|state| state.topic == *topic));
+        for state in states {
+            self.publish(&Arc::new(state));
+        }
+        Ok(())
+    }
+
+    /// Shows readers a state that was committed; an older one than they see is none.
+    pub(super) fn publish(&self, state: &Arc<TopicState>) -> Published {
+        let mut topics = self.topics.write();
+        let topic = topics.entry(state.topic.clone()).or_insert_with(|| Published {
+            state: state.clone(),
+            head: watch::Sender::new(state.head),
+        });
+        let is_another = topic.state.id != state.id;
+        if is_another || topic.state.head <= state.head {
+            topic.state = state.clone();
+            topic.head.send_if_modified(|head| std::mem::replace(head, state.head) != state.head);
+        }
+        topic.clone()
+    }
+
+    /// Tells whoever watches that something was changed.
+    pub(super) fn announce(&self) {
+        self.changes.send_modify(|number| *number += 1);
+    }
+
+    /// The name of a topic.
+    pub(super) async fn name_of(&self, id: i64) -> Result<Option<Topic>, StoreError> {
+        let known = |shared: &Self| {
+            let topics = shared.topics.read();
+            topics
+                .values()
+                .find(|known| known.state.id == id)
+                .map(|known| known.state.topic.clone())
+        };
+        if let Some(topic) = known(self) {
+            return Ok(Some(topic));
+        }
+        self.refresh().await?;
+        Ok(known(self))
+    }
+
+    /// Learns when the next pending event is due. What cannot be learnt now is learnt at the next
+    /// look of this node.
+    pub(super) async fn look_at_pending(&self) {
+        let _looking = self.looking.lock().await;
+        let sql = "-- next pending\nSELECT min(due) FROM pending WHERE due < $1";
+        let found = sqlx::query_scalar::<_, Option<i64>>(sql)
+            .bind(Pending::PREPARED.0)
+            .fetch_one(&self.pool)
+            .await;
+        if let Ok(next) = found {
+            let next = next.map(Micros);
+            self.next_pending.send_if_modified(|known| std::mem::replace(known, next) != next);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Subscriptions as they are read, each with its positions at a glance.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, PgPool, postgres::PgRow};
+
+use super::row::{Cells, signed};
+use crate::{
+    event::{Micros, Name},
+    store::{PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry},
+};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            // A deleted one is called `name#id`.
+            "-- subscriptions\nSELECT id, split_part(name, '#', 1) AS name, origin, \
+             status, reason, settings, health, edit, created, removed_at, topics, resets \
+             FROM subscriptions ",
+            $rest
+        )
+    };
+}
+
+fn subscription(row: &PgRow, positions: Vec<PositionSummary>) -> Result<Subscription, StoreError> {
+    let row = Cells::of(row, "subscriptions");
+    let removed_at: Option<Micros> = row.get("removed_at")?;
+    Ok(Subscription {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        origin: row.get("origin")?,
+        status: match row.get("status")? {
+            SubscriptionStatus::Deleted => SubscriptionStatus::Deleted,
+            _ if removed_at.is_some() => SubscriptionStatus::Removed,
+            status => status,
+        },
+        reason: row.get("reason")?,
+        topics: row.json("topics")?,
+        settings: row.json("settings")?,
+        positions,
+        health: row.get("health")?,
+        resets: row.count("resets")?,
+        edit: row.count("edit")?,
+        created: row.get("created")?,
+        removed_at,
+    })
+}
+
+/// One subscription that was not deleted.
+pub(super) async fn one(conn: &mut PgConnection, name: &Name) -> Result<Subscription, StoreError> {
+    let row = sqlx::query(select!("WHERE name = $1"))
+        .bind(name.as_str())
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
+    let positions = summaries(conn, Some(id(&row)?)).await?;
+    subscription(&row, positions.into_iter().map(|(_, summary)| summary).collect())
+}
+
+/// All that changed after `edit`; deleted ones only when `edit` is not 0.
+pub(super) async fn since(readers: &PgPool, edit: u64) -> Result<Vec<Subscription>, StoreError> {
+    let mut conn = readers.acquire().await?;
+    let rows =
+        sqlx::query(select!("WHERE edit > $1 AND ($1 > 0 OR status <> 'deleted') ORDER BY edit"))
+            .bind(signed(edit))
+            .fetch_all(&mut *conn)
+            .await?;
+    let one = match &rows[..] {
+        [row] => Some(id(row)?),
+        _ => None,
+    };
+    let mut positions: HashMap<i64, Vec<PositionSummary>> = HashMap::new();
+    if !rows.is_empty() {
+        for (subscription, summary) in summaries(&mut conn, one).await? {
+            positions.entry(subscription).or_default().push(summary);
+        }
+    }
+    rows.iter()
+        .map(|row| subscription(row, positions.remove(&id(row)?).unwrap_or_default()))
+        .collect()
+}
+
+fn id(row: &PgRow) -> Result<i64, StoreError> {
+    Cells::of(row, "subscriptions").get("id")
+}
+
+/// Positions with the number of their subscription: of one, or of all.
+async fn summaries(
+    conn: &mut PgConnection,
+    subscription: Option<i64>,
+) -> Result<Vec<(i64, PositionSummary)>, StoreError> {
+    let sql = "-- positions\nSELECT p.subscription, p.id, t.name AS topic, p.fence, p.reach, p.open, \
+        p.delivered, p.job, \
+        (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS exceptions, \
+        (SELECT min(version) FROM exceptions x WHERE x.position = p.id) AS lowest, \
+        CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
+        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END AS dead_letters, \
+        (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
+        AS stopped_keys FROM positions p JOIN topics t ON t.id = p.topic \
+        WHERE $1::bigint IS NULL OR p.subscription = $1 \
+        ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
+    let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
+    rows.iter().map(summary).collect()
+}
+
+fn summary(row: &PgRow) -> Result<(i64, PositionSummary), StoreError> {
+    let topic = Cells::of(row, "topics").get("topic")?;
+    let lowest = Cells::of(row, "exceptions").get("lowest")?;
+    let row = Cells::of(row, "positions");
+    let (reach, open) = (row.get("reach")?, row.versions("open")?);
+    let (exceptions, stopped_keys) = (row.count("exceptions")?, row.count("stopped_keys")?);
+    let summary = PositionSummary {
+        id: row.get("id")?,
+        topic,
+        fence: row.count("fence")?,
+        reach,
+        floor: registry::floor(reach, &open, lowest),
+        exceptions,
+        stopped_keys,
+        unsettled: open.len() as u64 + exceptions - stopped_keys,
+        dead_letters: row.count("dead_letters")?,
+        delivered: row.count("delivered")?,
+        job: row.get("job")?,
+    };
+    Ok((row.get("subscription")?, summary))
+}
