@@ -1,8 +1,8 @@
 //! The store on PostgreSQL, for any number of nodes.
 //!
 //! A node decides what it appends and settles in memory, by the same rules as on one file
-//! ([`super::rules`]), under the locks of the rows that it is about ([`sync`]). What there is
-//! (topics, sources, subscriptions) is changed by one node at a time ([`registry`]).
+//! (`store::rules`), under the locks of the rows that it is about (`sync`). What there is
+//! (topics, sources, subscriptions) is changed by one node at a time (`registry`).
 
 use std::sync::Arc;
 
