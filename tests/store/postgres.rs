@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use milkrun::{
     event::{Topic, Version},
     settings::TopicSettings,
-    store::{Options, Placed, Read, Store, open},
+    store::{DeadFilter, DeadSelect, Options, Placed, Read, Store, open},
 };
 
-use super::{Bench, append, with_topic};
+use super::{Bench, append, name, subscribe, with_topic};
 use crate::support::{
     LONG,
     postgres::{Database, Release},
@@ -123,5 +123,24 @@ async fn two_nodes_number_one_topic_without_a_gap() {
     for reader in readers {
         let found = within(LONG, "all events", reader).await.expect("a reader");
         assert!(found.iter().copied().eq(1..=400), "skipped or given twice: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_changes_at_once_wait_for_their_turn() {
+    let bench = oldest().await;
+    let (store, topic) = with_topic(&bench, TopicSettings::default()).await;
+    // More than there are connections, each of which needs another one on its way.
+    let changes = (0..32).map(|number| {
+        let (store, topic) = (store.clone(), topic.clone());
+        tokio::spawn(async move {
+            subscribe(&store, &format!("billing-{number}"), &topic).await;
+            let all = DeadSelect::Where(DeadFilter { topic: Some(topic), ..DeadFilter::default() });
+            store.delete_dead_letters(&name(&format!("billing-{number}")), all).await
+        })
+    });
+    for change in changes.collect::<Vec<_>>() {
+        let removed = within(Duration::from_secs(20), "the changes", change).await;
+        assert_eq!(removed.expect("a change").expect("no letters"), 0);
     }
 }

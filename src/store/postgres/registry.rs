@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::{PgConnection, Postgres, Transaction};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{PostgresStore, row, shared::Shared};
 use crate::{
@@ -17,15 +18,18 @@ pub(super) const CHANGED: &str = "milkrun_changed";
 pub(super) struct Registry {
     pub(super) conn: Transaction<'static, Postgres>,
     pub(super) shared: Arc<Shared>,
+    /// Of this node: those that wait hold no connection.
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl PostgresStore {
     /// Begins a change; waits for the one that is under way.
     pub(super) async fn registry(&self) -> Result<Registry, StoreError> {
+        let turn = self.shared.registering.clone().lock_owned().await;
         let mut conn = self.shared.pool.begin().await?;
         let sql = "-- registry\nSELECT 1 FROM meta WHERE name = 'registry' FOR UPDATE";
         sqlx::query(sql).execute(&mut *conn).await?;
-        Ok(Registry { conn, shared: self.shared.clone() })
+        Ok(Registry { conn, shared: self.shared.clone(), _turn: turn })
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) next_pending: watch::Sender<Option<Micros>>,
     /// Held while that is asked: what was asked last is told last.
     looking: tokio::sync::Mutex<()>,
+    /// Held by who changes what there is.
+    pub(super) registering: Arc<tokio::sync::Mutex<()>>,
     /// Owed events that retention removed, since the start.
     pub(super) expired: AtomicU64,
     /// Dead letters that went by age or number, since the start.
@@ -68,6 +70,7 @@ impl Shared {
             positions_max: options.positions_max,
             next_pending: watch::Sender::new(None),
             looking: tokio::sync::Mutex::default(),
+            registering: Arc::default(),
             expired: AtomicU64::new(0),
             dead_trimmed: AtomicU64::new(0),
             troubles: Troubles::default(),
