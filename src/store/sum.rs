@@ -2,7 +2,7 @@
 
 use crate::{
     event::{Data, Event, Micros},
-    store::{NewEvent, rules::known::KnownPending},
+    store::{NewEvent, rules::known::KnownPending, slot},
 };
 
 /// What is kept with an event, and compared whenever it is read: of all of its row, its epoch and
@@ -11,7 +11,7 @@ pub(crate) fn of_event(topic: i64, event: &Event) -> u32 {
     let (form, data) = stored(&event.data);
     let mut sum = crc32fast::Hasher::new();
     let epoch = i64::from(event.epoch.0);
-    for number in [place(topic, event.version.0), epoch, event.recorded.0, form] {
+    for number in [slot::of(topic, event.version), epoch, event.recorded.0, form] {
         sum.update(&number.to_be_bytes());
     }
     let attributes = event.attributes.as_str();
@@ -58,12 +58,7 @@ pub(crate) fn of_due(id: i64, due: Micros, committed: bool) -> u32 {
 
 /// The same of an event that a walk has listed.
 pub(crate) fn of_listed(source: i64, count: u64, event: &NewEvent) -> u32 {
-    of_waiting(&place(source, count).to_be_bytes(), event)
-}
-
-/// Two numbers in one: the owner's above 40 bits, a version or count below.
-const fn place(owner: i64, count: u64) -> i64 {
-    owner << 40 | count.cast_signed()
+    of_waiting(&slot::join(source, count).to_be_bytes(), event)
 }
 
 /// How data is kept: its form and its bytes.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::{
+    clock,
     event::{Cursor, Epoch, Micros, Topic, Version},
     settings::TopicSettings,
 };
@@ -46,6 +47,14 @@ pub struct EpochStart {
     pub started: Micros,
     /// Why it was begun.
     pub reason: String,
+}
+
+impl EpochStart {
+    /// A new epoch that begins at `first`.
+    pub(crate) fn fresh(first: Version, now: Micros, reason: &str) -> Self {
+        let epoch = Epoch(clock::fresh_uuid().as_fields().0);
+        Self { epoch, first, started: now, reason: reason.to_owned() }
+    }
 }
 
 impl TopicState {

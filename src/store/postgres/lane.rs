@@ -10,16 +10,15 @@ use std::{
 };
 
 use sqlx::{ConnectOptions as _, PgConnection};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::{shared::Shared, sync::Synced, write};
 use crate::{
     event::Topic,
     store::{
         StoreError,
+        question::question,
         rules::{
             group::Plan,
             ops::{Hot, Reply, refuse},
@@ -41,19 +40,20 @@ pub(super) struct Lanes {
     appends: Vec<mpsc::Sender<Hot>>,
     settlements: mpsc::Sender<Hot>,
     tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    stop: CancellationToken,
 }
 
 impl Lanes {
     pub(super) fn start(shared: &Arc<Shared>) -> Self {
-        let mut tasks = Vec::new();
+        let (mut tasks, stop) = (Vec::new(), CancellationToken::new());
         let mut start = || {
             let (sender, queue) = mpsc::channel(QUEUE);
-            tasks.push(tokio::spawn(Lane::new(shared.clone()).run(queue)));
+            tasks.push(tokio::spawn(Lane::new(shared.clone()).run(queue, stop.clone())));
             sender
         };
         let appends = (0..LANES).map(|_| start()).collect();
         let settlements = start();
-        Self { appends, settlements, tasks: parking_lot::Mutex::new(tasks) }
+        Self { appends, settlements, tasks: parking_lot::Mutex::new(tasks), stop }
     }
 
     /// Asks for something of one topic.
@@ -77,30 +77,21 @@ impl Lanes {
 
     /// Ends what was asked for.
     pub(super) async fn close(&self) {
+        self.stop.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock());
-        for lane in self.appends.iter().chain([&self.settlements]) {
-            // Asked by nobody who listens: it ends the lane.
-            let reply: Reply<()> = Box::new(|_| {});
-            let health = String::new();
-            let _ = lane.send(Hot::Health { subscription: END, resets: 0, health, reply }).await;
-        }
         for task in tasks {
             let _ = task.await;
         }
     }
 }
 
-/// The number of no subscription.
-const END: i64 = i64::MIN;
-
 async fn ask<T: Send + 'static>(
     lane: &mpsc::Sender<Hot>,
     op: impl FnOnce(Reply<T>) -> Hot,
 ) -> Result<T, StoreError> {
-    let (sender, answer) = oneshot::channel();
-    let reply = Box::new(|answer| drop(sender.send(answer)));
+    let (reply, answer) = question();
     lane.send(op(reply)).await.map_err(|_| StoreError::Closed)?;
-    answer.await.map_err(|_| StoreError::Unknown(None))?
+    answer.await
 }
 
 /// One lane.
@@ -115,37 +106,20 @@ impl Lane {
         Self { shared, conn: None, synced: Synced::default() }
     }
 
-    async fn run(mut self, mut queue: mpsc::Receiver<Hot>) {
-        let mut ended = false;
-        while !ended && let Some(first) = queue.recv().await {
-            let (mut ops, mut next) = (Vec::new(), Some(first));
-            let (mut events, mut bytes) = (0, 0);
-            while let Some(op) = next {
-                if matches!(op, Hot::Health { subscription: END, .. }) {
-                    ended = true;
-                    queue.close();
-                } else {
-                    let (more, size) = weight(&op);
-                    events += more;
-                    bytes += size;
-                    ops.push(op);
-                }
-                let full = events >= EVENTS_MAX || bytes >= BYTES_MAX;
-                next = if full { None } else { queue.try_recv().ok() };
-            }
-            self.group(ops).await;
+    /// Takes what has queued up, until `stop`; then what was asked before.
+    async fn run(mut self, mut queue: mpsc::Receiver<Hot>, stop: CancellationToken) {
+        while let Some(first) = stop.run_until_cancelled(queue.recv()).await.flatten() {
+            self.group(gather(first, &mut queue)).await;
         }
-        while let Some(op) = queue.recv().await {
-            self.group(vec![op]).await;
+        queue.close();
+        while let Some(first) = queue.recv().await {
+            self.group(gather(first, &mut queue)).await;
         }
     }
 
     /// Decides the operations in order and commits them together; if the database refuses the whole,
     /// one by one, so that only the guilty one fails.
     async fn group(&mut self, ops: Vec<Hot>) {
-        if ops.is_empty() {
-            return;
-        }
         let plan = match self.decide(ops).await {
             Ok(plan) => plan,
             Err((ops, error)) => return refuse(ops, error),
@@ -247,6 +221,21 @@ fn unreachable(error: StoreError) -> StoreError {
         }
         error => error,
     }
+}
+
+/// As much of what has queued up as goes into one commit.
+fn gather(first: Hot, queue: &mut mpsc::Receiver<Hot>) -> Vec<Hot> {
+    let (mut ops, mut next) = (Vec::new(), Some(first));
+    let (mut events, mut bytes) = (0, 0);
+    while let Some(op) = next {
+        let (more, size) = weight(&op);
+        events += more;
+        bytes += size;
+        ops.push(op);
+        let full = events >= EVENTS_MAX || bytes >= BYTES_MAX;
+        next = if full { None } else { queue.try_recv().ok() };
+    }
+    ops
 }
 
 /// Events and bytes of an operation.

@@ -1,9 +1,8 @@
 //! Reading the log: the tail first, else its partitions.
 
-use std::{hash::Hasher as _, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use sqlx::PgConnection;
 use tokio::sync::watch;
 
@@ -15,8 +14,8 @@ use super::{
 use crate::{
     event::{Event, Micros, Topic, Version},
     store::{
-        Append, Log, NewEvent, Page, Placed, Read, StoreError, TopicState,
-        rules::{keys::Key, ops::Hot},
+        Append, Log, Page, Placed, Read, StoreError, TopicState,
+        rules::{keys, ops::Hot},
         sum,
     },
 };
@@ -32,7 +31,8 @@ impl Log for PostgresStore {
         if append.events.len() > APPEND_MAX {
             return Err(StoreError::Full(format!("an append takes at most {APPEND_MAX} events")));
         }
-        let keys = append.events.iter().map(|event| key(&self.shared, event)).collect();
+        let keys =
+            append.events.iter().map(|event| keys::of(&self.shared.hash_key, event)).collect();
         let topic = append.topic.clone();
         let append = Box::new(append);
         self.lanes.ask(&topic, |reply| Hot::Append { append, keys, reply }).await
@@ -54,15 +54,6 @@ impl Log for PostgresStore {
     fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
-}
-
-/// By which an event that came before is known.
-pub(super) fn key(shared: &Shared, event: &NewEvent) -> Key {
-    let mut hasher = SipHasher13::new_with_key(&shared.hash_key);
-    hasher.write(event.source.as_bytes());
-    hasher.write_u8(0xff);
-    hasher.write(event.id.as_bytes());
-    hasher.finish128().as_u128()
 }
 
 /// One read's worth of a topic.

@@ -30,11 +30,18 @@ pub(super) async fn of(
     rows.iter().map(live).collect()
 }
 
-/// How many there are, over all subscriptions.
-pub(super) async fn count(conn: &mut PgConnection) -> Result<usize, StoreError> {
+/// Whether so many positions more find room beside those of all subscriptions.
+///
+/// # Errors
+/// `Full` when they do not.
+pub(super) async fn room(registry: &mut Registry, wanted: usize) -> Result<(), StoreError> {
+    if wanted == 0 {
+        return Ok(());
+    }
     let sql = "-- positions\nSELECT count(*) FROM positions";
-    let count: i64 = sqlx::query_scalar(sql).fetch_one(conn).await?;
-    Ok(usize::try_from(count).unwrap_or_default())
+    let held: i64 = sqlx::query_scalar(sql).fetch_one(&mut *registry.conn).await?;
+    let held = usize::try_from(held).unwrap_or_default();
+    registry::room(held, wanted, registry.shared.positions_max)
 }
 
 /// Raises a position's fence, sets its reach and drops what is open.

@@ -124,8 +124,7 @@ pub(super) async fn start(
     let is_in_topic = held.iter().any(|(_, held)| *held == topic.id);
     let running = known.positions.iter().filter(|position| position.job.is_some()).count();
     registry::may_replay(name, is_in_topic, &topic, new, running)?;
-    let held = positions::count(&mut registry.conn).await?;
-    registry::room(held, 1, registry.shared.positions_max)?;
+    positions::room(registry, 1).await?;
     let reach = signed(new.from.previous().0);
     let sql = "-- new job\nINSERT INTO jobs (subscription, topic, first, last, rate, status, reach, started) \
         VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) RETURNING id";

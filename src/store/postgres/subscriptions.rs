@@ -117,8 +117,7 @@ pub(super) async fn join(
             joined.push(row.get("id")?);
         }
     }
-    let held = positions::count(&mut registry.conn).await?;
-    registry::room(held, joined.len(), registry.shared.positions_max)?;
+    positions::room(registry, joined.len()).await?;
     for subscription in joined {
         positions::insert(&mut registry.conn, subscription, id, Version::ZERO).await?;
         steering::touch(registry, subscription).await?;
@@ -170,8 +169,7 @@ pub(super) async fn put(
     for (_, held) in positions::of(&mut registry.conn, id).await? {
         topics.remove(&held);
     }
-    let held = positions::count(&mut registry.conn).await?;
-    registry::room(held, topics.len(), registry.shared.positions_max)?;
+    positions::room(registry, topics.len()).await?;
     for topic in topics.iter().filter_map(|topic| known_topics.topics.get(topic)) {
         positions::add(registry, id, &topic.state, new.from).await?;
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    event::{Cursor, Epoch, Micros, Name, Topic, Version},
+    event::{Cursor, Micros, Name, Topic, Version},
     settings::TopicSettings,
     store::{EpochStart, Gap, StoreError, TopicState, Topics, rules::registry},
 };
@@ -67,7 +67,7 @@ impl Topics for PostgresStore {
     ) -> Result<Cursor, StoreError> {
         let mut registry = self.registry().await?;
         let state = locked(&mut registry.conn, topic).await?;
-        let start = fresh_start(state.head.next(), now, reason);
+        let start = EpochStart::fresh(state.head.next(), now, reason);
         let cursor = Cursor { epoch: start.epoch, version: start.first };
         let state = registry::with_epoch(&state, &start);
         sqlx::query("-- new epoch\nUPDATE topics SET epochs = $2 WHERE id = $1")
@@ -124,7 +124,7 @@ async fn put(
         .bind(format!("{uid:016x}"))
         .bind(topic.as_str())
         .bind(text)
-        .bind(row::epochs_text(&[fresh_start(Version(1), now, "created")]))
+        .bind(row::epochs_text(&[EpochStart::fresh(Version(1), now, "created")]))
         .fetch_one(&mut *registry.conn)
         .await?;
     subscriptions::join(registry, topic, id).await
@@ -160,12 +160,6 @@ async fn delete(registry: &mut Registry, topic: &Topic, now: Micros) -> Result<i
         sqlx::query(sql).bind(id).execute(&mut *registry.conn).await?;
     }
     Ok(id)
-}
-
-/// A new epoch that begins at `first`.
-pub(super) fn fresh_start(first: Version, now: Micros, reason: &str) -> EpochStart {
-    let epoch = Epoch(clock::fresh_uuid().as_fields().0);
-    EpochStart { epoch, first, started: now, reason: reason.to_owned() }
 }
 
 /// Plain data, which JSON always takes.

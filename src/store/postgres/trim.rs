@@ -39,12 +39,13 @@ impl Keeping for PostgresStore {
         let mut expired = Vec::new();
         let trimmed = || self.shared.dead_trimmed.load(Ordering::Relaxed);
         let before = trimmed();
+        let mut keys = self.key_count().await?;
         // Each topic is a step of its own, so that an append waits for one at most.
         for topic in self.topics().await? {
             let step = self.trim_topic(&topic, now).await?;
             more |= step.more;
             expired.extend(step.expired);
-            more |= self.keys(&topic, now).await?;
+            more |= self.keys(&topic, &mut keys, now).await?;
         }
         more |= drop_prepared(&self.shared, now.minus(PREPARED_MAX)).await?;
         let mut registry = self.registry().await?;
@@ -99,13 +100,24 @@ impl Keeping for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Lets go of the oldest keys of a topic: by age, by count, and while there are too many;
-    /// answers whether there is more.
-    async fn keys(&self, topic: &TopicState, now: Micros) -> Result<bool, StoreError> {
+    /// Keys over all topics.
+    async fn key_count(&self) -> Result<usize, StoreError> {
         let sql = "-- keys\nSELECT coalesce(sum(head - forgotten), 0)::bigint FROM topics";
         let all: i64 = sqlx::query_scalar(sql).fetch_one(&self.shared.pool).await?;
         let all = usize::try_from(all).unwrap_or_default();
         self.shared.keys.store(all, Ordering::Relaxed);
+        Ok(all)
+    }
+
+    /// Lets go of the oldest keys of a topic: by age, by count, and while there are too many;
+    /// answers whether there is more.
+    /// Of `all` keys over all topics, which become fewer.
+    async fn keys(
+        &self,
+        topic: &TopicState,
+        all: &mut usize,
+        now: Micros,
+    ) -> Result<bool, StoreError> {
         let too_many = all.saturating_sub(self.shared.keys_max);
         let sql = "-- oldest keys\nSELECT first, recorded, length(hashes)::bigint / 16 AS count \
             FROM seen WHERE topic = $1 ORDER BY first LIMIT $2";
@@ -132,6 +144,7 @@ impl PostgresStore {
                 .await?;
         }
         transaction.commit().await?;
+        *all = all.saturating_sub(gone.count);
         let is_whole = i64::try_from(gone.rows).is_ok_and(|count| count >= CHUNK);
         Ok(gone.more || is_whole)
     }

@@ -9,10 +9,21 @@ use std::{
     hash::{BuildHasherDefault, Hash, Hasher},
 };
 
-use crate::event::Version;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use crate::{event::Version, store::NewEvent};
 
 /// A 128-bit keyed hash of an event's `source` and `id`.
 pub(crate) type Key = u128;
+
+/// The key of an event, with the store's own hash key.
+pub(crate) fn of(hash_key: &[u8; 16], event: &NewEvent) -> Key {
+    let mut hasher = SipHasher13::new_with_key(hash_key);
+    hasher.write(event.source.as_bytes());
+    hasher.write_u8(0xff);
+    hasher.write(event.id.as_bytes());
+    hasher.finish128().as_u128()
+}
 
 /// What is found by a key.
 pub(crate) type ByKey<T> = HashMap<Key, T, BuildHasherDefault<OfKey>>;

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     event::{Event, Micros, Topic, Version},
     store::{
-        Append, Damage, Log, NewEvent, Page, Placed, Read, StoreError, TopicState, rules::ops::Hot,
+        Append, Damage, Log, NewEvent, Page, Placed, Read, StoreError, TopicState,
+        rules::{keys, ops::Hot},
     },
 };
 
@@ -34,7 +35,8 @@ impl Log for SqliteStore {
         let size_kib = append.events.iter().map(NewEvent::size_bytes).sum::<usize>() >> 10;
         let permits = u32::try_from(size_kib.clamp(1, QUEUE_BYTES >> 10)).unwrap_or(1);
         let _room = self.room.acquire_many(permits).await.map_err(|_| StoreError::Closed)?;
-        let keys = append.events.iter().map(|event| self.key(event)).collect();
+        let keys =
+            append.events.iter().map(|event| keys::of(&self.shared.hash_key, event)).collect();
         // A slice would keep the producer's whole page in memory.
         append.events.iter_mut().for_each(|event| event.data = event.data.copied());
         self.hot(|reply| Hot::Append { append: Box::new(append), keys, reply }).await

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{
     SqliteStore,
-    desk::{Desk, ask::question},
+    desk::Desk,
     file::{
         mend,
         row::{Cells, signed},
@@ -18,6 +18,7 @@ use crate::{
     event::{Micros, Topic, Version},
     store::{
         LoggedPending, Pending, PendingEvents, StoreError,
+        question::question,
         rules::{
             known::{Change, KnownPending},
             ops::{DuePending, Hot},

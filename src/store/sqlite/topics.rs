@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    event::{Cursor, Epoch, Micros, Name, Topic, Version},
+    event::{Cursor, Micros, Name, Topic, Version},
     settings::TopicSettings,
     store::{
         EpochStart, Gap, StoreError, TopicState, Topics,
@@ -123,7 +123,7 @@ async fn insert(
         .bind(settings_text(&settings))
         .fetch_one(&mut desk.conn)
         .await?;
-    let start = fresh_start(Version(1), now, "created");
+    let start = EpochStart::fresh(Version(1), now, "created");
     insert_epoch(&mut desk.conn, id, &start).await?;
     Ok(TopicState {
         id,
@@ -148,7 +148,7 @@ pub(super) async fn new_epoch(
     now: Micros,
 ) -> Result<Cursor, StoreError> {
     let state = desk.known.topic(&topic)?.state.clone();
-    let start = fresh_start(state.head.next(), now, &reason);
+    let start = EpochStart::fresh(state.head.next(), now, &reason);
     insert_epoch(&mut desk.conn, state.id, &start).await?;
     let cursor = Cursor { epoch: start.epoch, version: start.first };
     desk.change(Change::Topic(registry::with_epoch(&state, &start)));
@@ -206,12 +206,6 @@ pub(super) async fn delete(desk: &mut Desk, topic: Topic, now: Micros) -> Result
     desk.shared.tail.forget(id, Version::MAX);
     desk.announce();
     Ok(())
-}
-
-/// A new epoch that begins at `first`.
-pub(super) fn fresh_start(first: Version, now: Micros, reason: &str) -> EpochStart {
-    let epoch = Epoch(clock::fresh_uuid().as_fields().0);
-    EpochStart { epoch, first, started: now, reason: reason.to_owned() }
 }
 
 /// Plain data, which JSON always takes.

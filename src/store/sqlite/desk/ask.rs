@@ -1,29 +1,14 @@
 //! How the one writer is asked: with others, or alone in its turn.
 
-use std::hash::Hasher as _;
-
 use futures_util::future::BoxFuture;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
-use tokio::sync::oneshot;
 
 use super::{Desk, writer::Op};
-use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    NewEvent, StoreError,
-    rules::{
-        keys::Key,
-        ops::{Hot, Reply},
-    },
+    StoreError,
+    question::question,
+    rules::ops::{Hot, Reply},
+    sqlite::SqliteStore,
 };
-
-/// How something is answered, and the answer: `Unknown` when nobody gives one. Whoever asked may be
-/// gone; the work is done all the same.
-pub(crate) fn question<T: Send + 'static>()
--> (Reply<T>, impl Future<Output = Result<T, StoreError>> + Send) {
-    let (sender, answer) = oneshot::channel();
-    let reply = Box::new(|answer| drop(sender.send(answer)));
-    (reply, async { answer.await.map_err(|_| StoreError::Unknown(None))? })
-}
 
 impl SqliteStore {
     /// Asks for what is decided in memory and committed with others.
@@ -75,14 +60,5 @@ impl SqliteStore {
         }));
         self.writer.send(op).await.map_err(|_| StoreError::Closed)?;
         answer.await
-    }
-
-    /// By which an event that came before is known.
-    pub(crate) fn key(&self, event: &NewEvent) -> Key {
-        let mut hasher = SipHasher13::new_with_key(&self.shared.hash_key);
-        hasher.write(event.source.as_bytes());
-        hasher.write_u8(0xff);
-        hasher.write(event.id.as_bytes());
-        hasher.finish128().as_u128()
     }
 }

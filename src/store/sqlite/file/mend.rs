@@ -13,7 +13,7 @@ use super::{
 use crate::store::sqlite::{desk::Desk, file, topics};
 use crate::{
     event::{Micros, Topic, Version},
-    store::{Damage, StoreError},
+    store::{Damage, EpochStart, StoreError},
 };
 
 /// What is known of the topics besides the file itself.
@@ -128,7 +128,7 @@ async fn one(
     };
     let sql = "-- head\nUPDATE topics SET head = $2 WHERE id = $1";
     sqlx::query(sql).bind(row.id).bind(signed(known.0)).execute(&mut *conn).await?;
-    topics::insert_epoch(conn, row.id, &topics::fresh_start(head.next(), now, &detail)).await?;
+    topics::insert_epoch(conn, row.id, &EpochStart::fresh(head.next(), now, &detail)).await?;
     if known > head {
         hole(conn, row.id, (head.next(), known)).await?;
     }

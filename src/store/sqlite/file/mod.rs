@@ -20,11 +20,12 @@ pub(crate) mod record;
 pub(crate) mod room;
 pub(crate) mod row;
 pub(crate) mod sheet;
-pub(crate) mod slot;
 pub(crate) mod verify;
 pub(crate) mod vigil;
 pub(crate) mod waiting;
 pub(crate) mod wal;
+
+pub(crate) use crate::store::slot;
 
 /// `Mkrn`: whose the file is, in its header (`PRAGMA application_id`).
 pub(crate) const APPLICATION_ID: i32 = 0x4d6b_726e;
