@@ -15,21 +15,19 @@ use crate::{
     event::{Event, Micros, Topic, Version},
     store::{
         Append, Log, Page, Placed, Read, StoreError, TopicState,
-        rules::{keys, ops::Hot},
+        rules::{bounds, keys, ops::Hot},
         sum,
     },
 };
 
-/// The most events of one append.
-const APPEND_MAX: usize = 100_000;
-const READ_MAX_EVENTS: usize = 1_000;
-const READ_MAX_BYTES: usize = 4 << 20;
-
 #[async_trait]
 impl Log for PostgresStore {
     async fn append(&self, append: Append) -> Result<Vec<Placed>, StoreError> {
-        if append.events.len() > APPEND_MAX {
-            return Err(StoreError::Full(format!("an append takes at most {APPEND_MAX} events")));
+        if append.events.len() > bounds::APPEND_MAX {
+            return Err(StoreError::Full(format!(
+                "an append takes at most {} events",
+                bounds::APPEND_MAX
+            )));
         }
         let keys =
             append.events.iter().map(|event| keys::of(&self.shared.hash_key, event)).collect();
@@ -64,8 +62,8 @@ pub(super) async fn page(shared: &Shared, topic: &Topic, read: Read) -> Result<P
         _ => shared.fresh(topic).await?.state,
     };
     let read = Read {
-        max_events: read.max_events.min(READ_MAX_EVENTS),
-        max_bytes: read.max_bytes.min(READ_MAX_BYTES),
+        max_events: read.max_events.min(bounds::READ_EVENTS_MAX),
+        max_bytes: read.max_bytes.min(bounds::READ_BYTES_MAX),
         up_to: read.up_to.min(state.head),
         ..read
     };

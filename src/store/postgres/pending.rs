@@ -18,6 +18,7 @@ use crate::{
     store::{
         LoggedPending, NewEvent, Pending, PendingEvents, StoreError, TopicState,
         rules::{
+            bounds,
             known::KnownPending,
             ops::{DuePending, Hot},
             pending as rules,
@@ -26,10 +27,6 @@ use crate::{
     },
 };
 
-/// The most events of one release or list.
-const CHUNK: usize = 1_000;
-/// Attributes and data of one release or list; one event goes whatever its size.
-const BYTES: usize = 8 << 20;
 /// A pending event is damaged, and lost.
 const DAMAGED: &str = "pending_damaged";
 
@@ -45,7 +42,7 @@ impl PendingEvents for PostgresStore {
         let mut conn = self.shared.pool.acquire().await?;
         let sql =
             "-- pending\nSELECT * FROM pending WHERE topic = $1 AND id > $2 ORDER BY id LIMIT $3";
-        let limit = signed(limit.min(CHUNK) as u64);
+        let limit = signed(limit.min(bounds::PENDING_MAX) as u64);
         let rows = sqlx::query(sql).bind(id).bind(after).bind(limit).fetch(&mut *conn);
         let (found, damaged) = bounded(rows).await?;
         drop(conn);
@@ -116,7 +113,7 @@ impl PendingEvents for PostgresStore {
     ) -> Result<Vec<LoggedPending>, StoreError> {
         let mut conn = self.shared.pool.acquire().await?;
         let sql = "-- due\nSELECT * FROM pending WHERE due <= $1 ORDER BY due, id LIMIT $2";
-        let limit = signed(limit.min(CHUNK) as u64);
+        let limit = signed(limit.min(bounds::PENDING_MAX) as u64);
         let rows = sqlx::query(sql).bind(now.0).bind(limit).fetch(&mut *conn);
         let (found, damaged) = bounded(rows).await?;
         drop(conn);
@@ -205,7 +202,7 @@ fn pending(row: &PgRow) -> Result<DuePending, StoreError> {
 /// The numbers of damaged rows, and what is wrong with each.
 type Damaged = Vec<(i64, String)>;
 
-/// As many rows as fit into [`BYTES`], and those that are damaged.
+/// As many rows as fit into [`bounds::PENDING_BYTES_MAX`], and those that are damaged.
 async fn bounded(
     mut rows: impl futures_util::Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
 ) -> Result<(Vec<DuePending>, Damaged), StoreError> {
@@ -214,7 +211,7 @@ async fn bounded(
         match pending(&row) {
             Ok(one) => {
                 bytes += one.event.size_bytes();
-                if bytes > BYTES && !found.is_empty() {
+                if bytes > bounds::PENDING_BYTES_MAX && !found.is_empty() {
                     break;
                 }
                 found.push(one);

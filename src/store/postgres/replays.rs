@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     event::{Micros, Name},
-    store::{Fence, Job, JobStatus, NewJob, Replays, StoreError, rules::registry},
+    store::{
+        Fence, Job, JobStatus, NewJob, Replays, StoreError,
+        rules::{bounds, registry},
+    },
 };
-
-/// Ended jobs kept of a subscription.
-const ENDED_MAX: i64 = 100;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -150,7 +150,11 @@ pub(super) async fn start(
     let sql = "-- jobs bound\nDELETE FROM jobs WHERE subscription = $1 AND status <> 'running' \
         AND id NOT IN (SELECT id FROM jobs WHERE subscription = $1 AND status <> 'running' \
         ORDER BY id DESC LIMIT $2)";
-    sqlx::query(sql).bind(known.id).bind(ENDED_MAX).execute(&mut *registry.conn).await?;
+    sqlx::query(sql)
+        .bind(known.id)
+        .bind(bounds::ENDED_JOBS_MAX)
+        .execute(&mut *registry.conn)
+        .await?;
     touch(registry, known.id).await?;
     Ok(one(&mut registry.conn, known.id, id).await?.0)
 }

@@ -1,13 +1,14 @@
 //! Settlements as SQL.
 
-use std::collections::BTreeMap;
-
 use sqlx::PgConnection;
 
 use super::row::{plain, signed};
 use crate::{
     event::Version,
-    store::{Exception, ExceptionKind, Settlement, rules::group::Plan},
+    store::{
+        Exception, Settlement,
+        rules::{bounds, group::Plan, settled as rules},
+    },
 };
 
 const POSITIONS: &str = "-- positions\nUPDATE positions SET reach = new.reach, open = new.open, \
@@ -45,28 +46,17 @@ const DEAD: &str = "-- dead\nINSERT INTO dead_letters (subscription, position, t
     reason = excluded.reason, attempts = excluded.attempts, first = excluded.first, \
     at = excluded.at, status = excluded.status, error = excluded.error";
 
-/// The longest error text that is kept.
-const ERROR_MAX_CHARS: usize = 300;
-
 /// Writes the settlements of a plan; the caller commits.
 pub(super) async fn write(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     let settlements: Vec<&Settlement> = plan.settlements().collect();
     if settlements.is_empty() {
         return Ok(());
     }
-    // One row each: of two settlements of one position the later says where it stands.
-    let mut last: BTreeMap<i64, (&Settlement, u64)> = BTreeMap::new();
-    for settlement in &settlements {
-        let delivered = last.get(&settlement.position).map_or(0, |(_, delivered)| *delivered);
-        last.insert(settlement.position, (settlement, delivered + settlement.delivered));
-    }
-    let open = |settlement: &Settlement| {
-        settlement.open.iter().flat_map(|open| open.0.to_be_bytes()).collect::<Vec<u8>>()
-    };
+    let last = rules::standings(&settlements);
     sqlx::query(POSITIONS)
         .bind(last.keys().copied().collect::<Vec<_>>())
         .bind(last.values().map(|(it, _)| signed(it.reach.0)).collect::<Vec<_>>())
-        .bind(last.values().map(|(it, _)| open(it)).collect::<Vec<_>>())
+        .bind(last.values().map(|(it, _)| rules::packed(&it.open)).collect::<Vec<_>>())
         .bind(last.values().map(|(_, delivered)| signed(*delivered)).collect::<Vec<_>>())
         .bind(last.values().map(|(it, _)| it.now.0).collect::<Vec<_>>())
         .execute(&mut *conn)
@@ -100,18 +90,14 @@ async fn write_exceptions(
             .execute(&mut *conn)
             .await?;
     }
-    let stopped = |version: &Version| {
-        let mut put = settlement.put.iter();
-        put.any(|put| put.version == *version && put.kind == ExceptionKind::Stopped)
+    let numbers = |versions: &[Version]| -> Vec<i64> {
+        versions.iter().map(|version| signed(version.0)).collect()
     };
-    let dead = settlement.dead.iter().map(|dead| dead.version);
-    let dead = dead.filter(|version| !stopped(version));
-    let gone: Vec<i64> =
-        settlement.clear.iter().copied().chain(dead).map(|version| signed(version.0)).collect();
-    let undead = settlement.undead.iter().map(|version| signed(version.0)).collect();
+    let gone = numbers(&rules::cleared(settlement));
+    let undead = numbers(&settlement.undead);
     for (sql, versions) in [(CLEARED, gone), (UNDEAD, undead)] {
         if !versions.is_empty() {
-            sqlx::query(sql).bind(position).bind::<Vec<i64>>(versions).execute(&mut *conn).await?;
+            sqlx::query(sql).bind(position).bind(versions).execute(&mut *conn).await?;
         }
     }
     Ok(())
@@ -142,5 +128,5 @@ async fn put_exceptions(
 
 /// As much of a text as is kept.
 fn cut(text: &str) -> String {
-    plain(text).chars().take(ERROR_MAX_CHARS).collect()
+    plain(text).chars().take(bounds::ERROR_MAX_CHARS).collect()
 }

@@ -13,12 +13,11 @@ use crate::{
     event::{Micros, Name},
     store::{
         NewEvent, NewSource, REJECTED_BYTES_MAX, Rejected, SourceState, SourceStatus, Sources,
-        Steer, StoreError, rules::source, sum,
+        Steer, StoreError,
+        rules::{bounds, source},
+        sum,
     },
 };
-
-/// What one reading of a journal gives at most.
-const JOURNAL_BYTES: usize = 4 << 20;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -76,7 +75,7 @@ impl Sources for PostgresStore {
         while let Some(row) = rows.try_next().await? {
             let event = listed(&row)?;
             bytes += event.size_bytes();
-            if bytes > JOURNAL_BYTES && !events.is_empty() {
+            if bytes > bounds::JOURNAL_BYTES_MAX && !events.is_empty() {
                 break;
             }
             events.push(event);

@@ -18,14 +18,12 @@ use crate::{
     store::{
         NewSubscription, StoreError, Subscription, SubscriptionSteer, Subscriptions,
         rules::{
+            bounds,
             known::{Change, Known},
             registry,
         },
     },
 };
-
-/// Subscriptions of one store.
-const SUBSCRIPTIONS_MAX: i64 = 100_000;
 
 #[async_trait]
 impl Subscriptions for PostgresStore {
@@ -184,9 +182,10 @@ async fn insert(
     let count: i64 = sqlx::query_scalar("-- count\nSELECT count(*) FROM subscriptions")
         .fetch_one(&mut *registry.conn)
         .await?;
-    if count >= SUBSCRIPTIONS_MAX {
+    if count.cast_unsigned() >= bounds::SUBSCRIPTIONS_MAX {
         return Err(StoreError::Full(format!(
-            "there are {SUBSCRIPTIONS_MAX} subscriptions already"
+            "there are {} subscriptions already",
+            bounds::SUBSCRIPTIONS_MAX
         )));
     }
     let edit = registry.next_edit().await?;

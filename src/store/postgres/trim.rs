@@ -19,18 +19,15 @@ use crate::{
     store::{
         Keeping, News, Pending, StoreError, SubscriptionSteer, TopicState, Topics as _, Trimmed,
         Trouble,
-        rules::retention::{self as rules, KeyRow},
+        rules::{
+            bounds,
+            retention::{self as rules, KeyRow},
+        },
     },
 };
 
 /// Rows removed in one step.
 const CHUNK: i64 = 1_000;
-/// Dead letters kept of a subscription.
-const DEAD_MAX: i64 = 100_000;
-/// Gaps kept of a topic.
-const GAPS_MAX: i64 = 1_000;
-/// How long a prepared event waits for its commit.
-const PREPARED_MAX: Duration = Duration::from_hours(24);
 
 #[async_trait]
 impl Keeping for PostgresStore {
@@ -47,7 +44,7 @@ impl Keeping for PostgresStore {
             expired.extend(step.expired);
             more |= self.keys(&topic, &mut keys, now).await?;
         }
-        more |= drop_prepared(&self.shared, now.minus(PREPARED_MAX)).await?;
+        more |= drop_prepared(&self.shared, now.minus(bounds::PREPARED_MAX)).await?;
         let mut registry = self.registry().await?;
         more |= trim_dead_letters(&mut registry, now).await?;
         forget_removed(&mut registry, now).await?;
@@ -178,8 +175,11 @@ async fn trim_dead_letters(registry: &mut Registry, now: Micros) -> Result<bool,
          FROM dead_letters WHERE subscription IN \
              (SELECT subscription FROM dead_letters GROUP BY subscription HAVING count(*) > $1)) numbered \
         WHERE place > $1 LIMIT $2";
-    let excess: Vec<i64> =
-        sqlx::query_scalar(sql).bind(DEAD_MAX).bind(CHUNK).fetch_all(&mut *registry.conn).await?;
+    let excess: Vec<i64> = sqlx::query_scalar(sql)
+        .bind(bounds::DEAD_MAX)
+        .bind(CHUNK)
+        .fetch_all(&mut *registry.conn)
+        .await?;
     let ids: BTreeSet<i64> = old.iter().chain(&excess).copied().collect();
     if ids.is_empty() {
         return Ok(false);
@@ -219,7 +219,7 @@ async fn forget_removed(registry: &mut Registry, now: Micros) -> Result<(), Stor
     }
     let sql = "-- gaps bound\nDELETE FROM gaps WHERE id IN (SELECT id FROM (SELECT id, \
         row_number() OVER (PARTITION BY topic ORDER BY id DESC) AS place FROM gaps) numbered WHERE place > $1)";
-    sqlx::query(sql).bind(GAPS_MAX).execute(&mut *registry.conn).await?;
+    sqlx::query(sql).bind(bounds::GAPS_MAX).execute(&mut *registry.conn).await?;
     Ok(())
 }
 

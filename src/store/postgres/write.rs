@@ -11,7 +11,10 @@ use crate::{
     event::Version,
     store::{
         NewEvent,
-        rules::group::{Plan, Progressed, TopicPlan},
+        rules::{
+            bounds,
+            group::{Plan, Progressed, TopicPlan},
+        },
         sum::{self, stored},
     },
 };
@@ -45,9 +48,6 @@ const JOURNAL: &str = "-- journal\nINSERT INTO journal (source, count, event_sou
 const REJECTED: &str = "-- rejected\nINSERT INTO rejected (source, count, at, reason, item) \
     SELECT $1, new.count, $2, new.reason, new.item FROM \
     UNNEST($3::bigint[], $4::text[], $5::bytea[]) AS new (count, reason, item)";
-
-/// The most rejected items kept of a source.
-const REJECTED_MAX: u64 = 1_000;
 
 /// Writes the effects of a plan; the caller commits.
 pub(super) async fn write(
@@ -225,7 +225,7 @@ async fn write_progress(
             .await?;
         sqlx::query("-- rejected bound\nDELETE FROM rejected WHERE source = $1 AND count < $2")
             .bind(source)
-            .bind(signed(after.rejected_next.saturating_sub(REJECTED_MAX)))
+            .bind(signed(after.rejected_next.saturating_sub(bounds::REJECTED_MAX)))
             .execute(&mut *conn)
             .await?;
     }

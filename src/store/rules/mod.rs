@@ -1,5 +1,6 @@
 //! What every backend decides alike: pure, without SQL and without a runtime.
 
+pub(crate) mod bounds;
 pub(crate) mod group;
 pub(crate) mod keys;
 pub(crate) mod known;
@@ -7,4 +8,5 @@ pub(crate) mod ops;
 pub(crate) mod pending;
 pub(crate) mod registry;
 pub(crate) mod retention;
+pub(crate) mod settled;
 pub(crate) mod source;

@@ -17,20 +17,18 @@ use crate::{
     event::{Event, Micros, Topic, Version},
     store::{
         Append, Damage, Log, NewEvent, Page, Placed, Read, StoreError, TopicState,
-        rules::{keys, ops::Hot},
+        rules::{bounds, keys, ops::Hot},
     },
 };
-
-/// The most events of one append.
-const APPEND_MAX: usize = 100_000;
-const READ_MAX_EVENTS: usize = 1_000;
-const READ_MAX_BYTES: usize = 4 << 20;
 
 #[async_trait]
 impl Log for SqliteStore {
     async fn append(&self, mut append: Append) -> Result<Vec<Placed>, StoreError> {
-        if append.events.len() > APPEND_MAX {
-            return Err(StoreError::Full(format!("an append takes at most {APPEND_MAX} events")));
+        if append.events.len() > bounds::APPEND_MAX {
+            return Err(StoreError::Full(format!(
+                "an append takes at most {} events",
+                bounds::APPEND_MAX
+            )));
         }
         let size_kib = append.events.iter().map(NewEvent::size_bytes).sum::<usize>() >> 10;
         let permits = u32::try_from(size_kib.clamp(1, QUEUE_BYTES >> 10)).unwrap_or(1);
@@ -63,8 +61,8 @@ impl Log for SqliteStore {
 pub(super) async fn page(shared: &Shared, topic: &Topic, read: Read) -> Result<Page, StoreError> {
     let state = shared.published(topic)?.state;
     let read = Read {
-        max_events: read.max_events.min(READ_MAX_EVENTS),
-        max_bytes: read.max_bytes.min(READ_MAX_BYTES),
+        max_events: read.max_events.min(bounds::READ_EVENTS_MAX),
+        max_bytes: read.max_bytes.min(bounds::READ_BYTES_MAX),
         up_to: read.up_to.min(state.head),
         ..read
     };

@@ -20,6 +20,7 @@ use crate::{
         LoggedPending, Pending, PendingEvents, StoreError,
         question::question,
         rules::{
+            bounds,
             known::{Change, KnownPending},
             ops::{DuePending, Hot},
             pending as rules,
@@ -28,10 +29,6 @@ use crate::{
     },
 };
 
-/// The most events of one release or list.
-const CHUNK: usize = 1_000;
-/// Attributes and data of one release or list; one event goes whatever its size.
-const BYTES: usize = 8 << 20;
 /// A pending event is damaged, and lost.
 const DAMAGED: &str = "pending_damaged";
 
@@ -48,7 +45,7 @@ impl PendingEvents for SqliteStore {
         let sql = waiting::select_pending!(
             "pending p WHERE p.topic = $1 AND p.id > $2 ORDER BY p.id LIMIT $3"
         );
-        let limit = signed(limit.min(CHUNK) as u64);
+        let limit = signed(limit.min(bounds::PENDING_MAX) as u64);
         let mut rows = sqlx::query(sql).bind(id).bind(after).bind(limit).fetch(&mut *conn);
         let (mut bytes, mut found) = (0, Vec::new());
         while let Some(row) = rows.try_next().await? {
@@ -60,7 +57,7 @@ impl PendingEvents for SqliteStore {
                 }
             };
             bytes += one.event.size_bytes();
-            if bytes > BYTES && !found.is_empty() {
+            if bytes > bounds::PENDING_BYTES_MAX && !found.is_empty() {
                 break;
             }
             let DuePending { id, due, since, event, .. } = one;
@@ -222,7 +219,7 @@ pub(super) async fn drop_prepared(desk: &mut Desk, before: Micros) -> Result<boo
         WHERE due = 9223372036854775807 AND since < $1 LIMIT $2) RETURNING id";
     let ids: Vec<i64> = sqlx::query_scalar(sql)
         .bind(before.0)
-        .bind(signed(CHUNK as u64))
+        .bind(signed(bounds::PENDING_MAX as u64))
         .fetch_all(&mut desk.conn)
         .await?;
     let count = ids.len();
@@ -230,7 +227,7 @@ pub(super) async fn drop_prepared(desk: &mut Desk, before: Micros) -> Result<boo
         tracing::warn!(events = count, "prepared events were never committed and are dropped");
         desk.change(Change::PendingGone(ids));
     }
-    Ok(count >= CHUNK)
+    Ok(count >= bounds::PENDING_MAX)
 }
 
 /// Moves what is due into the log: one operation like an append, which the writer decides and
@@ -241,7 +238,7 @@ pub(super) async fn release(
     limit: usize,
 ) -> Result<Vec<LoggedPending>, StoreError> {
     desk.recover().await?;
-    let due = desk.known.due.range(..=(now, i64::MAX)).take(limit.min(CHUNK));
+    let due = desk.known.due.range(..=(now, i64::MAX)).take(limit.min(bounds::PENDING_MAX));
     let due: Vec<i64> = due.map(|(_, id)| *id).collect();
     let due = load(desk, &due, now).await?;
     if due.is_empty() {
@@ -260,7 +257,7 @@ async fn append(
     answer.await
 }
 
-/// Reads pending events by their numbers, in that order, as many as fit into [`BYTES`]; those that
+/// Reads pending events by their numbers, in that order, as many as fit into [`bounds::PENDING_BYTES_MAX`]; those that
 /// are damaged are set aside.
 async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<DuePending>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -283,7 +280,7 @@ async fn load(desk: &mut Desk, ids: &[i64], now: Micros) -> Result<Vec<DuePendin
             }
         };
         bytes += one.event.size_bytes();
-        if bytes > BYTES && !found.is_empty() {
+        if bytes > bounds::PENDING_BYTES_MAX && !found.is_empty() {
             break;
         }
         found.push(one);

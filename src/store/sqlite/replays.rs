@@ -16,14 +16,12 @@ use crate::{
     store::{
         Fence, Job, JobStatus, NewJob, Replays, StoreError,
         rules::{
+            bounds,
             known::{Change, KnownPosition},
             registry,
         },
     },
 };
-
-/// Ended jobs kept of a subscription.
-const ENDED_MAX: i64 = 100;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -150,7 +148,7 @@ pub(super) async fn start(
     let sql = "-- jobs bound\nDELETE FROM jobs WHERE subscription = $1 AND status <> 'running' \
         AND id NOT IN (SELECT id FROM jobs WHERE subscription = $1 AND status <> 'running' \
         ORDER BY id DESC LIMIT $2)";
-    sqlx::query(sql).bind(known.id).bind(ENDED_MAX).execute(&mut desk.conn).await?;
+    sqlx::query(sql).bind(known.id).bind(bounds::ENDED_JOBS_MAX).execute(&mut desk.conn).await?;
     touch(desk, known.id).await?;
     Ok(one(&mut desk.conn, known.id, id).await?.0)
 }

@@ -21,14 +21,12 @@ use crate::{
         NewEvent, NewSource, REJECTED_BYTES_MAX, Rejected, SourceState, SourceStatus, Sources,
         Steer, StoreError,
         rules::{
+            bounds,
             known::{Change, KnownSource},
             source,
         },
     },
 };
-
-/// What one reading of a journal gives at most.
-const JOURNAL_BYTES: usize = 4 << 20;
 
 /// Sets a cursor that is good for whatever the source is put with.
 const SET_CURSOR: &str = "fence = fence + 1, mark = NULL, next_poll = $2, asked_at = $2, \
@@ -295,7 +293,7 @@ pub(super) async fn journal(
     while let Some(row) = rows.try_next().await? {
         let event = waiting::listed(&row)?;
         bytes += event.size_bytes();
-        if bytes > JOURNAL_BYTES && !events.is_empty() {
+        if bytes > bounds::JOURNAL_BYTES_MAX && !events.is_empty() {
             break;
         }
         events.push(event);

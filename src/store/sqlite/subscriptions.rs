@@ -16,12 +16,10 @@ use crate::{
     settings::SubscriptionSettings,
     store::{
         NewSubscription, StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
-        Subscriptions, rules::registry,
+        Subscriptions,
+        rules::{bounds, registry},
     },
 };
-
-/// Subscriptions of one store.
-const SUBSCRIPTIONS_MAX: u64 = 100_000;
 
 #[async_trait]
 impl Subscriptions for SqliteStore {
@@ -150,9 +148,10 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
     let count: u64 = sqlx::query_scalar("-- count\nSELECT count(*) FROM subscriptions")
         .fetch_one(&mut desk.conn)
         .await?;
-    if count >= SUBSCRIPTIONS_MAX {
+    if count >= bounds::SUBSCRIPTIONS_MAX {
         return Err(StoreError::Full(format!(
-            "there are {SUBSCRIPTIONS_MAX} subscriptions already"
+            "there are {} subscriptions already",
+            bounds::SUBSCRIPTIONS_MAX
         )));
     }
     let edit = desk.next_edit();

@@ -20,6 +20,7 @@ use crate::{
     store::{
         Keeping, News, StoreError, SubscriptionSteer, Topics, Trimmed, Trouble,
         rules::{
+            bounds,
             known::Change,
             retention::{self as rules, KeyRow},
         },
@@ -28,12 +29,6 @@ use crate::{
 
 /// Rows removed in one step.
 const CHUNK: i64 = 1_000;
-/// Dead letters kept of a subscription.
-const DEAD_MAX: i64 = 100_000;
-/// Gaps kept of a topic.
-const GAPS_MAX: i64 = 1_000;
-/// How long a prepared event waits for its commit.
-const PREPARED_MAX: Duration = Duration::from_hours(24);
 
 #[async_trait]
 impl Keeping for SqliteStore {
@@ -113,7 +108,7 @@ impl Keeping for SqliteStore {
 /// One step over what belongs to no topic; answers whether there is more.
 pub(super) async fn step(desk: &mut Desk, now: Micros) -> Result<bool, StoreError> {
     let mut more = drop_rows(desk).await?;
-    more |= pending::drop_prepared(desk, now.minus(PREPARED_MAX)).await?;
+    more |= pending::drop_prepared(desk, now.minus(bounds::PREPARED_MAX)).await?;
     more |= trim_dead_letters(desk, now).await?;
     forget_removed(desk, now).await?;
     Ok(more)
@@ -187,8 +182,11 @@ async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreEr
          FROM dead_letters WHERE subscription IN \
              (SELECT subscription FROM dead_letters GROUP BY subscription HAVING count(*) > $1)) \
         WHERE place > $1 LIMIT $2";
-    let excess: Vec<i64> =
-        sqlx::query_scalar(sql).bind(DEAD_MAX).bind(CHUNK).fetch_all(&mut desk.conn).await?;
+    let excess: Vec<i64> = sqlx::query_scalar(sql)
+        .bind(bounds::DEAD_MAX)
+        .bind(CHUNK)
+        .fetch_all(&mut desk.conn)
+        .await?;
     let ids: BTreeSet<i64> = old.iter().chain(&excess).copied().collect();
     if ids.is_empty() {
         return Ok(false);
@@ -224,7 +222,7 @@ async fn forget_removed(desk: &mut Desk, now: Micros) -> Result<(), StoreError> 
     }
     let sql = "-- gaps bound\nDELETE FROM gaps WHERE id IN (SELECT id FROM (SELECT id, \
         row_number() OVER (PARTITION BY topic ORDER BY id DESC) AS place FROM gaps) WHERE place > $1)";
-    sqlx::query(sql).bind(GAPS_MAX).execute(&mut desk.conn).await?;
+    sqlx::query(sql).bind(bounds::GAPS_MAX).execute(&mut desk.conn).await?;
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! A plan as SQL: about ten bulk statements.
 
-use std::collections::BTreeMap;
-
 use sqlx::SqliteConnection;
 
 use super::bulk;
@@ -12,8 +10,12 @@ use crate::store::sqlite::file::{
 use crate::{
     event::Version,
     store::{
-        Exception, ExceptionKind, NewDeadLetter, NewEvent, Settlement,
-        rules::group::{Plan, Progressed, TopicPlan},
+        Exception, NewDeadLetter, NewEvent, Settlement,
+        rules::{
+            bounds,
+            group::{Plan, Progressed, TopicPlan},
+            settled,
+        },
         sum::{self, stored},
     },
 };
@@ -98,9 +100,6 @@ const DEAD: &str = "-- dead\nINSERT INTO dead_letters (subscription, position, t
     ON CONFLICT (position, version) WHERE reason <> 'expired' DO UPDATE SET \
     reason = excluded.reason, attempts = excluded.attempts, first = excluded.first, \
     at = excluded.at, status = excluded.status, error = excluded.error";
-
-/// The most rejected items kept of a source.
-const REJECTED_MAX: u64 = 1_000;
 
 /// Writes the effects of a plan; the caller commits.
 pub(crate) async fn write(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
@@ -228,7 +227,7 @@ async fn write_progress(
         .await?;
         sqlx::query("-- rejected bound\nDELETE FROM rejected WHERE slot >= $1 AND slot < $2")
             .bind(slot::join(source, 0))
-            .bind(slot::join(source, after.rejected_next.saturating_sub(REJECTED_MAX)))
+            .bind(slot::join(source, after.rejected_next.saturating_sub(bounds::REJECTED_MAX)))
             .execute(&mut *conn)
             .await?;
     }
@@ -297,19 +296,12 @@ async fn delete_journal(
 
 async fn write_settlements(conn: &mut SqliteConnection, plan: &Plan) -> Result<(), sqlx::Error> {
     let settlements: Vec<&Settlement> = plan.settlements().collect();
-    // One row each: of two settlements of one position the later says where it stands.
-    let mut last: BTreeMap<i64, (&Settlement, u64)> = BTreeMap::new();
-    for settlement in &settlements {
-        let delivered = last.get(&settlement.position).map_or(0, |(_, delivered)| *delivered);
-        last.insert(settlement.position, (settlement, delivered + settlement.delivered));
-    }
-    let last: Vec<(&Settlement, u64)> = last.into_values().collect();
+    let last: Vec<(&Settlement, u64)> = settled::standings(&settlements).into_values().collect();
     bulk::rows(conn, POSITIONS, &last, |query, (settlement, delivered)| {
-        let open: Vec<u8> = settlement.open.iter().flat_map(|open| open.0.to_be_bytes()).collect();
         query
             .bind(settlement.position)
             .bind(signed(settlement.reach.0))
-            .bind(open)
+            .bind(settled::packed(&settlement.open))
             .bind(signed(*delivered))
             .bind(settlement.now.0)
     })
@@ -324,13 +316,7 @@ async fn write_settlements(conn: &mut SqliteConnection, plan: &Plan) -> Result<(
         for dead in &settlement.dead {
             write_dead(conn, settlement, dead).await?;
         }
-        let stopped = |version: &Version| {
-            let mut put = settlement.put.iter();
-            put.any(|put| put.version == *version && put.kind == ExceptionKind::Stopped)
-        };
-        let dead = settlement.dead.iter().map(|dead| dead.version);
-        let dead = dead.filter(|version| !stopped(version));
-        let gone: Vec<Version> = settlement.clear.iter().copied().chain(dead).collect();
+        let gone = settled::cleared(settlement);
         bulk::rows(conn, CLEARED, &gone, |query, version| bind_version(query, position, *version))
             .await?;
         bulk::rows(conn, UNDEAD, &settlement.undead, |query, version| {

@@ -18,12 +18,9 @@ use crate::{
     settings::Rate,
     store::{
         DeadReason, ExceptionKind, JobStatus, Origin, SourceStatus, StoreError, SubscriptionStatus,
-        rules::keys::Key,
+        rules::{bounds, keys::Key},
     },
 };
-
-/// The longest error text that is kept.
-const ERROR_MAX_CHARS: usize = 300;
 
 /// Reads types of ours from what a column keeps.
 macro_rules! kept {
@@ -147,5 +144,5 @@ pub(crate) fn formed(form: i64, bytes: &[u8], table: &'static str) -> Result<Dat
 
 /// As much of a text as is kept.
 pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(ERROR_MAX_CHARS).collect()
+    text.chars().take(bounds::ERROR_MAX_CHARS).collect()
 }
