@@ -285,5 +285,6 @@ CREATE TABLE held (
     work        text NOT NULL,
     number      bigint NOT NULL,
     incarnation bigint NOT NULL,
+    leaves      timestamptz,                -- when it is free for the node it belongs to now
     PRIMARY KEY (work, number)
 );

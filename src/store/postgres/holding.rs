@@ -4,9 +4,10 @@
 //! piece over raises its fence in the same transaction, so that what the former holder still writes
 //! is refused.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, hash::Hasher as _, time::Duration};
 
 use async_trait::async_trait;
+use siphasher::sip::SipHasher13;
 use sqlx::PgConnection;
 
 use super::{PostgresStore, registry::Registry};
@@ -14,6 +15,8 @@ use crate::store::{Holding, Member, NewMember, Share, StoreError, Work};
 
 /// How long after a renewal a node holds what it has.
 const TERM: Duration = Duration::from_secs(10);
+/// How long a piece stays with a node that has to let go of it: what was begun ends meanwhile.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// What a kind of work is called in a column.
 const fn name(work: Work) -> &'static str {
@@ -40,7 +43,7 @@ impl Holding for PostgresStore {
         let incarnation: i64 = sqlx::query_scalar(sql)
             .bind(&*new.name)
             .bind(work)
-            .bind(term_us())
+            .bind(micros(TERM))
             .fetch_one(&mut *registry.conn)
             .await?;
         registry.commit().await?;
@@ -52,7 +55,7 @@ impl Holding for PostgresStore {
             WHERE incarnation = $1";
         let renewed = sqlx::query(sql)
             .bind(member.incarnation.cast_signed())
-            .bind(term_us())
+            .bind(micros(TERM))
             .execute(&self.shared.pool)
             .await?;
         if renewed.rows_affected() == 0 { Err(StoreError::Stale) } else { Ok(()) }
@@ -70,13 +73,18 @@ impl Holding for PostgresStore {
             return Err(StoreError::Stale);
         }
         drop_dead(&mut registry.conn).await?;
-        let (free, own) = pieces(&mut registry.conn, work, incarnation).await?;
-        let mine = |key: &str| best(&nodes, key) == Some(incarnation);
-        let taken: Vec<i64> =
-            free.iter().filter(|(_, key)| mine(key)).map(|(number, _)| *number).collect();
+        let pieces = pieces(&mut registry.conn, work).await?;
+        let mine = |piece: &&Piece| best(&nodes, &piece.key) == Some(incarnation);
+        let own: Vec<&Piece> =
+            pieces.iter().filter(|piece| piece.holder == Some(incarnation)).collect();
+        let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) = own.into_iter().partition(mine);
+        let free = pieces.iter().filter(|piece| piece.holder.is_none());
+        let taken: Vec<i64> = free.filter(mine).map(|piece| piece.number).collect();
         take(&mut registry, work, incarnation, &taken).await?;
-        registry.commit_quietly().await?;
-        Ok(Share::These(own.into_iter().chain(taken).collect()))
+        let left = leave(&mut registry.conn, work, &numbers(&kept), &numbers(&leaving)).await?;
+        // Whoever they belong to is told that they are free.
+        if left > 0 { registry.commit().await } else { registry.commit_quietly().await }?;
+        Ok(Share::These(kept.iter().map(|piece| piece.number).chain(taken).collect()))
     }
 
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError> {
@@ -93,8 +101,8 @@ impl Holding for PostgresStore {
     }
 }
 
-fn term_us() -> i64 {
-    i64::try_from(TERM.as_micros()).unwrap_or(i64::MAX)
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The nodes that do this kind of work and whose term has not run out.
@@ -106,18 +114,30 @@ async fn living(conn: &mut PgConnection, work: Work) -> Result<BTreeSet<i64>, St
 
 /// Frees what nodes held whose terms have run out.
 async fn drop_dead(conn: &mut PgConnection) -> Result<(), StoreError> {
-    let sql = "-- run out\nDELETE FROM held WHERE NOT EXISTS (SELECT 1 FROM nodes n \
+    // When the database was away every term has run out at once: for a whole one everybody may come
+    // back to what he had.
+    let sql = "-- run out\nDELETE FROM held \
+        WHERE clock_timestamp() - pg_postmaster_start_time() > $1 * interval '1 microsecond' \
+        AND NOT EXISTS (SELECT 1 FROM nodes n \
         WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp())";
-    sqlx::query(sql).execute(conn).await?;
+    sqlx::query(sql).bind(micros(TERM)).execute(conn).await?;
     Ok(())
 }
 
-/// The free pieces, each with what it goes by, and those that the node has.
-async fn pieces(
-    conn: &mut PgConnection,
-    work: Work,
-    incarnation: i64,
-) -> Result<(Vec<(i64, String)>, Vec<i64>), StoreError> {
+/// A piece of work.
+struct Piece {
+    number: i64,
+    /// What it goes by.
+    key: String,
+    holder: Option<i64>,
+}
+
+fn numbers(pieces: &[&Piece]) -> Vec<i64> {
+    pieces.iter().map(|piece| piece.number).collect()
+}
+
+/// All pieces of a kind.
+async fn pieces(conn: &mut PgConnection, work: Work) -> Result<Vec<Piece>, StoreError> {
     // All sources of a topic go to one node: their appends share commits.
     let all = match work {
         Work::Source => {
@@ -134,20 +154,38 @@ async fn pieces(
     );
     let rows: Vec<(i64, String, Option<i64>)> =
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name(work)).fetch_all(conn).await?;
-    let own = rows.iter().filter(|(_, _, holder)| *holder == Some(incarnation));
-    let own = own.map(|(number, ..)| *number).collect();
-    let free = rows.into_iter().filter(|(_, _, holder)| holder.is_none());
-    Ok((free.map(|(number, key, _)| (number, key)).collect(), own))
+    Ok(rows.into_iter().map(|(number, key, holder)| Piece { number, key, holder }).collect())
+}
+
+/// Frees pieces that belong to another node by now, some time after their holder was told that it has
+/// them no more; answers how many are free.
+async fn leave(
+    conn: &mut PgConnection,
+    work: Work,
+    kept: &[i64],
+    leaving: &[i64],
+) -> Result<u64, StoreError> {
+    let sql = "-- stays\nUPDATE held SET leaves = NULL WHERE work = $1 AND number = ANY($2) \
+        AND leaves IS NOT NULL";
+    sqlx::query(sql).bind(name(work)).bind(kept).execute(&mut *conn).await?;
+    let sql = "-- left\nDELETE FROM held WHERE work = $1 AND number = ANY($2) \
+        AND leaves <= clock_timestamp()";
+    let left = sqlx::query(sql).bind(name(work)).bind(leaving).execute(&mut *conn).await?;
+    let sql = "-- leaves\nUPDATE held SET leaves = clock_timestamp() + $3 * interval '1 microsecond' \
+        WHERE work = $1 AND number = ANY($2) AND leaves IS NULL";
+    sqlx::query(sql).bind(name(work)).bind(leaving).bind(micros(LEAVING)).execute(conn).await?;
+    Ok(left.rows_affected())
 }
 
 /// The node that a piece goes to: the one with the highest hash of both, so that a node that comes or
 /// goes moves only its own.
 fn best(nodes: &BTreeSet<i64>, key: &str) -> Option<i64> {
     nodes.iter().copied().max_by_key(|node| {
-        let mut sum = crc32fast::Hasher::new();
-        sum.update(&node.to_be_bytes());
-        sum.update(key.as_bytes());
-        sum.finalize()
+        // The same on every node, whatever its release.
+        let mut hasher = SipHasher13::new();
+        hasher.write(&node.to_be_bytes());
+        hasher.write(key.as_bytes());
+        hasher.finish()
     })
 }
 
@@ -178,4 +216,26 @@ async fn take(
     };
     sqlx::query(sql).bind(taken).execute(&mut *registry.conn).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_spread_evenly_and_little_of_it_moves() {
+        let (three, four) = (BTreeSet::from([11, 12, 13]), BTreeSet::from([11, 12, 13, 14]));
+        let keys: Vec<String> = (0..3_000).map(|number| format!("orders-{number}")).collect();
+        for nodes in [&three, &four] {
+            for node in nodes {
+                let share = keys.iter().filter(|key| best(nodes, key) == Some(*node)).count();
+                let even = keys.len() / nodes.len();
+                assert!(share.abs_diff(even) <= even / 10, "{node} of {nodes:?}: {share}");
+            }
+        }
+        let moved = keys.iter().filter(|key| best(&three, key) != best(&four, key));
+        let moved: Vec<_> = moved.map(|key| best(&four, key)).collect();
+        assert!(moved.iter().all(|node| *node == Some(14)), "only to the one that came");
+        assert_eq!(best(&BTreeSet::new(), "orders"), None);
+    }
 }
