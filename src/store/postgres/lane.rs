@@ -185,6 +185,7 @@ impl Lane {
             self.shared.tail.push(topic.id, &topic.events);
             if let Some(known) = self.synced.known.topics.get(&topic.id) {
                 self.shared.publish(&known.state);
+                self.shared.moved.note(topic.id, known.state.head);
             }
         }
         self.synced.committed(&plan);

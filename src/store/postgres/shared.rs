@@ -8,9 +8,9 @@ use std::{
     },
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::row;
 use crate::{
@@ -41,6 +41,22 @@ pub(super) struct Shared {
     /// Dead letters that went by age or number, since the start.
     pub(super) dead_trimmed: AtomicU64,
     pub(super) troubles: Troubles,
+    pub(super) moved: Moved,
+}
+
+/// Heads that moved here and are still to be told.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    pub(super) heads: Mutex<BTreeMap<i64, Version>>,
+    pub(super) some: Notify,
+}
+
+impl Moved {
+    /// Notes the head of a topic.
+    pub(super) fn note(&self, topic: i64, head: Version) {
+        self.heads.lock().insert(topic, head);
+        self.some.notify_one();
+    }
 }
 
 /// One topic as readers see it.
@@ -74,6 +90,7 @@ impl Shared {
             expired: AtomicU64::new(0),
             dead_trimmed: AtomicU64::new(0),
             troubles: Troubles::default(),
+            moved: Moved::default(),
         }
     }
 

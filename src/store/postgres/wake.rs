@@ -1,15 +1,59 @@
-//! What other nodes did: heard over one connection, and looked at every second while that is broken.
+//! What other nodes did, and telling them of one's own.
+//!
+//! A node hears the others over one connection. What it appended it tells at most every 5 ms, in a
+//! transaction of its own: inside the append a notification costs several times the append. While
+//! the connection is broken everything is looked at every second.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{registry::CHANGED, shared::Shared};
-use crate::store::StoreError;
+use super::{registry::CHANGED, row, shared::Shared};
+use crate::{event::Version, store::StoreError};
 
+/// Which channel tells of heads.
+const MOVED: &str = "milkrun_moved";
 /// How often everything is looked at all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long heads are gathered.
+const GATHERED: Duration = Duration::from_millis(5);
+/// PostgreSQL takes 8,000 bytes of a notification.
+const PAYLOAD_MAX: usize = 7_900;
+
+/// Tells the other nodes until `stop`.
+pub(super) async fn tell(shared: Arc<Shared>, stop: CancellationToken) {
+    let telling = async {
+        loop {
+            shared.moved.some.notified().await;
+            tokio::time::sleep(GATHERED).await;
+            let heads = std::mem::take(&mut *shared.moved.heads.lock());
+            if let Err(error) = notify(&shared, &heads).await {
+                // The others look by themselves.
+                tracing::debug!(%error, "other nodes were not told of appended events");
+            }
+        }
+    };
+    stop.run_until_cancelled(telling).await;
+}
+
+async fn notify(shared: &Shared, heads: &BTreeMap<i64, Version>) -> Result<(), StoreError> {
+    let mut payload = String::new();
+    let mut payloads = Vec::new();
+    for (topic, head) in heads {
+        let one = format!("{topic}:{head} ");
+        if payload.len() + one.len() > PAYLOAD_MAX {
+            payloads.push(std::mem::take(&mut payload));
+        }
+        payload.push_str(&one);
+    }
+    payloads.push(payload);
+    // Nobody is told while no other node lives.
+    let sql = "-- moved\nSELECT pg_notify($1, payload) FROM UNNEST($2::text[]) AS payload \
+        WHERE (SELECT count(*) FROM nodes WHERE until > clock_timestamp()) > 1";
+    sqlx::query(sql).bind(MOVED).bind(payloads).execute(&shared.pool).await?;
+    Ok(())
+}
 
 /// Listens until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -25,19 +69,44 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 
 async fn listen(shared: &Shared) -> Result<(), StoreError> {
     let mut listener = PgListener::connect_with(&shared.pool).await?;
-    listener.listen(CHANGED).await?;
+    listener.listen_all([CHANGED, MOVED]).await?;
     // What happened before anybody listened.
     look(shared).await;
     loop {
-        match tokio::time::timeout(LOOK_EVERY, listener.recv()).await {
-            Ok(heard) => {
-                heard?;
-                shared.announce();
-                look(shared).await;
-            }
-            Err(_) => look(shared).await,
+        let Ok(heard) = tokio::time::timeout(LOOK_EVERY, listener.recv()).await else {
+            look(shared).await;
+            continue;
+        };
+        let heard = heard?;
+        if heard.channel() == MOVED {
+            take(shared, heard.payload()).await?;
+        } else {
+            look(shared).await;
+            shared.announce();
         }
     }
+}
+
+/// Takes over heads that moved elsewhere.
+async fn take(shared: &Shared, payload: &str) -> Result<(), StoreError> {
+    let moved = payload.split(' ').filter_map(|one| {
+        let (topic, head) = one.split_once(':')?;
+        Some((topic.parse::<i64>().ok()?, Version(head.parse().ok()?)))
+    });
+    let is_new = |(topic, head): &(i64, Version)| {
+        let topics = shared.topics.read();
+        let known = topics.values().find(|known| known.state.id == *topic);
+        known.is_none_or(|known| known.state.head < *head)
+    };
+    let new: Vec<i64> = moved.filter(is_new).map(|(topic, _)| topic).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let sql = "-- moved topics\nSELECT * FROM topics WHERE id = ANY($1)";
+    for row in &sqlx::query(sql).bind(new).fetch_all(&shared.pool).await? {
+        shared.publish(&Arc::new(row::topic_state(row)?));
+    }
+    Ok(())
 }
 
 /// Learns heads and what is due.
