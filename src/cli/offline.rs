@@ -21,6 +21,10 @@ pub(super) async fn open(options: &Options) -> Result<Arc<dyn Store>, Failure> {
 
 /// Whether the file of the store at `url` is there.
 pub(super) fn exists(url: &str) -> bool {
+    if url.starts_with("postgres") {
+        // Whether it is there is told when it is opened.
+        return true;
+    }
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     Path::new(path.unwrap_or(url)).exists()
 }

@@ -102,11 +102,15 @@ impl File {
             problems.add(self.store.referenced, message);
             return None;
         }
-        if path.is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
+        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| {
+            self.store.value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())
+        });
+        if is_url || path.is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
             return Some(self.store.value.clone());
         }
-        let message =
-            "`store`: expected `sqlite:` and the path of a file, as sqlite:data/milkrun.db";
+        let message = "`store`: expected `sqlite:` and the path of a file, as \
+            sqlite:data/milkrun.db, or the URL of a database, as \
+            postgres://milkrun@db.example/milkrun";
         problems.add(self.store.referenced, message);
         None
     }

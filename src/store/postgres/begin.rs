@@ -1,15 +1,20 @@
 //! Opening the store: its tables, made once whoever comes first, and everything that works on it.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
-use sqlx::{
-    PgConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgConnection, postgres::PgPoolOptions};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{PostgresStore, lane::Lanes, row::Cells, shared::Shared, trace::Trace, wake};
+use super::{
+    PostgresStore,
+    lane::Lanes,
+    primary::{Hosts, Primary},
+    row::Cells,
+    shared::Shared,
+    trace::Trace,
+    wake,
+};
 use crate::{
     clock,
     store::{Options, StoreError},
@@ -28,9 +33,8 @@ impl PostgresStore {
     /// `Refused` when the address cannot be read or the tables are of a later release; else as the
     /// database has them.
     pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
-        let refused = |error: sqlx::Error| StoreError::Refused(format!("`store`: {error}"));
-        let connect = PgConnectOptions::from_str(url).map_err(refused)?;
-        let connect = connect.application_name("milkrun");
+        let hosts = Hosts::parse(url)?;
+        let Primary { connect, .. } = hosts.primary(0).await?;
         let pool = PgPoolOptions::new().max_connections(options.readers.max(4));
         let pool = pool.connect_with(connect.clone()).await?;
         let mut conn = pool.acquire().await?;
@@ -42,6 +46,7 @@ impl PostgresStore {
         shared.look_at_pending().await;
         let stop = CancellationToken::new();
         tokio::spawn(wake::run(shared.clone(), stop.clone()));
+        tokio::spawn(wake::tell(shared.clone(), stop.clone()));
         let (lanes, trace) = (Lanes::start(&shared), Trace::start(shared.clone()));
         Ok(Self { shared, lanes, trace, stop })
     }

@@ -19,6 +19,7 @@ mod log;
 mod partitions;
 mod pending;
 mod positions;
+mod primary;
 mod registry;
 mod replays;
 mod retention;
