@@ -82,10 +82,12 @@ impl Node {
             dedupe_keys_max: config.limits.dedupe_keys_max,
             positions_max: config.limits.positions_max,
             readers: config.limits.readers,
+            durability: config.durability,
+            term: config.cluster.term,
             clock: clock.clone(),
             ..store::Options::default()
         };
-        let store = store::open(&config.store, &options).await?;
+        let store = store::open(config.store.as_str(), &options).await?;
         let Applied { setups, removed } = apply(&*store, &config, &clock, false).await?;
         start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
@@ -95,7 +97,7 @@ impl Node {
         for notice in removed {
             notices.tell(notice);
         }
-        let mut holder = Holder::new(store.clone(), clock.clone(), role::member(roles));
+        let mut holder = Holder::new(store.clone(), clock.clone(), role::member(roles, &config));
         holder.step().await?;
         let last = CancellationToken::new();
         let mut behind = JoinSet::new();
@@ -156,6 +158,8 @@ impl Node {
     pub async fn reload(&mut self, config: Config) -> Result<(), NodeError> {
         let fixed = [
             ("store", config.store != self.config.store),
+            ("store", config.durability != self.config.durability),
+            ("cluster", config.cluster != self.config.cluster),
             ("listen", config.listen != self.config.listen),
             ("outbound", config.outbound != self.config.outbound),
             ("limits", config.limits != self.config.limits),

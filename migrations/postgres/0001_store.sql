@@ -9,6 +9,23 @@ CREATE TABLE meta (
 -- Whoever changes what there is (topics, sources, subscriptions) holds this row.
 INSERT INTO meta (name, value) VALUES ('registry', '');
 
+-- One row: the history that a node worked in last. Copies of a database have its `system`, and
+-- promotions raise `timeline`.
+CREATE TABLE history (
+    system     bigint NOT NULL,
+    timeline   bigint NOT NULL,
+    replicated boolean NOT NULL,             -- commits waited for a standby
+    since      timestamptz NOT NULL
+);
+INSERT INTO history VALUES (0, 0, false, '-infinity');
+
+-- The last commit of each connection that appends or settles: whose answer was lost looks here.
+CREATE TABLE commits (
+    lane  bigint PRIMARY KEY,
+    token bigint NOT NULL,
+    at    timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
 CREATE TABLE topics (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     uid      text NOT NULL UNIQUE,
@@ -278,7 +295,9 @@ CREATE TABLE nodes (
     incarnation bigint PRIMARY KEY,
     name        text NOT NULL UNIQUE,
     work        text[] NOT NULL,
-    until       timestamptz NOT NULL
+    until       timestamptz NOT NULL,
+    roles       text[] NOT NULL,
+    release     text NOT NULL
 );
 
 CREATE TABLE held (

@@ -10,7 +10,7 @@ use crate::{
     api,
     config::{self, Config},
     node,
-    store::{self, StoreError},
+    store::{self, Address, StoreError},
 };
 
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
     if !offline::exists(&config.store) {
         return Ok(());
     }
-    let store = match store::open(&config.store, &store::Options::default()).await {
+    let store = match store::open(config.store.as_str(), &offline::untouched(config)).await {
         Ok(store) => store,
         Err(StoreError::Refused(why)) => {
             tracing::warn!("what is stored is not looked at: {why}");
@@ -76,18 +76,18 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
 }
 
 /// Reads the whole store and says what is wrong with it.
-async fn verify(url: &str) -> Result<(), Failure> {
-    if !offline::exists(url) {
-        return Err(Failure::new(format!("{url}: there is no such file")));
+async fn verify(address: &Address) -> Result<(), Failure> {
+    if !offline::exists(address) {
+        return Err(Failure::new(format!("{address}: there is no such file")));
     }
-    let found = store::verify(url).await;
-    let found = found.map_err(|error| Failure::new(format!("{url}: {}", chain(&error))))?;
+    let found = store::verify(address.as_str()).await;
+    let found = found.map_err(|error| Failure::new(format!("{address}: {}", chain(&error))))?;
     for problem in &found.problems {
         print(&format!("BAD   {problem}"))?;
     }
     if found.problem_count > 0 {
         return Err(Failure::new(format!(
-            "{url}: {} of what was looked at is wrong; see docs/storage.md",
+            "{address}: {} of what was looked at is wrong; see docs/storage.md",
             found.problem_count
         )));
     }
@@ -95,7 +95,10 @@ async fn verify(url: &str) -> Result<(), Failure> {
         0 => String::new(),
         count => format!(", {count} of them without a checksum, from an earlier release"),
     };
-    print(&format!("{url}: good ({} topics, {} events{unchecked})", found.topics, found.events))?;
+    print(&format!(
+        "{address}: good ({} topics, {} events{unchecked})",
+        found.topics, found.events
+    ))?;
     Ok(())
 }
 

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use super::{Failure, Options, environment, failure::chain};
 use crate::{
-    config,
-    store::{self, Store},
+    config::{self, Config},
+    store::{self, Address, Store},
 };
 
 /// Opens the store of the configured file, which nobody else may hold; makes none.
@@ -15,16 +15,22 @@ pub(super) async fn open(options: &Options) -> Result<Arc<dyn Store>, Failure> {
     if !exists(&config.store) {
         return Err(failed(format!("{}: there is no such file, and no relay runs", config.store)));
     }
-    let opened = store::open(&config.store, &store::Options::default()).await;
+    let opened = store::open(config.store.as_str(), &untouched(&config)).await;
     opened.map_err(|error| failed(format!("{}: {}", config.store, chain(&error))))
 }
 
-/// Whether the file of the store at `url` is there.
-pub(super) fn exists(url: &str) -> bool {
-    if url.starts_with("postgres") {
-        // Whether it is there is told when it is opened.
-        return true;
+/// How a store is opened by whoever is no relay: no tables are made.
+pub(super) fn untouched(config: &Config) -> store::Options {
+    store::Options {
+        durability: config.durability,
+        makes_tables: false,
+        ..store::Options::default()
     }
+}
+
+/// Whether the store is there; of a database this is told when it is opened.
+pub(super) fn exists(store: &Address) -> bool {
+    let url = store.as_str();
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    Path::new(path.unwrap_or(url)).exists()
+    store.is_database() || Path::new(path.unwrap_or(url)).exists()
 }

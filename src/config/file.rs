@@ -1,4 +1,4 @@
-//! The whole file, and its small sections: `store`, `listen`, `outbound`, `insecure`.
+//! The whole file, and its small sections: `listen`, `outbound`, `insecure`, `reload`.
 
 use std::net::SocketAddr;
 
@@ -13,6 +13,7 @@ use super::{
     limits::Limits,
     secret::{Env, Value, resolve_value},
     sources::SourceFile,
+    store::{ClusterFile, StoreFile},
     subscriptions::SubscriptionFile,
     table::{Table, unplaced},
     topics::TopicFile,
@@ -23,9 +24,11 @@ use crate::outbound::check_proxy;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
-    /// Where everything is kept: `sqlite:PATH`.
-    #[schemars(with = "String", regex(pattern = "^sqlite:/*[^/~]"))]
-    pub store: Spanned<String>,
+    /// Where everything is kept: in a file or in a database.
+    #[schemars(with = "StoreFile")]
+    pub store: Spanned<StoreFile>,
+    /// What this node is to the others on the same database.
+    pub cluster: ClusterFile,
     /// Where the API listens: `ADDRESS:PORT`.
     #[schemars(with = "String", regex(pattern = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$"))]
     pub listen: Spanned<String>,
@@ -71,7 +74,8 @@ pub struct OutboundFile {
 impl Default for File {
     fn default() -> Self {
         Self {
-            store: unplaced("sqlite:data/milkrun.db".into()),
+            store: unplaced(StoreFile::Plain("sqlite:data/milkrun.db".into())),
+            cluster: ClusterFile::default(),
             listen: unplaced("127.0.0.1:8080".into()),
             outbound: OutboundFile::default(),
             topics: Table::default(),
@@ -87,32 +91,14 @@ impl Default for File {
 impl File {
     /// Takes the texts of numbers from the file.
     pub(super) fn as_written(&mut self, file: &str) {
+        if let StoreFile::Settings(store) = &mut self.store.value {
+            Value::as_written(&mut store.url, file);
+        }
         if let Some(proxy) = &mut self.outbound.proxy {
             Value::as_written(proxy, file);
         }
         self.sources.iter_mut().for_each(|source| source.http.value.as_written(file));
         self.subscriptions.iter_mut().for_each(|one| one.as_written(file));
-    }
-
-    pub(crate) fn store(&self, problems: &mut Problems<'_>) -> Option<String> {
-        let path = self.store.value.strip_prefix("sqlite:");
-        if path.is_some_and(|path| path.trim_start_matches('/').starts_with('~')) {
-            let message = "`store`: `~` is not expanded here; write the whole path, as \
-                sqlite:/home/me/milkrun.db";
-            problems.add(self.store.referenced, message);
-            return None;
-        }
-        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| {
-            self.store.value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())
-        });
-        if is_url || path.is_some_and(|path| !path.trim_start_matches('/').is_empty()) {
-            return Some(self.store.value.clone());
-        }
-        let message = "`store`: expected `sqlite:` and the path of a file, as \
-            sqlite:data/milkrun.db, or the URL of a database, as \
-            postgres://milkrun@db.example/milkrun";
-        problems.add(self.store.referenced, message);
-        None
     }
 
     pub(crate) fn listen(&self, problems: &mut Problems<'_>) -> Option<SocketAddr> {

@@ -3,7 +3,7 @@
 //! One file per section; the types named `…File` are what the file may say, and only they know
 //! references to secrets. A [`Config`] holds values and is valid by construction.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
 use self::{error::Problems, secret::Env};
 pub use self::{
@@ -16,7 +16,7 @@ use crate::{
     event::{Topic, TopicPattern},
     outbound::Guard,
     settings::TopicSettings,
-    store::NewSubscription,
+    store::{Address, Durability, NewSubscription},
 };
 
 mod error;
@@ -30,6 +30,7 @@ mod outline;
 mod schema;
 mod secret;
 mod sources;
+mod store;
 mod subscriptions;
 mod table;
 #[cfg(test)]
@@ -42,8 +43,12 @@ mod written;
 /// What the relay is told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address of the store, `sqlite:PATH`.
-    pub store: String,
+    /// The address of the store.
+    pub store: Address,
+    /// What must be true of an event that was acknowledged.
+    pub durability: Durability,
+    /// What this node is to the others on the same database.
+    pub cluster: Cluster,
     /// Where the API listens.
     pub listen: SocketAddr,
     /// What requests to producers and consumers may reach.
@@ -72,6 +77,28 @@ impl Config {
                 "`webhook.secret` is not set: its requests are not signed"
             );
         }
+    }
+}
+
+/// What a node is to the others on the same database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// What it is called; `None`: after its machine and port.
+    pub node: Option<String>,
+    /// How long it holds its work after it last renewed its term.
+    pub term: Duration,
+}
+
+impl Cluster {
+    /// A shorter term runs out while a busy database thinks.
+    pub(crate) const TERM_MIN: Duration = Duration::from_secs(2);
+    /// A longer one leaves the work of a dead node undone.
+    pub(crate) const TERM_MAX: Duration = Duration::from_mins(5);
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { node: None, term: Duration::from_secs(10) }
     }
 }
 
@@ -256,7 +283,8 @@ fn read_as<T: serde::de::DeserializeOwned + Default>(
 }
 
 fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Config> {
-    let store = file.store(problems);
+    let store = file.store.value.build(file.store.referenced, env, problems);
+    let cluster = file.cluster.build(problems);
     let listen = file.listen(problems);
     let outbound = file.outbound(env, problems);
     let guard = outbound.guard();
@@ -273,8 +301,11 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     for topic in used.chain(named) {
         topics.entry(topic).or_default();
     }
+    let (store, durability) = store?;
     Some(Config {
-        store: store?,
+        store,
+        durability,
+        cluster,
         listen: listen?,
         outbound,
         topics: topics.into_iter().collect(),

@@ -68,6 +68,22 @@ fn a_misspelt_key_is_told_with_place_line_and_nearest_name() {
 
 /// Each text is refused where it says, and with these words.
 #[test]
+fn a_store_that_cannot_be_is_told() {
+    for (text, expected) in [
+        ("store: mysql://x\n", ":1:8: `store`: expected `sqlite:`"),
+        ("store: postgres://\n", ":1:8: `store`: expected `sqlite:`"),
+        ("store: { url: \"sqlite:m.db\", durability: replicated }\n", "a file is on one machine"),
+        ("store: { durability: any }\n", "the key `url` is missing in `store`"),
+        ("store: { url: { env: NONE } }\n", "the environment variable `NONE` is not set"),
+        ("cluster: { term: 1s }\n", ":1:18: `cluster.term`: expected 2s to 5m"),
+        ("cluster: { node: \"a b\" }\n", ":1:18: `cluster.node`: expected 1 to 100"),
+    ] {
+        let told = refused(text);
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told() {
     let http = |line: &str| source(&format!("      {line}\n"));
     let webhook = |rest: &str| {
@@ -77,7 +93,6 @@ fn what_is_wrong_is_told() {
     };
     for (text, expected) in [
         ("stroe: x\n".to_owned(), ":1:1: unknown key `stroe`: did you mean `store`?"),
-        ("store: postgres://x\n".into(), ":1:8: `store`: expected `sqlite:`"),
         ("store: \"sqlite:~/m.db\"\n".into(), ":1:8: `store`: `~` is not expanded here"),
         ("listen: 8080\n".into(), ":1:9: `listen: 8080`: expected an address and a port"),
         ("outbound: { allow: [10.0.0.0/99] }\n".into(), ":1:21: `outbound.allow`: `10.0.0.0/99`"),
@@ -212,7 +227,7 @@ fn variables_are_put_into_values_and_nowhere_else() {
     let text = "# ${NOT_SET} in a comment\nlisten: \"127.0.0.1:${PORT}\"\nstore: sqlite:${DIR:-data}/$$x.db\nlimits: { walks_max: \"${PORT}\" }\n";
     let config = good(text);
     assert_eq!(config.listen.port(), 9999);
-    assert_eq!(config.store, "sqlite:data/$x.db");
+    assert_eq!(config.store.as_str(), "sqlite:data/$x.db");
     assert_eq!(config.limits.walks_max, 9999);
     // A value with a line break stays one value.
     let told = refused("store: ${SLY}\n");

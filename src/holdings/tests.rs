@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::store::MemberState;
 
 const TERM: Duration = Duration::from_secs(10);
 
@@ -53,10 +54,15 @@ impl Holding for Scripted {
     async fn give_back(&self, _member: &Member, _work: Work) -> Result<(), StoreError> {
         self.note("give back")
     }
+
+    async fn members(&self) -> Result<Vec<MemberState>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 fn holder(store: &Arc<Scripted>, clock: &ManualClock) -> Holder {
-    let new = NewMember { name: "one".into(), work: BTreeSet::from([Work::Source]) };
+    let new =
+        NewMember { name: "one".into(), roles: Vec::new(), work: BTreeSet::from([Work::Source]) };
     Holder::new(store.clone(), Clock::Manual(clock.clone()), new)
 }
 

@@ -1,6 +1,9 @@
 //! Who does what: the nodes on one store, and the work that each of them holds.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -27,8 +30,10 @@ impl Work {
 /// A node that wants to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMember {
-    /// What people call it.
+    /// What people call it; no two nodes that live have one name.
     pub name: String,
+    /// What it does, in a word each.
+    pub roles: Vec<&'static str>,
     /// The kinds of work that it does.
     pub work: BTreeSet<Work>,
 }
@@ -41,6 +46,27 @@ pub struct Member {
     /// How long after a renewal it holds what it has; `None`: until it gives it back or the store is
     /// closed.
     pub term: Option<Duration>,
+}
+
+/// A node as the others see it.
+#[derive(Debug, Clone)]
+pub struct MemberState {
+    /// As in [`NewMember`].
+    pub name: String,
+    /// As in [`Member`].
+    pub incarnation: u64,
+    /// As in [`NewMember`].
+    pub roles: Vec<String>,
+    /// The release that it runs.
+    pub release: String,
+    /// Whether its term has not run out.
+    pub lives: bool,
+    /// What is left of its term; `None`: it has no end, or has run out.
+    pub term_left: Option<Duration>,
+    /// Whether it is the one that was asked.
+    pub is_this: bool,
+    /// What it holds; nothing of a kind that is not named.
+    pub held: BTreeMap<Work, Share>,
 }
 
 /// What a node holds of one kind of work.
@@ -95,4 +121,6 @@ pub trait Holding: Send + Sync {
     async fn claim(&self, member: &Member, work: Work) -> Result<Share, StoreError>;
     /// Gives all work of this kind to whoever claims it next; the member has ended it.
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError>;
+    /// Every node that is known, by its name; those that ended lately among them.
+    async fn members(&self) -> Result<Vec<MemberState>, StoreError>;
 }

@@ -4,14 +4,15 @@
 //! backend to them.
 
 pub use self::{
+    address::Address,
     dead::{DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter},
     error::StoreError,
-    holding::{Holding, Member, NewMember, Share, Work},
+    holding::{Holding, Member, MemberState, NewMember, Share, Work},
     job::{Job, JobStatus, NewJob, Replays},
     keep::{Expired, Keeping, Trimmed},
     log::{Append, Log, Page, Placed, Read},
     open::{open, verify},
-    options::{Options, Verified},
+    options::{Durability, Options, Verified},
     pending::{LoggedPending, Pending, PendingEvents},
     position::{
         EventPlace, EventState, Exception, ExceptionKind, PositionState, Positions, Settlement,
@@ -30,6 +31,7 @@ pub use self::{
 };
 pub use crate::event::NewEvent;
 
+mod address;
 mod dead;
 mod error;
 mod holding;
@@ -38,6 +40,7 @@ mod keep;
 mod log;
 mod open;
 mod options;
+mod pages;
 mod pending;
 mod position;
 pub mod postgres;

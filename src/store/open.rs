@@ -3,16 +3,23 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Options, Store, StoreError, Verified,
+    Address, Keeping as _, Options, Store, StoreError, Verified, pages,
     postgres::PostgresStore,
     sqlite::{self, SqliteStore},
 };
 
-/// Looks at all of the store at `url`, which nobody may use, and changes nothing.
+/// Looks at all of the store at `url`, and changes nothing. A file may be used by nobody else.
 ///
 /// # Errors
 /// As [`open`].
 pub async fn verify(url: &str) -> Result<Verified, StoreError> {
+    if Address::new(url).is_database() {
+        let options = Options { makes_tables: false, ..Options::default() };
+        let store = PostgresStore::open(url, &options).await?;
+        let found = pages::verify(&store).await;
+        store.close().await;
+        return found;
+    }
     sqlite::verify(path(url)?).await
 }
 
@@ -22,7 +29,7 @@ pub async fn verify(url: &str) -> Result<Verified, StoreError> {
 /// `Refused` when the address is of an unknown kind or the file is held by another process; else
 /// as the store has them.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+    if Address::new(url).is_database() {
         return Ok(Arc::new(PostgresStore::open(url, options).await?));
     }
     Ok(Arc::new(SqliteStore::open(path(url)?, options).await?))
@@ -33,7 +40,9 @@ fn path(url: &str) -> Result<&Path, StoreError> {
     match path {
         Some(path) if !path.is_empty() && path != ":memory:" => Ok(Path::new(path)),
         _ => Err(StoreError::Refused(format!(
-            "`{url}` is no store: expected sqlite:PATH, as sqlite:data/milkrun.db"
+            "`{}` is no store: expected sqlite:PATH, as sqlite:data/milkrun.db, or \
+             postgres://USER@HOST/DATABASE",
+            Address::new(url)
         ))),
     }
 }

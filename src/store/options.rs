@@ -1,6 +1,22 @@
 //! How a store is opened, and what a look at one finds.
 
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Clock;
+
+/// What must be true of an event that was acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// It is on the disk of one machine at least.
+    #[default]
+    Any,
+    /// It is on the disks of two machines: a database that does not promise that is refused.
+    Replicated,
+}
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -15,6 +31,12 @@ pub struct Options {
     pub positions_max: usize,
     /// Connections that read.
     pub readers: u32,
+    /// What must be true of an event that was acknowledged.
+    pub durability: Durability,
+    /// Whether the tables of a database are made when there are none, and brought up to this release.
+    pub makes_tables: bool,
+    /// How long a node holds its work after it last renewed its term.
+    pub term: Duration,
     /// Tells when damage was found.
     pub clock: Clock,
 }
@@ -27,6 +49,9 @@ impl Default for Options {
             pending_max: 1_000_000,
             positions_max: 50_000,
             readers: 4,
+            durability: Durability::default(),
+            makes_tables: true,
+            term: Duration::from_secs(10),
             clock: Clock::system(),
         }
     }

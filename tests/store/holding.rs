@@ -8,7 +8,10 @@ use super::{Bench, NOW, source, subscribe, with_topic};
 
 async fn join(store: &Arc<dyn Store>, who: &str) -> Member {
     let work = BTreeSet::from(Work::ALL);
-    store.join(&NewMember { name: who.to_owned(), work }).await.expect("a member")
+    store
+        .join(&NewMember { name: who.to_owned(), roles: Vec::new(), work })
+        .await
+        .expect("a member")
 }
 
 /// Two nodes on a store with a source and a subscription; answers their handles and the numbers.

@@ -96,7 +96,8 @@ async fn check_finds_a_cursor_of_another_contract() {
         node.stop(tokio_util::sync::CancellationToken::new()).await;
     };
     start_and_stop().await;
-    let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
+    let store =
+        crate::store::open(config.store.as_str(), &crate::store::Options::default()).await.unwrap();
     let source = store.source(&config.sources[0].name).await.unwrap();
     let progress = crate::store::SourceProgress {
         source: source.id,
@@ -139,7 +140,8 @@ async fn an_epoch_is_begun_without_a_relay() {
     let node = crate::node::Node::start(config.clone(), &[], clock).await.unwrap();
     node.stop(tokio_util::sync::CancellationToken::new()).await;
     on_file(&file, "topics new-epoch --all --reason restored").await.unwrap();
-    let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
+    let store =
+        crate::store::open(config.store.as_str(), &crate::store::Options::default()).await.unwrap();
     let topic = store.topic(&"t".parse().unwrap()).await.unwrap();
     assert_eq!(topic.epochs.last().unwrap().reason, "restored");
     store.close().await;

@@ -11,7 +11,8 @@ async fn a_store_is_checked_without_a_relay() {
     let failure = on_file(&file, "check --store").await.unwrap_err();
     assert!(failure.message.contains("there is no such file"), "{failure}");
     let config = crate::config::load(&file, |_| None).unwrap();
-    let store = crate::store::open(&config.store, &crate::store::Options::default()).await.unwrap();
+    let store =
+        crate::store::open(config.store.as_str(), &crate::store::Options::default()).await.unwrap();
     let (topic, now): (crate::event::Topic, _) = ("t".parse().unwrap(), crate::event::Micros(1));
     store.put_topic(&topic, &crate::settings::TopicSettings::default(), now).await.unwrap();
     let event = |id: u64| crate::store::NewEvent {
@@ -38,7 +39,7 @@ async fn a_store_is_checked_without_a_relay() {
     let failure = on_file(&file, "check --store").await.unwrap_err();
     assert!(failure.message.contains("3 of what was looked at is wrong"), "{failure}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    let found = crate::store::verify(&config.store).await.unwrap().problems;
+    let found = crate::store::verify(config.store.as_str()).await.unwrap().problems;
     assert_eq!(
         found,
         [

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgConnection, postgres::PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PostgresStore,
-    lane::Lanes,
-    primary::{Hosts, Primary},
-    row::Cells,
-    shared::Shared,
-    trace::Trace,
-    wake,
+    PostgresStore, lane::Lanes, primary::Hosts, row::Cells, server::Server, shared::Shared,
+    trace::Trace, wake,
 };
 use crate::{
     clock,
@@ -34,17 +29,21 @@ impl PostgresStore {
     /// database has them.
     pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let hosts = Hosts::parse(url)?;
-        let Primary { connect, .. } = hosts.primary(0).await?;
-        let pool = PgPoolOptions::new().max_connections(options.readers.max(4));
-        let pool = pool.connect_with(connect.clone()).await?;
-        let mut conn = pool.acquire().await?;
-        migrate(&mut conn).await?;
+        let primary = hosts.primary(0).await?;
+        let mut conn = primary.connect.connect().await?;
+        migrate(&mut conn, options.makes_tables).await?;
         let hash_key = hash_key(&mut conn).await?;
-        drop(conn);
-        let shared = Arc::new(Shared::new(pool, connect, hash_key, options));
+        conn.close().await?;
+        let server = Server::new(hosts, primary, options);
+        // A first connection says why, if the server cannot be worked with.
+        server.connect().await?.0.close().await?;
+        // One of them listens.
+        let pool = server.pool(options.readers.max(4) + 1);
+        let shared = Arc::new(Shared::new(pool, server, hash_key, options));
         shared.refresh().await?;
         shared.look_at_pending().await;
         let stop = CancellationToken::new();
+        tokio::spawn(shared.server.clone().follow(shared.pool.clone(), stop.clone()));
         tokio::spawn(wake::run(shared.clone(), stop.clone()));
         tokio::spawn(wake::tell(shared.clone(), stop.clone()));
         let (lanes, trace) = (Lanes::start(&shared), Trace::start(shared.clone()));
@@ -53,7 +52,10 @@ impl PostgresStore {
 }
 
 /// Makes the tables, or brings those of an earlier release up to this one.
-async fn migrate(conn: &mut PgConnection) -> Result<(), StoreError> {
+async fn migrate(conn: &mut PgConnection, makes_tables: bool) -> Result<(), StoreError> {
+    if !makes_tables {
+        return check(conn).await;
+    }
     let lock = "-- migrating\nSELECT pg_advisory_lock($1)";
     sqlx::query(lock).bind(MIGRATING).execute(&mut *conn).await?;
     let done = apply(conn).await;
@@ -62,9 +64,26 @@ async fn migrate(conn: &mut PgConnection) -> Result<(), StoreError> {
     done
 }
 
-async fn apply(conn: &mut PgConnection) -> Result<(), StoreError> {
-    let sql = "CREATE TABLE IF NOT EXISTS schema (version integer NOT NULL)";
-    sqlx::query(sql).execute(&mut *conn).await?;
+/// Whether the tables are those of this release.
+async fn check(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let sql = "-- tables\nSELECT to_regclass('schema') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *conn).await? {
+        let why = "the database has no tables of milkrun yet: `milkrun run` makes them";
+        return Err(StoreError::Refused(why.into()));
+    }
+    let known = known(conn).await?;
+    if known < MIGRATIONS.len() {
+        return Err(StoreError::Refused(format!(
+            "the database has tables of version {known}, and this release works with {}: \
+             `milkrun run` brings them up to it",
+            MIGRATIONS.len()
+        )));
+    }
+    Ok(())
+}
+
+/// The version of the tables.
+async fn known(conn: &mut PgConnection) -> Result<usize, StoreError> {
     let sql = "-- schema\nSELECT coalesce(max(version), 0) FROM schema";
     let version: i32 = sqlx::query_scalar(sql).fetch_one(&mut *conn).await?;
     let known = usize::try_from(version).unwrap_or(usize::MAX);
@@ -75,6 +94,13 @@ async fn apply(conn: &mut PgConnection) -> Result<(), StoreError> {
             MIGRATIONS.len()
         )));
     }
+    Ok(known)
+}
+
+async fn apply(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let sql = "CREATE TABLE IF NOT EXISTS schema (version integer NOT NULL)";
+    sqlx::query(sql).execute(&mut *conn).await?;
+    let known = known(conn).await?;
     for (migration, number) in MIGRATIONS.iter().zip(1_i32..).skip(known) {
         let whole = format!(
             "BEGIN; {migration}; DELETE FROM schema; INSERT INTO schema VALUES ({number}); COMMIT;"

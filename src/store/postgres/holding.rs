@@ -8,13 +8,21 @@ use std::{collections::BTreeSet, hash::Hasher as _, time::Duration};
 
 use async_trait::async_trait;
 use siphasher::sip::SipHasher13;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, postgres::PgRow};
 
-use super::{PostgresStore, registry::Registry};
-use crate::store::{Holding, Member, NewMember, Share, StoreError, Work};
+use super::{
+    PostgresStore,
+    registry::Registry,
+    row::Cells,
+    shared::{Lease, Shared},
+};
+use crate::{
+    event::Micros,
+    store::{Holding, Member, MemberState, NewMember, Share, StoreError, Work},
+};
 
-/// How long after a renewal a node holds what it has.
-const TERM: Duration = Duration::from_secs(10);
+/// The trouble of a node whose name another process has.
+const NAME_TAKEN: &str = "node_name_taken";
 /// How long a piece stays with a node that has to let go of it: what was begun ends meanwhile.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -32,33 +40,46 @@ const fn name(work: Work) -> &'static str {
 impl Holding for PostgresStore {
     async fn join(&self, new: &NewMember) -> Result<Member, StoreError> {
         let work: Vec<&str> = new.work.iter().copied().map(name).collect();
+        let asked = self.shared.clock.steady();
         let mut registry = self.registry().await?;
+        self.check_name(&mut registry, &new.name).await?;
         // An earlier process of this name has ended: its term with it.
         let sql = "-- join\nWITH number AS (SELECT nextval('incarnations') AS next), \
             freed AS (DELETE FROM held USING nodes n WHERE n.name = $1 AND held.incarnation = n.incarnation) \
-            INSERT INTO nodes (incarnation, name, work, until) \
-            SELECT next, $1, $2, clock_timestamp() + $3 * interval '1 microsecond' FROM number \
+            INSERT INTO nodes (incarnation, name, work, until, roles, release) \
+            SELECT next, $1, $2, clock_timestamp() + $3 * interval '1 microsecond', $4, $5 FROM number \
             ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, \
-            work = excluded.work, until = excluded.until RETURNING incarnation";
+            work = excluded.work, until = excluded.until, roles = excluded.roles, \
+            release = excluded.release RETURNING incarnation";
         let incarnation: i64 = sqlx::query_scalar(sql)
             .bind(&*new.name)
             .bind(work)
-            .bind(micros(TERM))
+            .bind(micros(self.shared.term))
+            .bind(&new.roles)
+            .bind(env!("CARGO_PKG_VERSION"))
             .fetch_one(&mut *registry.conn)
             .await?;
         registry.commit().await?;
-        Ok(Member { incarnation: incarnation.cast_unsigned(), term: Some(TERM) })
+        let term = self.shared.term;
+        *self.shared.lease.lock() =
+            Lease { incarnation: Some(incarnation), end: Some(asked.plus(term)) };
+        Ok(Member { incarnation: incarnation.cast_unsigned(), term: Some(term) })
     }
 
     async fn renew(&self, member: &Member) -> Result<(), StoreError> {
         let sql = "-- renew\nUPDATE nodes SET until = clock_timestamp() + $2 * interval '1 microsecond' \
             WHERE incarnation = $1";
+        let asked = self.shared.clock.steady();
         let renewed = sqlx::query(sql)
             .bind(member.incarnation.cast_signed())
-            .bind(micros(TERM))
+            .bind(micros(self.shared.term))
             .execute(&self.shared.pool)
             .await?;
-        if renewed.rows_affected() == 0 { Err(StoreError::Stale) } else { Ok(()) }
+        if renewed.rows_affected() == 0 {
+            return Err(StoreError::Stale);
+        }
+        self.shared.lease.lock().end = Some(asked.plus(self.shared.term));
+        Ok(())
     }
 
     async fn claim(&self, member: &Member, work: Work) -> Result<Share, StoreError> {
@@ -72,7 +93,7 @@ impl Holding for PostgresStore {
         if !nodes.contains(&incarnation) {
             return Err(StoreError::Stale);
         }
-        drop_dead(&mut registry.conn).await?;
+        drop_dead(&mut registry.conn, self.shared.term).await?;
         let pieces = pieces(&mut registry.conn, work).await?;
         let mine = |piece: &&Piece| best(&nodes, &piece.key) == Some(incarnation);
         let own: Vec<&Piece> =
@@ -97,8 +118,75 @@ impl Holding for PostgresStore {
             .await?;
         let sql = "-- ends\nUPDATE nodes SET work = array_remove(work, $2) WHERE incarnation = $1";
         sqlx::query(sql).bind(incarnation).bind(name(work)).execute(&mut *registry.conn).await?;
+        let sql = "-- leaves for good\nDELETE FROM nodes WHERE incarnation = $1 AND work = '{}'";
+        sqlx::query(sql).bind(incarnation).execute(&mut *registry.conn).await?;
         registry.commit().await
     }
+
+    async fn members(&self) -> Result<Vec<MemberState>, StoreError> {
+        members(&self.shared).await
+    }
+}
+
+impl PostgresStore {
+    /// Whether no other process that lives has this node's name since it joined.
+    async fn check_name(&self, registry: &mut Registry, name: &str) -> Result<(), StoreError> {
+        let Some(mine) = self.shared.lease.lock().incarnation else { return Ok(()) };
+        let sql = "-- name\nSELECT EXISTS (SELECT 1 FROM nodes WHERE name = $1 AND incarnation <> $2 \
+            AND until > clock_timestamp())";
+        let taken = sqlx::query_scalar(sql).bind(name).bind(mine);
+        if taken.fetch_one(&mut *registry.conn).await? {
+            let detail = format!(
+                "another process has joined as node `{name}`, so this one does nothing: give each \
+                 process a `cluster.node` of its own"
+            );
+            self.shared.server.troubles.began(NAME_TAKEN, detail.clone());
+            return Err(StoreError::Conflict(detail));
+        }
+        self.shared.server.troubles.ended(NAME_TAKEN, "this node has its name for itself again");
+        Ok(())
+    }
+}
+
+/// Every node that is known, and what each holds.
+async fn members(shared: &Shared) -> Result<Vec<MemberState>, StoreError> {
+    let sql = "-- members\nSELECT incarnation, name, roles, release, greatest(0, (extract(epoch FROM \
+        until - clock_timestamp()) * 1000000)::bigint) AS left_us, until > clock_timestamp() AS lives \
+        FROM nodes ORDER BY name";
+    let rows = sqlx::query(sql).fetch_all(&shared.pool).await?;
+    let sql =
+        "-- held\nSELECT incarnation, work, array_agg(number) FROM held GROUP BY incarnation, work";
+    let held: Vec<(i64, String, Vec<i64>)> = sqlx::query_as(sql).fetch_all(&shared.pool).await?;
+    let own = shared.lease.lock().incarnation;
+    let member = |row: &PgRow| {
+        let row = Cells::of(row, "nodes");
+        let incarnation: i64 = row.get("incarnation")?;
+        let own_work = held.iter().filter(|(holder, ..)| *holder == incarnation);
+        let share = |(_, work, numbers): &(i64, String, Vec<i64>)| {
+            let work = Work::ALL.into_iter().find(|known| name(*known) == work)?;
+            Some((work, Share::These(numbers.iter().copied().collect())))
+        };
+        let lives: bool = row.get("lives")?;
+        let left = row.get::<Option<Micros>>("left_us")?.filter(|_| lives);
+        Ok(MemberState {
+            name: row.get("name")?,
+            incarnation: incarnation.cast_unsigned(),
+            roles: row.get("roles")?,
+            release: row.get("release")?,
+            lives,
+            term_left: left.map(|left| Duration::from_micros(left.0.unsigned_abs())),
+            is_this: own == Some(incarnation),
+            held: own_work.filter_map(share).collect(),
+        })
+    };
+    rows.iter().map(member).collect()
+}
+
+/// Forgets nodes that have been away for long.
+pub(super) async fn forget(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let sql = "-- old nodes\nDELETE FROM nodes WHERE until < clock_timestamp() - interval '1 hour'";
+    sqlx::query(sql).execute(conn).await?;
+    Ok(())
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -113,14 +201,14 @@ async fn living(conn: &mut PgConnection, work: Work) -> Result<BTreeSet<i64>, St
 }
 
 /// Frees what nodes held whose terms have run out.
-async fn drop_dead(conn: &mut PgConnection) -> Result<(), StoreError> {
+async fn drop_dead(conn: &mut PgConnection, term: Duration) -> Result<(), StoreError> {
     // When the database was away every term has run out at once: for a whole one everybody may come
     // back to what he had.
-    let sql = "-- run out\nDELETE FROM held \
-        WHERE clock_timestamp() - pg_postmaster_start_time() > $1 * interval '1 microsecond' \
+    let sql = "-- run out\nDELETE FROM held WHERE greatest(pg_postmaster_start_time(), \
+        (SELECT since FROM history)) < clock_timestamp() - $1 * interval '1 microsecond' \
         AND NOT EXISTS (SELECT 1 FROM nodes n \
         WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp())";
-    sqlx::query(sql).bind(micros(TERM)).execute(conn).await?;
+    sqlx::query(sql).bind(micros(term)).execute(conn).await?;
     Ok(())
 }
 

@@ -9,13 +9,17 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{shared::Shared, sync::Synced, write};
+use super::{
+    commit::{Ended, Link},
+    shared::Shared,
+    sync::Synced,
+    write,
+};
 use crate::{
-    event::Topic,
+    event::{Micros, Topic, Version},
     store::{
         StoreError,
         question::question,
@@ -28,6 +32,8 @@ use crate::{
 
 /// Lanes of appends.
 const LANES: usize = 4;
+/// The trouble of rows that somebody else holds for long.
+const HELD: &str = "rows_held";
 /// Operations that may wait in one.
 const QUEUE: usize = 1_024;
 /// A lane takes no more once it has so many events.
@@ -97,13 +103,15 @@ async fn ask<T: Send + 'static>(
 /// One lane.
 struct Lane {
     shared: Arc<Shared>,
-    conn: Option<PgConnection>,
+    link: Link,
+    /// Since when rows are held by somebody else.
+    held_since: Option<Micros>,
     synced: Synced,
 }
 
 impl Lane {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, conn: None, synced: Synced::default() }
+        Self { shared, link: Link::default(), held_since: None, synced: Synced::default() }
     }
 
     /// Takes what has queued up, until `stop`; then what was asked before.
@@ -125,27 +133,31 @@ impl Lane {
             Err((ops, error)) => return refuse(ops, error),
         };
         if plan.is_empty() {
-            return self.roll_back().await;
+            self.link.roll_back().await;
+            return plan.answer();
         }
-        let Some(conn) = &mut self.conn else { return plan.refuse(StoreError::Closed) };
-        if let Err(error) = write::write(conn, &plan, &self.synced).await {
-            self.roll_back().await;
+        if let Err(error) = self.write(&plan).await {
+            self.link.roll_back().await;
             if plan.len() == 1 {
-                return plan.refuse(error.into());
+                return plan.refuse(error);
             }
             for op in plan.into_ops() {
                 Box::pin(self.group(vec![op])).await;
             }
             return;
         }
-        match run(conn, "COMMIT").await {
-            Ok(()) => self.finish(plan).await,
-            Err(error) => {
+        match self.link.commit(&self.shared).await {
+            Ended::Committed => self.finish(plan).await,
+            Ended::Unknown(error) => {
                 // What is known may not be what the database says; nor who still holds its locks.
                 self.forget();
-                plan.refuse(StoreError::Unknown(Some(error)));
+                plan.refuse(StoreError::Unknown(error));
             }
         }
+    }
+
+    async fn write(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        Ok(write::write(self.link.conn()?, plan, &self.synced).await?)
     }
 
     /// Begins a transaction, learns what the operations are about, and decides them.
@@ -161,6 +173,7 @@ impl Lane {
                 Plan::of(&self.synced.known, ops, ids.into_iter())
             }),
             Err(error) => {
+                self.tell_held(&error);
                 self.forget();
                 Err((ops, unreachable(error)))
             }
@@ -168,15 +181,35 @@ impl Lane {
     }
 
     async fn begin(&mut self, ops: &[Hot]) -> Result<Vec<i64>, StoreError> {
-        if self.conn.is_none() {
-            let connect = self.shared.connect.clone();
-            // No cancel request ever: it could end a commit with success.
-            let options = [("lock_timeout", "5s"), ("statement_timeout", "0")];
-            self.conn = Some(connect.options(options).connect().await?);
+        if self.link.begin(&self.shared).await? {
+            // Another server, perhaps, in another history.
+            self.synced = Synced::default();
         }
-        let Some(conn) = &mut self.conn else { return Err(StoreError::Closed) };
-        run(conn, "BEGIN").await?;
-        self.synced.sync(conn, ops, &self.shared).await
+        let ids = self.synced.sync(self.link.conn()?, ops, &self.shared).await?;
+        if self.held_since.take().is_some() {
+            self.shared.server.troubles.ended(HELD, "rows of the database are free again");
+        }
+        Ok(ids)
+    }
+
+    /// Tells of rows that somebody else holds for longer than a node's term.
+    fn tell_held(&mut self, error: &StoreError) {
+        if !matches!(error, StoreError::Busy(_)) {
+            return;
+        }
+        let now = self.shared.clock.steady();
+        let held = now.since(*self.held_since.get_or_insert(now));
+        if held > self.shared.term {
+            self.shared.server.troubles.began(
+                HELD,
+                format!(
+                    "appends or settlements wait since {} s for rows that somebody else holds: look \
+                     for the session in pg_stat_activity; a client that was cut off while its commit \
+                     waited for a standby (wait_event SyncRep) keeps them until that answers",
+                    held.as_secs()
+                ),
+            );
+        }
     }
 
     /// Takes over what was committed, then answers.
@@ -190,27 +223,16 @@ impl Lane {
         }
         self.synced.committed(&plan);
         if !plan.waiting.is_empty() || plan.released().next().is_some() {
+            self.shared.moved.note(0, Version::ZERO);
             self.shared.look_at_pending().await;
         }
         plan.answer();
     }
 
-    async fn roll_back(&mut self) {
-        if let Some(conn) = &mut self.conn
-            && run(conn, "ROLLBACK").await.is_err()
-        {
-            self.conn = None;
-        }
-    }
-
     fn forget(&mut self) {
-        self.conn = None;
+        self.link.drop();
         self.synced = Synced::default();
     }
-}
-
-async fn run(conn: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::query(sql).execute(conn).await.map(drop)
 }
 
 /// What could not be begun because nobody answers; nothing was changed.

@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use self::{lane::Lanes, shared::Shared, trace::Trace};
 
 mod begin;
+mod commit;
 mod dead;
 mod held_positions;
+mod history;
 mod holding;
 mod lane;
 mod log;
@@ -24,6 +26,7 @@ mod registry;
 mod replays;
 mod retention;
 mod row;
+mod server;
 mod settled;
 mod shared;
 mod sources;

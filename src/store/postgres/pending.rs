@@ -276,7 +276,7 @@ async fn set_aside(shared: &Shared, damaged: Damaged) -> Result<(), StoreError> 
             .execute(&shared.pool)
             .await?;
         if told.rows_affected() > 0 {
-            shared.troubles.mended(DAMAGED, detail);
+            shared.server.troubles.mended(DAMAGED, detail);
         }
     }
     Ok(())

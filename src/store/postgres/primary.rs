@@ -5,7 +5,9 @@
 
 use std::{str::FromStr, time::Duration};
 
-use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions,
+};
 
 use crate::store::StoreError;
 
@@ -16,12 +18,25 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub(super) struct Hosts(Vec<PgConnectOptions>);
 
-/// A primary, and the history that it is in.
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) is_standby: bool,
+    /// Which database cluster it is a copy of; 0: it does not tell.
+    pub(super) system: i64,
+    /// Rises with every promotion; 0: it does not tell.
+    pub(super) timeline: i64,
+    /// Whether a commit waits for a standby.
+    pub(super) is_replicated: bool,
+    /// How many standbys follow it.
+    pub(super) standbys: i64,
+}
+
+/// A primary, and what it says of itself.
 #[derive(Debug, Clone)]
 pub(super) struct Primary {
     pub(super) connect: PgConnectOptions,
-    /// Rises with every promotion; 0: the server does not tell.
-    pub(super) timeline: u32,
+    pub(super) about: About,
 }
 
 impl Hosts {
@@ -51,55 +66,80 @@ impl Hosts {
         Ok(Self(options.collect::<Result<_, _>>()?))
     }
 
+    /// Whether there is a choice.
+    pub(super) const fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// The primary among them, of this timeline or a later one.
     ///
     /// # Errors
-    /// `Busy` when none of them is one now; what each answered is logged.
-    pub(super) async fn primary(&self, timeline_min: u32) -> Result<Primary, StoreError> {
-        let asked = self.0.iter().map(|connect| async move { (connect, ask(connect).await) });
-        let mut found: Option<Primary> = None;
+    /// `Refused` when none of them is one now, with what each answered.
+    pub(super) async fn primary(&self, timeline_min: i64) -> Result<Primary, StoreError> {
+        let asked = self.0.iter().map(|connect| async move { (connect, visit(connect).await) });
+        let (mut found, mut problems) = (None::<Primary>, Vec::new());
         for (connect, answer) in futures_util::future::join_all(asked).await {
-            let host = connect.get_host();
-            match answer {
-                Err(problem) => tracing::warn!(host, problem, "not a primary"),
-                Ok(timeline) if timeline < timeline_min => tracing::error!(
-                    host,
-                    timeline,
-                    timeline_min,
-                    "a former primary, which was failed over: nothing is written to it"
+            let problem = match answer {
+                Err(problem) => problem,
+                Ok(about) if about.is_standby => "is a standby".to_owned(),
+                Ok(about) if about.timeline != 0 && about.timeline < timeline_min => format!(
+                    "is a former primary: its timeline is {}, and {timeline_min} was seen; nothing is \
+                     written to it",
+                    about.timeline
                 ),
-                Ok(timeline) => {
-                    if found.as_ref().is_none_or(|found| found.timeline < timeline) {
-                        found = Some(Primary { connect: connect.clone(), timeline });
+                Ok(about) => {
+                    let other = found.as_ref().map(|found| found.about.timeline);
+                    if other.is_none_or(|other| other < about.timeline) {
+                        found = Some(Primary { connect: connect.clone(), about });
                     }
+                    continue;
                 }
-            }
+            };
+            problems.push(format!("{}:{} {problem}", connect.get_host(), connect.get_port()));
         }
-        found.ok_or(StoreError::Busy(
-            "no primary of the database can be reached; it is safe to repeat",
-        ))
+        found.ok_or_else(|| {
+            StoreError::Refused(format!("no primary of the database: {}", problems.join("; ")))
+        })
     }
 }
 
-/// The timeline of a primary; else why it is none.
-async fn ask(connect: &PgConnectOptions) -> Result<u32, String> {
-    let asked = async {
+/// What a server says of itself; else why it says nothing.
+async fn visit(connect: &PgConnectOptions) -> Result<About, String> {
+    let visited = async {
         let mut conn = connect.connect().await?;
-        let sql = "-- primary\nSELECT pg_is_in_recovery() AS standby, CASE WHEN pg_is_in_recovery() \
-            THEN NULL ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline";
-        sqlx::query(sql).fetch_one(&mut conn).await
+        let about = ask(&mut conn).await?;
+        conn.close().await?;
+        Ok::<_, sqlx::Error>(about)
     };
-    let row = match tokio::time::timeout(PATIENCE, asked).await {
-        Err(_) => return Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
-        Ok(Err(error)) => return Err(error.to_string()),
-        Ok(Ok(row)) => row,
-    };
-    let told = |error: sqlx::Error| error.to_string();
-    if row.try_get::<bool, _>("standby").map_err(told)? {
-        return Err("it is a standby".into());
+    match tokio::time::timeout(PATIENCE, visited).await {
+        Err(_) => Err(format!("did not answer within {} s", PATIENCE.as_secs())),
+        Ok(Err(error)) => Err(format!("cannot be reached: {error}")),
+        Ok(Ok(about)) => Ok(about),
     }
-    let timeline: Option<String> = row.try_get("timeline").map_err(told)?;
-    Ok(timeline.and_then(|hex| u32::from_str_radix(&hex, 16).ok()).unwrap_or(0))
+}
+
+/// What the server of a connection says of itself.
+pub(super) async fn ask(conn: &mut PgConnection) -> Result<About, sqlx::Error> {
+    // After a promotion `pg_control_checkpoint()` says the old timeline for a while.
+    let sql = "-- about\nSELECT pg_is_in_recovery() AS standby, \
+        (SELECT system_identifier FROM pg_control_system()) AS system, \
+        CASE WHEN pg_is_in_recovery() THEN '0' \
+        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline, \
+        current_setting('synchronous_standby_names') AS names, \
+        current_setting('synchronous_commit') AS waits, \
+        (SELECT count(*) FROM pg_stat_replication) AS standbys";
+    let row = sqlx::query(sql).fetch_one(conn).await?;
+    let names: &str = row.try_get("names")?;
+    let waits: &str = row.try_get("waits")?;
+    let timeline: &str = row.try_get("timeline")?;
+    Ok(About {
+        is_standby: row.try_get("standby")?,
+        system: row.try_get("system")?,
+        timeline: i64::from_str_radix(timeline, 16).unwrap_or_default(),
+        // `local` and `off` wait for no standby, `remote_write` not for its disk.
+        is_replicated: !names.trim().is_empty() && matches!(waits, "on" | "remote_apply"),
+        standbys: row.try_get("standbys")?,
+    })
 }
 
 #[cfg(test)]

@@ -6,22 +6,28 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize},
     },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 
-use super::row;
+use super::{history, row, server::Server};
 use crate::{
+    clock::Clock,
     event::{Micros, Topic, Version},
-    store::{Options, Pending, StoreError, TopicState, Troubles, tail::Tail},
+    store::{Options, Pending, StoreError, TopicState, tail::Tail},
 };
 
 /// What this node knows of the store.
 pub(super) struct Shared {
     pub(super) pool: PgPool,
-    pub(super) connect: PgConnectOptions,
+    pub(super) server: Arc<Server>,
+    pub(super) clock: Clock,
+    /// How long a node holds its work after a renewal.
+    pub(super) term: Duration,
+    pub(super) lease: Mutex<Lease>,
     pub(super) topics: RwLock<BTreeMap<Topic, Published>>,
     pub(super) changes: watch::Sender<u64>,
     pub(super) tail: Tail,
@@ -40,11 +46,19 @@ pub(super) struct Shared {
     pub(super) expired: AtomicU64,
     /// Dead letters that went by age or number, since the start.
     pub(super) dead_trimmed: AtomicU64,
-    pub(super) troubles: Troubles,
     pub(super) moved: Moved,
 }
 
-/// Heads that moved here and are still to be told.
+/// This process as a node.
+#[derive(Debug, Default)]
+pub(super) struct Lease {
+    /// Its number.
+    pub(super) incarnation: Option<i64>,
+    /// When its term ends.
+    pub(super) end: Option<Micros>,
+}
+
+/// Heads that moved here and are still to be told; of topic 0: that other events are pending.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
     pub(super) heads: Mutex<BTreeMap<i64, Version>>,
@@ -55,6 +69,12 @@ impl Moved {
     /// Notes the head of a topic.
     pub(super) fn note(&self, topic: i64, head: Version) {
         self.heads.lock().insert(topic, head);
+        self.some.notify_one();
+    }
+
+    /// Notes again what could not be told, unless something later was noted meanwhile.
+    pub(super) fn note_if_none(&self, topic: i64, head: Version) {
+        self.heads.lock().entry(topic).or_insert(head);
         self.some.notify_one();
     }
 }
@@ -69,13 +89,16 @@ pub(super) struct Published {
 impl Shared {
     pub(super) fn new(
         pool: PgPool,
-        connect: PgConnectOptions,
+        server: Arc<Server>,
         hash_key: [u8; 16],
         options: &Options,
     ) -> Self {
         Self {
             pool,
-            connect,
+            server,
+            clock: options.clock.clone(),
+            term: options.term,
+            lease: Mutex::default(),
             topics: RwLock::default(),
             changes: watch::Sender::new(0),
             tail: Tail::new(options.tail_bytes),
@@ -89,9 +112,14 @@ impl Shared {
             registering: Arc::default(),
             expired: AtomicU64::new(0),
             dead_trimmed: AtomicU64::new(0),
-            troubles: Troubles::default(),
             moved: Moved::default(),
         }
+    }
+
+    /// How much is left of this node's term; a whole one for a process that is no node.
+    pub(super) fn term_left(&self) -> Duration {
+        let end = self.lease.lock().end;
+        end.map_or(self.term, |end| end.since(self.clock.steady()))
     }
 
     /// The topic as this node saw it last.
@@ -112,9 +140,19 @@ impl Shared {
 
     /// Every topic as it is now.
     pub(super) async fn refresh(&self) -> Result<(), StoreError> {
+        // Seen before: what comes later may be newer than what is read.
+        let seen: Vec<Arc<TopicState>> =
+            self.topics.read().values().map(|topic| topic.state.clone()).collect();
         let sql = "-- topics\nSELECT * FROM topics";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await?;
-        let states: Vec<_> = rows.iter().map(row::topic_state).collect::<Result<_, _>>()?;
+        let mut states: Vec<_> = rows.iter().map(row::topic_state).collect::<Result<_, _>>()?;
+        for seen in seen {
+            if let Some(state) = states.iter_mut().find(|state| state.id == seen.id)
+                && has_gone_back(state, &seen)
+            {
+                *state = self.cut(&seen).await?;
+            }
+        }
         self.topics.write().retain(|topic, _| states.iter().any(|state| state.topic == *topic));
         for state in states {
             self.publish(&Arc::new(state));
@@ -130,11 +168,31 @@ impl Shared {
             head: watch::Sender::new(state.head),
         });
         let is_another = topic.state.id != state.id;
-        if is_another || topic.state.head <= state.head {
+        let (before, now) = (&topic.state.epochs, &state.epochs);
+        let is_cut = before.len() < now.len() || (before.len() == now.len() && before != now);
+        if is_cut {
+            // Other events may have those versions by now.
+            self.tail.forget(topic.state.id, Version::MAX);
+        }
+        let is_older = before.len() > now.len() || topic.state.head > state.head;
+        if is_another || is_cut || !is_older {
             topic.state = state.clone();
             topic.head.send_if_modified(|head| std::mem::replace(head, state.head) != state.head);
         }
         topic.clone()
+    }
+
+    /// A topic whose head is below one that was seen: an epoch begins there.
+    async fn cut(&self, seen: &TopicState) -> Result<TopicState, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let sql = "-- gone back\nSELECT * FROM topics WHERE id = $1 FOR NO KEY UPDATE";
+        let row = sqlx::query(sql).bind(seen.id).fetch_one(&mut *transaction).await?;
+        let mut state = row::topic_state(&row)?;
+        if has_gone_back(&state, seen) {
+            state = history::cut(&mut transaction, &state, seen.head, self).await?;
+        }
+        transaction.commit().await?;
+        Ok(state)
     }
 
     /// Tells whoever watches that something was changed.
@@ -172,4 +230,9 @@ impl Shared {
             self.next_pending.send_if_modified(|known| std::mem::replace(known, next) != next);
         }
     }
+}
+
+/// Whether a head was seen that is not there any more, and no epoch tells of it.
+pub(super) fn has_gone_back(state: &TopicState, seen: &TopicState) -> bool {
+    state.head < seen.head && state.epochs == seen.epochs
 }

@@ -8,8 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::PgConnection;
 
 use super::{
+    history,
     row::{self, Cells, signed},
-    shared::Shared,
+    shared::{Shared, has_gone_back},
 };
 use crate::{
     event::{Topic, Version},
@@ -71,7 +72,7 @@ impl Synced {
             }
         }
         if !names.is_empty() || !topics.is_empty() {
-            self.topics(conn, &names, topics.into_iter().collect()).await?;
+            self.topics(conn, &names, topics.into_iter().collect(), shared).await?;
         }
         if !sources.is_empty() {
             self.sources(conn, sources.into_iter().collect()).await?;
@@ -87,6 +88,7 @@ impl Synced {
         conn: &mut PgConnection,
         names: &BTreeSet<&Topic>,
         ids: Vec<i64>,
+        shared: &Shared,
     ) -> Result<(), StoreError> {
         let asked: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
         let sql = "-- locked topics\nSELECT *, (SELECT max(slots.slot) FROM slots) AS slot_now \
@@ -94,7 +96,13 @@ impl Synced {
         let rows = sqlx::query(sql).bind(asked).bind(&ids).fetch_all(&mut *conn).await?;
         let mut found = BTreeSet::new();
         for row in &rows {
-            let state = row::topic_state(row)?;
+            let mut state = row::topic_state(row)?;
+            if let Some(seen) = shared.published(&state.topic)
+                && seen.state.id == state.id
+                && has_gone_back(&state, &seen.state)
+            {
+                state = history::cut(conn, &state, seen.state.head, shared).await?;
+            }
             let cells = Cells::of(row, "topics");
             self.slot = cells.get::<Option<i32>>("slot_now")?.unwrap_or_default();
             let marks = Marks {
@@ -128,7 +136,7 @@ impl Synced {
         }
         let mut head = self.known.topics.get(&id).map(|known| known.state.head);
         if head.is_some_and(|known| known > state.head) {
-            // What was committed is gone: a database that was set back.
+            // What was committed is gone: the database was set back.
             self.known.apply(Change::TopicGone(id));
             head = None;
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sqlx::{ConnectOptions as _, PgConnection, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -97,8 +97,9 @@ async fn write(
     let conn = match slot {
         Some(conn) => conn,
         none => {
-            let connect = shared.connect.clone().options([("synchronous_commit", "off")]);
-            none.insert(connect.connect().await?)
+            let (mut conn, _) = shared.server.connect().await?;
+            sqlx::query("SET synchronous_commit = off").execute(&mut conn).await?;
+            none.insert(conn)
         }
     };
     if let Err(error) = insert(conn, batch).await {

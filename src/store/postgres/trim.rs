@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, dead, partitions,
+    PostgresStore, commit, dead, holding, partitions,
     registry::{Registry, locked},
     row::{Cells, signed},
     shared::Shared,
@@ -77,11 +77,11 @@ impl Keeping for PostgresStore {
     }
 
     fn troubles(&self) -> Vec<Trouble> {
-        self.shared.troubles.present()
+        self.shared.server.troubles.present()
     }
 
     fn news(&self) -> Vec<News> {
-        self.shared.troubles.news()
+        self.shared.server.troubles.news()
     }
 
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
@@ -208,6 +208,8 @@ async fn forget_removed(registry: &mut Registry, now: Micros) -> Result<(), Stor
         .bind(now.minus(Duration::from_hours(1)).0)
         .execute(&mut *registry.conn)
         .await?;
+    commit::forget(&mut registry.conn).await?;
+    holding::forget(&mut registry.conn).await?;
     sqlx::query("-- old jobs\nDELETE FROM jobs WHERE ended < $1")
         .bind(long_ago)
         .execute(&mut *registry.conn)

@@ -10,12 +10,14 @@ use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{registry::CHANGED, row, shared::Shared};
-use crate::{event::Version, store::StoreError};
+use crate::{clock, event::Version, store::StoreError};
 
 /// Which channel tells of heads.
 const MOVED: &str = "milkrun_moved";
-/// How often everything is looked at all the same.
+/// How often everything is looked at while nothing is heard, and what is pending in any case.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often that is done although everything was heard.
+const LOOK_ALL_EVERY: Duration = Duration::from_secs(15);
 /// How long heads are gathered.
 const GATHERED: Duration = Duration::from_millis(5);
 /// PostgreSQL takes 8,000 bytes of a notification.
@@ -29,8 +31,11 @@ pub(super) async fn tell(shared: Arc<Shared>, stop: CancellationToken) {
             tokio::time::sleep(GATHERED).await;
             let heads = std::mem::take(&mut *shared.moved.heads.lock());
             if let Err(error) = notify(&shared, &heads).await {
-                // The others look by themselves.
-                tracing::debug!(%error, "other nodes were not told of appended events");
+                tracing::debug!(%error, "other nodes were not told of appended events; tried again");
+                for (topic, head) in heads {
+                    shared.moved.note_if_none(topic, head);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         }
     };
@@ -72,17 +77,36 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
     listener.listen_all([CHANGED, MOVED]).await?;
     // What happened before anybody listened.
     look(shared).await;
+    let (opened, mut looked) = (clock::instant(), clock::instant());
     loop {
-        let Ok(heard) = tokio::time::timeout(LOOK_EVERY, listener.recv()).await else {
+        let heard = tokio::time::timeout(LOOK_EVERY, listener.try_recv()).await;
+        let mut has_changed = false;
+        match heard {
+            // While a connection was made anew nothing was heard.
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Ok(Some(first))) => {
+                // What came meanwhile is looked at once.
+                let rest = std::iter::from_fn(|| listener.next_buffered());
+                for heard in std::iter::once(first).chain(rest).collect::<Vec<_>>() {
+                    if heard.channel() == MOVED {
+                        take(shared, heard.payload()).await?;
+                    } else {
+                        has_changed = true;
+                    }
+                }
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => shared.look_at_pending().await,
+        }
+        if has_changed || looked.elapsed() >= LOOK_ALL_EVERY {
             look(shared).await;
-            continue;
-        };
-        let heard = heard?;
-        if heard.channel() == MOVED {
-            take(shared, heard.payload()).await?;
-        } else {
-            look(shared).await;
+            looked = clock::instant();
+        }
+        if has_changed {
             shared.announce();
+        }
+        if !shared.server.is_current(opened) {
+            return Ok(());
         }
     }
 }
@@ -93,12 +117,21 @@ async fn take(shared: &Shared, payload: &str) -> Result<(), StoreError> {
         let (topic, head) = one.split_once(':')?;
         Some((topic.parse::<i64>().ok()?, Version(head.parse().ok()?)))
     });
+    let moved: Vec<_> = moved.collect();
+    if moved.iter().any(|(topic, _)| *topic == 0) {
+        shared.look_at_pending().await;
+    }
     let is_new = |(topic, head): &(i64, Version)| {
         let topics = shared.topics.read();
         let known = topics.values().find(|known| known.state.id == *topic);
         known.is_none_or(|known| known.state.head < *head)
     };
-    let new: Vec<i64> = moved.filter(is_new).map(|(topic, _)| topic).collect();
+    let new: Vec<i64> = moved
+        .into_iter()
+        .filter(|(topic, _)| *topic != 0)
+        .filter(is_new)
+        .map(|(topic, _)| topic)
+        .collect();
     if new.is_empty() {
         return Ok(());
     }

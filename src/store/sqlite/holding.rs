@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use crate::store::{Holding, Member, NewMember, Share, StoreError, Work};
+use crate::store::{Holding, Member, MemberState, NewMember, Share, StoreError, Work};
 
 /// The members and who has which work; forgotten with the process, as they are.
 #[derive(Debug, Default)]
@@ -13,14 +13,20 @@ pub(super) struct Holders {
     /// The number of the last one that joined.
     last: u64,
     by: BTreeMap<Work, u64>,
+    /// Those that joined.
+    members: BTreeMap<u64, NewMember>,
 }
 
 #[async_trait]
 impl Holding for SqliteStore {
-    async fn join(&self, _new: &NewMember) -> Result<Member, StoreError> {
+    async fn join(&self, new: &NewMember) -> Result<Member, StoreError> {
         let mut holders = self.holders.lock();
         holders.last += 1;
-        Ok(Member { incarnation: holders.last, term: None })
+        let incarnation = holders.last;
+        // An earlier member of the name is this one, begun anew.
+        holders.members.retain(|_, known| known.name != new.name);
+        holders.members.insert(incarnation, new.clone());
+        Ok(Member { incarnation, term: None })
     }
 
     async fn renew(&self, _member: &Member) -> Result<(), StoreError> {
@@ -42,5 +48,24 @@ impl Holding for SqliteStore {
             self.shared.changes.send_modify(|number| *number += 1);
         }
         Ok(())
+    }
+
+    async fn members(&self) -> Result<Vec<MemberState>, StoreError> {
+        let holders = self.holders.lock();
+        let held = |incarnation| {
+            let own = holders.by.iter().filter(move |(_, holder)| **holder == incarnation);
+            own.map(|(work, _)| (*work, Share::Everything)).collect()
+        };
+        let member = |(incarnation, new): (&u64, &NewMember)| MemberState {
+            name: new.name.clone(),
+            incarnation: *incarnation,
+            roles: new.roles.iter().map(|role| (*role).to_owned()).collect(),
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            lives: true,
+            term_left: None,
+            is_this: true,
+            held: held(*incarnation),
+        };
+        Ok(holders.members.iter().map(member).collect())
     }
 }

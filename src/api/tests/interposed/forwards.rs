@@ -327,4 +327,8 @@ impl Holding for Interposed {
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError> {
         self.inner.give_back(member, work).await
     }
+
+    async fn members(&self) -> Result<Vec<MemberState>, StoreError> {
+        self.inner.members().await
+    }
 }

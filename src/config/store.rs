@@ -1,0 +1,146 @@
+//! `store` and `cluster`: where everything is kept, and what this node is to the others there.
+
+use std::fmt;
+
+use probes::period::Period;
+use schemars::JsonSchema;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_saphyr::{Location, Spanned};
+
+use super::{
+    Cluster,
+    error::Problems,
+    secret::{Env, Value, resolve_value},
+    table::unplaced,
+};
+use crate::store::{Address, Durability};
+
+/// What addresses of databases begin with.
+const DATABASES: [&str; 2] = ["postgres://", "postgresql://"];
+const EXPECTED: &str = "expected `sqlite:` and the path of a file, as sqlite:data/milkrun.db, or the \
+    URL of a database, as postgres://milkrun@db.example/milkrun";
+
+/// Where everything is kept: the address alone, or with what must be true of it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum StoreFile {
+    /// The address: `sqlite:PATH` or `postgres://USER@HOST,HOST:PORT/DATABASE`.
+    Plain(
+        #[schemars(regex(pattern = "^(sqlite:/*[^/~]|postgres(ql)?://)"))]
+        String,
+    ),
+    /// With what must be true of it.
+    Settings(StoreSettings),
+}
+
+/// An address, and what must be true of what is kept there.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// As the plain form; with a password it is best a reference, `{ env: NAME }` or `{ file: PATH }`.
+    #[schemars(with = "Value")]
+    pub url: Spanned<Value>,
+    /// What must be true of an event that was acknowledged. `replicated` refuses a database whose
+    /// commits do not wait for a second machine.
+    #[serde(default)]
+    pub durability: Durability,
+}
+
+impl<'de> Deserialize<'de> for StoreFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = StoreFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or { url, durability }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<StoreFile, E> {
+                Ok(StoreFile::Plain(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StoreFile, A::Error> {
+                StoreSettings::deserialize(MapAccessDeserializer::new(map)).map(StoreFile::Settings)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl StoreFile {
+    /// The address, and what must be true of what is kept there.
+    pub(super) fn build(
+        &self,
+        at: Location,
+        env: Env<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<(Address, Durability)> {
+        let (url, at, durability) = match self {
+            Self::Plain(url) => (url.clone(), at, Durability::default()),
+            Self::Settings(settings) => {
+                let (url, _) = resolve_value(&settings.url, env, problems);
+                (url, settings.url.referenced, settings.durability)
+            }
+        };
+        let path = url.strip_prefix("sqlite:").map(|path| path.trim_start_matches('/'));
+        let database = DATABASES.iter().find_map(|scheme| url.strip_prefix(scheme));
+        let problem = if path.is_some_and(|path| path.starts_with('~')) {
+            "`~` is not expanded here; write the whole path, as sqlite:/home/me/milkrun.db"
+        } else if path.is_some() && durability == Durability::Replicated {
+            "a file is on one machine: `durability: replicated` wants a database"
+        } else if path.or(database).is_some_and(|rest| !rest.is_empty()) {
+            return Some((Address::new(url), durability));
+        } else if url.is_empty() && matches!(self, Self::Settings(_)) {
+            // Why a reference leads nowhere is told already.
+            return None;
+        } else {
+            EXPECTED
+        };
+        problems.add(at, format!("`store`: {problem}"));
+        None
+    }
+}
+
+/// What this node is to the others on the same database.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterFile {
+    /// What this node is called; no other process on the database may have the name. By default the
+    /// machine's name and the port of `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(min = 1, max = 100))]
+    pub node: Option<Spanned<String>>,
+    /// How long a node holds its work after it last said that it lives; the same on every node.
+    #[schemars(with = "Period")]
+    pub term: Spanned<Period>,
+}
+
+impl Default for ClusterFile {
+    fn default() -> Self {
+        let Cluster { term, .. } = Cluster::default();
+        Self { node: None, term: unplaced(Period(term)) }
+    }
+}
+
+impl ClusterFile {
+    pub(super) fn build(&self, problems: &mut Problems<'_>) -> Cluster {
+        let term = self.term.value.0;
+        if !(Cluster::TERM_MIN..=Cluster::TERM_MAX).contains(&term) {
+            problems.add(self.term.referenced, "`cluster.term`: expected 2s to 5m");
+        }
+        let node = self.node.as_ref().map(|node| {
+            let is_name = (1..=100).contains(&node.value.len())
+                && !node.value.chars().any(|c| c.is_control() || c.is_whitespace());
+            if !is_name {
+                let message = "`cluster.node`: expected 1 to 100 characters without blanks";
+                problems.add(node.referenced, message);
+            }
+            node.value.clone()
+        });
+        Cluster { node, term }
+    }
+}
