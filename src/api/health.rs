@@ -49,7 +49,7 @@ pub(super) async fn ready(State(api): State<ApiState>) -> Result<Json<ReadyView>
     if api.stopping.is_cancelled() {
         return Err(Problem::closing());
     }
-    api.store.topics().await?;
     api.store.ready().await?;
+    api.store.topics().await?;
     Ok(Json(ReadyView::new(api.store.troubles())))
 }

@@ -29,6 +29,7 @@ mod access;
 mod attempts;
 mod body;
 mod budget;
+mod cluster;
 mod dead_letters;
 mod events;
 mod health;
@@ -198,6 +199,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         attempts::routes(),
         dead_letters::routes(),
         reload::routes(),
+        cluster::routes(),
         health::routes(),
         metrics::routes(),
     ]

@@ -12,8 +12,8 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, dead_letters, events, health, metrics, pending, problem::Problem, publish, reload,
-    sources, subscriptions, topics,
+    attempts, cluster, dead_letters, events, health, metrics, pending, problem::Problem, publish,
+    reload, sources, subscriptions, topics,
 };
 
 /// The document.
@@ -65,6 +65,7 @@ use super::{
         dead_letters::redrive,
         dead_letters::remove,
         reload::reload,
+        cluster::show,
         health::alive,
         health::ready,
         metrics::show,

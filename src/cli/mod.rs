@@ -17,6 +17,7 @@ use crate::logs::Logs;
 
 mod check;
 mod client;
+mod cluster;
 mod config;
 mod dead_letters;
 mod demo;
@@ -109,6 +110,8 @@ enum Command {
     Replay(replay::Args),
     /// Sources: when they were asked, and how to steer them.
     Sources(sources::Args),
+    /// The nodes on the store: what each of them does, and what nobody does.
+    Cluster,
     /// Let the running relay apply its configuration file as it is now, as SIGHUP does.
     Reload(reload::Args),
     /// Whether the running relay is ready: exit code 0 or 1.
@@ -167,6 +170,7 @@ impl Cli {
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
+            Command::Cluster => cluster::run(options).await?,
             Command::Reload(args) => reload::run(&args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {

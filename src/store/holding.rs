@@ -48,6 +48,15 @@ pub struct Member {
     pub term: Option<Duration>,
 }
 
+impl Member {
+    /// How long what was begun may last after its work is not held any more: then another node may
+    /// begin. A quarter of the term, and at most 2 seconds.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.term.map_or(Duration::ZERO, |term| (term / 4).min(Duration::from_secs(2)))
+    }
+}
+
 /// A node as the others see it.
 #[derive(Debug, Clone)]
 pub struct MemberState {
@@ -89,6 +98,15 @@ impl Share {
             Self::Nothing => false,
             Self::Everything => true,
             Self::These(numbers) => numbers.contains(&number),
+        }
+    }
+
+    /// How many pieces it names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Nothing | Self::Everything => 0,
+            Self::These(numbers) => numbers.len(),
         }
     }
 

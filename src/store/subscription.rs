@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-use super::{Fence, StoreError};
+use super::{Fence, StoreError, TopicState};
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
@@ -131,6 +131,19 @@ pub struct PositionSummary {
     pub delivered: u64,
     /// The replay job that it serves; `None`: live delivery.
     pub job: Option<i64>,
+}
+
+impl PositionSummary {
+    /// Events that it still has to get of its topic: those above the reach, of which a filter may
+    /// pass over some, and those below it that are in flight, tried again or parked.
+    #[must_use]
+    pub fn owed(&self, topic: Option<&TopicState>) -> u64 {
+        let above = topic.map_or(0, |topic| {
+            // What retention has taken is owed no more.
+            topic.head.0.saturating_sub(self.reach.max(topic.oldest.previous()).0)
+        });
+        above + self.unsettled
+    }
 }
 
 /// What an operator, the file or the endpoint does to a subscription.

@@ -263,11 +263,7 @@ fn owed(positions: &[PositionView]) -> u64 {
 
 fn view(position: &PositionSummary, max_exceptions: usize, heads: &Heads) -> PositionView {
     let state = heads.get(&position.topic);
-    let above = state.map_or(0, |state| {
-        // What retention has taken is owed no more.
-        state.head.0.saturating_sub(position.reach.max(state.oldest.previous()).0)
-    });
-    let owed = above + position.unsettled;
+    let owed = position.owed(state.map(|state| &**state));
     PositionView {
         topic: position.topic.to_string(),
         reach: position.reach.0,
