@@ -18,6 +18,8 @@ mod tests;
 
 /// How long a store that fails is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a store that does not answer is waited for when no term runs.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A term is renewed after this part of it.
 const RENEW_PART: u32 = 3;
 /// What is held is worked on for this many quarters of its term; the rest is for what was begun to
@@ -26,20 +28,25 @@ const USED_QUARTERS: u32 = 3;
 
 /// What a node holds at present; nothing of a kind that is not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holdings(BTreeMap<Work, Share>);
+pub struct Holdings {
+    shares: BTreeMap<Work, Share>,
+    /// See [`Member::grace`].
+    grace: Duration,
+}
 
 impl Holdings {
     /// All work there is.
     #[must_use]
     pub fn everything() -> Self {
-        Self(Work::ALL.map(|work| (work, Share::Everything)).into())
+        let shares = Work::ALL.map(|work| (work, Share::Everything)).into();
+        Self { shares, grace: Duration::ZERO }
     }
 
     /// What is held of one kind.
     #[must_use]
     pub fn of(&self, work: Work) -> &Share {
         static NOTHING: Share = Share::Nothing;
-        self.0.get(&work).unwrap_or(&NOTHING)
+        self.shares.get(&work).unwrap_or(&NOTHING)
     }
 }
 
@@ -73,6 +80,12 @@ impl Claimed {
     #[must_use]
     pub fn has(&self, number: i64) -> bool {
         self.seen.has(number)
+    }
+
+    /// How long what was begun may last after its work is not held any more.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.now.borrow().grace
     }
 
     /// Whether nothing is held.
@@ -128,7 +141,7 @@ impl Holder {
     /// As the store has them; the next step tries again. What may be somebody else's by now is not
     /// held any more.
     pub async fn step(&mut self) -> Result<(), StoreError> {
-        let stepped = self.claim().await;
+        let stepped = self.claim_in_time().await;
         if let Err(error) = &stepped {
             let is_stale = matches!(error, StoreError::Stale);
             let is_over = self.until().is_some_and(|until| until <= self.clock.steady());
@@ -136,10 +149,23 @@ impl Holder {
                 self.member = None;
             }
             if is_stale || is_over {
-                self.tell(Holdings::default());
+                let grace = self.now.borrow().grace;
+                self.tell(Holdings { grace, ..Holdings::default() });
             }
         }
         stepped
+    }
+
+    /// Claims; a store that does not answer is waited for until the term is over, and then for a
+    /// while.
+    async fn claim_in_time(&mut self) -> Result<(), StoreError> {
+        let clock = self.clock.clone();
+        let now = clock.steady();
+        let end = self.until().filter(|until| *until > now).unwrap_or_else(|| now.plus(PATIENCE));
+        tokio::select! {
+            claimed = self.claim() => claimed,
+            () = clock.until(end) => Err(StoreError::Busy("the store does not answer")),
+        }
     }
 
     async fn claim(&mut self) -> Result<(), StoreError> {
@@ -153,9 +179,9 @@ impl Holder {
             }
         };
         self.member = Some((member, asked));
-        let mut claimed = Holdings::default();
+        let mut claimed = Holdings { grace: member.grace(), ..Holdings::default() };
         for work in self.new.work.iter().copied() {
-            claimed.0.insert(work, self.store.claim(&member, work).await?);
+            claimed.shares.insert(work, self.store.claim(&member, work).await?);
         }
         self.tell(claimed);
         Ok(())

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod cluster;
 mod delivery;
 mod expr;
 mod field;

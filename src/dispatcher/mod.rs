@@ -125,6 +125,8 @@ struct Served {
     assignments: HashMap<i64, watch::Sender<Assignment>>,
     /// Since when it is not served.
     idle_since: Option<Micros>,
+    /// Drops what is under way.
+    hard: CancellationToken,
 }
 
 struct Supervisor {
@@ -205,7 +207,8 @@ impl Supervisor {
             let saved = (subscription.resets, subscription.health.as_deref());
             let endpoint = Endpoint::new(subscription.id, saved, common.clone(), clock);
             let name = subscription.name.clone();
-            Served { name, endpoint, assignments: HashMap::new(), idle_since: None }
+            let hard = self.tools.hard.child_token();
+            Served { name, endpoint, assignments: HashMap::new(), idle_since: None, hard }
         });
         served.assignments.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
         let settings = &subscription.settings;
@@ -225,13 +228,19 @@ impl Supervisor {
         self.resume(subscription, now);
     }
 
-    /// Ends the workers of a subscription that is somebody else's.
+    /// Ends the workers of a subscription that is somebody else's: they begin nothing more, and what
+    /// is under way is dropped before the other may begin.
     fn let_go(&mut self, subscription: i64) {
         let Some(gone) = self.served.remove(&subscription) else { return };
+        tracing::info!(subscription = %gone.name, "is served by another node");
         if self.has_workers(subscription) {
             self.leaving.insert(subscription);
+            let (clock, grace) = (self.tools.clock.clone(), self.held.grace());
+            tokio::spawn(async move {
+                clock.pause(grace).await;
+                gone.hard.cancel();
+            });
         }
-        tracing::info!(subscription = %gone.name, "is served by another node");
     }
 
     fn has_workers(&self, subscription: i64) -> bool {
@@ -261,7 +270,8 @@ impl Supervisor {
             let (sender, assignments) = watch::channel(assignment);
             served.assignments.insert(position.id, sender);
             let endpoint = served.endpoint.clone();
-            let worker = hold(self.tools.clone(), position.id, endpoint, assignments);
+            let tools = Tools { hard: served.hard.clone(), ..self.tools.clone() };
+            let worker = hold(tools, position.id, endpoint, assignments);
             self.start(worker, subscription, position.id);
         }
     }
@@ -292,13 +302,22 @@ impl Supervisor {
                 // It may be held again.
                 self.edit = 0;
             }
+            if cut && !self.tools.hard.is_cancelled() {
+                tracing::warn!(
+                    subscription,
+                    position,
+                    "attempts under way were dropped; the node that serves it now sends them again"
+                );
+                return false;
+            }
             return cut;
         }
         let Some(served) = self.served.get_mut(&subscription) else { return cut };
         let Err(error) = ended else { return cut };
         tracing::error!(%error, subscription = %served.name, position, "a worker broke down");
         if let Some(sender) = served.assignments.get(&position) {
-            let (tools, assignments) = (self.tools.clone(), sender.subscribe());
+            let tools = Tools { hard: served.hard.clone(), ..self.tools.clone() };
+            let assignments = sender.subscribe();
             let endpoint = served.endpoint.clone();
             let worker = async move {
                 tools.clock.pause(PAUSE).await;

@@ -136,7 +136,7 @@ impl From<sqlx::Error> for StoreError {
                 Self::Busy("another program has locked the store's file; it is safe to repeat")
             }
             _ if matches!(error, sqlx::Error::PoolTimedOut) => {
-                Self::Busy("all connections that read the store are taken; it is safe to repeat")
+                Self::Busy("no connection to the store came free in time; it is safe to repeat")
             }
             // A damaged row: a value that is none, or of another type.
             _ if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {

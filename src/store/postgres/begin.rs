@@ -30,7 +30,8 @@ impl PostgresStore {
     pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let hosts = Hosts::parse(url)?;
         let primary = hosts.primary(0).await?;
-        let mut conn = primary.connect.connect().await?;
+        let connect = primary.connect.clone().options([("client_min_messages", "warning")]);
+        let mut conn = connect.connect().await?;
         migrate(&mut conn, options.makes_tables).await?;
         let hash_key = hash_key(&mut conn).await?;
         conn.close().await?;

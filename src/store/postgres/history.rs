@@ -7,7 +7,7 @@
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::{primary::About, row, shared::Shared};
+use super::{primary::About, row};
 use crate::{
     event::{Micros, Version},
     store::{EpochStart, StoreError, TopicState, Troubles, rules::registry::with_epoch},
@@ -96,18 +96,19 @@ pub(super) async fn cut(
     conn: &mut PgConnection,
     state: &TopicState,
     seen: Version,
-    shared: &Shared,
+    now: Micros,
+    troubles: &Troubles,
 ) -> Result<TopicState, StoreError> {
     let why = format!(
         "versions {} to {seen} were given before and are lost: the database has gone back",
         state.head.next()
     );
-    let cut = with_epoch(state, &EpochStart::fresh(state.head.next(), shared.clock.now(), &why));
+    let cut = with_epoch(state, &EpochStart::fresh(state.head.next(), now, &why));
     sqlx::query("-- cut\nUPDATE topics SET epochs = $2 WHERE id = $1")
         .bind(cut.id)
         .bind(row::epochs_text(&cut.epochs))
         .execute(conn)
         .await?;
-    shared.server.troubles.mended(LOST, format!("topic `{}`: {why}", cut.topic));
+    troubles.mended(LOST, format!("topic `{}`: {why}", cut.topic));
     Ok(cut)
 }

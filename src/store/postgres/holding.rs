@@ -4,10 +4,9 @@
 //! piece over raises its fence in the same transaction, so that what the former holder still writes
 //! is refused.
 
-use std::{collections::BTreeSet, hash::Hasher as _, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
-use siphasher::sip::SipHasher13;
 use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
     registry::Registry,
     row::Cells,
     shared::{Lease, Shared},
+    spread::{Piece, spread},
 };
 use crate::{
     event::Micros,
@@ -23,8 +23,6 @@ use crate::{
 
 /// The trouble of a node whose name another process has.
 const NAME_TAKEN: &str = "node_name_taken";
-/// How long a piece stays with a node that has to let go of it: what was begun ends meanwhile.
-const LEAVING: Duration = Duration::from_secs(2);
 
 /// What a kind of work is called in a column.
 const fn name(work: Work) -> &'static str {
@@ -95,14 +93,17 @@ impl Holding for PostgresStore {
         }
         drop_dead(&mut registry.conn, self.shared.term).await?;
         let pieces = pieces(&mut registry.conn, work).await?;
-        let mine = |piece: &&Piece| best(&nodes, &piece.key) == Some(incarnation);
+        let spread = spread(&nodes, &pieces);
+        let mine = |piece: &&Piece| spread.get(&*piece.key) == Some(&incarnation);
         let own: Vec<&Piece> =
             pieces.iter().filter(|piece| piece.holder == Some(incarnation)).collect();
         let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) = own.into_iter().partition(mine);
         let free = pieces.iter().filter(|piece| piece.holder.is_none());
         let taken: Vec<i64> = free.filter(mine).map(|piece| piece.number).collect();
         take(&mut registry, work, incarnation, &taken).await?;
-        let left = leave(&mut registry.conn, work, &numbers(&kept), &numbers(&leaving)).await?;
+        let left =
+            leave(&mut registry.conn, work, &numbers(&kept), &numbers(&leaving), member.grace())
+                .await?;
         // Whoever they belong to is told that they are free.
         if left > 0 { registry.commit().await } else { registry.commit_quietly().await }?;
         Ok(Share::These(kept.iter().map(|piece| piece.number).chain(taken).collect()))
@@ -149,7 +150,7 @@ impl PostgresStore {
 }
 
 /// Every node that is known, and what each holds.
-async fn members(shared: &Shared) -> Result<Vec<MemberState>, StoreError> {
+pub(super) async fn members(shared: &Shared) -> Result<Vec<MemberState>, StoreError> {
     let sql = "-- members\nSELECT incarnation, name, roles, release, greatest(0, (extract(epoch FROM \
         until - clock_timestamp()) * 1000000)::bigint) AS left_us, until > clock_timestamp() AS lives \
         FROM nodes ORDER BY name";
@@ -182,6 +183,13 @@ async fn members(shared: &Shared) -> Result<Vec<MemberState>, StoreError> {
     rows.iter().map(member).collect()
 }
 
+/// Whether there is work of nodes whose terms have run out.
+pub(super) async fn has_orphans(shared: &Shared) -> Result<bool, StoreError> {
+    let sql = "-- orphans\nSELECT EXISTS (SELECT 1 FROM held WHERE NOT EXISTS (SELECT 1 FROM nodes n \
+        WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp()))";
+    Ok(sqlx::query_scalar(sql).fetch_one(&shared.pool).await?)
+}
+
 /// Forgets nodes that have been away for long.
 pub(super) async fn forget(conn: &mut PgConnection) -> Result<(), StoreError> {
     let sql = "-- old nodes\nDELETE FROM nodes WHERE until < clock_timestamp() - interval '1 hour'";
@@ -210,14 +218,6 @@ async fn drop_dead(conn: &mut PgConnection, term: Duration) -> Result<(), StoreE
         WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp())";
     sqlx::query(sql).bind(micros(term)).execute(conn).await?;
     Ok(())
-}
-
-/// A piece of work.
-struct Piece {
-    number: i64,
-    /// What it goes by.
-    key: String,
-    holder: Option<i64>,
 }
 
 fn numbers(pieces: &[&Piece]) -> Vec<i64> {
@@ -252,6 +252,7 @@ async fn leave(
     work: Work,
     kept: &[i64],
     leaving: &[i64],
+    grace: Duration,
 ) -> Result<u64, StoreError> {
     let sql = "-- stays\nUPDATE held SET leaves = NULL WHERE work = $1 AND number = ANY($2) \
         AND leaves IS NOT NULL";
@@ -261,20 +262,8 @@ async fn leave(
     let left = sqlx::query(sql).bind(name(work)).bind(leaving).execute(&mut *conn).await?;
     let sql = "-- leaves\nUPDATE held SET leaves = clock_timestamp() + $3 * interval '1 microsecond' \
         WHERE work = $1 AND number = ANY($2) AND leaves IS NULL";
-    sqlx::query(sql).bind(name(work)).bind(leaving).bind(micros(LEAVING)).execute(conn).await?;
+    sqlx::query(sql).bind(name(work)).bind(leaving).bind(micros(grace)).execute(conn).await?;
     Ok(left.rows_affected())
-}
-
-/// The node that a piece goes to: the one with the highest hash of both, so that a node that comes or
-/// goes moves only its own.
-fn best(nodes: &BTreeSet<i64>, key: &str) -> Option<i64> {
-    nodes.iter().copied().max_by_key(|node| {
-        // The same on every node, whatever its release.
-        let mut hasher = SipHasher13::new();
-        hasher.write(&node.to_be_bytes());
-        hasher.write(key.as_bytes());
-        hasher.finish()
-    })
 }
 
 /// Takes pieces over: whoever had them writes nothing more.
@@ -304,26 +293,4 @@ async fn take(
     };
     sqlx::query(sql).bind(taken).execute(&mut *registry.conn).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_is_spread_evenly_and_little_of_it_moves() {
-        let (three, four) = (BTreeSet::from([11, 12, 13]), BTreeSet::from([11, 12, 13, 14]));
-        let keys: Vec<String> = (0..3_000).map(|number| format!("orders-{number}")).collect();
-        for nodes in [&three, &four] {
-            for node in nodes {
-                let share = keys.iter().filter(|key| best(nodes, key) == Some(*node)).count();
-                let even = keys.len() / nodes.len();
-                assert!(share.abs_diff(even) <= even / 10, "{node} of {nodes:?}: {share}");
-            }
-        }
-        let moved = keys.iter().filter(|key| best(&three, key) != best(&four, key));
-        let moved: Vec<_> = moved.map(|key| best(&four, key)).collect();
-        assert!(moved.iter().all(|node| *node == Some(14)), "only to the one that came");
-        assert_eq!(best(&BTreeSet::new(), "orders"), None);
-    }
 }

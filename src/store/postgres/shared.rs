@@ -189,7 +189,8 @@ impl Shared {
         let row = sqlx::query(sql).bind(seen.id).fetch_one(&mut *transaction).await?;
         let mut state = row::topic_state(&row)?;
         if has_gone_back(&state, seen) {
-            state = history::cut(&mut transaction, &state, seen.head, self).await?;
+            let (now, troubles) = (self.clock.now(), &self.server.troubles);
+            state = history::cut(&mut transaction, &state, seen.head, now, troubles).await?;
         }
         transaction.commit().await?;
         Ok(state)

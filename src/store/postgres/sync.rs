@@ -101,7 +101,8 @@ impl Synced {
                 && seen.state.id == state.id
                 && has_gone_back(&state, &seen.state)
             {
-                state = history::cut(conn, &state, seen.state.head, shared).await?;
+                let (now, troubles) = (shared.clock.now(), &shared.server.troubles);
+                state = history::cut(conn, &state, seen.state.head, now, troubles).await?;
             }
             let cells = Cells::of(row, "topics");
             self.slot = cells.get::<Option<i32>>("slot_now")?.unwrap_or_default();

@@ -10,15 +10,15 @@ use super::{
     registry::{Registry, locked},
     row::{Cells, signed},
     shared::Shared,
-    sources,
+    snapshot, sources,
     steering::{self, touch},
 };
 use crate::{
     event::{Micros, Version},
     settings::days,
     store::{
-        Keeping, News, Pending, StoreError, SubscriptionSteer, TopicState, Topics as _, Trimmed,
-        Trouble,
+        Keeping, News, Pending, Share, StoreError, SubscriptionSteer, TopicState, Topics as _,
+        Trimmed, Trouble, Work,
         rules::{
             bounds,
             retention::{self as rules, KeyRow},
@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+/// How long the database is waited for when it is asked whether it is there.
+const READY: Duration = Duration::from_secs(1);
 /// Rows removed in one step.
 const CHUNK: i64 = 1_000;
 
@@ -72,8 +74,12 @@ impl Keeping for PostgresStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.shared.pool).await?;
-        Ok(())
+        // A load balancer does not wait for long either.
+        let asked = sqlx::query("SELECT 1").execute(&self.shared.pool);
+        match tokio::time::timeout(READY, asked).await {
+            Ok(answer) => Ok(answer.map(drop)?),
+            Err(_) => Err(StoreError::Busy("the database does not answer; it is safe to repeat")),
+        }
     }
 
     fn troubles(&self) -> Vec<Trouble> {
@@ -247,6 +253,23 @@ async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
             ("store_bytes", number(bytes.cast_unsigned())),
         ]),
         Err(error) => tracing::warn!(%error, "rows were not counted for the gauges"),
+    }
+    if let Ok(age) = snapshot::look(shared).await {
+        gauges.push(("store_oldest_xmin_seconds", age.as_secs_f64()));
+    }
+    gauges.push(("cluster_term_left_seconds", shared.term_left().as_secs_f64()));
+    if let Ok(members) = holding::members(shared).await {
+        let alive = members.iter().filter(|member| member.lives).count();
+        gauges.push(("cluster_nodes", number(alive as u64)));
+        let own = members.iter().find(|member| member.is_this);
+        for (work, name) in [
+            (Work::Source, "cluster_held_sources"),
+            (Work::Subscription, "cluster_held_subscriptions"),
+            (Work::Retention, "cluster_held_topics"),
+        ] {
+            let held = own.and_then(|own| own.held.get(&work)).map_or(0, Share::len);
+            gauges.push((name, number(held as u64)));
+        }
     }
     gauges
 }

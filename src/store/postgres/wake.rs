@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{registry::CHANGED, row, shared::Shared};
+use super::{holding, registry::CHANGED, row, shared::Shared};
 use crate::{clock, event::Version, store::StoreError};
 
 /// Which channel tells of heads.
@@ -80,7 +80,7 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
     let (opened, mut looked) = (clock::instant(), clock::instant());
     loop {
         let heard = tokio::time::timeout(LOOK_EVERY, listener.try_recv()).await;
-        let mut has_changed = false;
+        let (mut has_changed, mut has_orphans) = (false, false);
         match heard {
             // While a connection was made anew nothing was heard.
             Ok(Ok(None)) => return Ok(()),
@@ -96,13 +96,17 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
                 }
             }
             Ok(Err(error)) => return Err(error.into()),
-            Err(_) => shared.look_at_pending().await,
+            Err(_) => {
+                shared.look_at_pending().await;
+                // The work of a node that died is claimed as soon as its term has ended.
+                has_orphans = holding::has_orphans(shared).await?;
+            }
         }
         if has_changed || looked.elapsed() >= LOOK_ALL_EVERY {
             look(shared).await;
             looked = clock::instant();
         }
-        if has_changed {
+        if has_changed || has_orphans {
             shared.announce();
         }
         if !shared.server.is_current(opened) {

@@ -1,0 +1,7 @@
+//! Several nodes on one PostgreSQL: real processes that are killed, stopped and restarted under load.
+
+mod account;
+mod kill;
+mod load;
+mod restart;
+mod rig;
