@@ -2,7 +2,14 @@
 //!
 //! Roles know a [`Claimed`] only: they begin what is in it and drop what is no longer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -50,25 +57,33 @@ impl Holdings {
     }
 }
 
+/// Until when work that is held may be begun, by the steady reading; the largest: without an end.
+type Term = Arc<AtomicI64>;
+
 /// What a role may do, now and after every change of it.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     now: watch::Receiver<Holdings>,
+    term: Term,
     work: Work,
     /// What was looked at last.
     seen: Share,
 }
 
 impl Claimed {
-    fn new(now: watch::Receiver<Holdings>, work: Work) -> Self {
+    fn new(now: watch::Receiver<Holdings>, term: Term, work: Work) -> Self {
         let seen = now.borrow().of(work).clone();
-        Self { now, work, seen }
+        Self { now, term, work, seen }
     }
 
     /// All of a kind, for good: the role is alone.
     #[must_use]
     pub fn everything(work: Work) -> Self {
-        Self::new(watch::channel(Holdings::everything()).1, work)
+        Self::new(
+            watch::channel(Holdings::everything()).1,
+            Arc::new(AtomicI64::new(i64::MAX)),
+            work,
+        )
     }
 
     /// Takes in what is held now, which is then gone by until the next look.
@@ -80,6 +95,13 @@ impl Claimed {
     #[must_use]
     pub fn has(&self, number: i64) -> bool {
         self.seen.has(number)
+    }
+
+    /// Whether a piece may be begun at `now`, by the steady reading; known before anybody looks. A
+    /// process that stood still finds its term over before it is told of anything.
+    #[must_use]
+    pub fn may_begin(&self, number: i64, now: Micros) -> bool {
+        now.0 < self.term.load(Ordering::Acquire) && self.now.borrow().of(self.work).has(number)
     }
 
     /// How long what was begun may last after its work is not held any more.
@@ -113,6 +135,31 @@ async fn wait(now: &mut watch::Receiver<Holdings>, work: Work, until: impl Fn(&S
     }
 }
 
+/// Claims these kinds of work.
+async fn claimed(
+    store: &dyn Holding,
+    member: Member,
+    work: &[Work],
+) -> Result<BTreeMap<Work, Share>, StoreError> {
+    let mut shares = BTreeMap::new();
+    for work in work {
+        shares.insert(*work, store.claim(&member, *work).await?);
+    }
+    Ok(shares)
+}
+
+/// What a store answers, if it does in time.
+async fn within<T>(
+    clock: &Clock,
+    patience: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::select! {
+        answer = asked => answer,
+        () = clock.pause(patience) => Err(StoreError::Busy("the store does not answer")),
+    }
+}
+
 /// Keeps a node a member of its store and its work claimed.
 pub struct Holder {
     store: Arc<dyn Holding>,
@@ -120,19 +167,27 @@ pub struct Holder {
     new: NewMember,
     member: Option<(Member, Micros)>,
     now: watch::Sender<Holdings>,
+    term: Term,
 }
 
 impl Holder {
     /// A holder for a node that is no member yet.
     #[must_use]
     pub fn new(store: Arc<dyn Holding>, clock: Clock, new: NewMember) -> Self {
-        Self { store, clock, new, member: None, now: watch::Sender::default() }
+        Self {
+            store,
+            clock,
+            new,
+            member: None,
+            now: watch::Sender::default(),
+            term: Arc::new(AtomicI64::new(i64::MAX)),
+        }
     }
 
     /// What is held of a kind, for the role that does it.
     #[must_use]
     pub fn held(&self, work: Work) -> Claimed {
-        Claimed::new(self.now.subscribe(), work)
+        Claimed::new(self.now.subscribe(), self.term.clone(), work)
     }
 
     /// Joins or renews, claims what is free, and tells the roles.
@@ -141,7 +196,7 @@ impl Holder {
     /// As the store has them; the next step tries again. What may be somebody else's by now is not
     /// held any more.
     pub async fn step(&mut self) -> Result<(), StoreError> {
-        let stepped = self.claim_in_time().await;
+        let stepped = self.claim().await;
         if let Err(error) = &stepped {
             let is_stale = matches!(error, StoreError::Stale);
             let is_over = self.until().is_some_and(|until| until <= self.clock.steady());
@@ -156,35 +211,61 @@ impl Holder {
         stepped
     }
 
-    /// Claims; a store that does not answer is waited for until the term is over, and then for a
-    /// while.
-    async fn claim_in_time(&mut self) -> Result<(), StoreError> {
-        let clock = self.clock.clone();
-        let now = clock.steady();
-        let end = self.until().filter(|until| *until > now).unwrap_or_else(|| now.plus(PATIENCE));
-        tokio::select! {
-            claimed = self.claim() => claimed,
-            () = clock.until(end) => Err(StoreError::Busy("the store does not answer")),
-        }
+    /// Joins or renews, then claims; a claim that takes long costs no term.
+    async fn claim(&mut self) -> Result<(), StoreError> {
+        let mut member = self.renew().await?;
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let work: Vec<Work> = self.new.work.iter().copied().collect();
+        let claiming = claimed(&*store, member, &work);
+        tokio::pin!(claiming);
+        let end = clock.steady().plus(PATIENCE);
+        let claimed = loop {
+            let next = clock.steady().plus(self.part()).min(end);
+            tokio::select! {
+                claimed = &mut claiming => break claimed?,
+                () = clock.until(next) => {}
+            }
+            if clock.steady() >= end {
+                return Err(StoreError::Busy("the store does not answer"));
+            }
+            member = self.renew().await?;
+        };
+        let grace = member.grace();
+        self.tell(Holdings { shares: claimed, grace });
+        self.lasts();
+        Ok(())
     }
 
-    async fn claim(&mut self) -> Result<(), StoreError> {
+    /// Joins, or begins another term.
+    async fn renew(&mut self) -> Result<Member, StoreError> {
         // By the moment before it was asked: the term begins no earlier.
         let asked = self.clock.steady();
-        let member = match self.member {
-            None => self.store.join(&self.new).await?,
-            Some((member, _)) => {
-                self.store.renew(&member).await?;
-                member
+        let member = within(&self.clock, self.part(), async {
+            match self.member {
+                None => self.store.join(&self.new).await,
+                Some((member, _)) => self.store.renew(&member).await.map(|()| member),
             }
-        };
+        })
+        .await?;
+        // What was held in a term that ran out may be another's: it is claimed anew first.
+        let goes_on = asked.0 < self.term.load(Ordering::Acquire);
         self.member = Some((member, asked));
-        let mut claimed = Holdings { grace: member.grace(), ..Holdings::default() };
-        for work in self.new.work.iter().copied() {
-            claimed.shares.insert(work, self.store.claim(&member, work).await?);
+        if goes_on {
+            self.lasts();
         }
-        self.tell(claimed);
-        Ok(())
+        Ok(member)
+    }
+
+    /// What is held may be begun until the present term ends.
+    fn lasts(&self) {
+        let until = self.until().map_or(i64::MAX, |until| until.0);
+        self.term.store(until, Ordering::Release);
+    }
+
+    /// After how long a term is renewed.
+    fn part(&self) -> Duration {
+        let term = self.member.and_then(|(member, _)| member.term);
+        term.map_or(PATIENCE, |term| term / RENEW_PART)
     }
 
     /// Tells the roles what is held, if that is something else.

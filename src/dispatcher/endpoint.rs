@@ -173,6 +173,12 @@ impl Endpoint {
         self.changed.notify_waiters();
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub const fn subscription(&self) -> i64 {
+        self.subscription
+    }
+
     /// How often what was known was forgotten.
     #[must_use]
     pub fn resets(&self) -> u64 {

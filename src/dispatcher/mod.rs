@@ -107,7 +107,7 @@ impl Dispatcher {
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
         let Self { store, clock, sink, metrics, notices, held, limits } = self;
         let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
-        let tools = Tools { store, clock, sink, metrics, notices, soft, hard };
+        let tools = Tools { store, clock, sink, metrics, notices, held: held.clone(), soft, hard };
         let served = HashMap::new();
         let threads = Threads::start(limits.threads);
         let (workers, running) = (JoinSet::new(), HashMap::new());
@@ -235,10 +235,14 @@ impl Supervisor {
         tracing::info!(subscription = %gone.name, "is served by another node");
         if self.has_workers(subscription) {
             self.leaving.insert(subscription);
+            for assignment in gone.assignments.values() {
+                assignment.send_modify(|assignment| assignment.serve = false);
+            }
             let (clock, grace) = (self.tools.clock.clone(), self.held.grace());
             tokio::spawn(async move {
                 clock.pause(grace).await;
                 gone.hard.cancel();
+                drop(gone);
             });
         }
     }
@@ -364,7 +368,12 @@ async fn hold(
             },
             Err(StoreError::NotFound { .. } | StoreError::Closed) => return false,
             Err(error) => {
-                tracing::warn!(%error, position, "a position cannot be taken up");
+                if matches!(error, StoreError::Stale) {
+                    // This node is about to be told.
+                    tracing::debug!(position, "another node serves a position");
+                } else {
+                    tracing::warn!(%error, position, "a position cannot be taken up");
+                }
                 tokio::select! {
                     () = tools.clock.pause(PAUSE) => {}
                     () = tools.soft.cancelled() => return false,

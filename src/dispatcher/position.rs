@@ -28,6 +28,8 @@ mod tools;
 
 pub use self::tools::{Assignment, Tools};
 
+/// A node whose term is over looks so often whether it was renewed.
+const RENEWED_EVERY: Duration = Duration::from_millis(100);
 /// Settlements are saved at most 50 ms after the attempts they tell of: half of that is left for
 /// the commit.
 const SAVE_EVERY: Duration = Duration::from_millis(25);
@@ -317,7 +319,13 @@ impl Worker {
         self.assignment.serve
             && !self.disabled
             && now >= self.store_pause
+            && self.is_held(now)
             && !self.tools.soft.is_cancelled()
+    }
+
+    /// Whether the node may start anything of this subscription.
+    fn is_held(&self, now: Micros) -> bool {
+        self.tools.held.may_begin(self.endpoint.subscription(), now)
     }
 
     fn is_due(&self, now: Micros) -> bool {
@@ -337,8 +345,10 @@ impl Worker {
         let save = save.map(|since| self.save_at(since));
         let serves = self.serves(now);
         let start = serves.then(|| self.next_start()).flatten();
+        let waits = self.assignment.serve && !self.is_held(now);
+        let renewed = waits.then(|| now.plus(RENEWED_EVERY));
         // What could start now and did not waits for something else than time.
-        [save, start].into_iter().flatten().filter(|wake| *wake > now).min()
+        [save, start, renewed].into_iter().flatten().filter(|wake| *wake > now).min()
     }
 
     fn next_start(&self) -> Option<Micros> {

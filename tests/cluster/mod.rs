@@ -5,3 +5,4 @@ mod kill;
 mod load;
 mod restart;
 mod rig;
+mod stalled;

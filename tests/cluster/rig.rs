@@ -148,20 +148,27 @@ impl Rig {
         })
         .await;
         let begun = Instant::now();
-        while begun.elapsed() < LONG && !self.all_came(&had) {
+        while let Some(late) = self.late(&had) {
+            if begun.elapsed() > LONG / 2 {
+                for path in [format!("/v1/subscriptions/b{late}"), "/v1/cluster".into()] {
+                    eprintln!("{path}: {}", api.get(&path).await.body);
+                }
+                panic!("b{late} got not everything");
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         had
     }
 
-    fn all_came(&self, had: &[u64]) -> bool {
+    /// A subscription that has not got everything.
+    fn late(&self, had: &[u64]) -> Option<usize> {
         let got = self.endpoints.got();
-        (0..self.load.subscriptions).all(|subscription| {
+        (0..self.load.subscriptions).find(|subscription| {
             let mut versions: Vec<u64> =
-                got.get(&subscription).into_iter().flatten().map(|got| got.version).collect();
+                got.get(subscription).into_iter().flatten().map(|got| got.version).collect();
             versions.sort_unstable();
             versions.dedup();
-            versions.len() as u64 >= had[self.load.topic_of(subscription)]
+            (versions.len() as u64) < had[self.load.topic_of(*subscription)]
         })
     }
 

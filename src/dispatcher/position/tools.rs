@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     dispatcher::{parcel::Addressee, window::Rules},
+    holdings::Claimed,
     notices::Notices,
     settings::{OnDead, Order},
     sift::Sift,
@@ -62,6 +63,8 @@ pub struct Tools {
     pub metrics: Arc<Metrics>,
     /// Takes what is to be told.
     pub notices: Notices,
+    /// What the node holds: nothing else may be started.
+    pub held: Claimed,
     /// Start nothing new.
     pub soft: CancellationToken,
     /// Drop everything.

@@ -31,8 +31,9 @@ impl Positions for PostgresStore {
         sqlx::query(sql).execute(&mut *transaction).await?;
         let sql = "-- position\nSELECT p.subscription, t.name AS topic_name, fence, reach, open, \
             (SELECT coalesce(max(version), 0) FROM dead_letters d \
-             WHERE d.subscription = p.subscription AND d.topic = p.topic) AS dead_up_to, job, saved \
-            FROM positions p JOIN topics t ON t.id = p.topic WHERE p.id = $1";
+             WHERE d.subscription = p.subscription AND d.topic = p.topic) AS dead_up_to, job, saved, \
+            (SELECT h.incarnation FROM held h WHERE h.work = 'subscription' \
+             AND h.number = p.subscription) AS holder FROM positions p JOIN topics t ON t.id = p.topic WHERE p.id = $1";
         let row = sqlx::query(sql)
             .bind(position)
             .fetch_optional(&mut *transaction)
@@ -40,6 +41,9 @@ impl Positions for PostgresStore {
             .ok_or_else(gone)?;
         let dead_up_to = Cells::of(&row, "dead_letters").get("dead_up_to")?;
         let row = Cells::of(&row, "positions");
+        if self.shared.is_anothers(row.get("holder")?) {
+            return Err(StoreError::Stale);
+        }
         let topic = row.get("topic_name")?;
         let subscription = row.get("subscription")?;
         let job = match row.get("job")? {

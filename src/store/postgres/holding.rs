@@ -1,17 +1,20 @@
 //! Who does what: each node has a term that ends, and pieces of work that are its own until then.
 //!
 //! A node whose term has run out keeps what it has as long as nobody took it over. Whoever takes a
-//! piece over raises its fence in the same transaction, so that what the former holder still writes
+//! piece over raises its fence in the same statement, so that what the former holder still writes
 //! is refused.
+//!
+//! Each step is one statement, which the database ends by itself: a node that stands still in the
+//! middle of a claim holds up nobody else's.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::{PgConnection, PgPool, postgres::PgRow};
 
 use super::{
     PostgresStore,
-    registry::Registry,
+    registry::CHANGED,
     row::Cells,
     shared::{Lease, Shared},
     spread::{Piece, spread},
@@ -39,8 +42,7 @@ impl Holding for PostgresStore {
     async fn join(&self, new: &NewMember) -> Result<Member, StoreError> {
         let work: Vec<&str> = new.work.iter().copied().map(name).collect();
         let asked = self.shared.clock.steady();
-        let mut registry = self.registry().await?;
-        self.check_name(&mut registry, &new.name).await?;
+        self.check_name(&new.name).await?;
         // An earlier process of this name has ended: its term with it.
         let sql = "-- join\nWITH number AS (SELECT nextval('incarnations') AS next), \
             freed AS (DELETE FROM held USING nodes n WHERE n.name = $1 AND held.incarnation = n.incarnation) \
@@ -49,18 +51,18 @@ impl Holding for PostgresStore {
             ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, \
             work = excluded.work, until = excluded.until, roles = excluded.roles, \
             release = excluded.release RETURNING incarnation";
+        let term = self.shared.term;
         let incarnation: i64 = sqlx::query_scalar(sql)
             .bind(&*new.name)
             .bind(work)
-            .bind(micros(self.shared.term))
+            .bind(micros(term))
             .bind(&new.roles)
             .bind(env!("CARGO_PKG_VERSION"))
-            .fetch_one(&mut *registry.conn)
+            .fetch_one(&self.shared.pool)
             .await?;
-        registry.commit().await?;
-        let term = self.shared.term;
         *self.shared.lease.lock() =
             Lease { incarnation: Some(incarnation), end: Some(asked.plus(term)) };
+        tell(&self.shared).await?;
         Ok(Member { incarnation: incarnation.cast_unsigned(), term: Some(term) })
     }
 
@@ -81,47 +83,52 @@ impl Holding for PostgresStore {
     }
 
     async fn claim(&self, member: &Member, work: Work) -> Result<Share, StoreError> {
-        let incarnation = member.incarnation.cast_signed();
-        let mut registry = self.registry().await?;
-        // Whoever gave its part back and claims again has one again.
-        let sql = "-- works\nUPDATE nodes SET work = array_append(work, $2) \
-            WHERE incarnation = $1 AND NOT $2 = ANY(work)";
-        sqlx::query(sql).bind(incarnation).bind(name(work)).execute(&mut *registry.conn).await?;
-        let nodes = living(&mut registry.conn, work).await?;
+        let (incarnation, pool) = (member.incarnation.cast_signed(), &self.shared.pool);
+        let mut nodes = living(pool, work).await?;
         if !nodes.contains(&incarnation) {
-            return Err(StoreError::Stale);
+            // Whoever gave its part back and claims again has one again.
+            let sql = "-- works\nUPDATE nodes SET work = array_append(work, $2) WHERE incarnation = $1 \
+                AND until > clock_timestamp()";
+            let works = sqlx::query(sql).bind(incarnation).bind(name(work)).execute(pool).await?;
+            if works.rows_affected() == 0 {
+                return Err(StoreError::Stale);
+            }
+            nodes.insert(incarnation);
         }
-        drop_dead(&mut registry.conn, self.shared.term).await?;
-        let pieces = pieces(&mut registry.conn, work).await?;
+        drop_dead(pool, self.shared.term).await?;
+        let pieces = pieces(pool, work).await?;
         let spread = spread(&nodes, &pieces);
         let mine = |piece: &&Piece| spread.get(&*piece.key) == Some(&incarnation);
         let own: Vec<&Piece> =
             pieces.iter().filter(|piece| piece.holder == Some(incarnation)).collect();
         let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) = own.into_iter().partition(mine);
         let free = pieces.iter().filter(|piece| piece.holder.is_none());
-        let taken: Vec<i64> = free.filter(mine).map(|piece| piece.number).collect();
-        take(&mut registry, work, incarnation, &taken).await?;
-        let left =
-            leave(&mut registry.conn, work, &numbers(&kept), &numbers(&leaving), member.grace())
-                .await?;
-        // Whoever they belong to is told that they are free.
-        if left > 0 { registry.commit().await } else { registry.commit_quietly().await }?;
-        Ok(Share::These(kept.iter().map(|piece| piece.number).chain(taken).collect()))
+        let wanted: Vec<i64> = free.filter(mine).map(|piece| piece.number).collect();
+        take(pool, work, incarnation, &wanted).await?;
+        let stays: Vec<&Piece> = kept.into_iter().filter(|piece| piece.leaves).collect();
+        let left = leave(pool, work, &numbers(&stays), &numbers(&leaving), member.grace()).await?;
+        if left > 0 {
+            // Whoever they belong to is told that they are free.
+            tell(&self.shared).await?;
+        }
+        // Another node may have taken some of them meanwhile, if this one's term had run out.
+        let sql = "-- held now\nSELECT number FROM held WHERE incarnation = $1 AND work = $2 \
+            AND leaves IS NULL";
+        let held: Vec<i64> =
+            sqlx::query_scalar(sql).bind(incarnation).bind(name(work)).fetch_all(pool).await?;
+        Ok(Share::These(held.into_iter().collect()))
     }
 
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError> {
-        let mut registry = self.registry().await?;
         let incarnation = member.incarnation.cast_signed();
-        sqlx::query("-- give back\nDELETE FROM held WHERE incarnation = $1 AND work = $2")
-            .bind(incarnation)
-            .bind(name(work))
-            .execute(&mut *registry.conn)
-            .await?;
-        let sql = "-- ends\nUPDATE nodes SET work = array_remove(work, $2) WHERE incarnation = $1";
-        sqlx::query(sql).bind(incarnation).bind(name(work)).execute(&mut *registry.conn).await?;
-        let sql = "-- leaves for good\nDELETE FROM nodes WHERE incarnation = $1 AND work = '{}'";
-        sqlx::query(sql).bind(incarnation).execute(&mut *registry.conn).await?;
-        registry.commit().await
+        for sql in [
+            "-- ends\nUPDATE nodes SET work = array_remove(work, $2) WHERE incarnation = $1",
+            "-- give back\nDELETE FROM held WHERE incarnation = $1 AND work = $2",
+            "-- leaves for good\nDELETE FROM nodes WHERE incarnation = $1 AND work = '{}' AND $2 <> ''",
+        ] {
+            sqlx::query(sql).bind(incarnation).bind(name(work)).execute(&self.shared.pool).await?;
+        }
+        tell(&self.shared).await
     }
 
     async fn members(&self) -> Result<Vec<MemberState>, StoreError> {
@@ -131,12 +138,12 @@ impl Holding for PostgresStore {
 
 impl PostgresStore {
     /// Whether no other process that lives has this node's name since it joined.
-    async fn check_name(&self, registry: &mut Registry, name: &str) -> Result<(), StoreError> {
+    async fn check_name(&self, name: &str) -> Result<(), StoreError> {
         let Some(mine) = self.shared.lease.lock().incarnation else { return Ok(()) };
         let sql = "-- name\nSELECT EXISTS (SELECT 1 FROM nodes WHERE name = $1 AND incarnation <> $2 \
             AND until > clock_timestamp())";
         let taken = sqlx::query_scalar(sql).bind(name).bind(mine);
-        if taken.fetch_one(&mut *registry.conn).await? {
+        if taken.fetch_one(&self.shared.pool).await? {
             let detail = format!(
                 "another process has joined as node `{name}`, so this one does nothing: give each \
                  process a `cluster.node` of its own"
@@ -202,21 +209,21 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// The nodes that do this kind of work and whose term has not run out.
-async fn living(conn: &mut PgConnection, work: Work) -> Result<BTreeSet<i64>, StoreError> {
+async fn living(pool: &PgPool, work: Work) -> Result<BTreeSet<i64>, StoreError> {
     let sql = "-- living\nSELECT incarnation FROM nodes WHERE until > clock_timestamp() AND $1 = ANY(work)";
-    let nodes: Vec<i64> = sqlx::query_scalar(sql).bind(name(work)).fetch_all(conn).await?;
+    let nodes: Vec<i64> = sqlx::query_scalar(sql).bind(name(work)).fetch_all(pool).await?;
     Ok(nodes.into_iter().collect())
 }
 
 /// Frees what nodes held whose terms have run out.
-async fn drop_dead(conn: &mut PgConnection, term: Duration) -> Result<(), StoreError> {
+async fn drop_dead(pool: &PgPool, term: Duration) -> Result<(), StoreError> {
     // When the database was away every term has run out at once: for a whole one everybody may come
     // back to what he had.
     let sql = "-- run out\nDELETE FROM held WHERE greatest(pg_postmaster_start_time(), \
         (SELECT since FROM history)) < clock_timestamp() - $1 * interval '1 microsecond' \
         AND NOT EXISTS (SELECT 1 FROM nodes n \
         WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp())";
-    sqlx::query(sql).bind(micros(term)).execute(conn).await?;
+    sqlx::query(sql).bind(micros(term)).execute(pool).await?;
     Ok(())
 }
 
@@ -225,7 +232,7 @@ fn numbers(pieces: &[&Piece]) -> Vec<i64> {
 }
 
 /// All pieces of a kind.
-async fn pieces(conn: &mut PgConnection, work: Work) -> Result<Vec<Piece>, StoreError> {
+async fn pieces(pool: &PgPool, work: Work) -> Result<Vec<Piece>, StoreError> {
     // All sources of a topic go to one node: their appends share commits.
     let all = match work {
         Work::Source => {
@@ -237,60 +244,74 @@ async fn pieces(conn: &mut PgConnection, work: Work) -> Result<Vec<Piece>, Store
         Work::Retention | Work::Pending => "SELECT id AS number, name AS key FROM topics",
     };
     let sql = format!(
-        "-- pieces\nSELECT p.number, p.key, h.incarnation FROM ({all}) p \
+        "-- pieces\nSELECT p.number, p.key, h.incarnation, h.leaves IS NOT NULL FROM ({all}) p \
          LEFT JOIN held h ON h.work = $1 AND h.number = p.number"
     );
-    let rows: Vec<(i64, String, Option<i64>)> =
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name(work)).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|(number, key, holder)| Piece { number, key, holder }).collect())
+    let rows: Vec<(i64, String, Option<i64>, bool)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name(work)).fetch_all(pool).await?;
+    let piece = |(number, key, holder, leaves)| Piece { number, key, holder, leaves };
+    Ok(rows.into_iter().map(piece).collect())
 }
 
 /// Frees pieces that belong to another node by now, some time after their holder was told that it has
 /// them no more; answers how many are free.
 async fn leave(
-    conn: &mut PgConnection,
+    pool: &PgPool,
     work: Work,
     kept: &[i64],
     leaving: &[i64],
     grace: Duration,
 ) -> Result<u64, StoreError> {
-    let sql = "-- stays\nUPDATE held SET leaves = NULL WHERE work = $1 AND number = ANY($2) \
-        AND leaves IS NOT NULL";
-    sqlx::query(sql).bind(name(work)).bind(kept).execute(&mut *conn).await?;
+    if !kept.is_empty() {
+        let sql = "-- stays\nUPDATE held SET leaves = NULL WHERE work = $1 AND number = ANY($2)";
+        sqlx::query(sql).bind(name(work)).bind(kept).execute(pool).await?;
+    }
+    if leaving.is_empty() {
+        return Ok(0);
+    }
     let sql = "-- left\nDELETE FROM held WHERE work = $1 AND number = ANY($2) \
         AND leaves <= clock_timestamp()";
-    let left = sqlx::query(sql).bind(name(work)).bind(leaving).execute(&mut *conn).await?;
+    let left = sqlx::query(sql).bind(name(work)).bind(leaving).execute(pool).await?;
     let sql = "-- leaves\nUPDATE held SET leaves = clock_timestamp() + $3 * interval '1 microsecond' \
         WHERE work = $1 AND number = ANY($2) AND leaves IS NULL";
-    sqlx::query(sql).bind(name(work)).bind(leaving).bind(micros(grace)).execute(conn).await?;
+    sqlx::query(sql).bind(name(work)).bind(leaving).bind(micros(grace)).execute(pool).await?;
     Ok(left.rows_affected())
 }
 
-/// Takes pieces over: whoever had them writes nothing more.
+/// Takes free pieces that nobody else took meanwhile: whoever had them writes nothing more.
 async fn take(
-    registry: &mut Registry,
+    pool: &PgPool,
     work: Work,
     incarnation: i64,
-    taken: &[i64],
+    wanted: &[i64],
 ) -> Result<(), StoreError> {
-    if taken.is_empty() {
+    if wanted.is_empty() {
         return Ok(());
     }
-    let sql = "-- take\nINSERT INTO held (work, number, incarnation) \
-        SELECT $1, number, $2 FROM UNNEST($3::bigint[]) AS taken (number)";
-    sqlx::query(sql)
-        .bind(name(work))
-        .bind(incarnation)
-        .bind(taken)
-        .execute(&mut *registry.conn)
-        .await?;
-    let sql = match work {
-        Work::Source => "-- fences\nUPDATE sources SET fence = fence + 1 WHERE id = ANY($1)",
-        Work::Subscription => {
-            "-- fences\nUPDATE positions SET fence = fence + 1 WHERE subscription = ANY($1)"
+    let fences = match work {
+        Work::Source => {
+            "UPDATE sources SET fence = fence + 1 WHERE id IN (SELECT number FROM taken)"
         }
-        Work::Retention | Work::Pending => return Ok(()),
+        Work::Subscription => {
+            "UPDATE positions SET fence = fence + 1 WHERE subscription IN (SELECT number FROM taken)"
+        }
+        Work::Retention | Work::Pending => "SELECT 1",
     };
-    sqlx::query(sql).bind(taken).execute(&mut *registry.conn).await?;
+    let sql = format!(
+        "-- take\nWITH taken AS (INSERT INTO held (work, number, incarnation) \
+         SELECT $1, number, $2 FROM UNNEST($3::bigint[]) AS wanted (number) WHERE EXISTS \
+         (SELECT 1 FROM nodes WHERE incarnation = $2 AND until > clock_timestamp()) \
+         ON CONFLICT DO NOTHING RETURNING number), fenced AS ({fences}) SELECT number FROM taken"
+    );
+    let take = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(name(work)).bind(incarnation);
+    take.bind(wanted).execute(pool).await?;
+    Ok(())
+}
+
+/// Tells all nodes that there may be work to claim.
+async fn tell(shared: &Shared) -> Result<(), StoreError> {
+    let sql = "-- claimable\nSELECT pg_notify($1, '')";
+    sqlx::query(sql).bind(CHANGED).execute(&shared.pool).await?;
+    shared.announce();
     Ok(())
 }

@@ -32,13 +32,12 @@ const REFUSED: &str = "database_refused";
 const NOT_REPLICATED: &str = "not_replicated";
 
 /// Of connections that write. No statement is cancelled, for a cancelled commit may end with success
-/// without being on a second machine; who waits for a lock gives up, and a node that stands still
-/// within a transaction, or is cut off, loses its locks.
-const WRITES: [(&str, &str); 7] = [
+/// without being on a second machine; who waits for a lock gives up, and a node that is cut off loses
+/// its locks.
+const WRITES: [(&str, &str); 6] = [
     ("client_min_messages", "warning"),
     ("lock_timeout", "5s"),
     ("statement_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "10s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
     ("tcp_keepalives_count", "3"),
@@ -48,6 +47,7 @@ const WRITES: [(&str, &str); 7] = [
 pub(super) struct Server {
     hosts: Hosts,
     durability: Durability,
+    term: Duration,
     now: RwLock<Target>,
     /// Somebody found that it is not the primary any more.
     doubted: Notify,
@@ -73,6 +73,7 @@ impl Server {
         Arc::new(Self {
             hosts,
             durability: options.durability,
+            term: options.term,
             now: RwLock::new(now),
             doubted: Notify::new(),
             troubles: Troubles::default(),
@@ -99,13 +100,13 @@ impl Server {
                     greeted.map_err(|error| sqlx::Error::Configuration(error.into()))
                 })
             })
-            .connect_lazy_with(self.now.read().connect.clone().options(WRITES))
+            .connect_lazy_with(self.writing(&self.now.read().connect))
     }
 
     /// A connection of its own, and when it was opened.
     pub(super) async fn connect(&self) -> Result<(PgConnection, Instant), StoreError> {
         let (connect, opened) = (self.now.read().connect.clone(), clock::instant());
-        let connect = connect.options(WRITES);
+        let connect = self.writing(&connect);
         let mut conn = match connect.connect().await {
             Ok(conn) => conn,
             Err(error) => {
@@ -115,6 +116,13 @@ impl Server {
         };
         self.greet(&mut conn).await?;
         Ok((conn, opened))
+    }
+
+    /// With the settings of connections that write; a session that stands still within a transaction
+    /// ends with the term.
+    fn writing(&self, connect: &PgConnectOptions) -> PgConnectOptions {
+        let idle = format!("{}ms", self.term.as_millis());
+        connect.clone().options(WRITES).options([("idle_in_transaction_session_timeout", idle)])
     }
 
     /// Whether a connection leads where connections lead now.
@@ -207,7 +215,7 @@ impl Server {
             Ok(Primary { connect, about }) => {
                 let (host, port) = place(&connect);
                 tracing::warn!(host, port, timeline = about.timeline, "the primary is another one");
-                pool.set_connect_options(connect.clone().options(WRITES));
+                pool.set_connect_options(self.writing(&connect));
                 let timeline = about.timeline.max(timeline);
                 *self.now.write() =
                     Target { connect, timeline, since: clock::instant(), about: None };

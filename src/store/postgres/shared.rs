@@ -116,6 +116,13 @@ impl Shared {
         }
     }
 
+    /// Whether work with this holder is another node's. A process that is no node writes by fences
+    /// alone.
+    pub(super) fn is_anothers(&self, holder: Option<i64>) -> bool {
+        let own = self.lease.lock().incarnation;
+        own.zip(holder).is_some_and(|(own, holder)| own != holder)
+    }
+
     /// How much is left of this node's term; a whole one for a process that is no node.
     pub(super) fn term_left(&self) -> Duration {
         let end = self.lease.lock().end;

@@ -20,6 +20,8 @@ pub(super) struct Piece {
     /// What it goes by: pieces of one key go to one node.
     pub(super) key: String,
     pub(super) holder: Option<i64>,
+    /// Whether its holder was told to let go of it.
+    pub(super) leaves: bool,
 }
 
 /// The node of each key.
@@ -62,6 +64,7 @@ mod tests {
             number: i64::try_from(number).unwrap(),
             key: format!("orders-{}", number / each),
             holder: None,
+            leaves: false,
         };
         (0..keys * each).map(piece).collect()
     }

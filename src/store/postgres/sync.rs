@@ -75,10 +75,10 @@ impl Synced {
             self.topics(conn, &names, topics.into_iter().collect(), shared).await?;
         }
         if !sources.is_empty() {
-            self.sources(conn, sources.into_iter().collect()).await?;
+            self.sources(conn, sources.into_iter().collect(), shared).await?;
         }
         if !positions.is_empty() {
-            self.positions(conn, positions.into_iter().collect()).await?;
+            self.positions(conn, positions.into_iter().collect(), shared).await?;
         }
         if later > 0 { self.numbers(conn, later, shared).await } else { Ok(Vec::new()) }
     }
@@ -204,16 +204,22 @@ impl Synced {
         Ok(())
     }
 
-    async fn sources(&mut self, conn: &mut PgConnection, ids: Vec<i64>) -> Result<(), StoreError> {
-        let sql = "-- locked sources\nSELECT id, fence, journal_next, rejected_next FROM sources \
-            WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+    async fn sources(
+        &mut self,
+        conn: &mut PgConnection,
+        ids: Vec<i64>,
+        shared: &Shared,
+    ) -> Result<(), StoreError> {
+        let sql = "-- locked sources\nSELECT s.id, s.fence, s.journal_next, s.rejected_next, \
+            (SELECT h.incarnation FROM held h WHERE h.work = 'source' AND h.number = s.id) AS holder \
+            FROM sources s WHERE s.id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE";
         let rows = sqlx::query(sql).bind(&ids).fetch_all(conn).await?;
         // What was known of others is not needed again.
         self.known.sources.clear();
         for row in &rows {
             let row = Cells::of(row, "sources");
             let one = KnownSource {
-                fence: row.count("fence")?,
+                fence: fence(row, shared)?,
                 journal_next: row.count("journal_next")?,
                 rejected_next: row.count("rejected_next")?,
             };
@@ -226,9 +232,12 @@ impl Synced {
         &mut self,
         conn: &mut PgConnection,
         ids: Vec<i64>,
+        shared: &Shared,
     ) -> Result<(), StoreError> {
-        let sql = "-- locked positions\nSELECT id, subscription, topic, fence, job FROM positions \
-            WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+        let sql = "-- locked positions\nSELECT p.id, p.subscription, p.topic, p.fence, p.job, \
+            (SELECT h.incarnation FROM held h WHERE h.work = 'subscription' \
+             AND h.number = p.subscription) AS holder \
+            FROM positions p WHERE p.id = ANY($1) ORDER BY p.id FOR NO KEY UPDATE";
         let rows = sqlx::query(sql).bind(&ids).fetch_all(conn).await?;
         // What was known of others is not needed again.
         self.known.positions.clear();
@@ -237,7 +246,7 @@ impl Synced {
             let one = KnownPosition {
                 subscription: row.get("subscription")?,
                 topic: row.get("topic")?,
-                fence: row.count("fence")?,
+                fence: fence(row, shared)?,
                 job: row.get("job")?,
             };
             self.known.positions.insert(row.get("id")?, one);
@@ -285,4 +294,11 @@ impl Synced {
             marks.slot = marks.slot.max(self.slot);
         }
     }
+}
+
+/// The fence of a row that this node may write by: none, as long as another node holds its work.
+fn fence(row: Cells<'_>, shared: &Shared) -> Result<u64, StoreError> {
+    let holder: Option<i64> = row.get("holder")?;
+    let is_anothers = shared.is_anothers(holder);
+    if is_anothers { Ok(u64::MAX) } else { row.count("fence") }
 }
