@@ -7,6 +7,7 @@
 use std::{fmt::Write as _, io::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 
 use crate::event::{Data, Event, NewEvent, Topic, Version};
 
@@ -42,6 +43,11 @@ fn essence(content_type: &str) -> String {
 }
 
 /// About so many bytes has the JSON form of an event.
+/// The text that a JSON string spells, or `None` when it is no string or has no such text.
+fn spelled(json: &[u8]) -> Option<Bytes> {
+    serde_json::from_slice::<String>(json).ok().map(Bytes::from)
+}
+
 #[must_use]
 pub fn bytes_of(event: &Event) -> usize {
     event.size_bytes() + 280
@@ -161,8 +167,6 @@ pub fn webhook_id(topic_uid: &str, events: &[Arc<Event>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::event::{Epoch, Micros};
 

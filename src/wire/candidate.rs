@@ -84,6 +84,10 @@ impl<'a> Candidate<'a> {
     /// Attributes", or of the relay, or `data` when the event is too large.
     pub fn admit(self) -> Result<NewEvent, Refused> {
         let attributes = self.encode()?;
+        headers::check(&attributes).map_err(|(name, problem)| Refused::new(&name, problem))?;
+        if let Some(text) = self.text()? {
+            self.data = text;
+        }
         let due = self.extensions.get("deliverat").and_then(|_| attributes.get("deliverat"));
         let event = NewEvent {
             source: self.source.into_owned(),
@@ -99,6 +103,22 @@ impl<'a> Candidate<'a> {
             return Err(Refused::new("data", problem));
         }
         Ok(event)
+    }
+
+    /// JSON format, 3.1.1: under a media type that is not JSON, a JSON string is the text that it
+    /// spells. `None` when the data is to stay as it is.
+    fn text(&self) -> Result<Option<Data>, Refused> {
+        let Data::Json(json) = &self.data else { return Ok(None) };
+        let is_json = self.content_type.as_deref().is_none_or(super::is_json);
+        if is_json || !json.starts_with(b"\"") {
+            return Ok(None);
+        }
+        let text = super::spelled(json).ok_or_else(|| {
+            let problem = "is a text by `datacontenttype`, and has half of a surrogate pair, as \
+                `\\ud83d` alone: expected whole characters, or `data_base64`";
+            Refused::new("data", problem)
+        })?;
+        Ok(Some(Data::Text(text)))
     }
 
     fn encode(&self) -> Result<Attributes, Refused> {

@@ -85,10 +85,13 @@ impl Message {
             // CloudEvents, JSON format 3.1: data without a type is JSON.
             Data::Json(_) => Some("application/json"),
             Data::Text(_) => Some("text/plain; charset=utf-8"),
-            Data::Binary(_) => Some("application/octet-stream"),
-        };
         // No media type has other letters.
         let own = event.attributes.get("datacontenttype").filter(|kind| kind.is_ascii());
+        let is_json = own.as_deref().is_none_or(super::is_json);
+            Data::Binary(_) => Some("application/octet-stream"),
+        };
+            // An earlier release stored a text with its quotes.
+            Data::Json(json) if !is_json => super::spelled(json).unwrap_or_else(|| json.clone()),
         let own = own.and_then(|kind| HeaderValue::try_from(kind).ok());
         if let Some(kind) = own.or_else(|| usual.map(HeaderValue::from_static)) {
             message.headers.insert(header::CONTENT_TYPE, kind);
@@ -216,6 +219,9 @@ mod tests {
         assert!(batch.is_batch);
         assert_eq!(shown(&batch), ["content-type: application/cloudevents-batch+json"]);
         let expected =
+        // As an earlier release stored it.
+        let text = event(r#"{"datacontenttype":"text/plain"}"#, Data::Json("\"a\\n\"".into()));
+        assert_eq!(Message::data(&text).body, "a\n");
             [&b"["[..], &structured(&one, &topic()), b",", &structured(&two, &topic()), b"]"]
                 .concat();
         assert_eq!(batch.body, expected);

@@ -47,6 +47,17 @@ async fn data_is_the_same_bytes_in_every_form() {
 }
 
 #[tokio::test]
+async fn a_text_is_a_json_string_to_readers() {
+    let relay = Relay::new().await;
+    let text = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data":"a \"b\"\n"}"#;
+    relay.publish(crate::wire::STRUCTURED, text).await.ok();
+    for media in ["application/json", crate::wire::BATCH, "application/x-ndjson"] {
+        let read = relay.accept("/v1/topics/orders/events", media).await.ok();
+        assert!(read.text().contains(r#""data":"a \"b\"\n""#), "{}", read.text());
+    }
+}
+
+#[tokio::test]
 async fn a_publish_answers_in_the_order_sent() {
     let relay = Relay::new().await;
     let body = json!([event(1), event(2), event(1)]).to_string();

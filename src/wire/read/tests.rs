@@ -43,6 +43,32 @@ fn data_is_kept_as_it_was_written() {
 }
 
 #[test]
+/// JSON format, 3.1.1: a string under a media type that is not JSON is the text itself.
+#[test]
+fn a_string_of_another_type_than_json_is_its_text() {
+    let json = |text: &'static str| Data::Json(Bytes::from_static(text.as_bytes()));
+    let text = |text: &'static str| Data::Text(Bytes::from_static(text.as_bytes()));
+    for (kind, written, expected) in [
+        ("text/plain", r#""hello""#, text("hello")),
+        ("application/xml; charset=utf-8", r#" "<a b=\"\u00e9\"/>\n" "#, text("<a b=\"é\"/>\n")),
+        ("text/plain", r#""""#, text("")),
+        ("application/json", r#""hello""#, json(r#""hello""#)),
+        ("Application/Geo+JSON; a=b", r#""hello""#, json(r#""hello""#)),
+        // No string: it stays what was written.
+        ("text/plain", "{ }", json("{ }")),
+        ("text/plain", "12.50", json("12.50")),
+    ] {
+        let members = format!(r#","data":{written},"datacontenttype":"{kind}""#);
+        assert_eq!(one(&members).unwrap().data, expected, "{members}");
+        let event =
+            format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{members}}}"#);
+        let batch = parse(BATCH, format!("[{event}]")).unwrap();
+        assert_eq!(batch[0].data, expected, "{members}");
+    }
+    let half = r#","datacontenttype":"text/plain","data":"\ud83d""#;
+    refused(one(half), "data", "surrogate pair");
+}
+
 fn each_broken_rule_names_its_attribute() {
     for (members, field, part) in [
         (r#","data":1,"data_base64":"/w==""#, "data_base64", "both"),
