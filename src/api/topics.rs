@@ -361,8 +361,14 @@ fn refuse_of_file(api: &ApiState, topic: &Topic) -> Result<(), Problem> {
 async fn view(api: &ApiState, state: &Arc<TopicState>) -> Result<TopicView, StoreError> {
     let since = api.clock.now().minus(RATE_OVER);
     let before = api.store.version_before(&state.topic, since).await?;
-    let recent = u32::try_from(state.head.0.saturating_sub(before.0)).unwrap_or(u32::MAX);
     let gaps = api.store.gaps(&state.topic, GAPS_COUNTED).await?.len();
+    let lost = api.store.lost(&state.topic).await?;
+    // None of these can be read.
+    let behind = |after: u64| -> u64 {
+        lost.iter().map(|(first, last)| last.0.saturating_sub(after.max(first.0 - 1))).sum()
+    };
+    let recent = state.head.0.saturating_sub(before.0).saturating_sub(behind(before.0));
+    let recent = u32::try_from(recent).unwrap_or(u32::MAX);
     let epochs: Vec<EpochView> = state
         .epochs
         .iter()
@@ -380,7 +386,7 @@ async fn view(api: &ApiState, state: &Arc<TopicState>) -> Result<TopicView, Stor
         oldest: state.oldest.0,
         epoch: epochs.last().map(|last| last.epoch.clone()).unwrap_or_default(),
         cursor: state.cursor(state.head).to_string(),
-        count: state.count(),
+        count: state.span().saturating_sub(behind(0)),
         bytes: state.bytes,
         rate: (f64::from(recent) / RATE_OVER.as_secs_f64() * 1_000.0).round() / 1_000.0,
         gaps,

@@ -63,14 +63,16 @@ impl Read {
 }
 
 /// One read's worth of a topic. `after` below the oldest version kept is answered from the oldest
-/// on: compare with `state.oldest`.
+/// on: compare with `state.oldest`. A version from there on that is neither here nor an error is
+/// lost, and known to be.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// In version order, without a gap but for versions that are lost.
     pub events: Vec<Arc<Event>>,
     /// When there are no events: the last version that is known to be lost, and passed over.
     pub passed: Option<Version>,
-    /// The topic no later than the read: `head` is at least the last event's version.
+    /// The topic no later than the read: `head` is at least the last event's version, and `oldest`
+    /// at most the first one's.
     pub state: Arc<TopicState>,
 }
 

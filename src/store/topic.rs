@@ -58,9 +58,9 @@ impl EpochStart {
 }
 
 impl TopicState {
-    /// How many events are kept.
+    /// How many versions are kept, those that are lost among them (see [`Topics::lost`]).
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn span(&self) -> u64 {
         (self.head.0 + 1).saturating_sub(self.oldest.0)
     }
 
@@ -143,6 +143,9 @@ pub trait Topics: Send + Sync {
         reason: &str,
         now: Micros,
     ) -> Result<Cursor, StoreError>;
+    /// The ranges from the oldest version kept to the head that are known to be lost, in order,
+    /// first and last version of each; readers pass over them.
+    async fn lost(&self, topic: &Topic) -> Result<Vec<(Version, Version)>, StoreError>;
     /// The gaps recorded for a topic, newest first, at most `limit`.
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError>;
 }

@@ -296,11 +296,14 @@ async fn missing_rows_are_an_error_and_then_a_gap() {
     let page =
         store.read(&topic, Read { up_to: Version(9), ..Read::after(Version(6)) }).await.unwrap();
     assert_eq!((page.events.len(), page.passed), (0, Some(Version(9))));
+    assert_eq!(store.lost(&topic).await.unwrap(), [(Version(7), Version(9))]);
     store.close().await;
     rows(&files, "DELETE FROM events WHERE slot & 255 > 18").await;
     let store = files.open().await.unwrap();
     let gaps = store.gaps(&topic, 9).await.unwrap();
     assert_eq!(gaps[0].detail, "versions 19 to 20 are missing in the file");
+    let lost = [(Version(7), Version(9)), (Version(19), Version(20))];
+    assert_eq!(store.lost(&topic).await.unwrap(), lost);
     assert_eq!(append(&store, &topic, [77]).await.unwrap()[0].version, Version(21));
     store.close().await;
 }

@@ -172,9 +172,12 @@ impl Selection {
             tokio::task::yield_now().await;
         }
         let page = api.store.read(&self.topic, read).await?;
-        let first = page.events.first().map_or(page.state.oldest, |event| event.version);
-        if first > self.after.next() {
-            return Err(Problem::gone(page.state.oldest.max(first)));
+        if page.state.oldest > self.after.next() {
+            return Err(Problem::gone(page.state.oldest));
+        }
+        if let Some(passed) = page.passed {
+            // Lost versions are a gap of the topic; who reads goes on behind them.
+            self.after = self.after.max(passed);
         }
         let (mut events, mut skipped, mut looked) = (Vec::new(), Vec::new(), 0);
         for event in page.events {

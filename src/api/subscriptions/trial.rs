@@ -15,6 +15,7 @@ use crate::{
     api::{
         ApiState,
         body::{JsonBody, Path},
+        events::absent,
         position,
         problem::Problem,
         query::Query,
@@ -154,10 +155,7 @@ async fn event(
     wanted: Option<Place>,
 ) -> Result<Arc<Event>, Problem> {
     let version = match wanted {
-        None if state.head < state.oldest => {
-            return Err(Problem::conflict(format!("topic `{}` has no event", state.topic)));
-        }
-        None => state.head,
+        None => newest(api, state).await?,
         Some(Place::At(at)) if at.version > Version::ZERO => position::check(state, at)?,
         Some(_) => {
             let detail = "`version`: expected a version from 1 on, or a cursor";
@@ -166,7 +164,18 @@ async fn event(
     };
     let page = api.store.read(&state.topic, Read::one(version)).await?;
     let event = page.events.iter().find(|event| event.version == version);
-    event.cloned().ok_or_else(|| Problem::gone(page.state.oldest))
+    event.cloned().ok_or_else(|| absent(&page, version))
+}
+
+/// The highest version that is not lost.
+async fn newest(api: &ApiState, state: &TopicState) -> Result<Version, Problem> {
+    let lost = api.store.lost(&state.topic).await?;
+    let at_head = lost.last().filter(|(_, last)| *last >= state.head);
+    let newest = at_head.map_or(state.head, |(first, _)| first.previous());
+    if newest < state.oldest {
+        return Err(Problem::conflict(format!("topic `{}` has no event", state.topic)));
+    }
+    Ok(newest)
 }
 
 impl RequestView {

@@ -33,6 +33,7 @@ mod bad_input;
 mod document;
 mod foreign;
 mod holding;
+mod holes;
 mod interposed;
 mod pending;
 mod publishing;

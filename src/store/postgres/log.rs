@@ -81,7 +81,12 @@ pub(super) async fn page(shared: &Shared, topic: &Topic, read: Read) -> Result<P
     if kept <= read.up_to && events.first().is_none_or(|first| first.version > kept) {
         // What went by age or number since the topic was looked at is no damage.
         let fresh = shared.fresh(topic).await?.state;
-        if fresh.id == state.id && fresh.oldest <= kept {
+        if fresh.id == state.id && fresh.oldest > kept {
+            // So the reader learns that it went.
+            let events = events.into_iter().filter(|event| event.version >= fresh.oldest);
+            return Ok(Page { events: events.collect(), passed: None, state: fresh });
+        }
+        if fresh.id == state.id {
             let to = events.first().map_or(read.up_to, |first| first.version.previous());
             return Err(StoreError::Damaged {
                 topic: topic.clone(),

@@ -80,6 +80,11 @@ impl Topics for PostgresStore {
         Ok(cursor)
     }
 
+    async fn lost(&self, topic: &Topic) -> Result<Vec<(Version, Version)>, StoreError> {
+        // A database that has gone back gives its versions again, in another epoch.
+        self.shared.fresh(topic).await.map(|_| Vec::new())
+    }
+
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
         let id = self.shared.fresh(topic).await?.state.id;
         let sql = "-- gaps\nSELECT source, version, recorded, reason, detail FROM gaps \

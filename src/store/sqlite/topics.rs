@@ -57,6 +57,20 @@ impl Topics for SqliteStore {
         self.cold(move |desk| Box::pin(new_epoch(desk, topic, reason, now))).await
     }
 
+    async fn lost(&self, topic: &Topic) -> Result<Vec<(Version, Version)>, StoreError> {
+        let state = self.shared.published(topic)?.state;
+        let holes = &self.shared.holes;
+        let (mut lost, mut from) = (Vec::new(), state.oldest);
+        while from <= state.head {
+            let behind = holes.after(state.id, from);
+            if behind > from {
+                lost.push((from, behind.previous().min(state.head)));
+            }
+            from = holes.before(state.id, behind, state.head.max(behind)).next();
+        }
+        Ok(lost)
+    }
+
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
         let id = self.shared.published(topic)?.state.id;
         let sql = "-- gaps\nSELECT source, version, recorded, reason, detail FROM gaps \

@@ -34,6 +34,10 @@ impl Topics for Interposed {
         self.inner.new_epoch(topic, reason, now).await
     }
 
+    async fn lost(&self, topic: &Topic) -> Result<Vec<(Version, Version)>, StoreError> {
+        self.inner.lost(topic).await
+    }
+
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
         self.inner.gaps(topic, limit).await
     }
