@@ -34,14 +34,10 @@ impl Args {
         Ok(Config { insecure: config.insecure || self.insecure, ..config })
     }
 
-    /// The changed file, which is not without any content.
+    /// The file as it is now, in the place of the one that runs.
     fn changed(&self, file: &Path, allow_removal: bool) -> Result<Config, ConfigError> {
-        let config = config::load_changed(file, environment)?;
-        Ok(Config {
-            insecure: config.insecure || self.insecure,
-            allow_removal: config.allow_removal || allow_removal,
-            ..config
-        })
+        let config = self.config(file)?;
+        Ok(Config { allow_removal: config.allow_removal || allow_removal, ..config })
     }
 }
 

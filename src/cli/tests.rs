@@ -9,6 +9,7 @@ use wiremock::{
 
 use super::{Cli, Failure};
 
+mod edges;
 mod file;
 mod store;
 mod subscriptions;

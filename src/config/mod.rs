@@ -129,31 +129,21 @@ impl fmt::Debug for Outbound {
 /// Reads the file at `path`; `env` answers for environment variables.
 ///
 /// # Errors
-/// Everything that is wrong with it, as far as it could be told.
+/// Everything that is wrong with it, as far as it could be told; a file without content, too.
 pub fn load(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-    let name = path.display().to_string();
-    parse(&read(path)?, &name, env)
-}
-
-/// Reads the file at `path` in the place of the one that runs: one without any content was cut, or is
-/// being written.
-///
-/// # Errors
-/// As [`load`], and for a file without content.
-pub fn load_changed(
-    path: &Path,
-    env: impl Fn(&str) -> Option<String>,
-) -> Result<Config, ConfigError> {
     let (name, text) = (path.display().to_string(), read(path)?);
     let config = parse(&text, &name, env)?;
-    if Problems::new(&text).is_without_content() {
-        let message = "there is nothing in it; `{}` is the file that asks for nothing".into();
-        return Err(ConfigError {
-            file: name,
-            problems: vec![Problem { at: None, message, snippet: None }],
-        });
-    }
+    check_content(&text, name)?;
     Ok(config)
+}
+
+/// A file without any content was cut, or is being written: nobody means it.
+fn check_content(text: &str, file: String) -> Result<(), ConfigError> {
+    if !Problems::new(text).is_without_content() {
+        return Ok(());
+    }
+    let message = "there is nothing in it; `{}` is the file that asks for nothing".into();
+    Err(ConfigError { file, problems: vec![Problem { at: None, message, snippet: None }] })
 }
 
 /// Reads a text; `name` stands for the file in errors.
@@ -182,6 +172,7 @@ pub fn parse(
 pub fn show(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
     let (name, text) = (path.display().to_string(), read(path)?);
     parse(&text, &name, &env)?;
+    check_content(&text, name.clone())?;
     let mut problems = Problems::new(&text);
     let shown = file(&text, &env, &mut problems).and_then(|(file, used)| {
         let mut tree = serde_json::to_value(&file).ok()?;
