@@ -20,7 +20,7 @@ pub(crate) struct Client {
 pub(crate) enum ClientError {
     /// Nobody listens.
     #[error(
-        "no relay answers at {base}: {cause}\nIs it running (`milkrun run`)? Another address is named by --server."
+        "no relay answers at {base}: {cause}\nIs it running (`milkrun run`)? One whose `listen` was changed in the file since it was started listens where it did before: name that address by --server URL."
     )]
     Unreachable {
         /// Where.

@@ -201,6 +201,14 @@ pub fn listen(
     address.ok_or_else(|| problems.into_error(&name))
 }
 
+/// Whether the file at `path` says by itself where its relay listens.
+#[must_use]
+pub fn says_listen(path: &Path, env: impl Fn(&str) -> Option<String>) -> bool {
+    let Ok(text) = read(path) else { return false };
+    let only = read_as::<OnlyListen>(&text, &env, &mut Problems::new(&text));
+    only.is_some_and(|(only, _)| only.listen.is_some())
+}
+
 /// What a client wants of a file, whatever else is in it.
 #[derive(Debug, Default, serde::Deserialize)]
 struct OnlyListen {
