@@ -288,6 +288,16 @@ impl Node {
         });
     }
 
+    /// What the API holds a cursor against, which an operator gives: the rule of the source.
+    fn check_cursor(&self) -> api::CheckCursor {
+        let sources = self.sources.subscribe();
+        Arc::new(move |name, cursor| {
+            let sources = sources.borrow().clone();
+            let source = sources.iter().find(|source| source.name == *name);
+            source.map_or(Ok(()), |source| source.probe.check_cursor(cursor))
+        })
+    }
+
     fn start_api(&mut self, listener: TcpListener, access: Access, guard: Guard, webhook: Webhook) {
         let vet_url =
             move |url: &str| guard.check_url(url).map(|_| ()).map_err(|error| error.to_string());
@@ -304,6 +314,7 @@ impl Node {
             },
         )
         .with_file_topics(self.file_topics.subscribe())
+        .with_check_cursor(self.check_cursor())
         .with_apply_file(self.reloads.clone().into_api());
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(async move {

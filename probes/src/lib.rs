@@ -323,6 +323,14 @@ pub trait Probe: Send + Sync {
     /// A [`Failure`] when there is no page; nothing of it may be kept but `Failure::cursor`.
     async fn page(&self, network: &Network, budget: &Budget, ask: Ask<'_>)
     -> Result<Page, Failure>;
+
+    /// Whether a walk can start at what somebody gives as a cursor.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    fn check_cursor(&self, _cursor: &serde_json::Value) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Which page is wanted.

@@ -23,7 +23,12 @@ pub use self::{
     budget::Budget,
     serve::serve,
 };
-use crate::{clock::Clock, event::Topic, store::Store, telemetry::Metrics};
+use crate::{
+    clock::Clock,
+    event::{Name, Topic},
+    store::Store,
+    telemetry::Metrics,
+};
 
 mod access;
 mod attempts;
@@ -67,6 +72,10 @@ pub struct Outgoing {
 
 /// The topics that the configuration file names, as they are at present.
 pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
+
+/// Whether a walk of the source can start at what somebody gives as its cursor; what is expected
+/// instead.
+pub type CheckCursor = Arc<dyn Fn(&Name, &serde_json::Value) -> Result<(), String> + Send + Sync>;
 
 /// Applies the configuration file as it is now; says whether most of what runs may go.
 pub type ApplyFile = Arc<dyn Fn(bool) -> BoxFuture<'static, Result<(), NotApplied>> + Send + Sync>;
@@ -114,6 +123,7 @@ pub struct ApiState {
     pub stopping: CancellationToken,
     file_topics: FileTopics,
     apply_file: ApplyFile,
+    check_cursor: CheckCursor,
     limits: Limits,
     waiting: Arc<Semaphore>,
     budget: Budget,
@@ -145,6 +155,7 @@ impl ApiState {
             stopping,
             file_topics,
             apply_file,
+            check_cursor: Arc::new(|_, _| Ok(())),
             limits,
             waiting,
             budget,
@@ -167,6 +178,12 @@ impl ApiState {
     #[must_use]
     pub fn with_apply_file(self, apply_file: ApplyFile) -> Self {
         Self { apply_file, ..self }
+    }
+
+    /// The state with sources whose cursor rules are known.
+    #[must_use]
+    pub fn with_check_cursor(self, check_cursor: CheckCursor) -> Self {
+        Self { check_cursor, ..self }
     }
 
     /// A place among the long polls and streams.

@@ -213,12 +213,16 @@ pub(super) async fn set_cursor(
     JsonBody(body): JsonBody<CursorBody>,
 ) -> Result<Json<SourceView>, Problem> {
     query.allow(&[])?;
-    let apply = body.apply;
+    let (apply, given) = (body.apply, body.cursor.clone());
     let by = body.steer()?;
     if apply {
         // A name that was misspelt applies nothing.
         api.store.source(&name).await?;
         (api.apply_file)(false).await?;
+    }
+    if let Some(cursor) = given.filter(|cursor| !cursor.is_null()) {
+        let checked = (api.check_cursor)(&name, &cursor);
+        checked.map_err(|problem| Problem::field("cursor", problem))?;
     }
     steer(&api, &name, &query, by).await
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use probes::{Probe as _, http::HttpProbe};
 use serde_json::{Value, json};
 
 use super::{
     Failure, Options,
     client::{Client, ClientError},
+    environment,
     failure::chain,
     offline,
     output::{Output, print},
@@ -14,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::{self, Clock},
+    config,
     event::Name,
     prober::{shown, start_at},
     store::Steer,
@@ -176,9 +179,8 @@ async fn set_cursor(
         answer => return Ok(answer?),
     }
     let name: Name = name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
-    let store = offline::open(options).await?;
-    let steer = match cursor {
-        Some(cursor) => start_at(&cursor).map_err(Failure::usage)?,
+    let steer = match &cursor {
+        Some(cursor) => start_at(cursor).map_err(Failure::usage)?,
         None => Steer::KeepCursor,
     };
     let state = store.steer_source(&name, steer, Clock::system().now()).await;
@@ -203,3 +205,17 @@ fn short(answer: &Value) -> Value {
         "cursor": answer["cursor"].to_string(),
     })
 }
+    if let Some(cursor) = cursor.filter(|cursor| !cursor.is_null()) {
+        goes_with_rule(options, &name, &cursor)?;
+    }
+    let store = offline::open(options).await?;
+/// Whether the rule of the source, as the file has it, takes a cursor.
+fn goes_with_rule(options: &Options, name: &Name, cursor: &Value) -> Result<(), Failure> {
+    let config = config::load(options.file(), environment)?;
+    let Some(source) = config.sources.into_iter().find(|source| source.name == *name) else {
+        return Ok(());
+    };
+    let probe = HttpProbe::new(source.http).map_err(|error| Failure::new(error.to_string()))?;
+    probe.check_cursor(cursor).map_err(|problem| Failure::usage(format!("the cursor: {problem}")))
+}
+

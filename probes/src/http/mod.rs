@@ -17,6 +17,7 @@ mod failing;
 mod fetch;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod given;
 mod identity;
 mod item;
 mod json;
@@ -50,6 +51,7 @@ mod walk;
 pub use self::{
     cursor::{BodyToken, BodyUrl, CursorRule, HeaderCursor, LastId, LinkUrl, MaxField},
     error::SpecError,
+    given::check_cursor,
     limits::Limits,
     order::FieldKind,
     pages::{ItemId, LinkHeader, NextUrl, Offset, PageNumber, Pages, Token},
@@ -61,5 +63,5 @@ pub use self::{
     },
     spec::{Auth, Credential, Param, Secret, Spec},
     target::Target,
-    walk::{check_cursor, reset},
+    walk::reset,
 };

@@ -311,3 +311,7 @@ impl Probe for HttpProbe {
         self.mask(self.asked(network, budget, ask).await)
     }
 }
+
+    fn check_cursor(&self, cursor: &serde_json::Value) -> Result<(), String> {
+        self.check_given(cursor)
+    }

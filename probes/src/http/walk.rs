@@ -45,22 +45,6 @@ pub fn reset(cursor: &str) -> Option<crate::Cursor> {
     (!place.contents.is_empty()).then(|| place.write())
 }
 
-/// Whether a walk can start at what somebody gives as a cursor: a text or a number, which is sent as
-/// it stands, or an object, as a walk makes it.
-///
-/// # Errors
-/// What is expected instead.
-pub fn check_cursor(cursor: &serde_json::Value) -> Result<(), String> {
-    use serde_json::Value;
-    match cursor {
-        Value::String(text) if !text.is_empty() => Ok(()),
-        Value::Number(_) | Value::Object(_) => Ok(()),
-        _ => Err("expected a text or a number, as the API takes it, or a cursor as the source \
-                  shows it"
-            .into()),
-    }
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_zero(count: &u8) -> bool {
     *count == 0
@@ -78,6 +62,11 @@ impl Place {
 
     pub(super) fn write(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers only")
+    }
+
+    /// Whether no walk made it, or none that anything is known of.
+    pub(super) fn remembers_nothing(&self) -> bool {
+        self.config.is_empty() && self.edge.is_empty() && self.contents.is_empty()
     }
 }
 
@@ -223,17 +212,6 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_no_walk_can_start_at_is_refused() {
-        use serde_json::json;
-        for good in [json!("7"), json!(7), json!({ "value": "v" }), json!({})] {
-            assert_eq!(check_cursor(&good), Ok(()), "{good}");
-        }
-        for bad in [json!([1]), json!([{ "value": "v" }]), json!(true), json!(""), json!(null)] {
-            assert!(check_cursor(&bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn cursors_are_read_as_written_or_as_bare_values() {

@@ -241,13 +241,13 @@ async fn sources_are_shown_and_steered() {
         ("pause", json!({}), "status", json!("paused")),
         ("resume", json!({}), "status", json!("active")),
         ("poll", json!({}), "status", json!("active")),
-        ("cursor", json!({"cursor": {"last": 7}}), "cursor", json!({"last": 7})),
+        ("cursor", json!({"cursor": {"value": "7"}}), "cursor", json!({"value": "7"})),
         ("cursor", json!({"cursor": null}), "cursor", Value::Null),
     ] {
         let steered = relay.post(&format!("/v1/sources/shop/{word}"), body).await.ok().json();
         assert_eq!(steered[key], value, "{word}");
     }
-    let long = json!({"value": "7", "edge": "x".repeat(10_000)});
+    let long = json!({"value": "7", "edge": {"hashes": "A".repeat(10_000)}});
     relay.post("/v1/sources/shop/cursor", json!({"cursor": long})).await.ok();
     let list = relay.get("/v1/sources").await.ok().json();
     assert_eq!(list["sources"][0]["cursor"], json!({"value": "7"}));
@@ -258,6 +258,10 @@ async fn sources_are_shown_and_steered() {
     for bad in [json!({}), json!({"keep": false}), json!({"keep": true, "cursor": null})] {
         relay.post("/v1/sources/shop/cursor", bad).await.problem(422, "invalid");
     }
+    let typo = relay.post("/v1/sources/shop/cursor", json!({"cursor": {"valeu": "o-3"}})).await;
+    let typo = typo.problem(422, "invalid");
+    assert_eq!(typo["field"], "cursor");
+    assert!(typo["detail"].as_str().unwrap().contains("a cursor has no `valeu`"), "{typo}");
     // Here is no file that could be applied first.
     let apply = json!({"cursor": null, "apply": true});
     relay.post("/v1/sources/none/cursor", apply.clone()).await.problem(404, "not_found");

@@ -91,6 +91,17 @@ impl MaxField {
         }
     }
 
+    /// Whether values can be compared with one that somebody gives.
+    pub(in crate::http) fn check_given(&self, value: &str) -> Result<(), String> {
+        let timed = self.rewrites() && (moment(value).is_some() || self.read(value).is_ok());
+        if timed || readable(self.kind, value) {
+            return Ok(());
+        }
+        let kind = format!("{:?}", self.kind).to_lowercase();
+        let given = excerpt(value.as_bytes(), 60);
+        Err(format!("`{given}` is no {kind}, as `cursor.max_field` with `kind: {kind}` compares"))
+    }
+
     fn read(&self, text: &str) -> Result<Moment, MomentError> {
         let number = match (self.unit, self.format.as_deref()) {
             (Some(unit), _) => Some(unit),
