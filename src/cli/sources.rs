@@ -11,7 +11,7 @@ use super::{
     environment,
     failure::chain,
     offline,
-    output::{Output, print},
+    output::{Output, print, text},
     source_story,
 };
 use crate::{
@@ -43,16 +43,19 @@ enum Action {
     /// Start the next walk elsewhere, and print the cursor that was there. A source whose URL or
     /// cursor rule changed stands still until this is done. A running relay applies the file first,
     /// as by SIGHUP; without one the store file itself is opened.
+    #[command(
+        group(clap::ArgGroup::new("place").required(true).args(["cursor", "reset", "keep"])),
+        override_usage = "milkrun sources cursor [OPTIONS] <NAME> <CURSOR|--reset|--keep>"
+    )]
     Cursor {
         name: String,
         /// A cursor as `show` has it (JSON).
-        #[arg(required_unless_present_any = ["reset", "keep"])]
         cursor: Option<String>,
         /// Start as at the first run; events that are known are not repeated.
-        #[arg(long, conflicts_with = "cursor")]
+        #[arg(long)]
         reset: bool,
         /// Go on with the stored cursor, for the changed URL or rule.
-        #[arg(long, conflicts_with_all = ["cursor", "reset"])]
+        #[arg(long)]
         keep: bool,
     },
     /// The items that were no events, and why.
@@ -124,16 +127,49 @@ const POLL_WAIT: Duration = Duration::from_mins(1);
 pub(super) async fn poll(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     let ended = |view: &Value| view["report"]["at"].clone();
     let mut view = client.post(&["v1", "sources", name, "poll"], json!({})).await?;
+    if let Some(why) = not_asked(&view, name) {
+        return Err(Failure::new(why));
+    }
     let (before, asked) = (ended(&view), clock::instant());
     let is_asked = |view: &Value| view["status"] == "active" && view["stuck"].is_null();
     while is_asked(&view) && ended(&view) == before && asked.elapsed() < POLL_WAIT {
         tokio::time::sleep(Duration::from_millis(100)).await;
         view = client.get(&["v1", "sources", name], &[]).await?;
     }
-    if is_asked(&view) && ended(&view) == before {
+    let is_before = ended(&view) == before;
+    if is_asked(&view) && is_before {
         tracing::warn!("the walk is still under way: this is the one before");
     }
-    tell(client, &view, output).await
+    tell(client, &view, output).await?;
+    let failed = if is_before { not_asked(&view, name) } else { failed(&view, name) };
+    failed.map_or(Ok(()), |why| Err(Failure::new(why)))
+}
+
+/// Why a source is not asked, and what helps; `None` when it is.
+fn not_asked(view: &Value, name: &str) -> Option<String> {
+    let helps = match view["status"].as_str() {
+        Some("paused") => format!("`milkrun sources resume {name}` has it asked again"),
+        Some("removed") => "it is not in the configuration file any more".into(),
+        _ => {
+            let why = view["stuck"]["message"].as_str()?;
+            let help = view["stuck"]["help"].as_array().into_iter().flatten();
+            let help: Vec<String> = help.map(|help| format!("\n  {}", text(help))).collect();
+            return Some(format!("not asked: {why}; run one of{}", help.concat()));
+        }
+    };
+    let status = view["status"].as_str().unwrap_or_default();
+    Some(format!("not asked: source `{name}` is {status}; {helps}"))
+}
+
+/// What came of the last poll, if it brought no page.
+fn failed(view: &Value, name: &str) -> Option<String> {
+    let report = &view["report"];
+    let result = report["result"].as_str().filter(|word| !matches!(*word, "ok" | "unchanged"))?;
+    let told = match report["message"].as_str() {
+        Some(message) => format!("{result}: {message}"),
+        None => result.to_owned(),
+    };
+    Some(format!("the poll of source `{name}` brought nothing: {told}"))
 }
 
 /// One source: for a program as the API has it, for a person what it means.
@@ -183,6 +219,10 @@ async fn set_cursor(
         Some(cursor) => start_at(cursor).map_err(Failure::usage)?,
         None => Steer::KeepCursor,
     };
+    if let Some(cursor) = cursor.filter(|cursor| !cursor.is_null()) {
+        goes_with_rule(options, &name, &cursor)?;
+    }
+    let store = offline::open(options).await?;
     let state = store.steer_source(&name, steer, Clock::system().now()).await;
     store.close().await;
     let state = state.map_err(|error| Failure::new(chain(&error)))?;
@@ -196,19 +236,6 @@ async fn set_cursor(
     }))
 }
 
-/// What a person wants to see of a source that was given a cursor; cursors as they are given back.
-fn short(answer: &Value) -> Value {
-    json!({
-        "name": answer["name"],
-        "status": answer["status"],
-        "old_cursor": answer["old_cursor"].to_string(),
-        "cursor": answer["cursor"].to_string(),
-    })
-}
-    if let Some(cursor) = cursor.filter(|cursor| !cursor.is_null()) {
-        goes_with_rule(options, &name, &cursor)?;
-    }
-    let store = offline::open(options).await?;
 /// Whether the rule of the source, as the file has it, takes a cursor.
 fn goes_with_rule(options: &Options, name: &Name, cursor: &Value) -> Result<(), Failure> {
     let config = config::load(options.file(), environment)?;
@@ -219,3 +246,12 @@ fn goes_with_rule(options: &Options, name: &Name, cursor: &Value) -> Result<(), 
     probe.check_cursor(cursor).map_err(|problem| Failure::usage(format!("the cursor: {problem}")))
 }
 
+/// What a person wants to see of a source that was given a cursor; cursors as they are given back.
+fn short(answer: &Value) -> Value {
+    json!({
+        "name": answer["name"],
+        "status": answer["status"],
+        "old_cursor": answer["old_cursor"].to_string(),
+        "cursor": answer["cursor"].to_string(),
+    })
+}
