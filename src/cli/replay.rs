@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options, client::Client};
+use super::{Failure, Options, client::Client, output};
 
 /// How often a job that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -79,6 +79,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 ("TO", "/to"),
                 ("RATE", "/rate"),
                 ("STATUS", "/status"),
+                ("WHY", "/waits"),
                 ("DONE %", "/done_percent"),
                 ("UNSETTLED", "/unsettled"),
                 ("DELIVERED", "/delivered"),
@@ -109,7 +110,14 @@ async fn follow(client: &Client, name: &str, mut job: Value) -> Result<Value, Fa
         ProgressBar::hidden()
     };
     let id = job["id"].to_string();
-    while job["status"] == "running" {
+    let mut told = Value::Null;
+    while matches!(job["status"].as_str(), Some("running" | "waiting")) {
+        if job["waits"] != told {
+            told = job["waits"].clone();
+            if let Some(why) = told.as_str() {
+                bar.suspend(|| output::say(&format!("replay {id} waits: {why}")));
+            }
+        }
         let looked = (number(&job, "reach") + 1).saturating_sub(first);
         bar.set_position(looked.saturating_sub(number(&job, "unsettled")));
         tokio::time::sleep(LOOK_EVERY).await;

@@ -19,7 +19,7 @@ use crate::{
     },
     event::{Name, Topic},
     settings::Rate,
-    store::{Job, JobStatus, NewJob, StoreError, Subscription},
+    store::{Job, JobStatus, NewJob, StoreError, Subscription, SubscriptionStatus},
 };
 
 /// What to deliver again.
@@ -53,9 +53,11 @@ pub(crate) struct ReplayView {
     to: u64,
     #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
-    /// `running`, `done` or `cancelled`.
-    #[schema(value_type = String)]
-    status: JobStatus,
+    /// `running`, `done` or `cancelled`; or `waiting`, while the subscription is not served.
+    status: &'static str,
+    /// Why it waits, and what helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<String>,
     /// Every version up to it has been looked at.
     reach: u64,
     /// Versions up to the reach that are not settled: in flight, or waiting for another attempt.
@@ -74,8 +76,24 @@ pub(crate) struct ReplayList {
     replays: Vec<ReplayView>,
 }
 
-impl From<Job> for ReplayView {
-    fn from(job: Job) -> Self {
+/// Why the replays of a subscription wait; `None` while it is served.
+fn waits(subscription: &Subscription) -> Option<String> {
+    let name = &subscription.name;
+    let resume = format!("`milkrun subscriptions resume {name}` lets it go on");
+    let (is, helps) = match subscription.status {
+        SubscriptionStatus::Active => return None,
+        SubscriptionStatus::Paused => ("paused", resume),
+        SubscriptionStatus::Disabled => ("disabled", resume),
+        SubscriptionStatus::Removed | SubscriptionStatus::Deleted => {
+            ("removed", "it goes on when the configuration file has it again".to_owned())
+        }
+    };
+    Some(format!("subscription `{name}` is {is}: {helps}"))
+}
+
+impl ReplayView {
+    fn new(job: Job, waits: Option<String>) -> Self {
+        let waits = waits.filter(|_| job.status == JobStatus::Running);
         let all = job.to.next().0.saturating_sub(job.from.0).max(1);
         let looked = job.reach.next().0.saturating_sub(job.from.0).min(all);
         let settled = looked.saturating_sub(job.unsettled);
@@ -85,7 +103,8 @@ impl From<Job> for ReplayView {
             from: job.from.0,
             to: job.to.0,
             rate: job.rate,
-            status: job.status,
+            status: if waits.is_some() { "waiting" } else { job.status.into() },
+            waits,
             reach: job.reach.0,
             done_percent: if job.status == JobStatus::Done { 100 } else { settled * 100 / all },
             unsettled: job.unsettled,
@@ -127,7 +146,8 @@ pub(crate) async fn start(
         return Err(Problem::field("from", detail));
     }
     let job = NewJob { topic, from, to, rate: body.rate };
-    let view = ReplayView::from(api.store.start_replay(&name, &job, api.clock.now()).await?);
+    let job = api.store.start_replay(&name, &job, api.clock.now()).await?;
+    let view = ReplayView::new(job, waits(&subscription));
     let place = format!("/v1/subscriptions/{name}/replays/{}", view.id);
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
@@ -165,8 +185,10 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<ReplayList>, Problem> {
     query.allow(&[])?;
-    let replays = api.store.replays(&name).await?;
-    Ok(Json(ReplayList { replays: replays.into_iter().map(ReplayView::from).collect() }))
+    let waits = waits(&api.store.subscription(&name).await?);
+    let replays = api.store.replays(&name).await?.into_iter();
+    let view = |job| ReplayView::new(job, waits.clone());
+    Ok(Json(ReplayList { replays: replays.map(view).collect() }))
 }
 
 /// One replay job.
@@ -181,7 +203,8 @@ pub(crate) async fn show(
     query.allow(&[])?;
     let found = api.store.replays(&name).await?.into_iter().find(|job| job.id == id);
     let job = found.ok_or_else(|| StoreError::not_found("replay", id.to_string()))?;
-    Ok(Json(job.into()))
+    let waits = waits(&api.store.subscription(&name).await?);
+    Ok(Json(ReplayView::new(job, waits)))
 }
 
 /// Ends a replay job before its time; what is in flight may still arrive.
@@ -195,5 +218,6 @@ pub(crate) async fn cancel(
     query: Query,
 ) -> Result<Json<ReplayView>, Problem> {
     query.allow(&[])?;
-    Ok(Json(api.store.cancel_replay(&name, id, api.clock.now()).await?.into()))
+    let job = api.store.cancel_replay(&name, id, api.clock.now()).await?;
+    Ok(Json(ReplayView::new(job, None)))
 }

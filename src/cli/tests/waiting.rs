@@ -27,6 +27,41 @@ fn arguments_are_read() {
     }
 }
 
+/// Ids that nothing was done for are told.
+#[tokio::test]
+async fn dead_letters_that_are_not_there_are_told() {
+    for (words, answer, good) in [
+        ("dead-letters b redrive 3 4", json!({ "redriven": 1 }), false),
+        ("dead-letters b redrive 3 4 4", json!({ "redriven": 2 }), true),
+        ("dead-letters b delete 3", json!({ "deleted": 0 }), false),
+        ("dead-letters b delete --all", json!({ "deleted": 0 }), true),
+    ] {
+        let server = MockServer::start().await;
+        let answer = ResponseTemplate::new(200).set_body_json(answer);
+        Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&server).await;
+        match milkrun(&server, words).await {
+            Ok(()) => assert!(good, "{words}"),
+            Err(failure) => {
+                assert!(!good && failure.code == 1, "{words}: {failure}");
+                assert!(failure.message.contains("no dead letters of `b`"), "{failure}");
+            }
+        }
+    }
+}
+
+/// A replay of a subscription that is not served is waited for with words.
+#[tokio::test]
+async fn a_replay_that_waits_is_followed_to_its_end() {
+    let server = MockServer::start().await;
+    let answers = |answer| ResponseTemplate::new(200).set_body_json(answer);
+    let waiting = json!({ "id": 7, "status": "waiting", "waits": "subscription `b` is paused" });
+    let get = || Mock::given(method("GET")).and(path("/v1/subscriptions/b/replays/7"));
+    get().respond_with(answers(waiting)).up_to_n_times(1).mount(&server).await;
+    get().respond_with(answers(json!({ "id": 7, "status": "done" }))).mount(&server).await;
+    milkrun(&server, "replay wait b 7").await.unwrap();
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn commands_ask_the_api() {
     let dead = "/v1/subscriptions/b/dead-letters";

@@ -39,6 +39,30 @@ async fn a_replay_is_started_shown_and_cancelled() {
     assert_eq!(relay.get(&format!("{REPLAYS}/999")).await.status.as_u16(), 404);
 }
 
+/// Who waits for a replay learns why nothing comes of it.
+#[tokio::test]
+async fn a_replay_of_a_subscription_that_is_not_served_waits() {
+    let relay = Relay::new().await;
+    relay.fill(1..=3).await;
+    relay.post(PATH, billing()).await.ok();
+    relay.post(&format!("{PATH}/billing/pause"), json!({})).await.ok();
+    let job = relay.post(REPLAYS, json!({"from": 1})).await.ok().json();
+    let place = format!("{REPLAYS}/{}", job["id"]);
+    let listed = relay.get(REPLAYS).await.ok().json()["replays"][0].clone();
+    for view in [&job, &listed, &relay.get(&place).await.ok().json()] {
+        assert_eq!(view["status"], "waiting", "{view}");
+        let why = view["waits"].as_str().unwrap();
+        assert!(why.starts_with("subscription `billing` is paused"), "{why}");
+        assert!(why.contains("milkrun subscriptions resume billing"), "{why}");
+    }
+    relay.post(&format!("{PATH}/billing/resume"), json!({})).await.ok();
+    let resumed = relay.get(&place).await.ok().json();
+    assert_eq!((&resumed["status"], &resumed["waits"]), (&json!("running"), &Value::Null));
+    relay.post(&format!("{PATH}/billing/pause"), json!({})).await.ok();
+    assert_eq!(end(&relay, &place).await.ok().json()["status"], "cancelled");
+    assert_eq!(relay.get(&place).await.ok().json()["status"], "cancelled");
+}
+
 #[tokio::test]
 async fn what_cannot_be_replayed_is_named() {
     let relay = Relay::new().await;
