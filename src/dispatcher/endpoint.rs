@@ -42,6 +42,7 @@ pub struct Endpoint {
     share: Arc<Share>,
     host: Mutex<(String, Arc<Share>)>,
     consent: Consent,
+    asking: Mutex<Asking>,
     /// What the subscription asked for, in events a second.
     asked_rate: Mutex<Option<f64>>,
 }
@@ -69,6 +70,7 @@ impl Endpoint {
             host: Mutex::new(host),
             common,
             consent: Consent::default(),
+            asking: Mutex::default(),
             asked_rate: Mutex::default(),
         })
     }
@@ -198,7 +200,7 @@ impl Endpoint {
     pub fn place(self: &Arc<Self>, position: i64) -> Result<Place, Refusal> {
         let host = self.host.lock().1.clone();
         let held = [self.share.place()?, host.place()?];
-        Ok(Place { endpoint: self.clone(), position, begun: None, held: Some(held) })
+        Ok(Place { endpoint: self.clone(), position, begun: None, held: Some(held), asks: None })
     }
 
     /// Asks the endpoint for its consent by `greet`, unless it was given to this `contract`;
@@ -215,8 +217,20 @@ impl Endpoint {
         if !self.has_agreed(contract) {
             self.consent.ask(contract, greet, waited).await?;
             self.set_rate();
+            // Who waited for the turn to ask need not.
+            self.changed.notify_waiters();
         }
         Ok(())
+    }
+
+    /// The turn to ask for consent, which one request has at a time: until it is given, nobody knows
+    /// what rate is allowed. Without one, [`Endpoint::woken`] tells when that changes.
+    #[must_use]
+    pub fn ask_turn(self: &Arc<Self>) -> Option<AskTurn> {
+        let mut asking = self.asking.lock();
+        asking.wanted |= asking.taken;
+        let free = !std::mem::replace(&mut asking.taken, true);
+        free.then(|| AskTurn { endpoint: self.clone() })
     }
 
     /// Whether the endpoint gave its consent to this `contract`; before, one request is enough to
@@ -265,6 +279,29 @@ impl Endpoint {
     }
 }
 
+/// Who may ask for consent.
+#[derive(Debug, Default)]
+struct Asking {
+    taken: bool,
+    /// Whether somebody else wanted to, meanwhile.
+    wanted: bool,
+}
+
+/// The turn to ask for consent; over when dropped.
+#[derive(Debug)]
+pub struct AskTurn {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Drop for AskTurn {
+    fn drop(&mut self) {
+        let asking = std::mem::take(&mut *self.endpoint.asking.lock());
+        if asking.wanted {
+            self.endpoint.changed.notify_waiters();
+        }
+    }
+}
+
 /// A place in flight; given back when dropped, whatever became of the attempt.
 #[derive(Debug)]
 pub struct Place {
@@ -272,6 +309,7 @@ pub struct Place {
     position: i64,
     begun: Option<DeliveryId>,
     held: Option<[Held; 2]>,
+    asks: Option<AskTurn>,
 }
 
 impl Place {
@@ -285,6 +323,11 @@ impl Place {
     #[must_use]
     pub const fn position(&self) -> i64 {
         self.position
+    }
+
+    /// Keeps the turn to ask for consent as long as the place.
+    pub fn ask(&mut self, turn: AskTurn) {
+        self.asks = Some(turn);
     }
 
     /// Notes what it is used for.

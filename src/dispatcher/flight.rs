@@ -147,7 +147,7 @@ impl Flight {
             believed: self.clock.believed(),
         });
         match parcel {
-            Ok(parcel) => Ok(match self.greet(&parcel).await {
+            Ok(parcel) => Ok(match self.greet(&parcel, events.len()).await {
                 Ok(()) => self.sink.push(parcel).await,
                 Err(outcome) => outcome,
             }),
@@ -158,8 +158,9 @@ impl Flight {
         }
     }
 
-    /// Asks for consent where that is wanted; an error is the attempt's outcome.
-    async fn greet(&self, parcel: &Parcel) -> Result<(), Outcome> {
+    /// Asks for consent where that is wanted, to send so many events; an error is the attempt's
+    /// outcome.
+    async fn greet(&self, parcel: &Parcel, events: usize) -> Result<(), Outcome> {
         let settings = &self.addressee.settings;
         if !settings.handshake {
             return Ok(());
@@ -181,7 +182,13 @@ impl Flight {
             kind: SilentKind::Other,
             message: "the handshake failed that another attempt had begun".into(),
         };
-        self.place.endpoint().agree(&settings.url, greet, waited).await
+        let endpoint = self.place.endpoint();
+        let asks = !endpoint.has_agreed(&settings.url);
+        endpoint.agree(&settings.url, greet, waited).await?;
+        if asks {
+            endpoint.pace().left(events, self.clock.steady());
+        }
+        Ok(())
     }
 }
 

@@ -79,6 +79,13 @@ impl Found {
     }
 }
 
+/// How long `events` take at a rate.
+fn step(events: usize, rate: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "a request has few events")]
+    let step = Duration::try_from_secs_f64(events as f64 / rate);
+    step.unwrap_or(PAUSE_MAX)
+}
+
 impl Pace {
     /// Sets the rate that is not to be exceeded, in events a second.
     pub fn set(&mut self, rate: Option<f64>) {
@@ -98,11 +105,17 @@ impl Pace {
         }
         let found = self.found.map(|found| found.rate(now));
         let Some(rate) = [self.set, found].into_iter().flatten().reduce(f64::min) else { return };
-        #[expect(clippy::cast_precision_loss, reason = "a request has few events")]
-        let each = Duration::try_from_secs_f64(events as f64 / rate);
         // Time that was not used is lost, but for the little that a timer may be late.
         let from = self.next.max(now.minus(EARLY));
-        self.next = from.plus(each.unwrap_or(PAUSE_MAX));
+        self.next = from.plus(step(events, rate));
+    }
+
+    /// Notes that `events` whose rate was not known when they were started leave at `now`: the next
+    /// start is a whole step behind them.
+    pub fn left(&mut self, events: usize, now: Micros) {
+        if let Some(rate) = self.set {
+            self.next = self.next.max(now.plus(step(events, rate)));
+        }
     }
 
     /// Notes that `events` arrived in a request begun at `started`.

@@ -53,13 +53,21 @@ impl Worker {
         if matches!(leave, Leave::Free(_)) && !retry_first && !may_new {
             return false;
         }
-        let place = match self.endpoint.place(self.position) {
+        let mut place = match self.endpoint.place(self.position) {
             Ok(place) => place,
             Err(refusal) => {
                 self.last.refusal = Some(refusal);
                 return false;
             }
         };
+        if asks {
+            let Some(turn) = self.endpoint.ask_turn() else { return false };
+            place.ask(turn);
+            // Consent may have been given in between, with a rate.
+            if self.paced() > now {
+                return false;
+            }
+        }
         let Some(take) = self.pick(leave, now, may_new, retry_first) else { return false };
         self.begin_take(take, place, now);
         true

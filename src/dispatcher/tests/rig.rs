@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sinks::{Answer, Outcome, Parcel, RetryAfter, SilentKind};
+use sinks::{Answer, Greeting, Outcome, Parcel, RetryAfter, SilentKind, Target};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -46,6 +46,8 @@ pub(super) struct Script {
     count: watch::Sender<usize>,
     /// Pushes wait while this is true.
     stuck: watch::Sender<bool>,
+    /// What is allowed with the consent.
+    pub(super) per_minute: Mutex<Option<u32>>,
 }
 
 #[async_trait]
@@ -67,6 +69,12 @@ impl Sink for Script {
         let mut stuck = self.stuck.subscribe();
         stuck.wait_for(|stuck| !stuck).await.unwrap();
         (self.answers.lock().unwrap())(push)
+    }
+
+    async fn greet(&self, _: &Target, _: i64, _: Option<u32>) -> Greeting {
+        // Others get a turn meanwhile, as over a network.
+        tokio::task::yield_now().await;
+        Greeting::Allowed { per_minute: *self.per_minute.lock().unwrap() }
     }
 }
 
@@ -135,6 +143,7 @@ impl Rig {
             pushes: Mutex::default(),
             count: watch::Sender::new(0),
             stuck: watch::Sender::new(false),
+            per_minute: Mutex::default(),
         });
         let now = clock.now();
         store.put_topic(&topic(), &TopicSettings::default(), now).await.unwrap();
