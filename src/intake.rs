@@ -111,12 +111,15 @@ mod tests {
         let drafts = vec![
             draft(|draft| draft.id = "a\u{0}".into()),
             draft(|draft| draft.time = Some("soon".into())),
+            draft(|draft| draft.key = Some("é".repeat(2_000))),
             draft(|draft| draft.data = Bytes::from(vec![b' '; EVENT_BYTES_MAX])),
             draft(|_| {}),
         ];
         let admitted = admit(drafts, Vec::new());
         assert_eq!(admitted.events.len(), 1);
-        for (rejected, field) in admitted.rejected.iter().zip(["`id`", "`time`", "bytes"]) {
+        for (rejected, field) in
+            admitted.rejected.iter().zip(["`id`", "`time`", "`partitionkey`", "bytes"])
+        {
             assert!(rejected.reason.contains(field), "{}", rejected.reason);
             assert!(rejected.item.len() <= REJECTED_BYTES_MAX);
         }

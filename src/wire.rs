@@ -19,6 +19,7 @@ pub use self::{
 };
 
 mod candidate;
+mod headers;
 mod message;
 mod read;
 
@@ -42,12 +43,12 @@ fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// About so many bytes has the JSON form of an event.
 /// The text that a JSON string spells, or `None` when it is no string or has no such text.
 fn spelled(json: &[u8]) -> Option<Bytes> {
     serde_json::from_slice::<String>(json).ok().map(Bytes::from)
 }
 
+/// About so many bytes has the JSON form of an event.
 #[must_use]
 pub fn bytes_of(event: &Event) -> usize {
     event.size_bytes() + 280

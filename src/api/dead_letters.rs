@@ -40,7 +40,7 @@ pub(super) struct DeadLetterView {
     to: u64,
     /// How many of them were owed.
     count: u64,
-    /// `attempts`, `age`, `refused`, `expression`, `damaged` or `expired`.
+    /// `attempts`, `age`, `refused`, `expression`, `too_large`, `damaged` or `expired`.
     #[schema(value_type = String)]
     reason: DeadReason,
     attempts: u32,
@@ -75,7 +75,7 @@ pub(super) struct SelectBody {
     /// Of this topic.
     #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
-    /// `attempts`, `age`, `refused`, `expression`, `damaged` or `expired`.
+    /// `attempts`, `age`, `refused`, `expression`, `too_large`, `damaged` or `expired`.
     #[schema(value_type = Option<String>)]
     reason: Option<DeadReason>,
     /// Of this version or a later one.
@@ -146,7 +146,7 @@ impl SelectBody {
         })?;
         let reason = query.get("reason").map(|word| {
             serde_json::from_value(word.into()).map_err(|_| {
-                let words = "`attempts`, `age`, `refused`, `expression`, `damaged` or `expired`";
+                let words = "`attempts`, `age`, `refused`, `expression`, `too_large`, `damaged` or `expired`";
                 Problem::parameter("reason", format!("`reason={}`: expected {words}", cut(word)))
             })
         });

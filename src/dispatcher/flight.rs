@@ -13,7 +13,7 @@ use crate::{
     event::{Event, Micros, Version},
     settle,
     sift::{self, Sift},
-    store::{Read, Store, StoreError, TopicState},
+    store::{DeadReason, Read, Store, StoreError, TopicState},
 };
 
 /// A request under way.
@@ -62,8 +62,8 @@ pub(super) enum Unsent {
     Filtered,
     /// Its time has passed.
     Expired,
-    /// The filter or the transform failed on it.
-    Broken(String),
+    /// Its filter or transform failed on it, or its attributes are too large to be sent.
+    Dead(DeadReason, String),
     /// The event could not be read; nothing was tried.
     Unread(StoreError),
     /// It did not fit to the others.
@@ -90,10 +90,10 @@ impl Flight {
         if !events.is_empty() {
             match self.push(&events).await {
                 Ok(answered) => outcome = Some(settle::timed(answered, self.clock.now())),
-                Err(reason) => {
-                    let broken =
-                        |event: Arc<Event>| (event.version, Unsent::Broken(reason.clone()));
-                    unsent.extend(events.drain(..).map(broken));
+                Err((reason, why)) => {
+                    let dead =
+                        |event: Arc<Event>| (event.version, Unsent::Dead(reason, why.clone()));
+                    unsent.extend(events.drain(..).map(dead));
                 }
             }
         }
@@ -128,14 +128,15 @@ impl Flight {
             return Err(Unsent::Expired);
         }
         // What is fresh was sifted when it was read.
-        if !is_fresh && !self.sift.wants(&event, &self.topic.topic).map_err(Unsent::Broken)? {
+        let broken = |why| Unsent::Dead(DeadReason::Expression, why);
+        if !is_fresh && !self.sift.wants(&event, &self.topic.topic).map_err(broken)? {
             return Err(Unsent::Filtered);
         }
         Ok(event)
     }
 
-    /// Sends; an error is one of the transform.
-    async fn push(&self, events: &[Arc<Event>]) -> Result<Outcome, String> {
+    /// Sends; an error is the events' own.
+    async fn push(&self, events: &[Arc<Event>]) -> Result<Outcome, (DeadReason, String)> {
         let parcel = self.addressee.parcel(&Delivery {
             events,
             previous: self.previous,
@@ -151,7 +152,8 @@ impl Flight {
                 Ok(()) => self.sink.push(parcel).await,
                 Err(outcome) => outcome,
             }),
-            Err(NotSent::Expression(reason)) => Err(reason),
+            Err(NotSent::Expression(reason)) => Err((DeadReason::Expression, reason)),
+            Err(large @ NotSent::TooLarge(_)) => Err((DeadReason::TooLarge, large.to_string())),
             Err(NotSent::Settings(message)) => {
                 Ok(Outcome::Silent { kind: SilentKind::Other, message })
             }

@@ -16,7 +16,7 @@ use crate::{
     outbound,
     settings::{self, Format, SubscriptionSettings},
     store::Subscription,
-    wire::{self, Message},
+    wire::{self, Message, Refused},
 };
 
 const TOPIC: HeaderName = HeaderName::from_static("milkrun-topic");
@@ -62,6 +62,9 @@ pub enum NotSent {
     /// The transform fails on this event: the event's.
     #[error("`transform`: {0}")]
     Expression(String),
+    /// The event has attributes that are too large for headers.
+    #[error("{0}: `format: structured` can send it")]
+    TooLarge(Refused),
 }
 
 /// Events on their way through one position, for the `attempt`-th time.
@@ -148,6 +151,9 @@ impl Addressee {
     fn message(&self, ready: &Ready, delivery: &Delivery<'_>) -> Result<Message, NotSent> {
         let Delivery { events, topic, .. } = *delivery;
         let format = self.settings.format;
+        if let (Format::Binary, [event]) = (format, events) {
+            Message::check_headers(event).map_err(NotSent::TooLarge)?;
+        }
         if let Some(transform) = &ready.transform {
             let ([event], false) = (events, format == Format::Batch) else {
                 let message = "`transform`: goes with `format: data` or `format: binary` only";

@@ -25,6 +25,8 @@ pub enum DeadReason {
     Refused,
     /// A filter or transform failed on it.
     Expression,
+    /// Its attributes are too large for the headers that would carry them.
+    TooLarge,
     /// What the store kept of it is damaged or lost.
     Damaged,
     /// Retention removed it while it was owed: a range.

@@ -9,7 +9,7 @@ use std::{
 use probes::moment::{Moment, Reading};
 use serde_json::Value;
 
-use super::EVENT_BYTES_MAX;
+use super::{EVENT_BYTES_MAX, headers};
 use crate::event::{Attributes, Data, NewEvent, PRIORITY_MAX};
 
 /// The attributes that have a field of their own, all of them texts.
@@ -82,7 +82,7 @@ impl<'a> Candidate<'a> {
     /// # Errors
     /// Names the first attribute that breaks a rule of CloudEvents 1.0.2, section "Context
     /// Attributes", or of the relay, or `data` when the event is too large.
-    pub fn admit(self) -> Result<NewEvent, Refused> {
+    pub fn admit(mut self) -> Result<NewEvent, Refused> {
         let attributes = self.encode()?;
         headers::check(&attributes).map_err(|(name, problem)| Refused::new(&name, problem))?;
         if let Some(text) = self.text()? {

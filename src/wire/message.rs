@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value};
 
-use super::{BATCH, STRUCTURED, padded, structured, write_structured};
+use super::{
+    BATCH, Refused, STRUCTURED,
+    headers::{self, ENCODED},
+    padded, structured, write_structured,
+};
 use crate::event::{Data, Event, Topic};
-
-/// What HTTP binding 3.1.3.2 wants encoded: all but printable ASCII, space, quote and percent.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// A body, and the headers that belong to its form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +45,15 @@ impl Message {
         Self { is_batch: true, ..Self::typed(BATCH, out.into()) }
     }
 
+    /// Whether the event can be sent with its attributes as headers; one that an earlier release
+    /// took in may be too large.
+    ///
+    /// # Errors
+    /// Names the attribute.
+    pub fn check_headers(event: &Event) -> Result<(), Refused> {
+        headers::check(&event.attributes).map_err(|(name, problem)| Refused::new(&name, problem))
+    }
+
     /// The data as the body, and the attributes as headers.
     #[must_use]
     pub fn binary(event: &Event, topic: &Topic) -> Self {
@@ -75,8 +85,13 @@ impl Message {
     /// The data alone.
     #[must_use]
     pub fn data(event: &Event) -> Self {
+        // No media type has other letters.
+        let own = event.attributes.get("datacontenttype").filter(|kind| kind.is_ascii());
+        let is_json = own.as_deref().is_none_or(super::is_json);
         let bytes = match &event.data {
             Data::None => Bytes::new(),
+            // An earlier release stored a text with its quotes.
+            Data::Json(json) if !is_json => super::spelled(json).unwrap_or_else(|| json.clone()),
             Data::Json(bytes) | Data::Text(bytes) | Data::Binary(bytes) => bytes.clone(),
         };
         let mut message = Self { body: bytes, ..Self::default() };
@@ -85,13 +100,8 @@ impl Message {
             // CloudEvents, JSON format 3.1: data without a type is JSON.
             Data::Json(_) => Some("application/json"),
             Data::Text(_) => Some("text/plain; charset=utf-8"),
-        // No media type has other letters.
-        let own = event.attributes.get("datacontenttype").filter(|kind| kind.is_ascii());
-        let is_json = own.as_deref().is_none_or(super::is_json);
             Data::Binary(_) => Some("application/octet-stream"),
         };
-            // An earlier release stored a text with its quotes.
-            Data::Json(json) if !is_json => super::spelled(json).unwrap_or_else(|| json.clone()),
         let own = own.and_then(|kind| HeaderValue::try_from(kind).ok());
         if let Some(kind) = own.or_else(|| usual.map(HeaderValue::from_static)) {
             message.headers.insert(header::CONTENT_TYPE, kind);
@@ -209,6 +219,9 @@ mod tests {
             assert_eq!((shown(&message), &message.body[..]), (vec![kind.to_owned()], data.bytes()));
         }
         assert_eq!(Message::data(&event(MINIMAL, Data::None)), Message::default());
+        // As an earlier release stored it.
+        let text = event(r#"{"datacontenttype":"text/plain"}"#, Data::Json("\"a\\n\"".into()));
+        assert_eq!(Message::data(&text).body, "a\n");
     }
 
     #[test]
@@ -219,9 +232,6 @@ mod tests {
         assert!(batch.is_batch);
         assert_eq!(shown(&batch), ["content-type: application/cloudevents-batch+json"]);
         let expected =
-        // As an earlier release stored it.
-        let text = event(r#"{"datacontenttype":"text/plain"}"#, Data::Json("\"a\\n\"".into()));
-        assert_eq!(Message::data(&text).body, "a\n");
             [&b"["[..], &structured(&one, &topic()), b",", &structured(&two, &topic()), b"]"]
                 .concat();
         assert_eq!(batch.body, expected);

@@ -243,7 +243,7 @@ impl Worker {
                 Settled::Gone
             }
             // Recorded once it is on disk, with those that died when they were read.
-            Unsent::Broken(reason) => self.dead(version, DeadReason::Expression, reason, now),
+            Unsent::Dead(reason, why) => self.dead(version, reason, why, now),
         };
         self.window.settle(version, settled);
     }
@@ -347,11 +347,12 @@ impl Worker {
         }
     }
 
-    /// What died of its filter or transform, or is damaged, died without an attempt that was judged: it counts, and is
-    /// logged and traced, all the same.
+    /// What died of its filter or transform, is damaged or too large to be sent, died without an
+    /// attempt that was judged: it counts, and is logged and traced, all the same.
     fn count_unsent(&mut self, dead: &[NewDeadLetter]) {
         let unsent = |letter: &&NewDeadLetter| {
-            matches!(letter.reason, DeadReason::Expression | DeadReason::Damaged)
+            use DeadReason::{Damaged, Expression, TooLarge};
+            matches!(letter.reason, Expression | Damaged | TooLarge)
         };
         let mut unsent = dead.iter().filter(unsent);
         let Some(last) = unsent.next_back() else { return };

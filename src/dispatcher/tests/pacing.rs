@@ -23,6 +23,51 @@ async fn a_rate_is_kept_to() {
     rig.cut().await;
 }
 
+/// A rate that comes with the consent holds from the first request on, for all positions together.
+#[tokio::test]
+async fn an_allowed_rate_is_kept_to_from_the_first_request_on() {
+    let mut greeted = settings();
+    greeted.handshake = true;
+    let mut rig = Rig::new(greeted).await;
+    *rig.sink.per_minute.lock().unwrap() = Some(6);
+    rig.publish(20).await;
+    let job = NewJob { topic: topic(), from: Version(1), to: Version(20), rate: None };
+    rig.store.start_replay(&name(), &job, rig.clock.now()).await.unwrap();
+    rig.start();
+    let began = rig.clock.now();
+    for due in 1..=4_u64 {
+        rig.judged(due).await;
+        // Whoever may go now has gone.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        rig.turn(10);
+    }
+    let times: Vec<_> = rig.pushes().iter().map(|push| push.at.since(began).as_secs()).collect();
+    assert_eq!(times[..4], [0, 10, 20, 30], "{times:?}");
+    rig.cut().await;
+}
+
+/// Stored by an earlier release: it dies of its own, with words, and holds nobody up.
+#[tokio::test]
+async fn an_event_with_attributes_too_large_for_headers_dies_alone() {
+    let mut binary = settings();
+    binary.format = crate::settings::Format::Binary;
+    let mut rig = Rig::new(binary).await;
+    let large = format!(r#","subject":"{}""#, "é".repeat(2_000));
+    rig.publish_with(3, |id| if id == 2 { large.clone() } else { String::new() }).await;
+    rig.start();
+    rig.pushed(2).await;
+    rig.saved(|subscription| subscription.positions[0].reach == Version(3)).await;
+    rig.stop().await;
+    assert_eq!(rig.versions(), [1, 3]);
+    let dead = rig.dead_letters().await;
+    assert_eq!((dead.len(), dead[0].from, dead[0].reason), (1, Version(2), DeadReason::TooLarge));
+    let error = dead[0].last.error.as_deref().unwrap();
+    assert!(error.contains("`subject`: has 12"), "{error}");
+    assert!(error.contains("`format: structured`"), "{error}");
+}
+
 #[tokio::test]
 async fn a_replay_runs_beside_live_delivery_and_ends() {
     let mut rig = Rig::running(settings(), 200).await;

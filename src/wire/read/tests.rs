@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::headers::HEADER_BYTES_MAX;
 
 fn parse(media: &'static str, body: impl Into<Bytes>) -> Result<Vec<NewEvent>, ReadError> {
     let mut headers = HeaderMap::new();
@@ -42,7 +43,6 @@ fn data_is_kept_as_it_was_written() {
     }
 }
 
-#[test]
 /// JSON format, 3.1.1: a string under a media type that is not JSON is the text itself.
 #[test]
 fn a_string_of_another_type_than_json_is_its_text() {
@@ -69,6 +69,7 @@ fn a_string_of_another_type_than_json_is_its_text() {
     refused(one(half), "data", "surrogate pair");
 }
 
+#[test]
 fn each_broken_rule_names_its_attribute() {
     for (members, field, part) in [
         (r#","data":1,"data_base64":"/w==""#, "data_base64", "both"),
@@ -121,6 +122,28 @@ fn times_are_stored_as_rfc_3339() {
     }
     let due = one(r#","deliverat":"2026-01-31 13:00:00+0100""#).unwrap().deliver_at.unwrap();
     assert_eq!(due.to_string(), "2026-01-31T12:00:00.000000Z");
+}
+
+/// Attributes become headers of requests, which servers bound.
+#[test]
+fn attributes_are_bounded_as_headers() {
+    let member = |name: &str, value: &str| format!(r#","{name}":"{value}""#);
+    let fits = HEADER_BYTES_MAX - "ce-subject: ".len();
+    assert!(one(&member("subject", &"x".repeat(fits))).is_ok());
+    assert!(one(&member("subject", &"é".repeat(fits / 6))).is_ok());
+    for (name, value) in [
+        ("subject", "x".repeat(fits + 1)),
+        ("partitionkey", "é".repeat(fits / 6)),
+        ("tenant", "%".repeat(fits / 3)),
+        ("dataschema", "\\\"".repeat(fits / 3)),
+    ] {
+        refused(one(&member(name, &value)), name, "as a header: expected at most 8192");
+    }
+    let many = |count: usize| -> String {
+        (0..count).map(|n| member(&format!("x{n}"), &"x".repeat(8_000))).collect()
+    };
+    assert!(one(&many(8)).is_ok());
+    refused(one(&many(9)), "x0", "bytes as headers, this one the most: expected at most 65536");
 }
 
 #[test]
