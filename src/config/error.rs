@@ -142,7 +142,12 @@ impl<'a> Problems<'a> {
         };
         let place = (at.line(), at.column());
         let is_secret = self.is_secret_at(place);
-        let message = if is_secret { without_values(error, message) } else { message };
+        let message = match message.starts_with(INTERPOLATED) {
+            true if is_secret => format!("{SECRET_EXPECTED}, without `${{…}}`"),
+            true => "what the variables in it bring is not what is expected here".to_owned(),
+            false if is_secret => without_values(error, message),
+            false => message,
+        };
         let (place, message) = match error {
             Error::SerdeMissingField { field, .. } => self.missing(place, field),
             Error::SerdeUnknownField { .. }
@@ -160,7 +165,7 @@ impl<'a> Problems<'a> {
     }
 
     /// Whether what stands at a place may be a secret.
-    fn is_secret_at(&self, place: Place) -> bool {
+    pub(super) fn is_secret_at(&self, place: Place) -> bool {
         let path = self.outline.path_at(place).unwrap_or_default();
         path.split(['.', '[']).any(|name| name == "auth" || name == "tls" || mask::is_secret(name))
     }
@@ -203,8 +208,14 @@ impl<'a> Problems<'a> {
     }
 }
 
+/// How the parser begins a message about a value with variables in it, which it hides.
+const INTERPOLATED: &str = "invalid interpolated";
+
 /// Part of the message about a secret in plain text: its line is not shown.
 pub(crate) const SECRET_WRITTEN: &str = "a secret is not written into the file";
+/// What a secret is to be.
+pub(crate) const SECRET_EXPECTED: &str =
+    "a secret is not written into the file: expected { env: NAME } or { file: PATH }";
 
 fn message(error: &serde_saphyr::Error) -> String {
     match error {

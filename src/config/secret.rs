@@ -10,7 +10,7 @@ use serde::{
 use serde_saphyr::Spanned;
 
 use super::{
-    error::{Problems, SECRET_WRITTEN},
+    error::{Problems, SECRET_EXPECTED as EXPECTED, SECRET_WRITTEN},
     written::token,
 };
 
@@ -183,9 +183,6 @@ impl<'de> Deserialize<'de> for Value {
         deserializer.deserialize_any(ValueVisitor { plain: true })
     }
 }
-
-const EXPECTED: &str =
-    "a secret is not written into the file: expected { env: NAME } or { file: PATH }";
 
 struct ValueVisitor {
     plain: bool,

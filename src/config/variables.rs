@@ -16,7 +16,7 @@ pub(crate) fn used(
     let mut found = HashMap::new();
     let mut wrong = Vec::new();
     for template in &problems.outline().templates {
-        let references = references(&template.text);
+        let references = references(&template.text, problems.is_secret_at(template.at));
         let places = places(template.written, template.at);
         for (index, reference) in references.iter().enumerate() {
             // A dollar sign may be written as an escape, which has no place of its own.
@@ -153,8 +153,8 @@ fn places(written: &str, at: Place) -> Vec<Place> {
     places
 }
 
-/// The references in one value: name, and whether there is a default.
-fn references(value: &str) -> Vec<Result<(&str, bool), String>> {
+/// The references in one value, which may be a secret: name, and whether there is a default.
+fn references(value: &str, is_secret: bool) -> Vec<Result<(&str, bool), String>> {
     let mut found = Vec::new();
     let mut rest = value;
     while let Some(at) = rest.find('$') {
@@ -171,8 +171,13 @@ fn references(value: &str) -> Vec<Result<(&str, bool), String>> {
             rest = &body[end + 1..];
         } else if behind.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic()) {
             let name: String = behind.chars().take_while(|c| is_name(*c)).take(40).collect();
+            let secret = if is_secret {
+                format!("`{{ env: {name} }}` for a secret, ")
+            } else {
+                String::new()
+            };
             found.push(Err(format!(
-                "`${name}`: write `${{{name}}}` for the environment variable, or `$${name}` for the text"
+                "`${name}`: write {secret} `${{{name}}}` for the environment variable, or `$${name}` for the text"
             )));
         }
     }

@@ -101,6 +101,24 @@ fn no_message_tells_a_secret() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A secret is named, and not put in by a variable; what leads there is told from either side.
+#[test]
+fn a_secret_by_a_variable_is_told_what_to_write() {
+    let env = |name: &str| (name == "S").then(|| "whsec_hunter2hunter2".to_owned());
+    let told = |secret: &str| {
+        let text = format!(
+            "subscriptions: [{{ name: s, topic: t, webhook: {{ url: \"https://a.example\", secret: {secret} }} }}]\n"
+        );
+        parse(&text, "m.yaml", env).map(|_| ()).unwrap_err().to_string()
+    };
+    let expected = "expected { env: NAME } or { file: PATH }, without `${…}`";
+    let braced = told("\"${S}\"");
+    assert!(braced.contains("`subscriptions[0].webhook.secret`: a secret is not"), "{braced}");
+    assert!(braced.contains(expected) && !braced.contains("hunter2"), "{braced}");
+    let bare = told("$S");
+    assert!(bare.contains("`$S`: write `{ env: S }` for a secret, `${S}` for"), "{bare}");
+}
+
 /// Whose URL has no variable keeps its source; a token does not become part of one.
 #[test]
 fn what_came_from_a_variable_is_in_no_source() {
