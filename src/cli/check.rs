@@ -56,7 +56,9 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
             tracing::warn!("what is stored is not looked at: {why}");
             return Ok(());
         }
-        Err(error) => return Err(Failure::new(format!("{}: {}", config.store, chain(&error)))),
+        Err(error) => {
+            return Err(Failure::new(format!("{}: {}", config.store.place(), chain(&error))));
+        }
     };
     let checked = node::check(&*store, config).await;
     store.close().await;
@@ -78,16 +80,17 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
 /// Reads the whole store and says what is wrong with it.
 async fn verify(address: &Address) -> Result<(), Failure> {
     if !offline::exists(address) {
-        return Err(Failure::new(format!("{address}: there is no such file")));
+        return Err(Failure::new(address.absent()));
     }
+    let place = address.place();
     let found = store::verify(address.as_str()).await;
-    let found = found.map_err(|error| Failure::new(format!("{address}: {}", chain(&error))))?;
+    let found = found.map_err(|error| Failure::new(format!("{place}: {}", chain(&error))))?;
     for problem in &found.problems {
         print(&format!("BAD   {problem}"))?;
     }
     if found.problem_count > 0 {
         return Err(Failure::new(format!(
-            "{address}: {} of what was looked at is wrong; see docs/storage.md",
+            "{place}: {} of what was looked at is wrong; see docs/storage.md",
             found.problem_count
         )));
     }
@@ -95,10 +98,7 @@ async fn verify(address: &Address) -> Result<(), Failure> {
         0 => String::new(),
         count => format!(", {count} of them without a checksum, from an earlier release"),
     };
-    print(&format!(
-        "{address}: good ({} topics, {} events{unchecked})",
-        found.topics, found.events
-    ))?;
+    print(&format!("{place}: good ({} topics, {} events{unchecked})", found.topics, found.events))?;
     Ok(())
 }
 

@@ -13,10 +13,10 @@ pub(super) async fn open(options: &Options) -> Result<Arc<dyn Store>, Failure> {
     let config = config::load(options.file(), environment)?;
     let failed = |message: String| Failure { message, code: 78 };
     if !exists(&config.store) {
-        return Err(failed(format!("{}: there is no such file, and no relay runs", config.store)));
+        return Err(failed(format!("{}, and no relay runs", config.store.absent())));
     }
     let opened = store::open(config.store.as_str(), &untouched(&config)).await;
-    opened.map_err(|error| failed(format!("{}: {}", config.store, chain(&error))))
+    opened.map_err(|error| failed(format!("{}: {}", config.store.place(), chain(&error))))
 }
 
 /// How a store is opened by whoever is no relay: no tables are made.
@@ -30,7 +30,5 @@ pub(super) fn untouched(config: &Config) -> store::Options {
 
 /// Whether the store is there; of a database this is told when it is opened.
 pub(super) fn exists(store: &Address) -> bool {
-    let url = store.as_str();
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    store.is_database() || Path::new(path.unwrap_or(url)).exists()
+    store.path().is_none_or(Path::exists)
 }

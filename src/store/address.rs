@@ -1,6 +1,6 @@
 //! Where a store is.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 /// The address of a store, `sqlite:PATH` or `postgres://…`. What is shown of it has no user and no
 /// password.
@@ -27,6 +27,31 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The file of a store that is one, as the address has it.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        let path = self.0.strip_prefix("sqlite://").or_else(|| self.0.strip_prefix("sqlite:"));
+        (!self.is_database()).then(|| Path::new(path.unwrap_or(&self.0)))
+    }
+
+    /// Where it is, for a person: a file by its whole path, which the address may have from the
+    /// working directory on.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let whole = self.path().and_then(|path| std::path::absolute(path).ok());
+        whole.map_or_else(|| self.to_string(), |path| format!("sqlite:{}", path.display()))
+    }
+
+    /// What is told when its file is not there.
+    #[must_use]
+    pub fn absent(&self) -> String {
+        let from_here = self.path().is_some_and(Path::is_relative);
+        let hint = if from_here { " (`store` is taken from the working directory on)" } else { "" };
+        format!("{}: there is no such file{hint}", self.place())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme, rest)) = self.0.split_once("://").filter(|_| self.is_database()) else {
@@ -48,6 +73,20 @@ impl fmt::Debug for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_told_by_its_whole_path() {
+        let here = std::env::current_dir().unwrap();
+        for url in ["sqlite:data/m.db", "sqlite://data/m.db"] {
+            let place = Address::new(url).place();
+            assert_eq!(place, format!("sqlite:{}/data/m.db", here.display()));
+            let absent = Address::new(url).absent();
+            assert!(absent.contains("working directory"), "{absent}");
+        }
+        let absent = Address::new("sqlite:/x/m.db").absent();
+        assert_eq!(absent, "sqlite:/x/m.db: there is no such file");
+        assert_eq!(Address::new("postgres://me:x@db/log").place(), "postgres://db/log");
+    }
 
     #[test]
     fn no_user_and_no_password_is_shown() {
