@@ -106,7 +106,8 @@ impl HttpProbe {
             && *count == items.len()
             && *count > 1
         {
-            let problem = format!("none of {count} items has an id: {reason}");
+            // Without their number: the words stay the same while the same is wrong.
+            let problem = format!("no item of the page has an id: {reason}");
             let failure = Self::failure(FailureKind::Malformed, &problem);
             return Err(Failure { help: Some(NAMELESS_HELP.into()), ..failure });
         }
@@ -310,8 +311,8 @@ impl Probe for HttpProbe {
     ) -> Result<Page, Failure> {
         self.mask(self.asked(network, budget, ask).await)
     }
-}
 
     fn check_cursor(&self, cursor: &serde_json::Value) -> Result<(), String> {
         self.check_given(cursor)
     }
+}

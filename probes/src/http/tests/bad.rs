@@ -188,7 +188,8 @@ async fn a_list_whose_items_all_lack_the_id_is_a_changed_api() {
     for _ in 0..2 {
         let failure = walk(&probe, &without(3), None).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Malformed);
-        let told = "none of 3 items has an id: id: `id` finds nothing; the item has `at`, `uuid`";
+        let told =
+            "no item of the page has an id: id: `id` finds nothing; the item has `at`, `uuid`";
         assert!(failure.message.ends_with(told), "{}", failure.message);
         assert!(failure.help.unwrap().contains("http.id"));
     }
