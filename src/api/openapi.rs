@@ -7,13 +7,17 @@ use axum::{
 use http::StatusCode;
 use utoipa::{
     OpenApi,
-    openapi::{ContentBuilder, request_body::RequestBodyBuilder},
+    openapi::{
+        ContentBuilder, Ref, RefOr, ResponseBuilder, path::Operation,
+        request_body::RequestBodyBuilder,
+    },
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, cluster, dead_letters, events, health, metrics, pending, problem::Problem, publish,
-    reload, sources, subscriptions, topics,
+    attempts, cluster, dead_letters, events, health, metrics, pending,
+    problem::{MEDIA_TYPE, Problem, ProblemView},
+    publish, reload, sources, subscriptions, topics,
 };
 
 /// The document.
@@ -21,7 +25,7 @@ use super::{
 #[openapi(
     info(
         title = "Milkrun",
-        description = "Errors are `application/problem+json` with a stable `code`. Unknown query parameters and unknown fields are refused. Every write names JSON or CloudEvents as its `Content-Type`, without a body too, and no page of another origin is answered."
+        description = "Errors are `application/problem+json` with a stable `code` (schema `Problem`); docs/api.md lists every code. Unknown query parameters and unknown fields are refused. Every write names JSON or CloudEvents as its `Content-Type`, without a body too, and no page of another origin is answered."
     ),
     paths(
         topics::list_topics,
@@ -69,7 +73,8 @@ use super::{
         health::alive,
         health::ready,
         metrics::show,
-    )
+    ),
+    components(schemas(ProblemView))
 )]
 pub(super) struct Document;
 
@@ -78,6 +83,8 @@ pub(super) struct Document;
 pub(super) fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     for item in document.paths.paths.values_mut() {
+        let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        all.into_iter().flatten().for_each(refusals);
         let writes = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
             operation.request_body.get_or_insert_with(|| {
@@ -90,6 +97,21 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
         }
     }
     document
+}
+
+/// Says of an operation how it is refused: by a problem, whether or not its status is listed.
+fn refusals(operation: &mut Operation) {
+    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
+            response.content.insert(MEDIA_TYPE.to_owned(), problem().into());
+        }
+    }
+    let other = ResponseBuilder::new()
+        .description("Any other refusal; docs/api.md lists every `code`")
+        .content(MEDIA_TYPE, problem())
+        .build();
+    operation.responses.responses.insert("default".to_owned(), other.into());
 }
 
 /// `/openapi.json`, and `/docs`.

@@ -16,6 +16,74 @@ use crate::{
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// Every code there is, with its status; docs/api.md says what each means.
+pub(super) const CODES: [(u16, &str); 28] = [
+    (400, "malformed"),
+    (400, "bad_parameter"),
+    (403, "foreign_host"),
+    (403, "foreign_origin"),
+    (403, "reserved"),
+    (404, "not_found"),
+    (405, "method_not_allowed"),
+    (406, "not_acceptable"),
+    (408, "timeout"),
+    (409, "conflict"),
+    (409, "exists"),
+    (409, "file_refused"),
+    (409, "history_changed"),
+    (409, "read_only"),
+    (410, "gone"),
+    (413, "too_large"),
+    (415, "unsupported_media_type"),
+    (422, "invalid"),
+    (429, "full"),
+    (500, "damaged"),
+    (500, "internal"),
+    (503, "busy"),
+    (503, "closing"),
+    (503, "store_busy"),
+    (503, "store_lost"),
+    (503, "too_many_waiting"),
+    (503, "unknown"),
+    (507, "disk_full"),
+];
+
+/// A problem as the OpenAPI document has it.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it is only described")]
+pub(super) struct ProblemView {
+    /// Always `about:blank`: `code` says which problem it is.
+    #[schema(rename = "type")]
+    kind: String,
+    /// The name of the status.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// The stable word for a program, as docs/api.md lists them.
+    code: String,
+    /// What was wrong and what was expected, for a person.
+    detail: String,
+    /// With `bad_parameter`: the query parameter.
+    parameter: Option<String>,
+    /// With `invalid`: the field of the body.
+    field: Option<String>,
+    /// With `invalid` at a publish: which event, from 0.
+    index: Option<usize>,
+    /// With `gone`: the oldest version kept.
+    oldest: Option<u64>,
+    /// With `history_changed`: the last version that both histories share.
+    last_common: Option<u64>,
+    /// With `history_changed`: the present epoch.
+    epoch: Option<String>,
+    /// With `history_changed`: the last version.
+    head: Option<u64>,
+    /// With `damaged`: the first version.
+    from: Option<u64>,
+    /// With `damaged`: the last version.
+    to: Option<u64>,
+}
+
 /// One refusal. `code` never changes its meaning; `detail` is for a person.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -31,6 +99,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of this status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(CODES.contains(&(status.as_u16(), code)), "{status} {code} is not listed");
         Self { status, code, detail: detail.into(), extra: Map::new() }
     }
 

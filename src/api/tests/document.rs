@@ -53,6 +53,47 @@ async fn every_reference_in_the_document_leads_somewhere() {
     assert!(count > 20, "{count}");
 }
 
+/// Whatever refuses a call, the document says by which form.
+#[tokio::test]
+async fn every_operation_says_how_it_is_refused() {
+    let relay = Relay::new().await;
+    let document = relay.get("/openapi.json").await.ok().json();
+    let problem = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("default"), "{method} {path}");
+            for (status, response) in responses {
+                if !status.starts_with(['2', '3']) {
+                    let content = &response["content"]["application/problem+json"];
+                    assert_eq!(*content, problem, "{method} {path} {status}");
+                }
+            }
+        }
+    }
+    let schema = &document["components"]["schemas"]["Problem"];
+    let real = relay.get("/v1/topics/none").await.problem(404, "not_found");
+    for name in real.as_object().unwrap().keys() {
+        assert!(schema["properties"][name].is_object(), "{name}: {schema}");
+    }
+    assert_eq!(schema["required"], json!(["type", "title", "status", "code", "detail"]));
+}
+
+/// A refusal of another code fails where it is made, so that the list is whole.
+#[test]
+fn every_code_is_in_the_manual() {
+    let manual = include_str!("../../../docs/api.md");
+    let listed: Vec<(u16, &str)> = manual
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let status = cells.next()?.parse().ok()?;
+            Some((status, cells.next()?.trim_matches('`')))
+        })
+        .collect();
+    assert_eq!(listed, crate::api::problem::CODES);
+}
+
 #[tokio::test]
 async fn the_cursor_of_a_source_is_described() {
     let relay = Relay::new().await;

@@ -45,7 +45,10 @@ impl Operation {
             parameters: said["parameters"].clone(),
             schema: Some(schema).filter(|schema| schema.is_object()).cloned(),
             publishes: content["application/cloudevents+json"].is_object(),
-            statuses: statuses.map(|status| status.parse().unwrap()).collect(),
+            statuses: statuses
+                .filter(|status| *status != "default")
+                .map(|status| status.parse().unwrap())
+                .collect(),
         }
     }
 
