@@ -50,7 +50,7 @@ pub fn check_bind(address: SocketAddr, insecure: bool) -> Result<Access, String>
         Ok(Access::Open)
     } else {
         Err(format!(
-            "`listen: {address}` is reachable from outside and there are no keys: listen on 127.0.0.1 or [::1], or say --insecure"
+            "`listen: {address}` is reachable from outside and there are no keys: listen on 127.0.0.1 or [::1], or write `insecure: true` into the file (`milkrun run --insecure` for one run)"
         ))
     }
 }
@@ -222,7 +222,11 @@ mod tests {
     #[test]
     fn a_public_address_needs_keys_or_the_word() {
         let public = "0.0.0.0:8080".parse().unwrap();
-        assert!(check_bind(public, false).unwrap_err().contains("--insecure"));
+        let refused = check_bind(public, false).unwrap_err();
+        assert!(
+            refused.contains("--insecure") && refused.contains("`insecure: true`"),
+            "{refused}"
+        );
         assert_eq!(check_bind(public, true), Ok(Access::Open));
         assert_eq!(check_bind("127.0.0.1:0".parse().unwrap(), true), Ok(Access::Loopback));
         assert_eq!(check_bind("[::1]:0".parse().unwrap(), false), Ok(Access::Loopback));

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event::{Micros, Topic},
     settings::days,
-    store::Pending,
+    store::{Pending, StoreError},
     telemetry::TopicLabel,
     wire,
 };
@@ -159,11 +159,12 @@ pub(super) async fn commit(
     query: Query,
 ) -> Result<Json<PendingView>, Problem> {
     query.allow(&[])?;
-    let known = api.store.pending_event(&topic, id).await?;
+    let known = api.store.pending_event(&topic, id).await.map_err(|error| absent(error, &topic))?;
     let wanted = known.event.attributes.get("deliverat").and_then(|due| due.parse().ok());
     let now = api.clock.now();
     let due = now.max(wanted.unwrap_or_default());
-    let logged = api.store.commit_pending(&topic, id, due, now).await?;
+    let logged = api.store.commit_pending(&topic, id, due, now).await;
+    let logged = logged.map_err(|error| absent(error, &topic))?;
     let mut view = view(&Pending { due, ..known });
     if let Some(logged) = logged {
         let label = TopicLabel { topic: topic.to_string() };
@@ -173,6 +174,16 @@ pub(super) async fn commit(
         view.epoch = Some(state.epoch_of(logged.version).to_string());
     }
     Ok(Json(view))
+}
+
+/// A commit that is repeated, because its answer was lost, finds nothing: that is not told apart here
+/// from a cancel, but the log has the event.
+fn absent(error: StoreError, topic: &Topic) -> Problem {
+    let StoreError::NotFound { what: "pending event", .. } = &error else { return error.into() };
+    Problem::not_found(format!(
+        "{error}: it is in the log by now, was cancelled, or never was; \
+         GET /v1/topics/{topic}/events?id=ID&source=SOURCE tells whether the log has it"
+    ))
 }
 
 /// Forgets a pending event: it is never delivered.

@@ -1,5 +1,7 @@
 //! `milkrun dead-letters`: what a subscription did not get.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Options, output::text};
@@ -140,9 +142,27 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             if let Some(rate) = rate {
                 body["rate"] = rate.into();
             }
-            output.one(&client.post(&path, body).await?)?;
+            let answer = client.post(&path, body).await?;
+            output.one(&answer)?;
+            all_found(&which.ids, &answer["redriven"], &args.name)?;
         }
-        Action::Delete(which) => output.one(&client.delete(&path, Some(which.body())).await?)?,
+        Action::Delete(which) => {
+            let answer = client.delete(&path, Some(which.body())).await?;
+            output.one(&answer)?;
+            all_found(&which.ids, &answer["deleted"], &args.name)?;
+        }
     }
     Ok(())
+}
+
+/// Whether as many were found as were named.
+fn all_found(ids: &[i64], done: &Value, name: &str) -> Result<(), Failure> {
+    let named = ids.iter().collect::<BTreeSet<_>>().len() as u64;
+    match done.as_u64() {
+        Some(done) if done < named => Err(Failure::new(format!(
+            "{done} of {named} were found: the others are no dead letters of `{name}`, or not any \
+             more; `milkrun dead-letters {name}` lists those there are"
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -138,7 +138,9 @@ fn pause_after(failure: &ProbeFailure, waits: u32) -> u64 {
 /// A failure with what helps, and when a relay would ask again.
 fn told(failure: &ProbeFailure, name: &str, pause_s: u64) -> String {
     let mut told = vec![format!("{}: {}", failure.kind.as_str(), failure.message)];
-    told.extend(failure.help_for(name).map(|help| format!("helps: {help}")));
+    // Who reads this has run that already.
+    let help = failure.help_for(name).filter(|help| !help.contains("--dry-run"));
+    told.extend(help.map(|help| format!("helps: {help}")));
     if pause_s > 0 {
         told.push(format!("a relay would ask again in {pause_s} s"));
     }
@@ -335,7 +337,7 @@ mod tests {
         let told = told(&failure(FailureKind::Status(429), None), "shop", 9);
         let lines = [
             "status: m",
-            "helps: `milkrun probe shop --dry-run` shows it",
+            // Not the command that told this.
             "a relay would ask again in 9 s",
         ];
         assert_eq!(told.lines().collect::<Vec<_>>(), lines);

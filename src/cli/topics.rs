@@ -30,12 +30,15 @@ enum Action {
     Gaps { topic: String },
     /// Say that history may have been cut, as after putting back a backup: cursors beyond the cut
     /// are refused from then on. Without a running relay the store file itself is opened.
+    #[command(
+        group(clap::ArgGroup::new("which").required(true).args(["topic", "all"])),
+        override_usage = "milkrun topics new-epoch [OPTIONS] <TOPIC|--all>"
+    )]
     NewEpoch {
         /// Which topic.
-        #[arg(required_unless_present = "all")]
         topic: Option<Topic>,
         /// All topics.
-        #[arg(long, conflicts_with = "topic")]
+        #[arg(long)]
         all: bool,
         /// Why, for those who look later.
         #[arg(long, default_value = "announced by an operator")]

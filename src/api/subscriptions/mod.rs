@@ -205,7 +205,11 @@ async fn owned(api: &ApiState, name: &Name) -> Result<Subscription, Problem> {
     let in_file =
         subscription.origin == Origin::File && subscription.status != SubscriptionStatus::Removed;
     if in_file {
-        let detail = format!("subscription `{name}` is set in the configuration file");
+        let detail = format!(
+            "subscription `{name}` is set in the configuration file: change it there, then `milkrun \
+             reload`; a signing secret goes on signing beside a new one that is listed before it, as \
+             `secrets: [{{ env: NEW }}, {{ env: OLD }}]`"
+        );
         return Err(Problem::new(StatusCode::CONFLICT, "read_only", detail));
     }
     Ok(subscription)

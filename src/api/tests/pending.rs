@@ -114,7 +114,9 @@ async fn a_prepared_event_waits_for_its_commit() {
     assert_eq!(now["epoch"], relay.epoch().await);
     // In the log at once, and out of everybody's reach.
     assert_eq!(versions(&relay.get("/v1/topics/orders/events").await.ok().json()), [1]);
-    without_body(&relay, Method::POST, &commit(0)).await.problem(404, "not_found");
+    let again = without_body(&relay, Method::POST, &commit(0)).await.problem(404, "not_found");
+    let told = again["detail"].as_str().unwrap();
+    assert!(told.contains("/v1/topics/orders/events?id=ID&source=SOURCE"), "{told}");
     without_body(&relay, Method::DELETE, &path(0)).await.problem(404, "not_found");
     let then = without_body(&relay, Method::POST, &commit(1)).await.ok().json();
     assert_eq!(

@@ -211,7 +211,11 @@ async fn what_the_file_says_is_read_only() {
         relay.post(&format!("{path}/{word}"), json!({})).await.ok();
     }
     relay.post(&format!("{path}/rewind"), json!({"to": "latest"})).await.ok();
-    relay.post(&format!("{path}/secrets/rotate"), json!({})).await.problem(409, "read_only");
+    let rotated = relay.post(&format!("{path}/secrets/rotate"), json!({})).await;
+    let told = rotated.problem(409, "read_only")["detail"].as_str().unwrap().to_owned();
+    for part in ["change it there", "milkrun reload", "secrets: [{ env: NEW }, { env: OLD }]"] {
+        assert!(told.contains(part), "{told}");
+    }
     relay.post(&format!("{path}/dead-letters/redrive"), json!({"all": true})).await.ok();
 }
 
