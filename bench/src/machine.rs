@@ -1,9 +1,11 @@
 //! Where it is measured, and with what.
 
-use std::{fmt, fs, io::Write as _, path::Path, process::Command, time::Instant};
+use std::{fmt, fs, io::Write as _, process::Command, time::Instant};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::relay::Milkrun;
 
 /// The settings of SQLite that the relay runs with and the limits are given; `bench` reads them
 /// back from the relay's own file where SQLite keeps them there.
@@ -32,6 +34,9 @@ pub(crate) struct Machine {
     pub milkrun: String,
     /// SQLite, of the relay and the limits alike.
     pub sqlite: String,
+    /// PostgreSQL, when the relay runs on it.
+    #[serde(default)]
+    pub postgres: Option<String>,
     /// The compiler.
     pub rustc: String,
     /// SQLite's settings.
@@ -45,7 +50,7 @@ impl Machine {
     ///
     /// # Errors
     /// Nothing can be written here.
-    pub(crate) fn here(binary: &Path) -> Result<Self> {
+    pub(crate) fn here(milkrun: &Milkrun) -> Result<Self> {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kib = field(&memory, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0_u64);
@@ -56,7 +61,8 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: kib >> 10,
             system: said("uname", &["-sr"]),
-            milkrun: said(&binary.to_string_lossy(), &["--version"]),
+            milkrun: said(&milkrun.binary.to_string_lossy(), &["--version"]),
+            postgres: milkrun.postgres.as_ref().map(|server| server.version()),
             sqlite: rusqlite::version().to_owned(),
             rustc: said("rustc", &["--version"]),
             settings: settings.join(" "),
@@ -71,6 +77,9 @@ impl fmt::Display for Machine {
         writeln!(f, "{processor}, {cores} cores, {memory_mib} MiB, {system}")?;
         writeln!(f, "{milkrun}, SQLite {sqlite}, {rustc}")?;
         writeln!(f, "SQLite: {}", self.settings)?;
+        if let Some(postgres) = &self.postgres {
+            writeln!(f, "{postgres}, with the settings that it comes with")?;
+        }
         write!(f, "fdatasync of 8 KiB: {:.2} ms", self.fdatasync_ms)
     }
 }

@@ -11,10 +11,11 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::Arc,
 };
 
-use anyhow::{Context as _, Result, ensure};
-use clap::{Parser, Subcommand, ValueEnum as _};
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::{runtime::Builder, task::LocalSet};
@@ -23,6 +24,8 @@ use self::{
     limits::Limit,
     machine::Machine,
     measure::Report,
+    postgres::Server,
+    relay::Milkrun,
     scenarios::{Bench, Scenario},
 };
 
@@ -32,6 +35,7 @@ mod limits;
 mod machine;
 mod measure;
 mod picture;
+mod postgres;
 mod producer;
 mod receiver;
 mod relay;
@@ -46,8 +50,12 @@ mod table;
 struct Cli {
     #[command(subcommand)]
     command: Option<Other>,
-    /// What to measure; everything but `memory` if nothing is named
+    /// What to measure; everything but `memory` if nothing is named, and on PostgreSQL `append`,
+    /// `append-single`, `replay`, `push` and `idle`
     scenarios: Vec<Scenario>,
+    /// Where the relay keeps everything; PostgreSQL is started for it, and removed at the end
+    #[arg(long, value_enum, default_value_t)]
+    store: Store,
     /// A few seconds each: enough to see a regression, not to quote
     #[arg(long)]
     quick: bool,
@@ -66,6 +74,16 @@ struct Cli {
     /// Measures this binary in the place of the one that is built here
     #[arg(long, value_name = "PATH")]
     milkrun: Option<PathBuf>,
+}
+
+/// Where the relay keeps everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Store {
+    /// In a file.
+    #[default]
+    Sqlite,
+    /// In a database.
+    Postgres,
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,9 +146,14 @@ fn measure(cli: Cli) -> Result<ExitCode> {
         .canonicalize()
         .with_context(|| format!("--milkrun {}: expected a relay's binary", binary.display()))?;
     let repeats = cli.repeats.map_or(if cli.quick { 2 } else { 5 }, usize::from);
-    let bench = Bench { binary, quick: cli.quick, large: cli.large, repeats };
+    let postgres = match cli.store {
+        Store::Sqlite => None,
+        Store::Postgres => Some(Arc::new(Server::start()?)),
+    };
+    let milkrun = Milkrun { binary, postgres };
+    let bench = Bench { milkrun, quick: cli.quick, large: cli.large, repeats };
     let mut results = Results {
-        machine: Machine::here(&bench.binary)?,
+        machine: Machine::here(&bench.milkrun)?,
         quick: cli.quick,
         repeats,
         reports: Vec::new(),
@@ -138,13 +161,12 @@ fn measure(cli: Cli) -> Result<ExitCode> {
     if !cli.json {
         println!("{}\n{repeats} runs of each\n", results.machine);
     }
-    let all: Vec<Scenario> =
-        Scenario::value_variants().iter().copied().filter(|one| *one != Scenario::Memory).collect();
+    let all = Scenario::of_a_whole_run(cli.store == Store::Postgres);
     let scenarios = if cli.scenarios.is_empty() { &all } else { &cli.scenarios };
     let mut worse = false;
     for scenario in scenarios {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let report = LocalSet::new().block_on(&runtime, bench.run(*scenario));
+        let report = LocalSet::new().block_on(&runtime, until_interrupted(bench.run(*scenario)));
         let report = report.with_context(|| format!("{scenario:?}"))?;
         if !cli.json {
             println!("{}", table::text(&report));
@@ -160,6 +182,14 @@ fn measure(cli: Cli) -> Result<ExitCode> {
         println!("{}", serde_json::to_string(&results)?);
     }
     Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// As long as nobody breaks it off: what was started is ended then too.
+async fn until_interrupted<T>(measuring: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        measured = measuring => measured,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
 }
 
 /// Builds the relay as this program was built.

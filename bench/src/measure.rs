@@ -66,6 +66,12 @@ impl Series {
     pub(crate) fn share_of(&self, other: &Self) -> Spread {
         Spread::of(self.runs.iter().zip(&other.runs).map(|(one, two)| one.rate() / two.rate()))
     }
+
+    /// Its CPU an event as a multiple of another's, run by run.
+    #[must_use]
+    pub(crate) fn cpu_share_of(&self, other: &Self) -> Spread {
+        Spread::of(self.runs.iter().zip(&other.runs).map(|(one, two)| one.cpu_us() / two.cpu_us()))
+    }
 }
 
 /// Several measurements of one quantity.
@@ -225,17 +231,46 @@ pub(crate) async fn reached(
     }
 }
 
-/// CPU that a process has used, user and system, all threads (proc(5), `/proc/pid/stat`).
+/// CPU that a process has used, user and system, all threads.
 ///
 /// # Errors
 /// There is no such process.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+    Ok(seconds(stat(pid)?.1))
+}
+
+/// CPU that a process and its children have used, those that ended among them.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn family_cpu_seconds(pid: u32) -> Result<f64> {
+    let mut ticks = stat(pid)?.1 + stat(pid)?.2;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(other) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that ended since is among what its parent has waited for.
+        if let Ok((parent, own, _)) = stat(other)
+            && parent == pid
+        {
+            ticks += own;
+        }
+    }
+    Ok(seconds(ticks))
+}
+
+fn seconds(ticks: u64) -> f64 {
+    real(ticks) / real(rustix::param::clock_ticks_per_second())
+}
+
+/// The parent of a process, its own ticks and those of children that have ended (proc(5),
+/// `/proc/pid/stat`).
+fn stat(pid: u32) -> Result<(u32, u64, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("no such process")?;
     // The name of the program is in brackets and may hold anything.
     let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc/pid/stat")?;
     let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(real(ticks) / real(rustix::param::clock_ticks_per_second()))
+    let ticks = |at: usize| fields[at].parse::<u64>();
+    Ok((fields[1].parse()?, ticks(11)? + ticks(12)?, ticks(13)? + ticks(14)?))
 }
 
 /// Memory that a process has resident.

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use crate::{
     client::Client,
     event::{Ids, Sheet},
+    postgres::{Database, Server},
 };
 
 /// The signing secret of every subscription.
@@ -38,6 +40,23 @@ pub(crate) fn place() -> Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("run-").tempdir_in(target)?)
 }
 
+/// What is measured: a binary, and where it keeps everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Milkrun {
+    /// The binary.
+    pub binary: PathBuf,
+    /// The server on which each relay has a database; without one each has a file.
+    pub postgres: Option<Arc<Server>>,
+}
+
+impl Milkrun {
+    /// The same binary on files.
+    #[must_use]
+    pub(crate) fn on_sqlite(&self) -> Self {
+        Self { postgres: None, ..self.clone() }
+    }
+}
+
 /// A relay that runs.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -45,6 +64,7 @@ pub(crate) struct Relay {
     dir: TempDir,
     binary: PathBuf,
     address: SocketAddr,
+    database: Option<Arc<Database>>,
 }
 
 impl Relay {
@@ -53,17 +73,23 @@ impl Relay {
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) async fn start(binary: &Path, yaml: &str) -> Result<Self> {
+    pub(crate) async fn start(milkrun: &Milkrun, yaml: &str) -> Result<Self> {
+        let database = milkrun.postgres.as_ref().map(Server::database).transpose()?;
+        Self::on(database.map(Arc::new), &milkrun.binary, yaml).await
+    }
+
+    async fn on(database: Option<Arc<Database>>, binary: &Path, yaml: &str) -> Result<Self> {
         let dir = place()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let file = || format!("sqlite:{}/milkrun.db", dir.path().display());
+        let store = database.as_ref().map_or_else(file, |database| database.url());
         let config = format!(
-            "store: \"sqlite:{}/milkrun.db\"\nlisten: {address}\n\
-             outbound: {{ allow: [\"127.0.0.0/8\"] }}\n{yaml}",
-            dir.path().display()
+            "store: \"{store}\"\nlisten: {address}\n\
+             outbound: {{ allow: [\"127.0.0.0/8\"] }}\n{yaml}"
         );
         fs::write(dir.path().join("milkrun.yaml"), config)?;
         let child = spawn(binary, dir.path())?;
-        let mut relay = Self { child, dir, binary: binary.to_owned(), address };
+        let mut relay = Self { child, dir, binary: binary.to_owned(), address, database };
         relay.ready().await?;
         Ok(relay)
     }
@@ -72,8 +98,24 @@ impl Relay {
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) async fn with_topic(binary: &Path) -> Result<Self> {
-        Self::start(binary, &format!("topics: {{ {TOPIC}: {{}} }}\n")).await
+    pub(crate) async fn with_topic(milkrun: &Milkrun) -> Result<Self> {
+        Self::start(milkrun, &topic()).await
+    }
+
+    /// One more node on the same database, which knows the measured topic.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn second(&self) -> Result<Self> {
+        Self::on(self.database.clone(), &self.binary, &topic()).await
+    }
+
+    /// Its database.
+    ///
+    /// # Errors
+    /// It has a file.
+    pub(crate) fn database(&self) -> Result<&Database> {
+        self.database.as_deref().context("this relay has a file")
     }
 
     async fn ready(&mut self) -> Result<Duration> {
@@ -102,7 +144,11 @@ impl Relay {
         self.ready().await
     }
 
-    fn stop(&mut self) -> Result<()> {
+    /// Stops it, and waits for its end.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
             // One that has ended is stopped too.
             let _ = kill_process(pid, Signal::TERM);
@@ -236,6 +282,11 @@ pub(crate) const PUBLISH_BATCH: &str = "POST /v1/topics/bench/events HTTP/1.1\r\
 /// The head of a publish of one.
 pub(crate) const PUBLISH_ONE: &str = "POST /v1/topics/bench/events HTTP/1.1\r\n\
     content-type: application/cloudevents+json\r\n";
+
+/// A configuration with the measured topic.
+fn topic() -> String {
+    format!("topics: {{ {TOPIC}: {{}} }}\n")
+}
 
 fn spawn(binary: &Path, dir: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(dir.join("relay.log"))?;

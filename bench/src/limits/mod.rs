@@ -15,6 +15,8 @@ use crate::measure::Run;
 mod append;
 mod fetch;
 mod file;
+mod insert;
+mod pages;
 mod post;
 mod serve;
 
@@ -23,6 +25,15 @@ mod serve;
 pub(crate) enum Limit {
     /// Rows into a raw SQLite file, one transaction per batch.
     Append {
+        /// How many events.
+        events: u64,
+        /// Events in one transaction.
+        batch: u64,
+    },
+    /// The relay's statements of an append through sqlx, on a database of PostgreSQL without tables.
+    Insert {
+        /// The database.
+        url: String,
         /// How many events.
         events: u64,
         /// Events in one transaction.
@@ -39,6 +50,11 @@ pub(crate) enum Limit {
     Serve {
         /// The relay's file.
         path: PathBuf,
+    },
+    /// The query of a page through sqlx from PostgreSQL, written to a socket.
+    Pages {
+        /// The relay's database.
+        url: String,
     },
     /// The query of a page through a raw SQLite cursor, written nowhere.
     Cursor {
@@ -75,9 +91,11 @@ impl Limit {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Append { events, batch } => tell(&append::run(events, batch)?),
+            Self::Insert { url, events, batch } => tell(&insert::run(&url, events, batch)?),
             Self::Route => serve::route(),
             Self::Fetch { url } => tell(&fetch::run(&url)?),
             Self::Serve { path } => serve::pages(&path),
+            Self::Pages { url } => pages::run(&url),
             Self::Cursor { path } => tell(&file::cursor(&path)?),
             Self::Post { address, events, batch, connections } => {
                 tell(&post::run(address, events, batch, connections)?)
@@ -92,9 +110,13 @@ impl Limit {
             Self::Append { events, batch } => {
                 vec!["append".into(), events.to_string(), batch.to_string()]
             }
+            Self::Insert { url, events, batch } => {
+                vec!["insert".into(), url.clone(), events.to_string(), batch.to_string()]
+            }
             Self::Route => vec!["route".into()],
             Self::Fetch { url } => vec!["fetch".into(), url.clone()],
             Self::Serve { path } => vec!["serve".into(), text(path)],
+            Self::Pages { url } => vec!["pages".into(), url.clone()],
             Self::Cursor { path } => vec!["cursor".into(), text(path)],
             Self::Post { address, events, batch, connections } => {
                 let numbers = [events, batch, connections].map(u64::to_string);

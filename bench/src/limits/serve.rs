@@ -20,11 +20,11 @@ use super::{
 const PLACED: &str =
     r#"{"events":[{"version":1234567,"epoch":"0123abcd","duplicate":false}],"durability":"disk"}"#;
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-async fn listen() -> Result<TcpListener> {
+pub(super) async fn listen() -> Result<TcpListener> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address: SocketAddr = listener.local_addr()?;
     tell(&address)?;
@@ -51,18 +51,46 @@ pub(super) fn pages(path: &Path) -> Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             let options = SqliteConnectOptions::new().filename(path).read_only(true);
-            let conn = options.disable_statement_logging().connect().await?;
+            let mut conn = options.disable_statement_logging().connect().await?;
+            let row = sqlx::query("SELECT max(slot) FROM events").fetch_one(&mut conn).await?;
+            let file = File { conn, topic: row.get::<i64, _>(0) >> TOPIC_BITS };
             // A client that breaks off is no concern of the server.
-            tokio::spawn(async move { serve(stream, conn).await.ok() });
+            tokio::spawn(async move { serve(stream, file).await.ok() });
         }
     })
 }
 
-async fn serve(mut stream: TcpStream, mut conn: SqliteConnection) -> Result<()> {
+/// Where pages come from.
+pub(super) trait Pages: Send {
+    /// The page behind a version.
+    fn page(&mut self, after: i64) -> impl Future<Output = Result<Vec<u8>>> + Send;
+}
+
+/// The relay's file.
+struct File {
+    conn: SqliteConnection,
+    topic: i64,
+}
+
+impl Pages for File {
+    async fn page(&mut self, after: i64) -> Result<Vec<u8>> {
+        let slot = |version: i64| (self.topic << TOPIC_BITS) | version;
+        let rows = sqlx::query(PAGE_SQL);
+        let rows = rows.bind(slot(after + 1)).bind(slot((1 << TOPIC_BITS) - 1)).bind(PAGE);
+        let rows = rows.fetch_all(&mut self.conn).await?;
+        let mut body: Vec<u8> = Vec::with_capacity(rows.len() * 1_200);
+        for row in &rows {
+            body.extend_from_slice(row.get::<&str, _>(2).as_bytes());
+            body.extend_from_slice(row.get::<&[u8], _>(4));
+            body.push(b'\n');
+        }
+        Ok(body)
+    }
+}
+
+/// Answers each request of a connection with the page behind what it names.
+pub(super) async fn serve(mut stream: TcpStream, mut pages: impl Pages) -> Result<()> {
     stream.set_nodelay(true)?;
-    let row = sqlx::query("SELECT max(slot) FROM events").fetch_one(&mut conn).await?;
-    let topic = row.get::<i64, _>(0) >> TOPIC_BITS;
-    let slot = |version: i64| (topic << TOPIC_BITS) | version;
     let (mut read, mut filled) = (vec![0; 8 << 10], 0);
     loop {
         while memchr::memmem::find(&read[..filled], b"\r\n\r\n").is_none() {
@@ -74,15 +102,7 @@ async fn serve(mut stream: TcpStream, mut conn: SqliteConnection) -> Result<()> 
         let after = head.split("after=").nth(1).context("after")?;
         let after: i64 = after.split(['&', ' ']).next().unwrap_or_default().parse()?;
         filled = 0;
-        let rows = sqlx::query(PAGE_SQL);
-        let rows = rows.bind(slot(after + 1)).bind(slot((1 << TOPIC_BITS) - 1)).bind(PAGE);
-        let rows = rows.fetch_all(&mut conn).await?;
-        let mut body: Vec<u8> = Vec::with_capacity(rows.len() * 1_200);
-        for row in &rows {
-            body.extend_from_slice(row.get::<&str, _>(2).as_bytes());
-            body.extend_from_slice(row.get::<&[u8], _>(4));
-            body.push(b'\n');
-        }
+        let body = pages.page(after).await?;
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(&body).await?;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Publishers at once, so that a commit has more than one to carry.
-const CONNECTIONS: u64 = 4;
+pub(super) const CONNECTIONS: u64 = 4;
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let events = bench.size(500_000, 60_000);
@@ -21,7 +21,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let batch = BATCH as u64;
         raw.runs.push(Limit::Append { events, batch }.once().await?);
         grouped.runs.push(Limit::Append { events, batch: batch * CONNECTIONS }.once().await?);
-        let relay = Relay::with_topic(&bench.binary).await?;
+        let relay = Relay::with_topic(&bench.milkrun).await?;
         relay.publish(20_000, CONNECTIONS).await?;
         let watch = Watch::start(relay.pid())?;
         relay.publish(events, CONNECTIONS).await?;

@@ -18,7 +18,7 @@ const PAGE: u64 = 100;
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let events = if bench.large { 100_000_000 } else { bench.size(10_000_000, 200_000) };
     let tenth = events / 10;
-    let mut relay = Relay::with_topic(&bench.binary).await?;
+    let mut relay = Relay::with_topic(&bench.milkrun).await?;
     let mut append = Series::new("append, a tenth each");
     for _ in 0..10 {
         let watch = Watch::start(relay.pid())?;

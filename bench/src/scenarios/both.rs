@@ -24,7 +24,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let (producer, receiver) = (Producer::start(0, true)?, Receiver::single()?);
         let source = producer.source("bench", "1ms");
         let yaml = format!("topics: {{ {TOPIC}: {{}} }}\nsources:\n  {source}");
-        let relay = Relay::start(&bench.binary, &yaml).await?;
+        let relay = Relay::start(&bench.milkrun, &yaml).await?;
         let settings = json!({ "concurrency": CONCURRENCY });
         relay.subscribe("bench", &receiver.url(), &settings).await?;
         let mut offered = 0;

@@ -20,9 +20,9 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let events = deliveries / SUBSCRIPTIONS as u64;
     let receiver = Receiver::many(SUBSCRIPTIONS)?;
     let (mut many, mut one) = (Series::new("100 subscriptions"), Series::new("one subscription"));
-    let full = Relay::with_topic(&bench.binary).await?;
+    let full = Relay::with_topic(&bench.milkrun).await?;
     full.publish(deliveries, 4).await?;
-    let short = Relay::with_topic(&bench.binary).await?;
+    let short = Relay::with_topic(&bench.milkrun).await?;
     short.publish(events, 1).await?;
     // The default in flight for each; together as many as one subscription has.
     let settings = json!({ "concurrency": 16 });

@@ -21,7 +21,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let receiver = Receiver::single()?;
     // Without a tail to speak of: else the smallest store would be read from memory.
     let yaml = format!("limits: {{ tail_bytes: 1000000 }}\ntopics: {{ {TOPIC}: {{}} }}\n");
-    let relay = Relay::start(&bench.binary, &yaml).await?;
+    let relay = Relay::start(&bench.milkrun, &yaml).await?;
     let mut series = Vec::new();
     for size in sizes {
         let missing = size - relay.head().await?.min(*size);

@@ -31,7 +31,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let producer = Producer::start(0, true)?;
         let source = producer.source("bench", "1ms");
         let yaml = format!("topics: {{ {TOPIC}: {{}} }}\nsources:\n  {source}");
-        let relay = Relay::start(&bench.binary, &yaml).await?;
+        let relay = Relay::start(&bench.milkrun, &yaml).await?;
         relay.subscribe("bench", &receiver.url(), &json!({ "concurrency": 16 })).await?;
         let mut beat = tokio::time::interval(Duration::from_secs(1) / u32::try_from(RATE)?);
         let mut committed: Vec<Instant> = Vec::new();

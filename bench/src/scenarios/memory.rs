@@ -20,7 +20,7 @@ const NO_TAIL: &str = "limits: { tail_bytes: 1000000 }\n";
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let told = |what: &str, each: f64| Claim::figure(what, Spread::one(each), Target::Told);
-    let empty = Relay::with_topic(&bench.binary).await?;
+    let empty = Relay::with_topic(&bench.milkrun).await?;
     let empty_mib = real(resident_bytes(empty.pid())? >> 20);
     drop(empty);
     let claims = vec![
@@ -51,7 +51,7 @@ async fn each(relay: &Relay, count: u64, work: impl Future<Output = Result<()>>)
 }
 
 async fn tail(bench: &Bench) -> Result<f64> {
-    let relay = Relay::with_topic(&bench.binary).await?;
+    let relay = Relay::with_topic(&bench.milkrun).await?;
     let events = bench.size(50_000, 20_000);
     let all = each(&relay, events, relay.publish(events, 1)).await?;
     Ok(all - keys(bench).await?)
@@ -59,7 +59,7 @@ async fn tail(bench: &Bench) -> Result<f64> {
 
 async fn keys(bench: &Bench) -> Result<f64> {
     let yaml = format!("{NO_TAIL}topics: {{ {TOPIC}: {{}} }}\n");
-    let relay = Relay::start(&bench.binary, &yaml).await?;
+    let relay = Relay::start(&bench.milkrun, &yaml).await?;
     // The pages of SQLite and the buffers of the first requests are not the keys'.
     relay.publish(100_000, 1).await?;
     let events = bench.size(800_000, 100_000);
@@ -67,7 +67,7 @@ async fn keys(bench: &Bench) -> Result<f64> {
 }
 
 async fn subscriptions(bench: &Bench) -> Result<f64> {
-    let (relay, receiver) = (Relay::with_topic(&bench.binary).await?, Receiver::single()?);
+    let (relay, receiver) = (Relay::with_topic(&bench.milkrun).await?, Receiver::single()?);
     let count = bench.size(5_000, 500);
     let settings = json!({ "from": "latest" });
     let made = async {
@@ -89,7 +89,7 @@ async fn sources(bench: &Bench) -> Result<f64> {
             let source = producer.source(&format!("source-{number}"), "60s");
             write!(yaml, "{head}  {source}")?;
         }
-        let relay = Relay::start(&bench.binary, &yaml).await?;
+        let relay = Relay::start(&bench.milkrun, &yaml).await?;
         let asked = producer.requests();
         while producer.requests() < asked + sources {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -102,7 +102,7 @@ async fn sources(bench: &Bench) -> Result<f64> {
 
 async fn parked(bench: &Bench) -> Result<f64> {
     let yaml = format!("{NO_TAIL}topics: {{ {TOPIC}: {{}} }}\n");
-    let relay = Relay::start(&bench.binary, &yaml).await?;
+    let relay = Relay::start(&bench.milkrun, &yaml).await?;
     relay.publish(100_000, 1).await?;
     let settings = json!({
         "from": "latest",
@@ -153,7 +153,7 @@ fn silent() -> Result<String> {
 }
 
 async fn connections(bench: &Bench) -> Result<f64> {
-    let relay = Relay::with_topic(&bench.binary).await?;
+    let relay = Relay::with_topic(&bench.milkrun).await?;
     let count = bench.size(2_000, 500);
     let mut open: Vec<Client> = Vec::new();
     let opened = async {

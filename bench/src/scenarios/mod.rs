@@ -1,11 +1,9 @@
 //! What is measured: one file per scenario, each run beside its limit in the same run.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::measure::Report;
+use crate::{measure::Report, relay::Milkrun};
 
 mod append;
 mod backlog;
@@ -15,6 +13,7 @@ mod growth;
 mod idle;
 mod latency;
 mod memory;
+mod postgres;
 mod probe;
 mod push;
 mod replay;
@@ -51,11 +50,23 @@ pub(crate) enum Scenario {
     Memory,
 }
 
+impl Scenario {
+    /// What is measured when nothing is named.
+    #[must_use]
+    pub(crate) fn of_a_whole_run(on_postgres: bool) -> Vec<Self> {
+        if on_postgres {
+            return vec![Self::Append, Self::AppendSingle, Self::Replay, Self::Push, Self::Idle];
+        }
+        let all = Self::value_variants().iter().copied();
+        all.filter(|scenario| *scenario != Self::Memory).collect()
+    }
+}
+
 /// How it is measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Bench {
     /// The relay.
-    pub binary: PathBuf,
+    pub milkrun: Milkrun,
     /// In a few seconds each.
     pub quick: bool,
     /// As large as one has the patience for.
@@ -76,6 +87,15 @@ impl Bench {
     /// # Errors
     /// Something did not work; nothing was measured then.
     pub(crate) async fn run(&self, scenario: Scenario) -> Result<Report> {
+        if let Some(server) = &self.milkrun.postgres {
+            let report = postgres::run(self, server, scenario).await?;
+            return Ok(Report { scenario: format!("{} on PostgreSQL", report.scenario), ..report });
+        }
+        self.on_either(scenario).await
+    }
+
+    /// What is measured alike on a file and on a database.
+    async fn on_either(&self, scenario: Scenario) -> Result<Report> {
         match scenario {
             Scenario::Append => append::run(self).await,
             Scenario::AppendSingle => single::run(self).await,

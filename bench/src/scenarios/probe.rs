@@ -21,7 +21,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let producer = Producer::start(0, false)?;
         let source = producer.source("bench", "100ms");
         let yaml = format!("topics: {{ {TOPIC}: {{}} }}\nsources:\n  {source}");
-        let relay = Relay::start(&bench.binary, &yaml).await?;
+        let relay = Relay::start(&bench.milkrun, &yaml).await?;
         // It goes round with nothing to fetch.
         while producer.requests() < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -26,7 +26,7 @@ pub(super) async fn run(bench: &Bench, batch: u64) -> Result<Report> {
         if is_single { bench.size(1_000_000, 60_000) } else { bench.size(1_000_000, 150_000) };
     let receiver = if is_single { Receiver::single()? } else { Receiver::batches()? };
     let (mut milkrun, mut bare) = (Series::new("milkrun"), Series::new("bare hyper connections"));
-    let relay = Relay::with_topic(&bench.binary).await?;
+    let relay = Relay::with_topic(&bench.milkrun).await?;
     relay.publish(events, 4).await?;
     let before = relay.metric("milkrun_trace_dropped_records").await?;
     for _ in 0..bench.repeats {

@@ -13,11 +13,11 @@ use crate::{
 /// Events of a page.
 pub(super) const PAGE: u64 = 1_000;
 pub(super) const JSON: &str = "application/json";
-const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 
 pub(super) async fn run(bench: &Bench) -> Result<Report> {
     let events = bench.size(1_000_000, 100_000);
-    let relay = Relay::with_topic(&bench.binary).await?;
+    let relay = Relay::with_topic(&bench.milkrun).await?;
     relay.publish(events, 4).await?;
     let served = Limit::Serve { path: relay.store() }.serve()?;
     let mut json = Series::new("milkrun, JSON");

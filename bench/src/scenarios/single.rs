@@ -24,7 +24,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Report> {
         let served = Limit::Route.serve()?;
         route.runs.push(publish(served.address, served.pid(), events).await?);
         drop(served);
-        let relay = Relay::with_topic(&bench.binary).await?;
+        let relay = Relay::with_topic(&bench.milkrun).await?;
         let run = publish(relay.address(), relay.pid(), events).await?;
         anyhow::ensure!(relay.head().await? == run.events, "not every event was kept");
         milkrun.runs.push(run);
