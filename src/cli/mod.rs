@@ -87,7 +87,8 @@ pub enum LogFormat {
 enum Command {
     /// Run the relay until SIGTERM or Ctrl-C; SIGHUP applies a changed file.
     Run(run::Args),
-    /// Show the whole job in ten seconds: a sample producer, the relay and a flaky consumer.
+    /// Show the whole job in ten seconds: a sample producer, the relay and a flaky consumer; with
+    /// --cluster, three nodes of which one is killed.
     Demo(demo::Args),
     /// Say what is wrong with the configuration.
     Check(check::Args),

@@ -52,6 +52,7 @@ fn arguments_are_read() {
         "run -c m.yaml --role probe --role api",
         "run --role probe,dispatch --drain 5s",
         "demo --once",
+        "demo --cluster --once",
         "check --online",
         "config schema",
         "config show -c x.yaml",

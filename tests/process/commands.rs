@@ -1,8 +1,12 @@
 //! The command line against a running relay, and the demonstration.
 
-use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
-use crate::support::{Answer, Place, Producer, Receiver, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::support::{Answer, LONG, Place, Producer, Receiver, eventually, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_finds_what_it_asks_the_relay_for() {
@@ -109,12 +113,12 @@ async fn a_changed_file_is_taken_up_and_a_bad_one_is_not() {
     let relay = place.start().await;
     relay.api().publish("numbers", 1, 3).await;
     place.write("topics: { numbers: {}, others: {} }\n");
-    relay.signal(rustix::process::Signal::HUP);
+    relay.signal(Signal::HUP);
     let shown =
         async |topic: &str| relay.api().get(&format!("/v1/topics/{topic}")).await.status == 200;
     eventually("the new topic", || async { shown("others").await.then_some(()) }).await;
     place.write("topics: { numbers: {}, others: {}, third: {} }\ntopcs: {}\n");
-    relay.signal(rustix::process::Signal::HUP);
+    relay.signal(Signal::HUP);
     eventually("the refusal", || async { place.printed().contains("topcs").then_some(()) }).await;
     assert!(!shown("third").await && shown("numbers").await);
     assert_eq!(relay.api().head("numbers").await, 3);
@@ -144,7 +148,7 @@ async fn a_file_that_was_cut_removes_nothing_unless_that_is_meant() {
         assert_eq!(end.code, Some(1), "{end:?}");
         assert!(end.stderr.contains(says), "{end:?}");
     }
-    relay.signal(rustix::process::Signal::HUP);
+    relay.signal(Signal::HUP);
     let refused = || async { place.printed().contains("is refused, the old one").then_some(()) };
     eventually("the refusal", refused).await;
     place.write("subscriptions:\n");
@@ -169,6 +173,54 @@ async fn the_demonstration_keeps_its_promises() {
     let end = place.run(&["demo", "--once"]).await;
     assert_eq!(end.code, Some(0), "{end:?}");
     println!("{}", end.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cluster_of_the_demonstration_loses_nothing() {
+    let place = Place::new("");
+    let end = place.run(&["demo", "--cluster", "--once"]).await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    for told in ["KILLED", "taken over", "duplicates", "as said"] {
+        assert!(end.stdout.contains(told), "does not tell {told}: {end:?}");
+    }
+    println!("{}", end.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demonstration_that_is_broken_off_leaves_nothing() {
+    let mut place = Place::new("");
+    let temporary = tempfile::tempdir().unwrap();
+    // PostgreSQL does not run as root, so somebody else has to get in.
+    fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    place.env("TMPDIR", temporary.path().to_str().unwrap());
+    let mut demo = place.command(&["demo", "--cluster"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let running = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("node-3") {
+                return;
+            }
+        }
+        panic!("it ended before its nodes ran");
+    };
+    within(LONG, "three nodes", running).await;
+    assert!(running_in(temporary.path()) > 3, "the database and the nodes run");
+    let pid = Pid::from_raw(i32::try_from(demo.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let status = within(LONG, "its end", demo.wait()).await.unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "its folder is removed");
+    eventually("the end of all processes", || async {
+        (running_in(temporary.path()) == 0).then_some(())
+    })
+    .await;
+}
+
+/// How many processes were started with a path in this folder.
+fn running_in(folder: &Path) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(folder.to_str().unwrap())).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

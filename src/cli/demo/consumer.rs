@@ -1,5 +1,4 @@
-//! The consumer of the demo: it verifies every signature, is busy once, and cannot take one event
-//! at all.
+//! The consumer of the demo: it verifies every signature, and answers as it was told to.
 
 use std::sync::Arc;
 
@@ -36,15 +35,34 @@ pub(super) struct Received {
     pub(super) data: Value,
 }
 
+/// What is answered to an order, by its attempt.
+pub(super) type Mood = fn(&str, u32) -> StatusCode;
+
+/// Busy once, and one order cannot be taken at all.
+pub(super) fn flaky(order: &str, attempt: u32) -> StatusCode {
+    match order {
+        POISON => StatusCode::INTERNAL_SERVER_ERROR,
+        BUSY_AT if attempt == 1 => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::NO_CONTENT,
+    }
+}
+
+/// Takes everything.
+pub(super) fn calm(_order: &str, _attempt: u32) -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
 #[derive(Clone)]
 struct Desk {
     secret: Arc<Secret>,
     told: UnboundedSender<Received>,
+    mood: Mood,
 }
 
 /// What answers at `/hooks` and tells of each request.
-pub(super) fn router(secret: Secret, told: UnboundedSender<Received>) -> Router {
-    Router::new().route("/hooks", post(take)).with_state(Desk { secret: Arc::new(secret), told })
+pub(super) fn router(secret: Secret, told: UnboundedSender<Received>, mood: Mood) -> Router {
+    let desk = Desk { secret: Arc::new(secret), told, mood };
+    Router::new().route("/hooks", post(take)).with_state(desk)
 }
 
 async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> StatusCode {
@@ -56,12 +74,7 @@ async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Stat
     let event: Value = serde_json::from_slice(&body).unwrap_or_default();
     let id = event["id"].as_str().unwrap_or_default().to_owned();
     let attempt: u32 = header("milkrun-attempt").parse().unwrap_or_default();
-    let status = match id.as_str() {
-        _ if !signed => StatusCode::UNAUTHORIZED,
-        POISON => StatusCode::INTERNAL_SERVER_ERROR,
-        BUSY_AT if attempt == 1 => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::NO_CONTENT,
-    };
+    let status = if signed { (desk.mood)(&id, attempt) } else { StatusCode::UNAUTHORIZED };
     // Nobody listens any more when the demo is ending.
     let _ = desk.told.send(Received {
         version: header("milkrun-version").parse().unwrap_or_default(),

@@ -58,6 +58,12 @@ impl Shop {
         self.orders.lock().map_or(0, |orders| orders.len())
     }
 
+    /// The ids of its orders, the oldest first.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let orders = self.orders.lock().map(|orders| orders.clone()).unwrap_or_default();
+        orders.iter().filter_map(|order| order["id"].as_str()).map(str::to_owned).collect()
+    }
+
     pub(super) fn router(&self) -> Router {
         Router::new().route("/orders", get(list)).with_state(self.clone())
     }

@@ -1,48 +1,34 @@
-//! `milkrun demo`: the whole job in one process, within ten seconds.
+//! The whole job in one process, within ten seconds.
 //!
 //! A sample producer and a flaky consumer stand on ports of their own; between them runs the relay
 //! as it always runs, on a file in a temporary directory.
 
 use std::{process::ExitCode, sync::atomic::Ordering, time::Duration};
 
-use axum::Router;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use tokio::{
-    net::TcpListener,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::{Instant, sleep, timeout_at},
 };
 
-use self::{
-    checks::Evidence,
-    consumer::{POISON, Received},
-    producer::Shop,
-    story::{Mark, Story},
-};
 use super::{
-    Failure,
-    client::Client,
-    output::print,
-    run::{Signals, stop},
+    super::{
+        Failure,
+        client::Client,
+        output::print,
+        run::{Signals, stop},
+    },
+    checks::Evidence,
+    consumer::{self, POISON, Received},
+    producer::Shop,
+    stage::{replay, secret, serve, tell},
+    story::{Mark, Story},
 };
 use crate::{
     clock::{self, Clock},
     config,
     node::{Node, Role},
 };
-
-mod checks;
-mod consumer;
-mod producer;
-mod story;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// End with a summary; exit code 0 only when everything was as promised.
-    #[arg(long)]
-    once: bool,
-}
 
 /// Orders that the shop has when it is first asked: more than one page.
 const ORDERS_AT_FIRST: usize = 6;
@@ -70,7 +56,7 @@ struct Stage {
     _directory: tempfile::TempDir,
 }
 
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(super) async fn run(once: bool) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let mut stage = Stage::build().await?;
     let told = tokio::select! {
@@ -78,25 +64,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         () = signals.stop() => None,
     };
     let kept = told.unwrap_or(false);
-    if told.is_some() && !args.once {
+    if told.is_some() && !once {
         stage.go_on(&mut signals).await?;
     }
     stop(stage.node, DRAIN, signals.stop()).await;
-    Ok(if kept || (told.is_none() && !args.once) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Serves on a port of its own for as long as the process lives; answers with the address.
-async fn serve(router: Router, path: &str) -> Result<String, Failure> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok(format!("http://{address}{path}"))
-}
-
-/// A signing secret as the relay would make one.
-fn secret() -> String {
-    let random = [clock::fresh_uuid(), clock::fresh_uuid()].map(uuid::Uuid::into_bytes);
-    format!("whsec_{}", BASE64_STANDARD.encode(random.concat()))
+    Ok(if kept || (told.is_none() && !once) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Stage {
@@ -108,7 +80,7 @@ impl Stage {
         let secret = secret();
         let key = secret.parse().map_err(|_| Failure::new("the secret is not usable"))?;
         let (told, received) = unbounded_channel();
-        let consumer = serve(consumer::router(key, told), "/hooks").await?;
+        let consumer = serve(consumer::router(key, told, consumer::flaky), "/hooks").await?;
         let directory = tempfile::tempdir()?;
         let database = format!("sqlite:{}", directory.path().join("demo.db").display());
         let env = |name: &str| match name {
@@ -151,7 +123,7 @@ impl Stage {
             );
             self.story.tell(Mark::Bad, "dead", &text)?;
         }
-        let replay = self.replay().await?;
+        let replay = replay(&self.client).await?;
         let text = format!("versions 1 to {} read again over the API", replay.len());
         self.story.tell(Mark::Good, "replay", &text)?;
         let (requests, unchanged) = (
@@ -163,17 +135,7 @@ impl Stage {
         let evidence =
             Evidence { orders: ORDERS, received: &received, replay: &replay, dead: &dead };
         print("")?;
-        let mut kept = true;
-        for check in evidence.checks() {
-            kept &= check.broken.is_none();
-            match check.broken {
-                None => self.story.tell(Mark::Good, "as said", &check.promise)?,
-                Some(how) => {
-                    self.story.tell(Mark::Bad, "BROKEN", &format!("{}: {how}", check.promise))?;
-                }
-            }
-        }
-        Ok(kept)
+        tell(&self.story, evidence.checks())
     }
 
     /// Lets orders come in and prints what the consumer gets, until it has got everything or the
@@ -216,13 +178,6 @@ impl Stage {
             }
             sleep(Duration::from_millis(50)).await;
         }
-    }
-
-    /// The log from version 1 on.
-    async fn replay(&self) -> Result<Vec<Value>, Failure> {
-        let query = [("after", "0".to_owned()), ("limit", "1000".to_owned())];
-        let page = self.client.get(&["v1", "topics", "orders", "events"], &query).await?;
-        Ok(page["events"].as_array().cloned().unwrap_or_default())
     }
 
     /// Goes on until Ctrl-C.
