@@ -58,6 +58,8 @@ pub mod logs;
 pub mod summed;
 pub mod telemetry;
 
+mod regular;
+
 pub mod config;
 
 pub mod node;

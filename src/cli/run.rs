@@ -1,6 +1,14 @@
 //! `milkrun run`: the relay until it is told to stop.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use probes::period::Period;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,6 +58,9 @@ impl From<NodeError> for Failure {
 /// How long a hard stop is waited for.
 const HARD_STOP: Duration = Duration::from_secs(5);
 
+/// How long a signal may be on its way.
+const HEARD: Duration = Duration::from_secs(1);
+
 /// The signals that stop a relay.
 pub(super) struct Signals {
     terminate: Signal,
@@ -76,6 +87,8 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
     // Registered before anything is started, so that no signal is missed.
     let mut signals = Signals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    end_what_hangs(logs.clone(), is_stopping.clone())?;
     let config = args.config(file)?;
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
     raise_open_files();
@@ -103,6 +116,7 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
             }
         }
     };
+    is_stopping.store(true, Ordering::Release);
     tracing::info!("stopping: finishing what is under way; a second signal drops it");
     let stopped = stop(node, args.drain.0, signals.stop()).await;
     Ok(if failed {
@@ -112,6 +126,25 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Ends the process some time after a second signal, whatever it hangs in: a start or a reload that
+/// waits for the system, as for a disk that does not answer, hears no signal itself.
+fn end_what_hangs(logs: Logs, is_stopping: Arc<AtomicBool>) -> std::io::Result<()> {
+    let mut signals = Signals::new()?;
+    tokio::spawn(async move {
+        signals.stop().await;
+        signals.stop().await;
+        // The first may have been heard by now; then the second is answered, too.
+        tokio::time::sleep(HEARD).await;
+        if is_stopping.load(Ordering::Acquire) {
+            tokio::time::sleep(HARD_STOP + HEARD).await;
+        }
+        tracing::error!("a second signal, and the first has not ended the relay: it ends at once");
+        logs.flush(HEARD);
+        std::process::exit(3);
+    });
+    Ok(())
 }
 
 /// Every delivery, stream and reader is an open file: takes as many as the system grants.

@@ -15,6 +15,7 @@ pub use self::{
 use crate::{
     event::{Topic, TopicPattern},
     outbound::Guard,
+    regular,
     settings::TopicSettings,
     store::{Address, Durability, NewSubscription},
 };
@@ -222,19 +223,15 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// The longest file.
-const FILE_BYTES_MAX: usize = 4 << 20;
+const FILE_BYTES_MAX: u64 = 4 << 20;
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let refused = |message: String| ConfigError {
         file: path.display().to_string(),
         problems: vec![Problem { at: None, message, snippet: None }],
     };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| refused(format!("cannot be read: {error}; name another file with -c")))?;
-    if text.len() > FILE_BYTES_MAX {
-        return Err(refused("has more than 4 MiB".into()));
-    }
-    Ok(text)
+    regular::read_text(path, FILE_BYTES_MAX)
+        .map_err(|error| refused(format!("cannot be read: {error}; name another file with -c")))
 }
 
 /// The parsed file and the variables that it uses.

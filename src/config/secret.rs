@@ -1,6 +1,6 @@
 //! Secrets by reference: `{ env: NAME }` or `{ file: PATH }`. Only the file has these forms.
 
-use std::{fmt, io::Read as _, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{
@@ -13,6 +13,7 @@ use super::{
     error::{Problems, SECRET_EXPECTED as EXPECTED, SECRET_WRITTEN},
     written::token,
 };
+use crate::regular;
 
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -63,20 +64,8 @@ impl SecretRef {
             Self::Env(name) => env(name).ok_or_else(|| format!("{self} is not set"))?,
             Self::File(path) => {
                 let cannot = |why: String| format!("cannot read `{}`: {why}", path.display());
-                let is_file = std::fs::metadata(path).map(|about| about.is_file());
-                // Opening a pipe would wait for somebody to write.
-                if !is_file.map_err(|error| cannot(error.to_string()))? {
-                    return Err(cannot("it is no regular file".into()));
-                }
-                let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
-                let mut text = String::new();
-                file.take(SECRET_BYTES_MAX + 1)
-                    .read_to_string(&mut text)
-                    .map_err(|error| cannot(error.to_string()))?;
-                if text.len() as u64 > SECRET_BYTES_MAX {
-                    return Err(cannot("it has more than 64 KiB".into()));
-                }
-                text
+                regular::read_text(path, SECRET_BYTES_MAX)
+                    .map_err(|error| cannot(error.to_string()))?
             }
         };
         // What an editor or a shell adds at the ends is not meant.

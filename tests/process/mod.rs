@@ -15,6 +15,7 @@ pub(crate) use kill::seeded;
 mod leaps;
 mod restore;
 mod start;
+mod special;
 mod stop;
 mod stop_walk;
 mod streams;
