@@ -13,7 +13,7 @@ const NEWS_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Trouble {
     /// The stable word for a program: `disk_full`, `store_locked`, `log_pinned`, `trace_unavailable`,
-    /// `trace_replaced`, `pending_damaged`.
+    /// `trace_replaced`, `record_replaced`, `record_damaged`, `pending_damaged`.
     #[schema(value_type = String)]
     pub code: &'static str,
     /// What it is, what that means and what helps, for a person.

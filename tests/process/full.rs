@@ -29,11 +29,16 @@ impl SmallDisk {
     /// A disk of so many MiB at `PLACE/disk`, in which the relay is started from now on; none where
     /// the system lets nobody mount, which is said.
     fn mount(place: &mut Place, mib: usize, yaml: &str) -> Option<Self> {
+        Self::mount_with(place, &format!("size={mib}m"), yaml)
+    }
+
+    /// As [`Self::mount`], with options of the mount.
+    fn mount_with(place: &mut Place, options: &str, yaml: &str) -> Option<Self> {
         let at = place.path("disk");
         fs::create_dir(&at).unwrap();
         let is_root = rustix::process::geteuid().is_root();
         let script = format!(
-            "mount -t tmpfs -o size={mib}m none '{}' && echo mounted && exec sleep 3600",
+            "mount -t tmpfs -o {options} none '{}' && echo mounted && exec sleep 3600",
             at.display()
         );
         let flags = if is_root { "-m" } else { "-rm" };
@@ -285,4 +290,45 @@ async fn killed_or_filled_and_freed_under_load_it_loses_nothing() {
         acknowledged.len()
     );
     assert!(relay.stop().await.success());
+}
+
+/// A disk with room and without an inode: an existing store starts after a kill, and what cannot
+/// start says what is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_inodes_keeps_no_killed_relay_from_starting() {
+    let mut place = Place::new("");
+    let yaml = "topics: { numbers: {} }\n";
+    let Some(disk) = SmallDisk::mount_with(&mut place, "size=40m,nr_inodes=24", yaml) else {
+        return;
+    };
+    let relay = place.start().await;
+    for id in 1..=5 {
+        publish(relay.api(), id, 1).await.unwrap();
+    }
+    let mut taken = Vec::new();
+    loop {
+        let name = disk.files.join(format!("taken-{}", taken.len()));
+        match File::create(&name) {
+            Ok(_) => taken.push(name),
+            Err(error) => break assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}"),
+        }
+    }
+    relay.kill().await;
+    let relay = place.start().await;
+    assert_eq!(publish(relay.api(), 6, 1).await, Ok(6));
+    // The record that was written in place is a good one.
+    relay.kill().await;
+    let relay = place.start().await;
+    assert_eq!(publish(relay.api(), 7, 1).await, Ok(7));
+    assert!(!place.printed().contains("history_lost"), "a record was not read");
+    assert!(relay.stop().await.success());
+    // A new store has nothing to go on with.
+    for ending in ["", "-heads", "-reserve", "-trace", ".lock"] {
+        let _ = fs::remove_file(disk.files.join(format!("milkrun.db{ending}")));
+        let _ = File::create(disk.files.join(format!("taken{ending}")));
+    }
+    fs::remove_file(&taken[0]).unwrap();
+    let end = place.run(&["run", "-c", place.config().to_str().unwrap()]).await;
+    assert!(end.code == Some(78) && end.stderr.contains("no inode is left"), "{end:?}");
+    assert!(!disk.files.join("milkrun.db").exists(), "an empty file stays");
 }

@@ -20,6 +20,9 @@ use tempfile::TempDir;
 use super::{NOW, append, events, id_of, later, name};
 use crate::{process::seeded, support::full};
 
+mod in_place;
+mod returned;
+
 /// A store's files, and what it has acknowledged.
 struct Files {
     folder: TempDir,

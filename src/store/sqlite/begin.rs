@@ -1,6 +1,10 @@
 //! Opening the store: the file, what is known of it, and everything that works on it.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sqlx::SqliteConnection;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -31,7 +35,7 @@ impl SqliteStore {
             match Self::open_held(held, options, &room).await {
                 Err(StoreError::DiskFull) if room.give().await => held = Held::take(&path)?,
                 Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
-                Err(error) => return Err(StoreError::Opening { path, source: Box::new(error) }),
+                Err(error) => return Err(cannot_open(path, error)),
                 Ok(store) => return Ok(store),
             }
         }
@@ -70,6 +74,27 @@ impl SqliteStore {
             _stop: stop.drop_guard(),
         })
     }
+}
+
+/// Names the file; and what is missing where SQLite says only that it cannot make one.
+fn cannot_open(path: PathBuf, error: StoreError) -> StoreError {
+    let is_unmade = match &error {
+        StoreError::Database(error) => StoreError::sqlite_code(error) == Some(14),
+        _ => false,
+    };
+    let lacks_inodes = is_unmade && !file::room::has_inodes(&path);
+    // An empty file that was made for a store that could not begin in it.
+    if fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+        let _ = fs::remove_file(&path);
+    }
+    if lacks_inodes {
+        return StoreError::Refused(format!(
+            "{}: no file can be made beside it{}",
+            path.display(),
+            file::room::NO_INODES
+        ));
+    }
+    StoreError::Opening { path, source: Box::new(error) }
 }
 
 /// The file's key for hashing `source` and `id`; made with the file.

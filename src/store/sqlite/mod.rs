@@ -21,6 +21,7 @@ mod begin;
 mod believed;
 mod dead;
 mod desk;
+mod epochs;
 mod file;
 mod held_positions;
 mod holding;

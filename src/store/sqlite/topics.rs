@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use sqlx::sqlite::SqliteRow;
 
 use super::{
     SqliteStore,
     desk::Desk,
-    file::row::{Cells, signed},
+    epochs,
+    file::{
+        mend,
+        row::{Cells, signed},
+    },
     sources, subscriptions,
 };
 use crate::{
@@ -35,7 +39,11 @@ impl Topics for SqliteStore {
 
     async fn delete_topic(&self, topic: &Topic, now: Micros) -> Result<(), StoreError> {
         let topic = topic.clone();
-        self.cold(move |desk| Box::pin(delete(desk, topic, now))).await
+        self.cold(move |desk| Box::pin(delete(desk, topic, now))).await?;
+        // After a power cut the topic would be taken for one that was lost.
+        let shared = self.shared.clone();
+        let _ = tokio::task::spawn_blocking(move || shared.heads.sync()).await;
+        Ok(())
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Arc<TopicState>, StoreError> {
@@ -138,7 +146,10 @@ async fn insert(
         .fetch_one(&mut desk.conn)
         .await?;
     let start = EpochStart::fresh(Version(1), now, "created");
-    insert_epoch(&mut desk.conn, id, &start).await?;
+    epochs::insert(&mut desk.conn, id, &start).await?;
+    if let Some(head) = desk.shared.heads.lost(&topic) {
+        mend::gap_of_lost(&mut desk.conn, id, head, now).await?;
+    }
     Ok(TopicState {
         id,
         uid,
@@ -163,30 +174,11 @@ pub(super) async fn new_epoch(
 ) -> Result<Cursor, StoreError> {
     let state = desk.known.topic(&topic)?.state.clone();
     let start = EpochStart::fresh(state.head.next(), now, &reason);
-    insert_epoch(&mut desk.conn, state.id, &start).await?;
+    epochs::insert(&mut desk.conn, state.id, &start).await?;
     let cursor = Cursor { epoch: start.epoch, version: start.first };
     desk.change(Change::Topic(registry::with_epoch(&state, &start)));
     desk.announce();
     Ok(cursor)
-}
-
-/// Keeps where an epoch begins.
-pub(super) async fn insert_epoch(
-    conn: &mut SqliteConnection,
-    topic: i64,
-    start: &EpochStart,
-) -> Result<(), StoreError> {
-    let sql = "-- new epoch\nINSERT OR REPLACE INTO epochs (topic, first, epoch, started, reason) \
-        VALUES ($1, $2, $3, $4, $5)";
-    sqlx::query(sql)
-        .bind(topic)
-        .bind(signed(start.first.0))
-        .bind(i64::from(start.epoch.0))
-        .bind(start.started.0)
-        .bind(start.reason.as_str())
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 /// Removes a topic that nothing names; its rows go later, piece by piece.

@@ -136,9 +136,12 @@ impl Desk {
         let topic = match &change {
             Change::Topic(state) => Some(state.id),
             Change::TopicGone(id) => {
+                if let Some(topic) = self.known.topics.get(id) {
+                    self.shared.heads.bury(&topic.state);
+                }
                 let mut topics = self.shared.topics.write();
                 topics.retain(|_, topic| topic.state.id != *id);
-                self.shared.heads.forget(*id);
+                drop(topics);
                 self.shared.holes.forget(*id, Version::MAX);
                 None
             }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     path::PathBuf,
     sync::{
         Arc,
@@ -14,12 +15,17 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 
 use crate::store::sqlite::file::{
-    beside::sibling, held::Held, holes::Holes, record::Heads, room::Room, wal,
+    beside::sibling, heads::Heads, held::Held, holes::Holes, record, room::Room, wal,
 };
 use crate::{
     event::{Micros, Topic, Version},
     store::{Options, StoreError, TopicState, Troubles, tail::Tail},
 };
+
+/// The record of heads was not what was noted there, and was written anew.
+const RECORD_REPLACED: &str = "record_replaced";
+/// The record of heads is damaged, and cannot be written anew.
+const RECORD_DAMAGED: &str = "record_damaged";
 
 /// What the writer publishes and readers see.
 pub(crate) struct Shared {
@@ -130,10 +136,50 @@ impl Shared {
         if self.lost.lock().is_some() { self.check() } else { Ok(()) }
     }
 
+    /// The file, and the index of its log, as they were opened.
+    pub(crate) fn open_files(&self) -> Option<(Arc<File>, Arc<File>)> {
+        self.held.lock().as_ref()?.open_files()
+    }
+
+    /// Says that a file was changed in place, from which there is no way back while it runs.
+    pub(crate) fn changed_in_place(&self, problem: String) {
+        if let Some(held) = &mut *self.held.lock() {
+            held.changed_in_place(problem);
+        }
+        let _ = self.check();
+    }
+
+    /// Whether that was said.
+    pub(crate) fn is_changed_in_place(&self) -> bool {
+        self.held.lock().as_ref().is_some_and(Held::is_changed_in_place)
+    }
+
+    /// Writes the record of heads anew when it is not what was noted there.
+    pub(crate) fn mend_heads(&self) {
+        let Some(problem) = self.heads.damage() else { return };
+        let states = || {
+            let topics = self.topics.read();
+            topics.values().map(|topic| topic.state.clone()).collect()
+        };
+        match self.heads.write_anew(&self.path, states) {
+            Ok(()) => {
+                self.troubles.ended(RECORD_DAMAGED, "the record of heads is written again");
+                self.troubles.mended(RECORD_REPLACED, format!("{problem}; it was written anew"));
+            }
+            Err(error) => {
+                let detail = format!("{problem}; {}", record::cannot_write(&self.path, &error));
+                self.troubles.began(RECORD_DAMAGED, detail);
+            }
+        }
+    }
+
     /// Everything is closed: notes that, and lets go of the file; blocks.
     pub(crate) fn let_go(&self) {
         let mut held = self.held.lock();
         let is_ours = held.as_ref().is_some_and(|held| held.check_file().is_ok());
+        if is_ours {
+            self.mend_heads();
+        }
         if is_ours && matches!(wal::salts(&sibling(&self.path, "-wal")), Ok(None)) {
             self.heads.set(|head| (head.closed, head.wal) = (true, None));
         }

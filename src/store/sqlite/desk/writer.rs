@@ -84,11 +84,22 @@ pub(crate) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
         }
     }
     checkpoints.stop().await;
-    let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut desk.conn).await;
-    if let Err(error) = desk.conn.close().await {
-        tracing::warn!(%error, "the database was not closed cleanly");
+    if desk.shared.is_changed_in_place() {
+        // Closed, SQLite would copy what is left of the log over what is left of the file. As it is,
+        // the next start tells what is lost.
+        std::mem::forget(desk);
+    } else {
+        end(desk).await;
     }
     if let Some(done) = closing {
         let _ = done.send(());
+    }
+}
+
+/// Empties the log and closes the file.
+async fn end(mut desk: Desk) {
+    let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut desk.conn).await;
+    if let Err(error) = desk.conn.close().await {
+        tracing::warn!(%error, "the database was not closed cleanly");
     }
 }

@@ -6,10 +6,17 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::beside::sibling;
-use crate::store::StoreError;
+use super::{
+    beside::{self, sibling},
+    room,
+};
+use crate::{regular, store::StoreError};
+
+/// The number of a process and the end of a line; more is no lock.
+const LOCK_BYTES_MAX: u64 = 1 << 10;
 
 /// Two locks. The one on `FILE.lock` tells who has the file; the one on the file itself cannot be
 /// removed or passed by under another name.
@@ -17,14 +24,18 @@ pub(crate) struct Held {
     path: PathBuf,
     /// Closed behind every connection: closing any descriptor of a file drops the POSIX locks that
     /// SQLite has on it, while this lock (`flock`) and those do not see each other.
-    database: File,
+    database: Arc<File>,
     /// Which file that is.
     known: Metadata,
-    _named: File,
+    _named: Option<File>,
     /// Whether there was nothing in the file.
     was_empty: bool,
     /// What SQLite keeps open beside it.
     companions: Vec<(PathBuf, Metadata)>,
+    /// The index of the log, open for the same reason and as long as the file.
+    index: Option<Arc<File>>,
+    /// What was changed in place, in words.
+    torn: Option<String>,
 }
 
 impl Held {
@@ -34,6 +45,7 @@ impl Held {
         let refused =
             |problem: String| StoreError::Refused(format!("{}: {problem}", path.display()));
         let was_empty = check_kind(&path).map_err(&refused)? == 0;
+        beside::check_kinds(&path)?;
         let (named, other) = lock_beside(&path)?;
         super::record::check_missing(&path, was_empty)?;
         if was_empty && path.exists() {
@@ -47,7 +59,7 @@ impl Held {
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(|error| refused(error.to_string()))?;
+            .map_err(|error| refused(format!("{error}{}", room::what_is_full(&path, &error))))?;
         match database.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -59,8 +71,16 @@ impl Held {
             }
         }
         let known = database.metadata().map_err(|error| refused(error.to_string()))?;
-        let companions = Vec::new();
-        let held = Self { path, database, known, _named: named, was_empty, companions };
+        let held = Self {
+            path,
+            database: Arc::new(database),
+            known,
+            _named: Some(named),
+            was_empty,
+            companions: Vec::new(),
+            index: None,
+            torn: None,
+        };
         held.check().map_err(StoreError::Refused)?;
         Ok(held)
     }
@@ -80,7 +100,24 @@ impl Held {
         let known = ["-wal", "-shm"].map(|suffix| sibling(&self.path, suffix));
         let known = known.into_iter().filter_map(|path| Some((fs::metadata(&path).ok()?, path)));
         self.companions = known.map(|(known, path)| (path, known)).collect();
+        let index = sibling(&self.path, "-shm");
+        self.index = regular::open(&index, OpenOptions::new().read(true)).ok().map(Arc::new);
         self
+    }
+
+    /// The file and the index of its log, when that is open.
+    pub(crate) fn open_files(&self) -> Option<(Arc<File>, Arc<File>)> {
+        Some((self.database.clone(), self.index.clone()?))
+    }
+
+    /// Notes that something was changed in place: nothing is written to it any more.
+    pub(crate) fn changed_in_place(&mut self, problem: String) {
+        self.torn.get_or_insert(problem);
+    }
+
+    /// Whether that was noted.
+    pub(crate) fn is_changed_in_place(&self) -> bool {
+        self.torn.is_some()
     }
 
     /// The first bytes of the file, as many as there are.
@@ -99,6 +136,7 @@ impl Held {
 
     /// As [`Self::check`], of the file alone.
     pub(crate) fn check_file(&self) -> Result<(), String> {
+        self.torn.clone().map_or(Ok(()), Err)?;
         check(&self.path, &self.known)
     }
 }
@@ -115,7 +153,8 @@ fn check(path: &Path, held: &Metadata) -> Result<(), String> {
     Err(format!("{}: {problem}", path.display()))
 }
 
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
+/// Whether both are of one file.
+pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
@@ -163,27 +202,35 @@ fn check_kind(path: &Path) -> Result<u64, String> {
     Ok(known.len())
 }
 
+fn taken(path: &Path, lock: &Path, holder: &str) -> String {
+    format!(
+        "{}: another relay uses {} (process {holder}); one file serves one process",
+        lock.display(),
+        path.display(),
+    )
+}
+
+/// The process that a lock names.
+fn holder(lock: &File) -> Result<String, String> {
+    let mut text = String::new();
+    let read = lock.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text);
+    if read.is_ok_and(|bytes| bytes as u64 > LOCK_BYTES_MAX) {
+        return Err("it is too large to be a lock of ours; move it away".into());
+    }
+    Ok(text.trim().to_owned())
+}
+
 /// Takes `FILE.lock`; also answers who had it before, for a message.
 fn lock_beside(path: &Path) -> Result<(File, String), StoreError> {
     let name = sibling(path, ".lock");
     let refused = |problem: String| StoreError::Refused(format!("{}: {problem}", name.display()));
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&name)
-        .map_err(|error| refused(error.to_string()))?;
-    let mut holder = String::new();
-    let _ = file.read_to_string(&mut holder);
-    let holder = holder.trim();
+    let mut file = beside::open(path, &name)
+        .map_err(|error| refused(format!("{error}{}", room::what_is_full(path, &error))))?;
+    let holder = holder(&file).map_err(&refused)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(refused(format!(
-                "another relay uses {} (process {holder}); one file serves one process",
-                path.display(),
-            )));
+            return Err(StoreError::Refused(taken(path, &name, &holder)));
         }
         Err(TryLockError::Error(error)) => return Err(refused(error.to_string())),
     }

@@ -16,6 +16,8 @@ use crate::{
 
 /// Why rows are damage that are not there.
 pub(crate) const MISSING: &str = "events_missing";
+/// Why versions are damage that were given and that a file has not got any more.
+pub(crate) const LOST: &str = "history_lost";
 /// Damage that is told of since the start; what is beyond is only counted.
 const TOLD_MAX: usize = 10_000;
 

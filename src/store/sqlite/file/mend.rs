@@ -1,18 +1,23 @@
 //! Topics whose file has not got what it once had: a new epoch, a hole, a gap.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    holes::{Found, Holes, MISSING},
+    heads::Tombstone,
+    holes::{Found, Holes, LOST, MISSING},
     record::Known,
     row::{Cells, signed},
     slot,
 };
-use crate::store::sqlite::{desk::Desk, file, topics};
+use crate::store::sqlite::{desk::Desk, epochs, file};
 use crate::{
     event::{Micros, Topic, Version},
+    regular,
     store::{Damage, EpochStart, StoreError},
 };
 
@@ -21,8 +26,9 @@ use crate::{
 pub(crate) struct Past {
     /// By the topic's `uid`.
     pub(crate) topics: HashMap<String, Known>,
-    /// A topic that is not among them begins a new epoch.
-    pub(crate) unlisted: bool,
+    /// Every topic that ever was in the store is among them; else one that is not begins a new
+    /// epoch.
+    pub(crate) whole: bool,
     /// Nothing is known although there should be: every topic begins a new epoch.
     pub(crate) unknown: bool,
 }
@@ -46,35 +52,42 @@ struct Row {
 /// Brings every topic in order; the caller commits.
 pub(crate) async fn topics(
     conn: &mut SqliteConnection,
-    past: &Past,
+    past: Past,
     traced: &[(i64, Version)],
     now: Micros,
-) -> Result<Vec<(i64, Damage)>, StoreError> {
-    let mut damage = Vec::new();
-    let mut rows = rows(conn, past).await?;
+) -> Result<(Vec<(i64, Damage)>, Vec<Tombstone>), StoreError> {
+    let mut rows = rows(conn, &past).await?;
     let holes = Holes::load(conn).await?;
-    tell_missing(past, &rows);
+    let here: HashSet<&str> = rows.iter().map(|row| row.uid.as_str()).collect();
+    let gone = past.topics.into_iter().filter(|(uid, _)| !here.contains(uid.as_str()));
+    let gone: Vec<(String, Known)> = gone.collect();
+    let mut damage: Vec<_> = gone.iter().filter_map(|(_, known)| missing(known)).collect();
     for row in &mut rows {
         let lost = traced.iter().filter(|(topic, _)| *topic == row.id).map(|(_, last)| *last);
         row.record = row.record.max(lost.max());
         let found = one(conn, row, &holes, now).await?;
         damage.extend(found.into_iter().map(|found| (row.id, found)));
     }
-    Ok(damage)
+    Ok((damage, Tombstone::of(gone.into_iter())))
 }
 
-/// Says which topics are gone without having been deleted.
-fn tell_missing(past: &Past, rows: &[Row]) {
-    for (uid, known) in &past.topics {
-        if rows.iter().any(|row| row.uid == *uid) {
-            continue;
-        }
-        tracing::error!(
-            topic = known.name,
-            head = known.head.0,
-            "the file has no such topic any more, although it was not deleted"
-        );
+/// Damage of a topic that is gone without having been deleted, told when that is seen first. It has
+/// no row, and so no gap.
+fn missing(known: &Known) -> Option<(i64, Damage)> {
+    if known.gone.is_some() {
+        return None;
     }
+    let detail = format!(
+        "the file has no topic `{}` any more, although it was not deleted: the file has gone back; \
+         versions up to {} were given",
+        known.name, known.head
+    );
+    let Ok(topic) = known.name.parse() else {
+        tracing::error!("{detail}");
+        return None;
+    };
+    let (from, to) = (Version(1), known.head.max(Version(1)));
+    Some((0, Damage { topic, from, to, reason: LOST, detail }))
 }
 
 async fn rows(conn: &mut SqliteConnection, past: &Past) -> Result<Vec<Row>, StoreError> {
@@ -100,7 +113,7 @@ async fn rows(conn: &mut SqliteConnection, past: &Past) -> Result<Vec<Row>, Stor
             events: first.map(of).zip(last.map(of)),
             reach,
             record: known.map(|known| known.head),
-            begins: past.unknown || (past.unlisted && known.is_none()),
+            begins: past.unknown || (!past.whole && known.is_none()),
         })
     };
     sqlx::query(sql).fetch_all(conn).await?.iter().map(read).collect()
@@ -128,12 +141,12 @@ async fn one(
     };
     let sql = "-- head\nUPDATE topics SET head = $2 WHERE id = $1";
     sqlx::query(sql).bind(row.id).bind(signed(known.0)).execute(&mut *conn).await?;
-    topics::insert_epoch(conn, row.id, &EpochStart::fresh(head.next(), now, &detail)).await?;
+    epochs::insert(conn, row.id, &EpochStart::fresh(head.next(), now, &detail)).await?;
     if known > head {
         hole(conn, row.id, (head.next(), known)).await?;
     }
     let (from, to) = (head.next(), known.max(head.next()));
-    let lost = Damage { topic: row.topic.clone(), from, to, reason: "history_lost", detail };
+    let lost = Damage { topic: row.topic.clone(), from, to, reason: LOST, detail };
     lost_gap(conn, row.id, &lost, now).await?;
     found.push(lost);
     Ok(found)
@@ -215,6 +228,20 @@ pub(crate) async fn gap(
     Ok(())
 }
 
+/// Keeps, of a topic that is created, that an earlier one of its name was lost with its events.
+pub(crate) async fn gap_of_lost(
+    conn: &mut SqliteConnection,
+    topic: i64,
+    head: Version,
+    now: Micros,
+) -> Result<(), StoreError> {
+    let detail = format!(
+        "an earlier topic of this name was lost when the file went back; its versions up to {head} \
+         were given"
+    );
+    gap(conn, topic, Version::ZERO, (LOST, &detail), now).await
+}
+
 /// Keeps a gap of events that were in the log.
 async fn lost_gap(
     conn: &mut SqliteConnection,
@@ -260,7 +287,7 @@ pub(crate) async fn tell(desk: &mut Desk, now: Micros) -> Result<Vec<Damage>, St
 
 /// The highest version of each topic that the trace tells of; nothing when that cannot be read.
 pub(crate) async fn traced(path: &Path) -> Vec<(i64, Version)> {
-    if std::fs::metadata(path).is_err() {
+    if !matches!(regular::look(path), Ok(Some(_))) {
         return Vec::new();
     }
     match last_traced(path).await {

@@ -12,8 +12,10 @@ use self::{beside::sibling, held::Held, row::Cells};
 use crate::store::StoreError;
 
 pub(crate) mod beside;
+pub(crate) mod heads;
 pub(crate) mod held;
 pub(crate) mod holes;
+pub(crate) mod intact;
 pub(crate) mod mend;
 pub(crate) mod opening;
 pub(crate) mod record;

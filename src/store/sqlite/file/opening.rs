@@ -8,9 +8,10 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use super::{
     Identity,
     beside::sibling,
+    heads::{Heads, Tombstone},
     held::Held,
     mend::{self, Past},
-    record::{self, Found, Head, Heads},
+    record::{self, Found, Head},
     row::Cells,
     wal::{self, Log},
 };
@@ -26,21 +27,19 @@ pub(crate) struct Opened {
     pub(crate) conn: SqliteConnection,
     pub(crate) damage: Vec<(i64, Damage)>,
     state: Head,
+    gone: Vec<Tombstone>,
 }
 
 impl Opened {
     /// Begins the record of heads anew, with what is in the file now.
     pub(crate) fn begin_record<'a>(
-        &self,
+        &mut self,
         path: &Path,
         topics: impl Iterator<Item = &'a TopicState>,
     ) -> Result<Heads, StoreError> {
-        Heads::begin(path, self.state.clone(), topics).map_err(|error| {
-            StoreError::Refused(format!(
-                "{}: the record of heads beside it cannot be written: {error}",
-                path.display()
-            ))
-        })
+        let gone = std::mem::take(&mut self.gone);
+        Heads::begin(path, self.state.clone(), topics, gone)
+            .map_err(|error| record::cannot_write(path, &error))
     }
 }
 
@@ -61,14 +60,13 @@ pub(crate) async fn open(held: &Held, clock: &Clock) -> Result<Opened, StoreErro
     if let Found::Record(record) = &found
         && (record.head.closed || log.is_none())
     {
-        record::reopen(path, &record.head).map_err(|error| {
-            StoreError::Refused(format!("{}: the record of heads: {error}", path.display()))
-        })?;
+        record::reopen(path, &record.head).map_err(|error| record::cannot_write(path, &error))?;
     }
     let mut conn = file::open_writer(path, "FULL", file::LOG).await?;
     let known = identity(&mut conn).await?;
     let mut unknown = Vec::new();
     let mut past = past(path, found, &known, &mut unknown);
+    let whole = held.was_empty() || past.whole;
     // After a power cut the record can be behind by a moment, which the log does not tell of.
     past.unknown |= log.is_some_and(|log| log.damage.is_some());
     doubts.extend(behind(&mut conn, path, &past, log.is_none()).await?);
@@ -80,12 +78,13 @@ pub(crate) async fn open(held: &Held, clock: &Clock) -> Result<Opened, StoreErro
         check_pages(&mut conn, path).await?;
     }
     let run = known.run + 1;
-    let damage = bring_in_order(&mut conn, path, (&known.store, run), past, clock.now()).await?;
+    let (damage, gone) =
+        bring_in_order(&mut conn, path, (&known.store, run), past, clock.now()).await?;
     // From now on the file without its log tells which run it is of.
     sqlx::raw_sql("PRAGMA wal_checkpoint(FULL)").execute(&mut conn).await?;
     let wal = wal::salts(&log_path).unwrap_or_default();
-    let state = Head { store: known.store, run, closed: false, wal };
-    Ok(Opened { conn, damage, state })
+    let state = Head { store: known.store, run, closed: false, wal, whole };
+    Ok(Opened { conn, damage, state, gone })
 }
 
 /// Reads it; `run` is 0 and `store` is new when only an earlier release has written the file.
@@ -184,8 +183,8 @@ fn past(path: &Path, found: Found, known: &Identity, doubts: &mut Vec<String>) -
                     record.damaged
                 ));
             }
-            let unlisted = record.damaged > 0;
-            Past { topics: record.topics, unlisted, unknown: false }
+            let whole = record.head.whole && record.damaged == 0;
+            Past { topics: record.topics, unknown: false, whole }
         }
     }
 }
@@ -210,11 +209,11 @@ async fn bring_in_order(
     (store, run): (&str, u64),
     past: Past,
     now: Micros,
-) -> Result<Vec<(i64, Damage)>, StoreError> {
+) -> Result<(Vec<(i64, Damage)>, Vec<Tombstone>), StoreError> {
     let traced =
         if past.unknown { mend::traced(&sibling(path, "-trace")).await } else { Vec::new() };
     let mut transaction = sqlx::Connection::begin_with(conn, "BEGIN IMMEDIATE").await?;
-    let damage = mend::topics(&mut transaction, &past, &traced, now).await?;
+    let (damage, gone) = mend::topics(&mut transaction, past, &traced, now).await?;
     let sql = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     for (name, value) in [("store", store.to_owned()), ("run", run.to_string())] {
@@ -223,5 +222,5 @@ async fn bring_in_order(
         sqlx::query(sql).bind(name).bind(value).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    Ok(damage)
+    Ok((damage, gone))
 }

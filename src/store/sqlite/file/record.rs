@@ -4,6 +4,9 @@
 //! A line of the record is written behind every commit and before its answer, without a sync: it
 //! survives the process. Once a second it is synced, so that a power cut leaves it behind the file
 //! by a moment, never ahead. A file behind its record has lost what was acknowledged.
+//!
+//! A topic that goes leaves a tombstone with its head: an older file brings the topic back, and its
+//! versions were given.
 
 use std::{
     collections::HashMap,
@@ -13,16 +16,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use parking_lot::{Mutex, MutexGuard};
-
-use super::{beside::sibling, wal::Salts};
+use super::{
+    beside::{self, sibling},
+    room,
+    wal::Salts,
+};
 use crate::{
     event::Version,
+    regular,
     store::{StoreError, TopicState},
 };
 
 /// Bytes of a line, its end included: one never lies in two sectors.
-const LINE: usize = 256;
+pub(crate) const LINE: usize = 256;
 /// A bound for what is read at a start.
 const BYTES_MAX: u64 = 256 << 20;
 
@@ -37,6 +43,9 @@ pub(crate) struct Head {
     pub(crate) closed: bool,
     /// The write-ahead log as last seen.
     pub(crate) wal: Option<Salts>,
+    /// Whether every topic that ever was in the store has a line: no tombstone was dropped, and no
+    /// earlier release, which keeps none, has written the record.
+    pub(crate) whole: bool,
 }
 
 /// What was found beside a file.
@@ -65,28 +74,21 @@ pub(crate) struct Record {
 pub(crate) struct Known {
     pub(crate) head: Version,
     pub(crate) name: String,
+    /// Set in a tombstone.
+    pub(crate) gone: Option<Gone>,
 }
 
-/// The record of an open store.
-pub(crate) struct Heads {
-    path: PathBuf,
-    lines: Mutex<Lines>,
+/// How a topic went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Whether it was deleted; else a file came back without it.
+    pub(crate) deleted: bool,
+    /// Rises with every topic that goes: tombstones with low numbers are dropped first.
+    pub(crate) number: u64,
 }
 
-struct Lines {
-    file: File,
-    head: Head,
-    /// The line of each topic, by its row number.
-    topics: HashMap<i64, u64>,
-    /// Lines of topics that are gone.
-    free: Vec<u64>,
-    next: u64,
-    dirty: bool,
-    /// It was said that it cannot be written.
-    told: bool,
-}
-
-fn name(path: &Path) -> PathBuf {
+/// `FILE-heads`.
+pub(crate) fn name(path: &Path) -> PathBuf {
     sibling(path, "-heads")
 }
 
@@ -119,12 +121,7 @@ pub(crate) fn check_missing(path: &Path, is_empty: bool) -> Result<(), StoreErro
 /// What there is beside the file.
 pub(crate) fn read(path: &Path) -> Found {
     let name = name(path);
-    let text = match fs::metadata(&name).and_then(|known| {
-        if known.len() > BYTES_MAX {
-            return Err(io::Error::other("it is too large"));
-        }
-        fs::read(&name)
-    }) {
+    let text = match regular::read(&name, BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
         Err(error) => return Found::Damaged(error.to_string()),
@@ -137,22 +134,91 @@ pub(crate) fn read(path: &Path) -> Found {
     let mut record = Record { head, topics: HashMap::new(), damaged: 0 };
     for line in lines.filter(|line| !line.trim_ascii().is_empty()) {
         match checked(line).and_then(|line| parse_topic(&line)) {
-            Some((uid, known)) => drop(record.topics.insert(uid, known)),
+            Some((uid, known)) => record.add(uid, known),
             None => record.damaged += 1,
         }
     }
     Found::Record(record)
 }
 
+impl Record {
+    /// A topic can have two lines when a crash met a record that was being written in place: the
+    /// higher head counts.
+    fn add(&mut self, uid: String, known: Known) {
+        let kept = self.topics.entry(uid).or_insert_with(|| known.clone());
+        kept.head = kept.head.max(known.head);
+        kept.gone = kept.gone.or(known.gone);
+    }
+}
+
 /// Says, synced, that the file is in use again, before anything is written to it.
 pub(crate) fn reopen(path: &Path, head: &Head) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(name(path))?;
-    file.write_all_at(&head_line(&Head { closed: false, wal: None, ..head.clone() }), 0)?;
-    file.sync_data()
+    let line = head_line(&Head { closed: false, wal: None, ..head.clone() });
+    match regular::open(&name(path), OpenOptions::new().write(true)) {
+        Ok(file) => {
+            file.write_all_at(&line, 0)?;
+            file.sync_data()
+        }
+        // Another user has written it, as root with an earlier release. Who has the folder can put
+        // a file in its place.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let mut text = regular::read(&name(path), BYTES_MAX)?;
+            drop(text.splice(..LINE.min(text.len()), line));
+            replace(path, &text).map(drop)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a record with this text in the place of the one that is there, synced.
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
+    let (name, fresh) = (name(path), sibling(path, "-heads.new"));
+    let mut file = beside::create(path, &fresh)?;
+    let written = file.write_all(text).and_then(|()| file.sync_all());
+    let put = written.and_then(|()| fs::rename(&fresh, &name));
+    if let Err(error) = put {
+        // What was written halfway takes room from those who are at work.
+        let _ = fs::remove_file(&fresh);
+        return Err(error);
+    }
+    if let Some(folder) = name.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// As [`replace`], in the file that is there: for a disk on which no other can be made. A crash in
+/// between leaves a record that does not vouch for what it does not name.
+pub(crate) fn overwrite(path: &Path, head: &Head, text: &[u8]) -> io::Result<File> {
+    let how = &mut OpenOptions::new();
+    let file = regular::open(&name(path), how.read(true).write(true))?;
+    file.write_all_at(&head_line(&Head { whole: false, ..head.clone() }), 0)?;
+    file.sync_all()?;
+    file.write_all_at(text.get(LINE..).unwrap_or_default(), LINE as u64)?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()?;
+    file.write_all_at(&head_line(head), 0)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Says that the record cannot be written, with its name and with what helps.
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> StoreError {
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; give the file and its folder to the user who runs the relay"
+        }
+        _ => room::what_is_full(path, error),
+    };
+    let name = name(path);
+    StoreError::Refused(format!(
+        "{}: the record of heads cannot be written: {error}{help}",
+        name.display()
+    ))
 }
 
 /// The text of a line whose checksum is right.
-fn checked(line: &[u8]) -> Option<String> {
+pub(crate) fn checked(line: &[u8]) -> Option<String> {
     let text = str::from_utf8(line).ok().filter(|_| line.len() == LINE)?.trim_end();
     let (sum, rest) = text.split_once(' ')?;
     (u32::from_str_radix(sum, 16).ok()? == crc32fast::hash(rest.as_bytes()))
@@ -169,14 +235,20 @@ fn parse_head(text: &str) -> Option<Head> {
     let run = next()?.parse().ok()?;
     let closed = next()? == "closed";
     let wal = Salts::parse(next()?);
-    Some(Head { store, run, closed, wal })
+    let whole = next() == Some("whole");
+    Some(Head { store, run, closed, wal, whole })
 }
 
 fn parse_topic(text: &str) -> Option<(String, Known)> {
     let mut words = text.split(' ');
     let uid = words.next()?.to_owned();
     let head = Version(words.next()?.parse().ok()?);
-    Some((uid, Known { head, name: words.next()?.to_owned() }))
+    let name = words.next()?.to_owned();
+    let gone = match words.next() {
+        None => None,
+        Some(how) => Some(Gone { deleted: how == "deleted", number: words.next()?.parse().ok()? }),
+    };
+    Some((uid, Known { head, name, gone }))
 }
 
 /// A line with its checksum, filled up to its length.
@@ -187,124 +259,28 @@ fn line(text: &str) -> Vec<u8> {
     line
 }
 
-fn head_line(head: &Head) -> Vec<u8> {
+/// The first line.
+pub(crate) fn head_line(head: &Head) -> Vec<u8> {
     let wal = head.wal.map_or_else(|| "-".to_owned(), |salts| salts.to_string());
     let state = if head.closed { "closed" } else { "open" };
-    line(&format!("milkrun-heads-1 {} {} {state} {wal}", head.store, head.run))
+    let whole = if head.whole { "whole" } else { "partial" };
+    line(&format!("milkrun-heads-1 {} {} {state} {wal} {whole}", head.store, head.run))
 }
 
-fn topic_line(state: &TopicState) -> Vec<u8> {
+/// The line of a topic.
+pub(crate) fn topic_line(state: &TopicState) -> Vec<u8> {
     line(&format!("{} {} {}", state.uid, state.head, state.topic))
 }
 
-impl Heads {
-    /// Writes the record anew, synced, and keeps it open.
-    pub(crate) fn begin<'a>(
-        path: &Path,
-        head: Head,
-        topics: impl Iterator<Item = &'a TopicState>,
-    ) -> io::Result<Self> {
-        let (name, fresh) = (name(path), sibling(path, "-heads.new"));
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&fresh)?;
-        let mut text = head_line(&head);
-        let mut numbers = HashMap::new();
-        let mut next = 1;
-        for topic in topics {
-            text.extend(topic_line(topic));
-            numbers.insert(topic.id, next);
-            next += 1;
-        }
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &name)?;
-        if let Some(folder) = name.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        let lines = Lines {
-            file,
-            head,
-            topics: numbers,
-            free: Vec::new(),
-            next,
-            dirty: false,
-            told: false,
-        };
-        Ok(Self { path: name, lines: Mutex::new(lines) })
-    }
-
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock()
-    }
-
-    /// Notes a topic as it was committed.
-    pub(crate) fn note(&self, state: &TopicState) {
-        let mut lines = self.lines();
-        let number = lines.number(state.id);
-        self.put(&mut lines, number, &topic_line(state));
-    }
-
-    /// Lets go of a topic that was deleted.
-    pub(crate) fn forget(&self, topic: i64) {
-        let mut lines = self.lines();
-        let Some(number) = lines.topics.remove(&topic) else { return };
-        lines.free.push(number);
-        let mut blank = vec![b' '; LINE - 1];
-        blank.push(b'\n');
-        self.put(&mut lines, number, &blank);
-    }
-
-    /// Notes in what state the file is.
-    pub(crate) fn set(&self, change: impl FnOnce(&mut Head)) {
-        let mut lines = self.lines();
-        let before = lines.head.clone();
-        change(&mut lines.head);
-        if lines.head != before {
-            let line = head_line(&lines.head);
-            self.put(&mut lines, 0, &line);
-        }
-    }
-
-    /// Syncs what was noted; blocks.
-    pub(crate) fn sync(&self) {
-        let file = {
-            let mut lines = self.lines();
-            if !std::mem::take(&mut lines.dirty) {
-                return;
-            }
-            lines.file.try_clone()
-        };
-        if let Err(error) = file.and_then(|file| file.sync_data()) {
-            tracing::warn!(file = %self.path.display(), %error, "the record of heads was not synced");
-        }
-    }
-
-    fn put(&self, lines: &mut Lines, number: u64, line: &[u8]) {
-        lines.dirty = true;
-        match lines.file.write_all_at(line, number * LINE as u64) {
-            Ok(()) => lines.told = false,
-            Err(error) if !lines.told => {
-                lines.told = true;
-                tracing::error!(
-                    file = %self.path.display(), %error,
-                    "the record of heads cannot be written: damage of the store may go unseen"
-                );
-            }
-            Err(_) => {}
-        }
-    }
+/// The line of a topic that is gone.
+pub(crate) fn tombstone_line(uid: &str, head: Version, name: &str, gone: Gone) -> Vec<u8> {
+    let how = if gone.deleted { "deleted" } else { "lost" };
+    line(&format!("{uid} {head} {name} {how} {}", gone.number))
 }
 
-impl Lines {
-    fn number(&mut self, topic: i64) -> u64 {
-        if let Some(number) = self.topics.get(&topic) {
-            return *number;
-        }
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
-        });
-        self.topics.insert(topic, number);
-        number
-    }
+/// A line without a topic.
+pub(crate) fn blank_line() -> Vec<u8> {
+    let mut line = vec![b' '; LINE - 1];
+    line.push(b'\n');
+    line
 }

@@ -3,7 +3,7 @@
 //! whole again.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::{
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::beside::sibling;
+use super::beside::{self, sibling};
 use crate::store::Troubles;
 
 /// The most that is kept in reserve.
@@ -30,11 +30,16 @@ const PART: u64 = 16;
 const CRUMB: u64 = 64 << 10;
 /// How often a full disk is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What helps when there is no inode.
+pub(crate) const NO_INODES: &str =
+    " (no inode is left on the disk: it has too many files; remove some)";
 /// The disk is full.
 const DISK_FULL: &str = "disk_full";
 
 /// The reserve, and whether it is needed.
 pub(crate) struct Room {
+    /// The file.
+    store: PathBuf,
     /// `FILE-reserve`.
     reserve: PathBuf,
     /// How large it is to be.
@@ -54,6 +59,7 @@ impl Room {
         let disk = Disk::of(path);
         let part = disk.map_or(RESERVE_MAX, |disk| disk.bytes / PART);
         let room = Self {
+            store: path.to_owned(),
             reserve: sibling(path, "-reserve"),
             bytes: part.clamp(RESERVE_MIN, RESERVE_MAX),
             short: AtomicBool::new(false),
@@ -88,11 +94,16 @@ impl Room {
             return false;
         }
         self.wake.notify_one();
+        let folder = self.reserve.parent().unwrap_or(Path::new("."));
+        let (what, until) = if has_inodes(&self.reserve) {
+            ("is full", format!("there are {} MiB more", (2 * self.bytes) >> 20))
+        } else {
+            ("has no inode left", "some of its files are removed".into())
+        };
         let detail = format!(
-            "the disk with {} is full: what is new is refused with 507 until there are {} MiB more; \
-             reading, deleting, delivering and retention go on from a reserve",
-            self.reserve.parent().unwrap_or(Path::new(".")).display(),
-            (2 * self.bytes) >> 20
+            "the disk with {} {what}: what is new is refused with 507 until {until}; reading, \
+             deleting, delivering and retention go on from a reserve",
+            folder.display(),
         );
         self.troubles.began(DISK_FULL, detail);
         true
@@ -173,7 +184,7 @@ impl Room {
     }
 
     fn file(&self) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(false).open(&self.reserve)
+        beside::open(&self.store, &self.reserve)
     }
 }
 
@@ -209,6 +220,19 @@ impl Disk {
             Self { bytes: told.f_blocks * told.f_frsize, free_bytes: told.f_bfree * told.f_frsize };
         (disk.bytes > 0).then_some(disk)
     }
+}
+
+/// What is missing where a file could not be made or grow, with what helps: a disk can have room and
+/// no inode.
+pub(crate) fn what_is_full(path: &Path, error: &io::Error) -> &'static str {
+    if is_full(error) && !has_inodes(path) { NO_INODES } else { "" }
+}
+
+/// Whether a file can be made on the disk of `path`.
+pub(crate) fn has_inodes(path: &Path) -> bool {
+    let told = rustix::fs::statvfs(path.parent().unwrap_or(Path::new(".")));
+    // Some file systems have no such bound, and tell 0 of 0.
+    told.is_ok_and(|told| told.f_files == 0 || told.f_favail > 0)
 }
 
 fn is_full(error: &io::Error) -> bool {

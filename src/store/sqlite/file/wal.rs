@@ -8,10 +8,12 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, BufReader, Read},
     path::Path,
 };
+
+use crate::regular;
 
 /// What every frame of one log has; the first rises by one each time the log begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,8 @@ pub(crate) struct Log {
 /// The log at `path`; `None` when there is none, or nothing in it.
 pub(crate) fn look(path: &Path) -> io::Result<Option<Log>> {
     let Some(file) = open(path)? else { return Ok(None) };
-    scan(BufReader::with_capacity(1 << 20, file))
+    let bytes = file.metadata()?.len();
+    scan(BufReader::with_capacity(1 << 20, file), bytes)
 }
 
 /// Its salts alone.
@@ -72,14 +75,14 @@ pub(crate) fn salts(path: &Path) -> io::Result<Option<Salts>> {
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match regular::open(path, OpenOptions::new().read(true)) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn scan(mut log: impl Read) -> io::Result<Option<Log>> {
+fn scan(mut log: impl Read, bytes: u64) -> io::Result<Option<Log>> {
     let mut header = [0; HEADER];
     if !fill(&mut log, &mut header)? {
         return Ok(None);
@@ -90,7 +93,8 @@ fn scan(mut log: impl Read) -> io::Result<Option<Log>> {
     let mut sum = checksum(little, (0, 0), &header[..24]);
     let known = little || word(&header, 0) == 0x377f_0683;
     if !known || sum != (word(&header, 24), word(&header, 28)) || !PAGES.contains(&page) {
-        let frames = io::copy(&mut log, &mut io::sink())?;
+        // All of them may be what a log of another time has left, or a hole.
+        let frames = bytes.saturating_sub(HEADER as u64);
         let damage = (frames > 0).then_some((0, frames / (FRAME_HEADER + PAGE) as u64));
         return Ok(Some(Log { salts: None, commits: 0, damage }));
     }
