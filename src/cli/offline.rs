@@ -19,11 +19,13 @@ pub(super) async fn open(options: &Options) -> Result<Arc<dyn Store>, Failure> {
     opened.map_err(|error| failed(format!("{}: {}", config.store.place(), chain(&error))))
 }
 
-/// How a store is opened by whoever is no relay: no tables are made.
+/// How a store is opened by whoever is no relay: no tables are made, and nothing is
+/// recorded.
 pub(super) fn untouched(config: &Config) -> store::Options {
     store::Options {
         durability: config.durability,
         makes_tables: false,
+        records_attempts: false,
         ..store::Options::default()
     }
 }

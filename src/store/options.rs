@@ -35,6 +35,8 @@ pub struct Options {
     pub durability: Durability,
     /// Whether the tables of a database are made when there are none, and brought up to this release.
     pub makes_tables: bool,
+    /// Whether attempts are recorded: a command that is no relay leaves their file alone.
+    pub records_attempts: bool,
     /// How long a node holds its work after it last renewed its term.
     pub term: Duration,
     /// Tells when damage was found.
@@ -51,6 +53,7 @@ impl Default for Options {
             readers: 4,
             durability: Durability::default(),
             makes_tables: true,
+            records_attempts: true,
             term: Duration::from_secs(10),
             clock: Clock::system(),
         }

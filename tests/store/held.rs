@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
     path::Path,
     sync::Arc,
 };
@@ -125,4 +125,66 @@ async fn a_file_that_is_gone_acknowledges_nothing() {
     }
     assert_eq!(append(&store, &topic, [4]).await.unwrap()[0].version.0, 4);
     store.close().await;
+}
+
+/// Nothing that waits or never ends is opened in the place of a file of ours.
+#[tokio::test]
+async fn what_is_no_regular_file_beside_the_store_is_refused_by_name() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    at(&path).await.unwrap().close().await;
+    for ending in ["-heads", ".lock", "-reserve", "-wal", "-shm", "-journal"] {
+        let name = folder.path().join(format!("log.db{ending}"));
+        let aside = folder.path().join("aside");
+        let was_there = fs::rename(&name, &aside).is_ok();
+        for kind in ["named pipe", "device", "folder"] {
+            match kind {
+                "named pipe" => mkfifoat(CWD, &name, Mode::RUSR | Mode::WUSR).unwrap(),
+                "device" => symlink("/dev/zero", &name).unwrap(),
+                _ => fs::create_dir(&name).unwrap(),
+            }
+            let said = refusal(&path).await;
+            let expected = format!("log.db{ending}: it is no regular file, but a {kind}");
+            assert!(said.contains(&expected), "{said}");
+            let _ = fs::remove_file(&name).or_else(|_| fs::remove_dir(&name));
+        }
+        if was_there {
+            fs::rename(&aside, &name).unwrap();
+        }
+    }
+    let lock = folder.path().join("log.db.lock");
+    fs::File::create(&lock).unwrap().set_len(3 << 30).unwrap();
+    assert!(refusal(&path).await.contains("log.db.lock: it is too large"));
+    assert_eq!(fs::metadata(&lock).unwrap().len(), 3 << 30, "it is left as it is");
+    fs::remove_file(&lock).unwrap();
+    at(&path).await.unwrap().close().await;
+}
+
+/// Whoever opens it, as root with an offline command, makes nothing that its owner cannot open.
+#[tokio::test]
+async fn what_is_made_beside_the_store_is_its_owners() {
+    const OWNER: u32 = 65_534;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    at(&path).await.unwrap().close().await;
+    if chown(&path, Some(OWNER), Some(OWNER)).is_err() {
+        eprintln!("SKIPPED: only root can give files away");
+        return;
+    }
+    let endings = ["-heads", ".lock", "-reserve", "-trace"];
+    for ending in endings {
+        fs::remove_file(folder.path().join(format!("log.db{ending}"))).unwrap();
+    }
+    let check = |endings: &[&str]| {
+        for ending in endings {
+            let known = fs::metadata(folder.path().join(format!("log.db{ending}"))).unwrap();
+            let found = (known.uid(), known.gid(), known.mode() & 0o777);
+            assert_eq!(found, (OWNER, OWNER, 0o600), "log.db{ending}");
+        }
+    };
+    let store = at(&path).await.unwrap();
+    check(&[&endings[..], &["", "-wal", "-shm", "-trace-wal", "-trace-shm"]].concat());
+    store.close().await;
+    check(&endings);
 }

@@ -182,3 +182,39 @@ async fn only_the_newest_damaged_traces_are_kept() {
     }
     assert_eq!(damaged(&bench).len(), 3);
 }
+
+/// The trace is taken away, or older files put in its place, while it is open.
+#[tokio::test]
+async fn a_trace_that_is_taken_away_is_begun_anew() {
+    for is_replaced in [false, true] {
+        let bench = bench().await;
+        let store = bench.open().await;
+        store.trace(vec![attempt(1)]);
+        until_recorded(&store, 1).await;
+        let folder = tempfile::tempdir().unwrap();
+        for ending in ["", "-wal", "-shm"] {
+            let name = PathBuf::from(format!("{}{ending}", path(&bench).display()));
+            let aside = folder.path().join("aside");
+            fs::copy(&name, &aside).unwrap();
+            fs::remove_file(&name).unwrap();
+            if is_replaced {
+                fs::copy(&aside, &name).unwrap();
+            }
+        }
+        let told = until("nothing is told", async || {
+            store.news().into_iter().find(|news| news.trouble.code == "trace_replaced")
+        });
+        let told = told.await;
+        assert_eq!(told.change, Change::Mended);
+        assert!(told.trouble.detail.contains("while it was in use"), "{told:?}");
+        store.trace(vec![attempt(2)]);
+        until_recorded(&store, 2).await;
+        assert!(store.troubles().is_empty(), "{:?}", store.troubles());
+        // They are in the file of that name.
+        let url = format!("sqlite:{}", path(&bench).display());
+        let mut conn = SqliteConnection::connect(&url).await.unwrap();
+        let sql = "SELECT version FROM attempts";
+        let found: Vec<i64> = sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap();
+        assert_eq!(found, [2]);
+    }
+}

@@ -64,7 +64,7 @@ impl SqliteStore {
         tokio::spawn(room.clone().run(stop.clone()));
         let (sender, queue) = mpsc::channel(QUEUE);
         Ok(Self {
-            trace: trace::Trace::open(file::beside::sibling(&path, "-trace"), &shared).await,
+            trace: trace::Trace::open(&shared, options.records_attempts).await,
             holders: parking_lot::Mutex::default(),
             vigil: Mutex::new(Some(Vigil::start(shared.clone()))),
             task: Mutex::new(Some(tokio::spawn(writer::run(desk, queue)))),

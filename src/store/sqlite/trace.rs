@@ -5,7 +5,6 @@
 //! cannot be written stays in the queue and is tried again over a new connection.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,6 +24,7 @@ use super::{
     file::row::{Cells, signed},
 };
 use crate::{
+    clock,
     event::Micros,
     store::{
         ATTEMPTS_KEPT, Attempt, AttemptQuery, Attempts, StoreError,
@@ -37,6 +37,8 @@ use crate::{
 const GATHERED: Duration = Duration::from_millis(100);
 /// How long the file is left alone after it took nothing.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the files are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A batch that failed so often, and not for want of room, is let go.
 const TRIES: u32 = 3;
 /// How long a write waits for another program that has locked the file.
@@ -72,10 +74,13 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Opens it; what is wrong with the file is said, and mended later.
-    pub(super) async fn open(path: PathBuf, shared: &Shared) -> Self {
-        let file = Arc::new(TraceFile::new(path, shared.troubles.clone(), shared.room.clone()));
-        drop(file.writer().await);
+    /// Opens it; what is wrong with the file is said, and mended later. Without `records` the file
+    /// stays as it is.
+    pub(super) async fn open(shared: &Shared, records: bool) -> Self {
+        let file = Arc::new(TraceFile::new(shared));
+        if records {
+            drop(file.writer().await);
+        }
         let queue = Arc::new(TraceQueue::default());
         let task = tokio::spawn(run(queue.clone(), file.clone()));
         Self { queue, file, task: tokio::sync::Mutex::new(Some(task)) }
@@ -249,7 +254,12 @@ async fn trim(conn: &mut SqliteConnection, now: Micros, last: i64) -> Result<boo
 
 async fn run(queue: Arc<TraceQueue>, file: Arc<TraceFile>) {
     let mut tries = 0;
+    let mut looked = clock::instant();
     loop {
+        if looked.elapsed() >= LOOK_EVERY {
+            looked = clock::instant();
+            file.check().await;
+        }
         let arrived = queue.arrived.notified();
         let batch: Vec<Attempt> = {
             let mut waiting = queue.waiting();
@@ -261,7 +271,7 @@ async fn run(queue: Arc<TraceQueue>, file: Arc<TraceFile>) {
             if is_closed {
                 return;
             }
-            arrived.await;
+            let _ = tokio::time::timeout(LOOK_EVERY, arrived).await;
         } else {
             match keep(&file, &batch).await {
                 Kept::Yes => tries = 0,

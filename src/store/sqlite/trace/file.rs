@@ -2,7 +2,8 @@
 //! be read is set aside, and without one the relay goes on.
 
 use std::{
-    fs, io,
+    fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,17 +12,30 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use sqlx::{SqliteConnection, sqlite::SqlitePool};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
-    super::file::{self, room::Room, row::signed},
+    super::{
+        desk::shared::Shared,
+        file::{
+            self,
+            beside::{self, sibling},
+            held,
+            room::Room,
+            row::signed,
+        },
+    },
     packed,
 };
 use crate::{
     event::Micros,
+    regular,
     store::{StoreError, Troubles},
 };
+
+/// The file, its log, and the index of that.
+const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 
 /// Connections that read.
 const READERS: u32 = 2;
@@ -34,11 +48,15 @@ const REPLACED: &str = "trace_replaced";
 
 /// The file by its name, and what is open of it.
 pub(super) struct TraceFile {
+    /// The store's file, which says whose this one is to be.
+    store: PathBuf,
     path: PathBuf,
     troubles: Arc<Troubles>,
     room: Arc<Room>,
     writer: Mutex<Option<Writer>>,
     readers: RwLock<Option<SqlitePool>>,
+    /// Which files are open, by their names.
+    opened: parking_lot::Mutex<Vec<(PathBuf, Metadata)>>,
     /// Whether the last batch could not be written.
     unwritten: AtomicBool,
 }
@@ -51,9 +69,17 @@ pub(super) struct Writer {
 }
 
 impl TraceFile {
-    pub(super) fn new(path: PathBuf, troubles: Arc<Troubles>, room: Arc<Room>) -> Self {
-        let (writer, readers) = (Mutex::default(), RwLock::default());
-        Self { path, troubles, room, writer, readers, unwritten: AtomicBool::new(false) }
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self {
+            store: shared.path.clone(),
+            path: sibling(&shared.path, "-trace"),
+            troubles: shared.troubles.clone(),
+            room: shared.room.clone(),
+            writer: Mutex::default(),
+            readers: RwLock::default(),
+            opened: parking_lot::Mutex::default(),
+            unwritten: AtomicBool::new(false),
+        }
     }
 
     /// The last batch was written.
@@ -116,7 +142,7 @@ impl TraceFile {
         }
         if self.is_damaged(error) {
             self.close_readers().await;
-            self.set_aside(error);
+            self.replace(error);
         }
     }
 
@@ -140,7 +166,7 @@ impl TraceFile {
         match self.try_open().await {
             Err(error) if self.is_damaged(&error) => {
                 self.close_readers().await;
-                self.set_aside(&error);
+                self.replace(&error);
                 self.try_open().await
             }
             opened => opened,
@@ -148,13 +174,64 @@ impl TraceFile {
     }
 
     async fn try_open(&self) -> Result<Writer, StoreError> {
+        self.prepare().map_err(|error| StoreError::Refused(error.to_string()))?;
         let mut conn = file::open_writer(&self.path, "NORMAL", file::TRACE).await?;
         let next = last_id(&mut conn).await? + 1;
         if self.readers().is_none() {
             let readers = file::open_readers(&self.path, READERS).await?;
             *self.readers.write() = Some(readers);
         }
+        let names = ENDINGS.map(|ending| sibling(&self.path, ending)).into_iter();
+        *self.opened.lock() =
+            names.filter_map(|name| fs::metadata(&name).ok().map(|known| (name, known))).collect();
         Ok(Writer { conn, next })
+    }
+
+    /// SQLite waits for the other end of a named pipe, and a file that it makes belongs to whoever
+    /// runs this, who may be root.
+    fn prepare(&self) -> io::Result<()> {
+        for ending in &ENDINGS[1..] {
+            regular::look(&sibling(&self.path, ending))?;
+        }
+        if regular::look(&self.path)?.is_none() && fs::symlink_metadata(&self.path).is_err() {
+            // What keeps it from being made, SQLite is told as well.
+            let _ = beside::open(&self.store, &self.path);
+        }
+        Ok(())
+    }
+
+    /// Looks whether the files are still those that are open. What has come in their place is moved
+    /// away and the next writer opens the file anew: else attempts would go where nobody finds them.
+    pub(super) async fn check(&self) {
+        let strange: Vec<PathBuf> = self.opened.lock().iter().filter_map(strange).collect();
+        if strange.is_empty() {
+            return;
+        }
+        let mut writer = self.writer.lock().await;
+        // Before the connections are closed: SQLite removes a log by its name then.
+        let detail = if strange.contains(&self.path) {
+            self.set_aside("it was removed or replaced while it was in use")
+        } else {
+            for name in &strange {
+                let _ = fs::remove_file(name);
+            }
+            Some(format!(
+                "the log of the trace {} was removed or replaced while it was in use; what was in \
+                 it is in the trace, which was opened anew",
+                self.path.display()
+            ))
+        };
+        if let Some(Writer { conn, .. }) = writer.take() {
+            // It has nowhere to tell it.
+            let _ = conn.close().await;
+        }
+        self.close_readers().await;
+        self.opened.lock().clear();
+        if let Some(detail) = detail {
+            self.troubles.mended(REPLACED, detail);
+        }
+        drop(writer);
+        drop(self.writer().await);
     }
 
     fn unavailable(&self, error: &StoreError) {
@@ -183,28 +260,40 @@ impl TraceFile {
         }
     }
 
-    /// Renames the file, so that the next open makes a new one.
-    fn set_aside(&self, error: &StoreError) {
-        let aside = self.name_aside();
-        if let Err(failed) = fs::rename(&self.path, &aside) {
-            tracing::error!(file = %self.path.display(), error = %failed, "the trace cannot be set aside");
-            return;
+    /// Sets the file aside, and says so.
+    fn replace(&self, error: &StoreError) {
+        self.opened.lock().clear();
+        if let Some(detail) = self.set_aside(&reason(error)) {
+            self.troubles.mended(REPLACED, detail);
         }
-        // Its log belongs to it: beside another file it would be taken for that one's.
-        let _ = fs::rename(
-            file::beside::sibling(&self.path, "-wal"),
-            file::beside::sibling(&aside, "-wal"),
-        );
-        let _ = fs::remove_file(file::beside::sibling(&self.path, "-shm"));
-        let detail = format!(
-            "the trace {} cannot be used ({}); it was set aside as {}, and a new one was begun: \
-             earlier attempts are not shown any more",
-            self.path.display(),
-            reason(error),
-            aside.display()
-        );
-        self.troubles.mended(REPLACED, detail);
+    }
+
+    /// Renames what is there, so that the next open makes a new file; what is to be told of it.
+    fn set_aside(&self, why: &str) -> Option<String> {
+        let aside = self.name_aside();
+        let (log, log_aside) = (sibling(&self.path, "-wal"), sibling(&aside, "-wal"));
+        let what = match fs::rename(&self.path, &aside) {
+            Ok(()) => {
+                // Its log belongs to it: beside another file it would be taken for that one's.
+                let _ = fs::rename(log, log_aside);
+                format!("it was set aside as {}, and", aside.display())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let _ = fs::remove_file(log);
+                "it is not there, and".to_owned()
+            }
+            Err(failed) => {
+                tracing::error!(file = %self.path.display(), error = %failed, "the trace cannot be set aside");
+                return None;
+            }
+        };
+        let _ = fs::remove_file(sibling(&self.path, "-shm"));
         self.forget_oldest();
+        Some(format!(
+            "the trace {} cannot be used ({why}); {what} a new one was begun: earlier attempts are \
+             not shown any more",
+            self.path.display(),
+        ))
     }
 
     /// A free name that says when the file was last written.
@@ -212,9 +301,8 @@ impl TraceFile {
         let written = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
         let since = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         let moment = Micros::default().plus(since.unwrap_or_default()).to_string();
-        let first =
-            file::beside::sibling(&self.path, &format!(".damaged-{}", moment.replace(':', "-")));
-        let others = (2..).map(|number| file::beside::sibling(&first, &format!("-{number}")));
+        let first = sibling(&self.path, &format!(".damaged-{}", moment.replace(':', "-")));
+        let others = (2..).map(|number| sibling(&first, &format!("-{number}")));
         let mut names = std::iter::once(first.clone()).chain(others);
         names.find(|name| !name.exists()).unwrap_or(first)
     }
@@ -224,7 +312,7 @@ impl TraceFile {
         let mut damaged = self.set_aside_before();
         damaged.sort();
         for path in damaged.iter().rev().skip(DAMAGED_MAX) {
-            let _ = fs::remove_file(file::beside::sibling(path, "-wal"));
+            let _ = fs::remove_file(sibling(path, "-wal"));
             match fs::remove_file(path) {
                 Ok(()) => {
                     tracing::warn!(file = %path.display(), "an old damaged trace was removed");
@@ -249,6 +337,15 @@ impl TraceFile {
         };
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_one).collect()
     }
+}
+
+/// The name of a file that is open, when it leads to another one or to none.
+fn strange((name, opened): &(PathBuf, Metadata)) -> Option<PathBuf> {
+    let is_same = match fs::metadata(name) {
+        Ok(now) => held::is_same(&now, opened),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    (!is_same).then(|| name.clone())
 }
 
 /// Whether what stands at `path` is a folder, or is nobody's to read but another's.
