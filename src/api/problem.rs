@@ -217,7 +217,8 @@ impl From<StoreError> for Problem {
             StoreError::Unreadable { .. }
             | StoreError::Database(_)
             | StoreError::Opening { .. }
-            | StoreError::Refused(_) => {
+            | StoreError::Refused(_)
+            | StoreError::InUse(_) => {
                 tracing::error!(error = ?error, "the store failed");
                 Self::internal()
             }

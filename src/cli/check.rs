@@ -10,7 +10,7 @@ use crate::{
     api,
     config::{self, Config},
     node,
-    store::{self, Address, StoreError},
+    store::{self, Address, StoreError, Verified},
 };
 
 #[derive(Debug, clap::Args)]
@@ -50,9 +50,10 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
     if !offline::exists(&config.store) {
         return Ok(());
     }
-    let store = match store::open(config.store.as_str(), &offline::untouched(config)).await {
-        Ok(store) => store,
-        Err(StoreError::Refused(why)) => {
+    let looked = store::look(config.store.as_str(), &offline::untouched(config)).await;
+    let (stored, found) = match looked {
+        Ok(looked) => looked,
+        Err(StoreError::InUse(why)) => {
             tracing::warn!("what is stored is not looked at: {why}");
             return Ok(());
         }
@@ -60,9 +61,16 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
             return Err(Failure::new(format!("{}: {}", config.store.place(), chain(&error))));
         }
     };
-    let checked = node::check(&*store, config).await;
-    store.close().await;
-    let stuck = checked?;
+    refuse(&config.store, &found)?;
+    let Some(stored) = stored else {
+        tracing::warn!(
+            "what is stored is not looked at: {} was not written by this release, and a check changes \
+             nothing; the next `milkrun run` brings it up to date",
+            config.store
+        );
+        return Ok(());
+    };
+    let stuck = node::check(&stored, config)?;
     if stuck.is_empty() {
         return Ok(());
     }
@@ -85,21 +93,27 @@ async fn verify(address: &Address) -> Result<(), Failure> {
     let place = address.place();
     let found = store::verify(address.as_str()).await;
     let found = found.map_err(|error| Failure::new(format!("{place}: {}", chain(&error))))?;
-    for problem in &found.problems {
-        print(&format!("BAD   {problem}"))?;
-    }
-    if found.problem_count > 0 {
-        return Err(Failure::new(format!(
-            "{place}: {} of what was looked at is wrong; see docs/storage.md",
-            found.problem_count
-        )));
-    }
+    refuse(address, &found)?;
     let unchecked = match found.unchecked {
         0 => String::new(),
         count => format!(", {count} of them without a checksum, from an earlier release"),
     };
     print(&format!("{place}: good ({} topics, {} events{unchecked})", found.topics, found.events))?;
     Ok(())
+}
+
+/// Says what is wrong with a store, if anything is.
+fn refuse(address: &Address, found: &Verified) -> Result<(), Failure> {
+    for problem in &found.problems {
+        print(&format!("BAD   {problem}"))?;
+    }
+    if found.problem_count == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{address}: {} of what was looked at is wrong, and was left as it is; see docs/storage.md",
+        found.problem_count
+    )))
 }
 
 async fn online(config: &Config) -> Result<(), Failure> {

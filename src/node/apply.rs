@@ -12,8 +12,8 @@ use crate::{
     notices::{self, Notice},
     prober::{Schedule, SourceSetup},
     store::{
-        NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Store,
-        StoreError, Subscription,
+        NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Store, Stored,
+        Subscription,
     },
     stuck::Stuck,
 };
@@ -35,14 +35,18 @@ pub(super) async fn apply(
     clock: &Clock,
     is_change: bool,
 ) -> Result<Applied, NodeError> {
-    check(store, config).await?;
+    let stored = Stored::of(store).await?;
+    check(&stored, config)?;
     let leaving = Leaving::of(store, config).await?;
     if is_change {
         leaving.check(config)?;
     }
-    let known = known(store).await?;
-    let probes: Result<Vec<_>, _> =
-        config.sources.iter().map(|source| probe(source, known.get(&source.name))).collect();
+    let known = by_name(&stored.sources);
+    let probes: Result<Vec<_>, _> = config
+        .sources
+        .iter()
+        .map(|source| probe(source, known.get(&source.name).copied()))
+        .collect();
     let probes = probes?;
     config.warn();
     let now = clock.now();
@@ -54,7 +58,7 @@ pub(super) async fn apply(
     let mut setups = Vec::with_capacity(probes.len());
     for (source, probe) in config.sources.iter().zip(probes) {
         let new = source.new_source();
-        tell_change(known.get(&source.name), &new);
+        tell_change(known.get(&source.name).copied(), &new);
         let state = store.put_source(&new, now).await?;
         if let Some(stuck) = Stuck::of(&state).filter(|_| state.needs_cursor()) {
             tracing::warn!(
@@ -98,13 +102,12 @@ fn tell_change(known: Option<&SourceState>, new: &NewSource) {
 /// # Errors
 /// Names two sources of one topic that would take each other's events for duplicates, or the first
 /// subscription whose name was taken through the API or that would begin ahead of a topic's head.
-pub async fn check(store: &dyn Store, config: &Config) -> Result<Vec<Stuck>, NodeError> {
-    let known = known(store).await?;
+pub fn check(stored: &Stored, config: &Config) -> Result<Vec<Stuck>, NodeError> {
+    let known = by_name(&stored.sources);
     check_event_sources(config, &known)?;
-    let states = store.topics().await?;
-    let heads = states.iter().map(|state| (&state.topic, state.head)).collect();
-    let all = store.subscriptions(0).await?;
-    let held: HashMap<&Name, &Subscription> = all.iter().map(|one| (&one.name, one)).collect();
+    let heads = stored.topics.iter().map(|state| (&state.topic, state.head)).collect();
+    let held: HashMap<&Name, &Subscription> =
+        stored.subscriptions.iter().map(|one| (&one.name, one)).collect();
     for new in &config.subscriptions {
         check_subscription(new, held.get(&new.name).copied(), &heads)?;
     }
@@ -112,21 +115,19 @@ pub async fn check(store: &dyn Store, config: &Config) -> Result<Vec<Stuck>, Nod
     Ok(config.sources.iter().filter_map(stuck).collect())
 }
 
-/// The sources that the store knows.
-async fn known(store: &dyn Store) -> Result<HashMap<Name, SourceState>, StoreError> {
-    let states = store.sources().await?;
-    Ok(states.into_iter().map(|state| (state.name.clone(), state)).collect())
+fn by_name(sources: &[SourceState]) -> HashMap<&Name, &SourceState> {
+    sources.iter().map(|state| (&state.name, state)).collect()
 }
 
 /// An event is known by its source and id, so two sources of one topic must not share the first.
 /// The file alone was looked at when it was read; a source that is stored has what it began with.
 fn check_event_sources(
     config: &Config,
-    known: &HashMap<Name, SourceState>,
+    known: &HashMap<&Name, &SourceState>,
 ) -> Result<(), NodeError> {
     let mut seen: HashMap<(&Topic, String), &SourceConfig> = HashMap::new();
     for source in &config.sources {
-        let text = source.event_source().chosen(known.get(&source.name)).to_owned();
+        let text = source.event_source().chosen(known.get(&source.name).copied()).to_owned();
         if let Some(first) = seen.insert((&source.topic, text.clone()), source) {
             // The events of a new one cannot be repeated yet.
             let (keeps, changes) =

@@ -34,7 +34,9 @@ impl NodeError {
         match self {
             Self::Config(_)
             | Self::Listen { .. }
-            | Self::Store(StoreError::Refused(_) | StoreError::Conflict(_)) => 78,
+            | Self::Store(
+                StoreError::Refused(_) | StoreError::InUse(_) | StoreError::Conflict(_),
+            ) => 78,
             Self::Network(_) | Self::Store(_) => 1,
         }
     }

@@ -91,6 +91,9 @@ pub enum StoreError {
     /// says which.
     #[error("{0}")]
     Refused(String),
+    /// Another process uses the file, which was only to be looked at; the text names it.
+    #[error("{0}")]
+    InUse(String),
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,

@@ -11,7 +11,7 @@ pub use self::{
     job::{Job, JobStatus, NewJob, Replays},
     keep::{Expired, Keeping, Trimmed},
     log::{Append, Log, Page, Placed, Read},
-    open::{open, verify},
+    open::{look, open, verify},
     options::{Durability, Options, Verified},
     pending::{LoggedPending, Pending, PendingEvents},
     position::{
@@ -21,6 +21,7 @@ pub use self::{
         EventSource, NewRejected, NewSource, REJECTED_BYTES_MAX, Rejected, SourceProgress,
         SourceState, SourceStatus, Sources, Steer,
     },
+    stored::Stored,
     subscription::{
         NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
         SubscriptionSteer, Subscriptions,
@@ -49,6 +50,7 @@ mod rules;
 pub(crate) mod slot;
 mod source;
 pub mod sqlite;
+mod stored;
 mod subscription;
 pub(crate) mod sum;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Address, Keeping as _, Options, Store, StoreError, Verified, pages,
+    Address, Keeping as _, Options, Store, StoreError, Stored, Verified, pages,
     postgres::PostgresStore,
     sqlite::{self, SqliteStore},
 };
@@ -21,6 +21,21 @@ pub async fn verify(url: &str) -> Result<Verified, StoreError> {
         return found;
     }
     sqlite::verify(path(url)?).await
+}
+
+/// What is stored at `url`, and what is wrong with it as far as that is plain without reading every
+/// event; nothing is changed. `None`: another release has written it, and it is to be opened first.
+///
+/// # Errors
+/// As [`open`].
+pub async fn look(url: &str, options: &Options) -> Result<(Option<Stored>, Verified), StoreError> {
+    if !Address::new(url).is_database() {
+        return sqlite::look(path(url)?).await;
+    }
+    let store = PostgresStore::open(url, options).await?;
+    let stored = Stored::of(&store).await;
+    store.close().await;
+    stored.map(|stored| (Some(stored), Verified::default()))
 }
 
 /// Opens the store at `url` (`sqlite:PATH` or `postgres://…`).

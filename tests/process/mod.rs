@@ -1,6 +1,7 @@
 //! The built binary as an operator treats it: killed, stopped, started twice, restored.
 
 mod bombs;
+mod checks;
 mod commands;
 mod cursor;
 mod faults;

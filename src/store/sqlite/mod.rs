@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::DropGuard;
 
-pub use self::file::verify::verify;
+pub use self::file::verify::{look, verify};
 use self::{
     desk::{shared::Shared, writer::Op},
     file::vigil::Vigil,

@@ -24,7 +24,6 @@ use super::{
     file::row::{Cells, signed},
 };
 use crate::{
-    clock,
     event::Micros,
     store::{
         ATTEMPTS_KEPT, Attempt, AttemptQuery, Attempts, StoreError,
@@ -37,7 +36,7 @@ use crate::{
 const GATHERED: Duration = Duration::from_millis(100);
 /// How long the file is left alone after it took nothing.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often it is looked whether the files are still there.
+/// How often it is looked whether the files are still there, while nothing is written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A batch that failed so often, and not for want of room, is let go.
 const TRIES: u32 = 3;
@@ -254,12 +253,7 @@ async fn trim(conn: &mut SqliteConnection, now: Micros, last: i64) -> Result<boo
 
 async fn run(queue: Arc<TraceQueue>, file: Arc<TraceFile>) {
     let mut tries = 0;
-    let mut looked = clock::instant();
     loop {
-        if looked.elapsed() >= LOOK_EVERY {
-            looked = clock::instant();
-            file.check().await;
-        }
         let arrived = queue.arrived.notified();
         let batch: Vec<Attempt> = {
             let mut waiting = queue.waiting();
@@ -271,6 +265,7 @@ async fn run(queue: Arc<TraceQueue>, file: Arc<TraceFile>) {
             if is_closed {
                 return;
             }
+            file.check().await;
             let _ = tokio::time::timeout(LOOK_EVERY, arrived).await;
         } else {
             match keep(&file, &batch).await {
@@ -311,6 +306,8 @@ async fn keep(file: &TraceFile, batch: &[Attempt]) -> Kept {
     if file.must_wait() {
         return Kept::Later;
     }
+    // What is written into a file that is gone is gone with it.
+    file.check().await;
     let mut slot = file.writer().await;
     let Some(writer) = slot.as_mut() else { return Kept::Later };
     let Err(error) = write(writer, batch).await else {

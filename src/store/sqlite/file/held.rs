@@ -85,6 +85,39 @@ impl Held {
         Ok(held)
     }
 
+    /// Takes the file at `path` to look at it: nothing is made, written or changed.
+    pub(crate) fn take_to_look(path: &Path) -> Result<Self, StoreError> {
+        let refused =
+            |problem: String| StoreError::Refused(format!("{}: {problem}", path.display()));
+        let path = fs::canonicalize(path).map_err(|error| refused(error.to_string()))?;
+        let was_empty = check_kind(&path).map_err(&refused)? == 0;
+        beside::check_kinds(&path)?;
+        let named = look_at_lock(&path)?;
+        let database = File::open(&path).map_err(|error| refused(error.to_string()))?;
+        // Several may look at once, and a file that may only be read can be locked so.
+        match database.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let other = format!("{}: another process has it locked", path.display());
+                return Err(StoreError::InUse(other));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(refused(format!("it cannot be locked: {error}")));
+            }
+        }
+        let known = database.metadata().map_err(|error| refused(error.to_string()))?;
+        Ok(Self {
+            path,
+            database: Arc::new(database),
+            known,
+            _named: named,
+            was_empty,
+            companions: Vec::new(),
+            index: None,
+            torn: None,
+        })
+    }
+
     /// Where the file really is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -200,6 +233,25 @@ fn check_kind(path: &Path) -> Result<u64, String> {
         ));
     }
     Ok(known.len())
+}
+
+/// Refuses a file whose `FILE.lock` somebody has; the lock is left as it is.
+fn look_at_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    let name = sibling(path, ".lock");
+    let refused = |problem: String| StoreError::Refused(format!("{}: {problem}", name.display()));
+    let file = match regular::open(&name, OpenOptions::new().read(true)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(error.to_string())),
+    };
+    let holder = holder(&file).map_err(refused)?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(taken(path, &name, &holder))),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Refused(format!("{}: {error}", name.display())))
+        }
+    }
 }
 
 fn taken(path: &Path, lock: &Path, holder: &str) -> String {

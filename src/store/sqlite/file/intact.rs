@@ -123,6 +123,11 @@ impl Seen {
         if index.is_quiet() && index.copied == index.frames && *bytes < least {
             return Some(format!("it has {bytes} bytes, and {least} were written"));
         }
+        // A log begins anew when all of it is in the file, which says then how large it is.
+        let least = pages(header).unwrap_or_default() * index.page;
+        if index.copying == 0 && *bytes < least {
+            return Some(format!("it has {bytes} bytes, and {least} were written"));
+        }
         let before = before?;
         // Only a checkpoint writes to the file.
         let is_same = |one: &Index| (one.salts, one.copied, one.copying);
@@ -160,8 +165,17 @@ fn log(log: Option<&File>, index: &Index, before: Option<&Seen>) -> io::Result<O
 
 /// The file's change counter, which only rises.
 fn changes(header: &[u8]) -> u32 {
-    let bytes = header.get(24..28).and_then(|bytes| bytes.try_into().ok());
-    u32::from_be_bytes(bytes.unwrap_or_default())
+    big(header, 24)
+}
+
+/// How many pages the file has by its header, when that is of the last change.
+fn pages(header: &[u8]) -> Option<u64> {
+    (big(header, 92) == changes(header)).then(|| big(header, 28).into())
+}
+
+fn big(bytes: &[u8], at: usize) -> u32 {
+    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+    u32::from_be_bytes(word.unwrap_or_default())
 }
 
 fn native(bytes: &[u8], at: usize) -> u32 {

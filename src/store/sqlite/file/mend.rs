@@ -12,7 +12,7 @@ use super::{
     holes::{Found, Holes, LOST, MISSING},
     record::Known,
     row::{Cells, signed},
-    slot,
+    slot, untold,
 };
 use crate::store::sqlite::{desk::Desk, epochs, file};
 use crate::{
@@ -264,8 +264,12 @@ pub(crate) async fn tell(desk: &mut Desk, now: Micros) -> Result<Vec<Damage>, St
         .cloned()
         .collect();
     let kept = fresh.clone();
+    let were_kept = found.iter().any(|found| found.kept);
     let done = desk.transact(move |desk| {
         Box::pin(async move {
+            if were_kept {
+                untold::clear(&mut desk.conn).await?;
+            }
             for Found { topic, damage, .. } in &kept {
                 lost_gap(&mut desk.conn, *topic, damage, now).await?;
                 if damage.reason == MISSING {

@@ -22,6 +22,7 @@ pub(crate) mod record;
 pub(crate) mod room;
 pub(crate) mod row;
 pub(crate) mod sheet;
+pub(crate) mod untold;
 pub(crate) mod verify;
 pub(crate) mod vigil;
 pub(crate) mod waiting;
@@ -155,9 +156,18 @@ pub(crate) async fn open_beside(path: &Path) -> Result<SqliteConnection, StoreEr
     Ok(SqliteConnection::connect_with(&options).await?)
 }
 
-/// Opens a connection that changes nothing.
-pub(crate) async fn open_to_look(path: &Path) -> Result<SqliteConnection, StoreError> {
-    Ok(SqliteConnection::connect_with(&options(path).read_only(true)).await?)
+/// Opens a connection that changes nothing, neither in the file nor beside it; `has_log` says that
+/// what was written last is in a log beside it.
+pub(crate) async fn open_to_look(path: &Path, has_log: bool) -> Result<SqlitePool, StoreError> {
+    let options = if has_log {
+        // The index of the log is read or built in memory, never written.
+        let url = url::Url::from_file_path(path);
+        let url = url.map_err(|()| StoreError::Refused(format!("{}: no path", path.display())))?;
+        options(Path::new(&format!("{url}?readonly_shm=1"))).read_only(true)
+    } else {
+        options(path).read_only(true).immutable(true)
+    };
+    Ok(SqlitePoolOptions::new().max_connections(1).connect_with(options).await?)
 }
 
 /// Opens connections that only read.

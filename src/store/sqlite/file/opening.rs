@@ -13,6 +13,7 @@ use super::{
     mend::{self, Past},
     record::{self, Found, Head},
     row::Cells,
+    untold,
     wal::{self, Log},
 };
 use crate::store::sqlite::file;
@@ -214,6 +215,7 @@ async fn bring_in_order(
         if past.unknown { mend::traced(&sibling(path, "-trace")).await } else { Vec::new() };
     let mut transaction = sqlx::Connection::begin_with(conn, "BEGIN IMMEDIATE").await?;
     let (damage, gone) = mend::topics(&mut transaction, past, &traced, now).await?;
+    let damage = untold::add(&mut transaction, damage).await?;
     let sql = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     for (name, value) in [("store", store.to_owned()), ("run", run.to_string())] {

@@ -9,7 +9,7 @@
 //! versions were given.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
@@ -145,9 +145,16 @@ impl Record {
     /// A topic can have two lines when a crash met a record that was being written in place: the
     /// higher head counts.
     fn add(&mut self, uid: String, known: Known) {
-        let kept = self.topics.entry(uid).or_insert_with(|| known.clone());
-        kept.head = kept.head.max(known.head);
-        kept.gone = kept.gone.or(known.gone);
+        match self.topics.entry(uid) {
+            Entry::Vacant(place) => {
+                place.insert(known);
+            }
+            Entry::Occupied(mut place) => {
+                let kept = place.get_mut();
+                kept.head = kept.head.max(known.head);
+                kept.gone = kept.gone.or(known.gone);
+            }
+        }
     }
 }
 

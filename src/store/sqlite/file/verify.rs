@@ -1,23 +1,26 @@
 //! Everything that can be told wrong of a store that nobody uses, changing nothing.
 
-use std::path::Path;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
 
 use super::{
-    beside::sibling,
+    beside::{self, sibling},
     held::Held,
     holes::Holes,
     opening,
-    record::{self, Found},
+    record::{self, Found, Record},
     row::Cells,
     sheet, slot, waiting, wal,
 };
-use crate::store::sqlite::{desk::load, file};
+use crate::store::sqlite::{desk::load, file, sources, summaries};
 use crate::{
     event::Version,
-    store::{StoreError, TopicState, Verified, rules::known::Known},
+    store::{StoreError, Stored, TopicState, Verified, rules::known::Known},
 };
 
 /// Problems that are listed; more are counted.
@@ -37,43 +40,174 @@ impl Verified {
 /// # Errors
 /// `Refused` when it is in use or no store of ours; else as the database has them.
 pub async fn verify(path: &Path) -> Result<Verified, StoreError> {
-    let held = Held::take(path)?;
     let mut found = Verified::default();
-    let opened = look(&held, &mut found).await;
-    drop(held);
-    opened.map(|()| found)
+    let mut looked = Looked::begin(path, &mut found).await?;
+    let done = contents(&mut looked, &mut found).await;
+    looked.end().await;
+    done.map(|()| found)
 }
 
-async fn look(held: &Held, found: &mut Verified) -> Result<(), StoreError> {
-    let path = held.path();
-    let told = record::read(path);
-    let log = wal::look(&sibling(path, "-wal")).unwrap_or_default();
-    let bare = if held.was_empty() { None } else { file::bare(held, log.is_some()).await? };
-    if let Found::Record(record) = &told
-        && let Err(error) = opening::check_pair(path, &record.head, bare.as_ref(), log.as_ref())
-    {
-        found.add(error.to_string());
-    }
-    if let Some(doubt) = opening::doubt(path, log.as_ref()) {
-        found.add(doubt);
-    }
-    let mut conn = file::open_to_look(path).await?;
-    let looked = contents(&mut conn, &told, found).await;
-    conn.close().await?;
-    looked
+/// What is stored at `path`, as far as it can be had without changing anything; and what is wrong
+/// with its heads and with what lies beside it.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn look(path: &Path) -> Result<(Option<Stored>, Verified), StoreError> {
+    let mut found = Verified::default();
+    let mut looked = Looked::begin(path, &mut found).await?;
+    let stored = stored(&mut looked, &mut found).await;
+    looked.end().await;
+    stored.map(|stored| (stored, found))
 }
 
-async fn contents(
-    conn: &mut SqliteConnection,
-    told: &Found,
-    found: &mut Verified,
-) -> Result<(), StoreError> {
+async fn stored(looked: &mut Looked, found: &mut Verified) -> Result<Option<Stored>, StoreError> {
+    let mut conn = looked.conn().await?;
+    if !is_of_this_release(&mut conn).await? {
+        return Ok(None);
+    }
+    let mut known = Known::default();
+    load::topics(&mut known, &mut conn).await?;
+    all_heads(&known, looked, found);
+    drop(conn);
+    Ok(Some(Stored {
+        topics: known.topics.into_values().map(|topic| topic.state).collect(),
+        sources: sources::all(&looked.conns).await?,
+        subscriptions: summaries::since(&looked.conns, 0).await?,
+    }))
+}
+
+/// A file that is looked at.
+struct Looked {
+    held: Held,
+    told: Found,
+    conns: SqlitePool,
+    /// Whether a release that keeps a record has written the file.
+    has_run: bool,
+    /// `FILE-shm`, when it was made to look.
+    index: Option<PathBuf>,
+}
+
+impl Looked {
+    async fn begin(path: &Path, found: &mut Verified) -> Result<Self, StoreError> {
+        let held = Held::take_to_look(path)?;
+        let path = held.path().to_owned();
+        record::check_missing(&path, held.was_empty())?;
+        let told = record::read(&path);
+        let log_path = sibling(&path, "-wal");
+        let log = wal::look(&log_path).map_err(|error| {
+            StoreError::Refused(format!("{}: it cannot be read: {error}", log_path.display()))
+        })?;
+        let bare = if held.was_empty() { None } else { file::bare(&held, log.is_some()).await? };
+        if let Found::Record(record) = &told
+            && let Err(error) =
+                opening::check_pair(&path, &record.head, bare.as_ref(), log.as_ref())
+        {
+            found.add(error.to_string());
+        }
+        if let Some(doubt) = opening::doubt(&path, log.as_ref()) {
+            found.add(doubt);
+        }
+        let index = if log.is_some() { index(&path)? } else { None };
+        let conns = file::open_to_look(&path, log.is_some()).await;
+        let mut looked = match conns {
+            Ok(conns) => Self { held, told, conns, has_run: false, index },
+            Err(error) => {
+                remove(index);
+                return Err(error);
+            }
+        };
+        let identity = file::identity(&mut *looked.conn().await?).await;
+        looked.has_run = identity.is_ok_and(|identity| identity.is_some());
+        Ok(looked)
+    }
+
+    async fn conn(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.conns.acquire().await?)
+    }
+
+    async fn end(self) {
+        self.conns.close().await;
+        remove(self.index);
+        drop(self.held);
+    }
+}
+
+/// SQLite reads a log only when its index is there, of which it takes nothing: makes an empty one,
+/// which goes again at the end.
+fn index(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let index = sibling(path, "-shm");
+    if index.exists() {
+        return Ok(None);
+    }
+    beside::create(path, &index).map_err(|error| {
+        StoreError::Refused(format!(
+            "{}: what is in the log cannot be looked at without it: {error}",
+            index.display()
+        ))
+    })?;
+    Ok(Some(index))
+}
+
+fn remove(index: Option<PathBuf>) {
+    if let Some(index) = index {
+        // An empty one is made anew by whoever opens the file.
+        let _ = std::fs::remove_file(index);
+    }
+}
+
+async fn is_of_this_release(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(conn).await?;
+    Ok(usize::try_from(taken).is_ok_and(|taken| taken == file::LOG.len()))
+}
+
+/// Whether the topics are those of the record, and what is wrong with that.
+fn all_heads(known: &Known, looked: &Looked, found: &mut Verified) {
+    let name = record::name(looked.held.path());
+    for topic in known.topics.values() {
+        heads(&topic.state, &looked.told, found);
+    }
+    match &looked.told {
+        Found::Damaged(why) => found.add(format!("{}: it is damaged: {why}", name.display())),
+        Found::Missing if looked.has_run => found.add(format!(
+            "{}: it is missing: whether the file has gone back cannot be told, and every topic \
+             begins a new epoch at the next start",
+            name.display()
+        )),
+        Found::Missing => {}
+        Found::Record(record) => {
+            if record.damaged > 0 {
+                found.add(format!(
+                    "{}: {} of its lines are damaged",
+                    name.display(),
+                    record.damaged
+                ));
+            }
+            missing_topics(known, record, found);
+        }
+    }
+}
+
+/// Topics that were not deleted, and are not in the file.
+fn missing_topics(known: &Known, record: &Record, found: &mut Verified) {
+    let here: HashSet<&str> = known.topics.values().map(|topic| topic.state.uid.as_str()).collect();
+    let lost = record.topics.iter().filter(|(uid, _)| !here.contains(uid.as_str()));
+    for (_, lost) in lost.filter(|(_, lost)| lost.gone.is_none()) {
+        found.add(format!(
+            "topic `{}`: it is not in the file, although it was not deleted; versions up to {} were \
+             given",
+            lost.name, lost.head
+        ));
+    }
+}
+
+async fn contents(looked: &mut Looked, found: &mut Verified) -> Result<(), StoreError> {
+    let mut conn = looked.conn().await?;
+    let conn = &mut *conn;
     let lines = sqlx::query_scalar("PRAGMA integrity_check(100)").fetch_all(&mut *conn).await?;
     lines.into_iter().filter(|line| line != "ok").for_each(|line| found.add(line));
-    let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await?;
-    if usize::try_from(taken).is_ok_and(|taken| taken < file::LOG.len()) {
+    if !is_of_this_release(conn).await? {
         found.add(
-            "an earlier release has written it: its pages were looked at, its events can be when \
+            "another release has written it: its pages were looked at, its events can be when \
              this release has opened it once"
                 .into(),
         );
@@ -82,19 +216,12 @@ async fn contents(
     let mut known = Known::default();
     load::topics(&mut known, conn).await?;
     let holes = Holes::load(conn).await?;
+    found.topics = known.topics.len();
+    all_heads(&known, looked, found);
     for topic in known.topics.values() {
-        heads(&topic.state, told, found);
         events(conn, &topic.state, &holes, found).await?;
     }
-    waiting(conn, found).await?;
-    match told {
-        Found::Damaged(why) => found.add(format!("the record of heads is damaged: {why}")),
-        Found::Record(record) if record.damaged > 0 => {
-            found.add(format!("the record of heads has {} damaged lines", record.damaged));
-        }
-        Found::Record(_) | Found::Missing => {}
-    }
-    Ok(())
+    waiting(conn, found).await
 }
 
 /// What waits: pending events, and what walks have listed.
@@ -118,7 +245,6 @@ async fn waiting(conn: &mut SqliteConnection, found: &mut Verified) -> Result<()
 }
 
 fn heads(state: &TopicState, told: &Found, found: &mut Verified) {
-    found.topics += 1;
     let Found::Record(record) = told else { return };
     if let Some(known) = record.topics.get(&state.uid).filter(|known| known.head > state.head) {
         found.add(format!(
