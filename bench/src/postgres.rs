@@ -189,7 +189,7 @@ fn programs() -> Option<PathBuf> {
     let mut releases: Vec<(u32, PathBuf)> = fs::read_dir(RELEASES)
         .into_iter()
         .flatten()
-        .filter_map(|entry| entry.ok())
+        .flatten()
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
         .collect();
     releases.sort();

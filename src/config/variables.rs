@@ -172,12 +172,12 @@ fn references(value: &str, is_secret: bool) -> Vec<Result<(&str, bool), String>>
         } else if behind.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic()) {
             let name: String = behind.chars().take_while(|c| is_name(*c)).take(40).collect();
             let secret = if is_secret {
-                format!("`{{ env: {name} }}` for a secret, ")
+                format!(" `{{ env: {name} }}` for a secret,")
             } else {
                 String::new()
             };
             found.push(Err(format!(
-                "`${name}`: write {secret} `${{{name}}}` for the environment variable, or `$${name}` for the text"
+                "`${name}`: write{secret} `${{{name}}}` for the environment variable, or `$${name}` for the text"
             )));
         }
     }

@@ -89,10 +89,11 @@ mod tests {
             HttpProbe::new(spec).unwrap()
         };
         let max = |kind, unit| {
-            let path = "at".into();
-            CursorRule::MaxField(MaxField { path, kind, unit, ..MaxField::default() })
+            let (path, query) = ("at".into(), Some("since".into()));
+            CursorRule::MaxField(MaxField { path, query, kind, unit, ..MaxField::default() })
         };
-        let last = || CursorRule::LastId(LastId::default());
+        let last =
+            || CursorRule::LastId(LastId { query: Some("after".into()), ..LastId::default() });
         for (rule, cursor, told) in [
             (last(), json!("o-3"), None),
             (last(), json!({ "value": "o-3" }), None),

@@ -71,7 +71,7 @@ async fn what_is_lost_is_not_counted_and_not_the_newest() {
     relay
         .post(
             "/v1/subscriptions",
-            json!({"name": "billing", "topics": ["orders"], "url": "https://billing.example/hooks"}),
+            json!({"name": "billing", "topics": ["orders"], "webhook": {"url": "https://billing.example/hooks"}}),
         )
         .await
         .ok();

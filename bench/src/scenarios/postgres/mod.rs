@@ -17,7 +17,7 @@ pub(super) async fn run(bench: &Bench, server: &Arc<Server>, scenario: Scenario)
     match scenario {
         Scenario::Append => append::run(bench, server).await,
         Scenario::Replay => replay::run(bench).await,
-        Scenario::Push => push::run(bench).await,
+        Scenario::Push => push::run(bench, server).await,
         Scenario::Idle => idle::run(bench, server).await,
         other => bench.on_either(other).await,
     }

@@ -47,13 +47,13 @@ pub(super) struct Board {
 impl Board {
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
         let options = Options { makes_tables: false, ..Options::default() };
-        Ok(Self { store: store::open(url, &options).await.map_err(failed)? })
+        Ok(Self { store: store::open(url, &options).await.map_err(|error| failed(&error))? })
     }
 
     /// Who holds what now.
     pub(super) async fn look(&self) -> Result<Holders, Failure> {
-        let pieces = self.pieces().await.map_err(failed)?;
-        let members = self.store.members().await.map_err(failed)?;
+        let pieces = self.pieces().await.map_err(|error| failed(&error))?;
+        let members = self.store.members().await.map_err(|error| failed(&error))?;
         let holder = |work: Work, number: i64| {
             let has = |share: &Share| share.has(number);
             let holds = members.iter().filter(|member| member.lives);
@@ -82,6 +82,6 @@ impl Board {
     }
 }
 
-fn failed(error: StoreError) -> Failure {
-    Failure::new(format!("the database cannot be looked at: {}", chain(&error)))
+fn failed(error: &StoreError) -> Failure {
+    Failure::new(format!("the database cannot be looked at: {}", chain(error)))
 }

@@ -46,15 +46,13 @@ impl RunningNode {
             // One that ends instead says nothing.
             let _ = timeout(START, BufReader::new(stdout).read_line(&mut line)).await;
         }
-        match line.trim().split_once("listens at ") {
-            Some((_, api)) => Ok(Self { name: name.to_owned(), api: api.to_owned(), child }),
-            None => {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                let lines: Vec<&str> = said.lines().collect();
-                let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
-                Err(Failure::new(format!("{name} does not start; it said last:\n{last}")))
-            }
+        if let Some((_, api)) = line.trim().split_once("listens at ") {
+            return Ok(Self { name: name.to_owned(), api: api.to_owned(), child });
         }
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
+        Err(Failure::new(format!("{name} does not start; it said last:\n{last}")))
     }
 
     /// A client of its API.

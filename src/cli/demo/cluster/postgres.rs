@@ -1,11 +1,16 @@
 //! The PostgreSQL of the demo: made in its folder, and ended with it.
 
 use std::{
-    fs, net::TcpListener, os::unix::fs::DirBuilderExt as _, path::Path, process::Child, thread,
+    fs,
+    net::TcpListener,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    process::{Child, Stdio},
+    thread,
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::sleep;
 
 use super::{
@@ -20,6 +25,18 @@ const START: Duration = Duration::from_mins(1);
 const END: Duration = Duration::from_secs(10);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// What `initdb` has started ends with it, lest it write into a folder that is removed.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.and_then(|id| Pid::from_raw(id.cast_signed())) {
+            // When all of it has ended there is none.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
 
 /// A server; ended when it is dropped.
 pub(super) struct Postgres {
@@ -49,8 +66,14 @@ impl Postgres {
             "--no-locale",
         ]);
         initdb.arg("--no-sync").arg("--pwfile").arg(words).arg("-D").arg(&data);
-        let mut initdb = tokio::process::Command::from(initdb);
-        let made = initdb.kill_on_drop(true).output().await?;
+        let initdb = tokio::process::Command::from(initdb)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let group = Group(initdb.id());
+        let made = initdb.wait_with_output().await?;
+        drop(group);
         if !made.status.success() {
             let why = String::from_utf8_lossy(&made.stderr);
             return Err(Failure::new(format!("initdb failed:\n{}", why.trim())));
