@@ -111,7 +111,8 @@ fn refuse(address: &Address, found: &Verified) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!(
-        "{address}: {} of what was looked at is wrong, and was left as it is; see docs/storage.md",
+        "{}: {} of what was looked at is wrong, and was left as it is; see docs/storage.md",
+        address.place(),
         found.problem_count
     )))
 }

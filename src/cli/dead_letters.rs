@@ -64,8 +64,8 @@ struct Filter {
     /// Those of this topic.
     #[arg(long)]
     topic: Option<String>,
-    /// Those given up because of this: attempts, age, refused, expression, too_large,
-    /// damaged or expired.
+    /// Those given up because of this: `attempts`, `age`, `refused`, `expression`, `too_large`,
+    /// `damaged` or `expired`.
     #[arg(long)]
     reason: Option<String>,
     /// Those of this version or a later one.

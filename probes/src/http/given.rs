@@ -90,7 +90,7 @@ mod tests {
         };
         let max = |kind, unit| {
             let (path, query) = ("at".into(), Some("since".into()));
-            CursorRule::MaxField(MaxField { path, query, kind, unit, ..MaxField::default() })
+            CursorRule::MaxField(MaxField { path, kind, query, unit, ..MaxField::default() })
         };
         let last =
             || CursorRule::LastId(LastId { query: Some("after".into()), ..LastId::default() });

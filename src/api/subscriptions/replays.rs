@@ -92,7 +92,7 @@ fn waits(subscription: &Subscription) -> Option<String> {
 }
 
 impl ReplayView {
-    fn new(job: Job, waits: Option<String>) -> Self {
+    fn new(job: &Job, waits: Option<String>) -> Self {
         let waits = waits.filter(|_| job.status == JobStatus::Running);
         let all = job.to.next().0.saturating_sub(job.from.0).max(1);
         let looked = job.reach.next().0.saturating_sub(job.from.0).min(all);
@@ -147,7 +147,7 @@ pub(crate) async fn start(
     }
     let job = NewJob { topic, from, to, rate: body.rate };
     let job = api.store.start_replay(&name, &job, api.clock.now()).await?;
-    let view = ReplayView::new(job, waits(&subscription));
+    let view = ReplayView::new(&job, waits(&subscription));
     let place = format!("/v1/subscriptions/{name}/replays/{}", view.id);
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
@@ -187,7 +187,7 @@ pub(crate) async fn list(
     query.allow(&[])?;
     let waits = waits(&api.store.subscription(&name).await?);
     let replays = api.store.replays(&name).await?.into_iter();
-    let view = |job| ReplayView::new(job, waits.clone());
+    let view = |job: Job| ReplayView::new(&job, waits.clone());
     Ok(Json(ReplayList { replays: replays.map(view).collect() }))
 }
 
@@ -204,7 +204,7 @@ pub(crate) async fn show(
     let found = api.store.replays(&name).await?.into_iter().find(|job| job.id == id);
     let job = found.ok_or_else(|| StoreError::not_found("replay", id.to_string()))?;
     let waits = waits(&api.store.subscription(&name).await?);
-    Ok(Json(ReplayView::new(job, waits)))
+    Ok(Json(ReplayView::new(&job, waits)))
 }
 
 /// Ends a replay job before its time; what is in flight may still arrive.
@@ -219,5 +219,5 @@ pub(crate) async fn cancel(
 ) -> Result<Json<ReplayView>, Problem> {
     query.allow(&[])?;
     let job = api.store.cancel_replay(&name, id, api.clock.now()).await?;
-    Ok(Json(ReplayView::new(job, None)))
+    Ok(Json(ReplayView::new(&job, None)))
 }

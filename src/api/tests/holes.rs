@@ -10,7 +10,7 @@ async fn relay() -> Relay {
     relay.fill(1..=20).await;
     relay.store.close().await;
     relay
-        ._folder
+        .folder
         .run(
             "DELETE FROM events WHERE slot & 255 BETWEEN 11 AND 15 OR slot & 255 > 18; \
              INSERT INTO holes (topic, first, last) SELECT id, 11, 15 FROM topics \
@@ -19,7 +19,7 @@ async fn relay() -> Relay {
              WHERE name = 'orders'",
         )
         .await;
-    relay.store = relay._folder.open().await;
+    relay.store = relay.folder.open().await;
     relay.serve(relay.store.clone(), Limits::default());
     relay
 }

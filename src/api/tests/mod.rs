@@ -58,7 +58,7 @@ struct Relay {
     /// What left for endpoints, each answered 418.
     sent: Arc<Mutex<Vec<Request<Bytes>>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 struct Reply {
@@ -116,7 +116,7 @@ impl Relay {
             stopping: CancellationToken::new(),
             sent: Arc::default(),
             file_topics: watch::Sender::default(),
-            _folder: folder,
+            folder,
         };
         relay.serve(store, limits);
         relay

@@ -11,9 +11,6 @@ use std::{
 
 use siphasher::sip::SipHasher13;
 
-/// A node takes at most so many percent of what is even.
-const PART_MAX_PERCENT: usize = 105;
-
 /// A piece of work.
 pub(super) struct Piece {
     pub(super) number: i64,
@@ -30,7 +27,7 @@ pub(super) fn spread<'a>(nodes: &BTreeSet<i64>, pieces: &'a [Piece]) -> BTreeMap
     for piece in pieces {
         *weights.entry(&piece.key).or_default() += 1;
     }
-    let most = (pieces.len() * PART_MAX_PERCENT).div_ceil(100 * nodes.len().max(1));
+    let most = pieces.len().div_ceil(nodes.len().max(1));
     let mut loads: BTreeMap<i64, usize> = nodes.iter().map(|node| (*node, 0)).collect();
     let mut spread = BTreeMap::new();
     // Heavy keys first, that they find room; then by hash, for names begin alike.

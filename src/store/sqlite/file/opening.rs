@@ -67,7 +67,8 @@ pub(crate) async fn open(held: &Held, clock: &Clock) -> Result<Opened, StoreErro
     let known = identity(&mut conn).await?;
     let mut unknown = Vec::new();
     let mut past = past(path, found, &known, &mut unknown);
-    let whole = held.was_empty() || past.whole;
+    // An earlier release has kept no tombstones.
+    let whole = held.was_empty() || (past.whole && known.run > 0);
     // After a power cut the record can be behind by a moment, which the log does not tell of.
     past.unknown |= log.is_some_and(|log| log.damage.is_some());
     doubts.extend(behind(&mut conn, path, &past, log.is_none()).await?);
@@ -160,7 +161,7 @@ fn past(path: &Path, found: Found, known: &Identity, doubts: &mut Vec<String>) -
     let unknown = |what: String, doubts: &mut Vec<String>| {
         // Only an earlier release has written a file that was never opened by this one.
         if known.run == 0 {
-            return Past::default();
+            return Past { whole: true, ..Past::default() };
         }
         doubts.push(format!(
             "{} {what}: whether the file is as it was left cannot be told, so every topic begins \
