@@ -57,7 +57,7 @@ async fn hostile_api_calls_break_nothing() {
     let api = relay.api().clone();
     let shared = Arc::new(Shared {
         seed: seed(),
-        count: scaled(1_500, 25_000) as u64,
+        count: scaled(3_000, 25_000) as u64,
         next: AtomicU64::new(0),
         plan: Plan::new(api.get("/openapi.json").await.ok()),
         known: Known::new(api.clone(), hooks.url("")),
