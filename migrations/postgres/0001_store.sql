@@ -94,6 +94,14 @@ CREATE TABLE gaps (
 );
 CREATE INDEX gaps_by_topic ON gaps (topic, id);
 
+-- Versions that were given and are lost: readers pass over them, for a gap tells of them.
+CREATE TABLE holes (
+    topic bigint NOT NULL,
+    first bigint NOT NULL,
+    last  bigint NOT NULL,
+    PRIMARY KEY (topic, first)
+);
+
 CREATE TABLE sources (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name            text NOT NULL UNIQUE,

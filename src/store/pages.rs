@@ -18,8 +18,9 @@ pub(super) async fn verify(store: &impl Store) -> Result<Verified, StoreError> {
             match store.read(&topic.topic, read).await {
                 Ok(page) => {
                     verified.events += page.events.len() as u64;
-                    let Some(last) = page.events.last() else { break };
-                    read.after = last.version;
+                    let last = page.events.last().map(|last| last.version);
+                    let Some(last) = last.or(page.passed) else { break };
+                    read.after = last;
                 }
                 // What was removed meanwhile is not looked for.
                 Err(StoreError::Trimmed { oldest }) => {

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 
 use super::{
-    PostgresStore,
+    PostgresStore, holes,
     row::{Cells, signed},
     shared::Shared,
 };
@@ -78,7 +78,14 @@ pub(super) async fn page(shared: &Shared, topic: &Topic, read: Read) -> Result<P
     }
     let events = from_tables(shared, &state, &read).await?;
     let kept = read.after.next().max(state.oldest);
-    if kept <= read.up_to && events.first().is_none_or(|first| first.version > kept) {
+    let next = events.first().map_or(read.up_to.next(), |first| first.version);
+    if kept < next {
+        let lost = holes::after(&shared.pool, state.id, kept).await?;
+        if lost >= next {
+            let passed = events.is_empty().then_some(read.up_to);
+            return Ok(Page { events, passed, state });
+        }
+        let kept = lost;
         // What went by age or number since the topic was looked at is no damage.
         let fresh = shared.fresh(topic).await?.state;
         if fresh.id == state.id && fresh.oldest > kept {
@@ -87,7 +94,7 @@ pub(super) async fn page(shared: &Shared, topic: &Topic, read: Read) -> Result<P
             return Ok(Page { events: events.collect(), passed: None, state: fresh });
         }
         if fresh.id == state.id {
-            let to = events.first().map_or(read.up_to, |first| first.version.previous());
+            let to = next.previous();
             return Err(StoreError::Damaged {
                 topic: topic.clone(),
                 from: kept,
@@ -164,6 +171,10 @@ pub(super) async fn search(
             .bind(signed(middle))
             .fetch_optional(&mut *conn)
             .await?;
+        let recorded = match recorded {
+            None => holes::recorded_behind(&mut *conn, state.id, Version(middle)).await?,
+            recorded => recorded,
+        };
         // Trimmed in between: as old as can be.
         if recorded.unwrap_or(i64::MIN) < moment.0 {
             low = middle;

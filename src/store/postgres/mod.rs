@@ -16,6 +16,7 @@ mod dead;
 mod held_positions;
 mod history;
 mod holding;
+mod holes;
 mod lane;
 mod log;
 mod partitions;

@@ -57,6 +57,11 @@ impl PostgresStore {
             .bind(signed(cut.0))
             .execute(&mut *registry.conn)
             .await?;
+        sqlx::query("-- trim holes\nDELETE FROM holes WHERE topic = $1 AND last <= $2")
+            .bind(state.id)
+            .bind(signed(cut.0))
+            .execute(&mut *registry.conn)
+            .await?;
         sqlx::query("-- oldest\nUPDATE topics SET oldest = $2, bytes = $3 WHERE id = $1")
             .bind(state.id)
             .bind(signed(cut.next().0))

@@ -157,6 +157,7 @@ async fn delete(registry: &mut Registry, topic: &Topic, now: Micros) -> Result<i
     for sql in [
         "-- drop topic\nDELETE FROM topics WHERE id = $1",
         "-- drop gaps\nDELETE FROM gaps WHERE topic = $1",
+        "-- drop holes\nDELETE FROM holes WHERE topic = $1",
         "-- drop pending\nDELETE FROM pending WHERE topic = $1",
         "-- drop seen\nDELETE FROM seen WHERE topic = $1",
         "-- drop spans\nDELETE FROM spans WHERE topic = $1",
