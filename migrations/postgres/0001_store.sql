@@ -6,7 +6,8 @@ CREATE TABLE meta (
     name  text PRIMARY KEY,
     value bytea NOT NULL
 );
--- Whoever changes what there is (topics, sources, subscriptions) holds this row.
+-- Whoever changes what there is (topics, sources, subscriptions) holds this row. Its value: how far a
+-- file is moved into the database, while that is not done.
 INSERT INTO meta (name, value) VALUES ('registry', '');
 
 -- One row: the history that a node worked in last. Copies of a database have its `system`, and

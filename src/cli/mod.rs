@@ -25,6 +25,7 @@ mod dry_run;
 mod events;
 mod failure;
 mod healthcheck;
+mod migrate;
 mod offline;
 mod output;
 mod pending;
@@ -113,6 +114,8 @@ enum Command {
     Sources(sources::Args),
     /// The nodes on the store: what each of them does, and what nobody does.
     Cluster,
+    /// Move a store from a file into a database.
+    Migrate(migrate::Args),
     /// Let the running relay apply its configuration file as it is now, as SIGHUP does.
     Reload(reload::Args),
     /// Whether the running relay is ready: exit code 0 or 1.
@@ -153,6 +156,7 @@ impl Cli {
         if matches!(
             self.command,
             Command::Demo(_)
+                | Command::Migrate(_)
                 | Command::Config(config::Action::Schema)
                 | Command::Completions { .. }
         ) {
@@ -172,6 +176,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Cluster => cluster::run(options).await?,
+            Command::Migrate(args) => migrate::run(args).await?,
             Command::Reload(args) => reload::run(&args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
             Command::Completions { shell } => {

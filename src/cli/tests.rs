@@ -70,6 +70,7 @@ fn arguments_are_read() {
         "sources cursor shop --reset",
         "sources cursor shop --keep",
         "healthcheck --server http://127.0.0.1:1",
+        "migrate --from sqlite:a.db --to postgres://db/log",
         "completions bash",
     ] {
         let words = std::iter::once("milkrun").chain(good.split(' '));
@@ -92,6 +93,7 @@ fn arguments_are_read() {
         "sources cursor shop --keep --reset",
         "sources cursor shop {} --keep",
         "probe shop --pages 3",
+        "migrate --to postgres://db/log",
         "events",
     ] {
         let words = std::iter::once("milkrun").chain(bad.split_whitespace());

@@ -11,6 +11,7 @@ pub use self::{
     job::{Job, JobStatus, NewJob, Replays},
     keep::{Expired, Keeping, Trimmed},
     log::{Append, Log, Page, Placed, Read},
+    migrate::{Moved, Watch, migrate},
     open::{look, open, verify},
     options::{Durability, Options, Verified},
     pending::{LoggedPending, Pending, PendingEvents},
@@ -39,6 +40,7 @@ mod holding;
 mod job;
 mod keep;
 mod log;
+mod migrate;
 mod open;
 mod options;
 mod pages;

@@ -50,7 +50,8 @@ pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreE
     Ok(Arc::new(SqliteStore::open(path(url)?, options).await?))
 }
 
-fn path(url: &str) -> Result<&Path, StoreError> {
+/// The file of an address.
+pub(super) fn path(url: &str) -> Result<&Path, StoreError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path {
         Some(path) if !path.is_empty() && path != ":memory:" => Ok(Path::new(path)),

@@ -21,6 +21,11 @@ fn unpack(packed: &[u8], to: &Path) {
     fs::write(to, bytes).expect("a file");
 }
 
+/// Puts the file there, without what it traced.
+pub(super) fn unpack_to(path: &Path) {
+    unpack(include_bytes!("earlier/relay.db.gz"), path);
+}
+
 async fn reach(store: &dyn Store, who: &str) -> (Version, Vec<u64>) {
     let subscription = store.subscription(&name(who)).await.unwrap();
     let [position] = &subscription.positions[..] else { panic!("{subscription:?}") };
@@ -34,7 +39,7 @@ async fn reach(store: &dyn Store, who: &str) -> (Version, Vec<u64>) {
 async fn a_file_of_an_earlier_release_is_good() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("relay.db");
-    unpack(include_bytes!("earlier/relay.db.gz"), &path);
+    unpack_to(&path);
     unpack(include_bytes!("earlier/relay.db-trace.gz"), &folder.path().join("relay.db-trace"));
     let url = format!("sqlite:{}", path.display());
     let store = open(&url, &Options::default()).await.unwrap();

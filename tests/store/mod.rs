@@ -23,6 +23,7 @@ mod fences;
 mod held;
 mod holding;
 mod log;
+mod migrate;
 mod outside;
 mod pending;
 mod positions;

@@ -7,8 +7,15 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PostgresStore, lane::Lanes, primary::Hosts, row::Cells, server::Server, shared::Shared,
-    trace::Trace, wake,
+    PostgresStore,
+    incoming::state::{self, check_whole},
+    lane::Lanes,
+    primary::Hosts,
+    row::Cells,
+    server::Server,
+    shared::Shared,
+    trace::Trace,
+    wake,
 };
 use crate::{
     clock,
@@ -32,7 +39,8 @@ impl PostgresStore {
         let primary = hosts.primary(0).await?;
         let connect = primary.connect.clone().options([("client_min_messages", "warning")]);
         let mut conn = connect.connect().await?;
-        migrate(&mut conn, options.makes_tables).await?;
+        make_tables(&mut conn, options.makes_tables).await?;
+        check_whole(&state::value(&mut conn).await?)?;
         let hash_key = hash_key(&mut conn).await?;
         conn.close().await?;
         let server = Server::new(hosts, primary, options);
@@ -53,7 +61,10 @@ impl PostgresStore {
 }
 
 /// Makes the tables, or brings those of an earlier release up to this one.
-async fn migrate(conn: &mut PgConnection, makes_tables: bool) -> Result<(), StoreError> {
+pub(super) async fn make_tables(
+    conn: &mut PgConnection,
+    makes_tables: bool,
+) -> Result<(), StoreError> {
     if !makes_tables {
         return check(conn).await;
     }

@@ -17,6 +17,7 @@ mod held_positions;
 mod history;
 mod holding;
 mod holes;
+pub(super) mod incoming;
 mod lane;
 mod log;
 mod partitions;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{PostgresStore, row, shared::Shared};
+use super::{PostgresStore, incoming::state::check_whole, row, shared::Shared};
 use crate::{
     event::Topic,
     store::{StoreError, TopicState},
@@ -27,8 +27,9 @@ impl PostgresStore {
     pub(super) async fn registry(&self) -> Result<Registry, StoreError> {
         let turn = self.shared.registering.clone().lock_owned().await;
         let mut conn = self.shared.pool.begin().await?;
-        let sql = "-- registry\nSELECT 1 FROM meta WHERE name = 'registry' FOR UPDATE";
-        sqlx::query(sql).execute(&mut *conn).await?;
+        let sql = "-- registry\nSELECT value FROM meta WHERE name = 'registry' FOR UPDATE";
+        let value: Vec<u8> = sqlx::query_scalar(sql).fetch_one(&mut *conn).await?;
+        check_whole(&value)?;
         Ok(Registry { conn, shared: self.shared.clone(), _turn: turn })
     }
 }

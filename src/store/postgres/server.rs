@@ -34,7 +34,7 @@ const NOT_REPLICATED: &str = "not_replicated";
 /// Of connections that write. No statement is cancelled, for a cancelled commit may end with success
 /// without being on a second machine; who waits for a lock gives up, and a node that is cut off loses
 /// its locks.
-const WRITES: [(&str, &str); 6] = [
+pub(super) const WRITES: [(&str, &str); 6] = [
     ("client_min_messages", "warning"),
     ("lock_timeout", "5s"),
     ("statement_timeout", "0"),

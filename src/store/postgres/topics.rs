@@ -169,6 +169,6 @@ async fn delete(registry: &mut Registry, topic: &Topic, now: Micros) -> Result<i
 }
 
 /// Plain data, which JSON always takes.
-fn settings_text(settings: &TopicSettings) -> String {
+pub(super) fn settings_text(settings: &TopicSettings) -> String {
     serde_json::to_string(settings).expect("settings are plain data")
 }

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Why an event is damage whose row is there.
+pub(super) const EVENT_DAMAGED: &str = "event_damaged";
+
 #[async_trait]
 impl Log for SqliteStore {
     async fn append(&self, mut append: Append) -> Result<Vec<Placed>, StoreError> {
@@ -101,7 +104,7 @@ async fn look(
 }
 
 /// Whether it is the row that is wrong, and not the moment.
-fn is_damage(error: &StoreError) -> bool {
+pub(super) fn is_damage(error: &StoreError) -> bool {
     // 11: SQLITE_CORRUPT.
     let corrupt = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 11);
     match error {
@@ -129,7 +132,7 @@ fn damaged(
         _ => "the page of the file that has it is damaged".into(),
     };
     let detail = format!("version {version} is damaged: {detail}");
-    let (from, to, reason) = (version, version, "event_damaged");
+    let (from, to, reason) = (version, version, EVENT_DAMAGED);
     shared.holes.find(state.id, Damage { topic, from, to, reason, detail })
 }
 

@@ -26,6 +26,7 @@ mod file;
 mod held_positions;
 mod holding;
 mod log;
+pub(super) mod outgoing;
 mod pending;
 mod positions;
 mod replays;

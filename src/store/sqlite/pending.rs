@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A pending event is damaged, and lost.
-const DAMAGED: &str = "pending_damaged";
+pub(super) const DAMAGED: &str = "pending_damaged";
 
 #[async_trait]
 impl PendingEvents for SqliteStore {

@@ -11,6 +11,7 @@ use self::{beside::sibling, held::Held, row::Cells};
 
 use crate::store::StoreError;
 
+pub(crate) mod as_left;
 pub(crate) mod beside;
 pub(crate) mod heads;
 pub(crate) mod held;

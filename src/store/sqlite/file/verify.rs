@@ -77,9 +77,9 @@ async fn stored(looked: &mut Looked, found: &mut Verified) -> Result<Option<Stor
 }
 
 /// A file that is looked at.
-struct Looked {
-    held: Held,
-    told: Found,
+pub(crate) struct Looked {
+    pub(super) held: Held,
+    pub(super) told: Found,
     conns: SqlitePool,
     /// Whether a release that keeps a record has written the file.
     has_run: bool,
@@ -88,7 +88,7 @@ struct Looked {
 }
 
 impl Looked {
-    async fn begin(path: &Path, found: &mut Verified) -> Result<Self, StoreError> {
+    pub(super) async fn begin(path: &Path, found: &mut Verified) -> Result<Self, StoreError> {
         let held = Held::take_to_look(path)?;
         let path = held.path().to_owned();
         record::check_missing(&path, held.was_empty())?;
@@ -121,11 +121,11 @@ impl Looked {
         Ok(looked)
     }
 
-    async fn conn(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+    pub(super) async fn conn(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         Ok(self.conns.acquire().await?)
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.conns.close().await;
         remove(self.index);
         drop(self.held);
@@ -155,13 +155,13 @@ fn remove(index: Option<PathBuf>) {
     }
 }
 
-async fn is_of_this_release(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+pub(super) async fn is_of_this_release(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
     let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(conn).await?;
     Ok(usize::try_from(taken).is_ok_and(|taken| taken == file::LOG.len()))
 }
 
 /// Whether the topics are those of the record, and what is wrong with that.
-fn all_heads(known: &Known, looked: &Looked, found: &mut Verified) {
+pub(super) fn all_heads(known: &Known, looked: &Looked, found: &mut Verified) {
     let name = record::name(looked.held.path());
     for topic in known.topics.values() {
         heads(&topic.state, &looked.told, found);
