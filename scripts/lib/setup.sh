@@ -82,7 +82,7 @@ start_postgres() {
     -D "$folder/data" >/dev/null || return 1
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   "${as[@]}" "$programs/pg_ctl" -D "$folder/data" -l "$folder/log" -w start \
-    -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c max_connections=300" >/dev/null || return 1
+    -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c max_connections=300 -c max_wal_size=512MB" >/dev/null || return 1
   url=postgres://milkrun@127.0.0.1:$port
 }
 

@@ -6,3 +6,4 @@ mod load;
 mod restart;
 mod rig;
 mod stalled;
+mod writers;

@@ -76,11 +76,36 @@ impl Database {
         Self { url: format!("{server}/{name}") }
     }
 
+    /// Removes it, whoever has it open.
+    async fn drop_it(url: &str) -> sqlx::Result<()> {
+        let (server, name) = url.rsplit_once('/').expect("an address");
+        let mut conn = PgConnection::connect(&format!("{server}/postgres")).await?;
+        let sql = format!("DROP DATABASE {name} WITH (FORCE)");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await?;
+        conn.close().await
+    }
+
     /// Changes it past whoever has it open.
     pub(crate) async fn run(&self, sql: String) {
         let mut conn = PgConnection::connect(&self.url).await.expect("a connection");
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.expect("sabotage");
         conn.close().await.expect("closed");
+    }
+}
+
+/// Hundreds of tests would leave gigabytes behind.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let url = self.url.clone();
+        // The runtime of the test cannot be waited on from within.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(Self::drop_it(&url))
+        });
+        // Its server may be gone: that is what some tests are about.
+        if let Ok(Err(error)) = dropped.join() {
+            eprintln!("a database is left behind: {error}");
+        }
     }
 }
 
@@ -112,6 +137,7 @@ fn start(programs: &Path) -> Server {
     let mut postgres = command(&programs.join("postgres"));
     postgres.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-p", &port.to_string()]);
     postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+    postgres.args(["-c", "max_wal_size=512MB"]);
     // It ends with the thread that started it, which a test's own would do too soon.
     std::thread::spawn(move || {
         let mut child = postgres.spawn().expect("postgres");
