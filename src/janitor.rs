@@ -85,7 +85,7 @@ impl Janitor {
     /// # Errors
     /// As the store has them; the next step tries again.
     pub async fn step(&mut self) -> Result<bool, StoreError> {
-        self.tell_of_the_store();
+        self.tell_of_the_store().await;
         let trust = self.trust().await?;
         let now = self.clock.steady();
         let trimmed = self.store.trim(trust.now(&self.clock)).await?;
@@ -139,7 +139,7 @@ impl Janitor {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if self.held.is_empty() {
-                self.tell_of_the_store();
+                self.tell_of_the_store().await;
                 let idle = tokio::time::timeout(IDLE, self.held.any());
                 stop.run_until_cancelled(idle).await;
                 continue;
@@ -156,11 +156,19 @@ impl Janitor {
         }
     }
 
-    /// What the store has to say of itself; also when it takes nothing at present.
-    fn tell_of_the_store(&self) {
+    /// What the store has to say of itself; also when it takes nothing at present. What every node
+    /// sees is told by the one that keeps the notices.
+    async fn tell_of_the_store(&self) {
         for news in self.store.news() {
-            self.notices.tell(Notice::Store(news));
+            if !news.is_seen_by_all() || self.keeps_notices().await {
+                self.notices.tell(Notice::Store(news));
+            }
         }
+    }
+
+    /// Unless that can be denied: twice is better than never.
+    async fn keeps_notices(&self) -> bool {
+        self.store.topic(&Topic::notices()).await.map_or(true, |topic| self.held.has(topic.id))
     }
 
     /// A range of owed events that went is a dead letter of a kind.

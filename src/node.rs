@@ -315,6 +315,7 @@ impl Node {
         )
         .with_file_topics(self.file_topics.subscribe())
         .with_check_cursor(self.check_cursor())
+        .with_durability(self.config.durability)
         .with_apply_file(self.reloads.clone().into_api());
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.roles.spawn(async move {

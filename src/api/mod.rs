@@ -26,7 +26,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     event::{Name, Topic},
-    store::Store,
+    store::{Durability, Store},
     telemetry::Metrics,
 };
 
@@ -124,6 +124,7 @@ pub struct ApiState {
     file_topics: FileTopics,
     apply_file: ApplyFile,
     check_cursor: CheckCursor,
+    durability: Durability,
     limits: Limits,
     waiting: Arc<Semaphore>,
     budget: Budget,
@@ -156,6 +157,7 @@ impl ApiState {
             file_topics,
             apply_file,
             check_cursor: Arc::new(|_, _| Ok(())),
+            durability: Durability::default(),
             limits,
             waiting,
             budget,
@@ -184,6 +186,12 @@ impl ApiState {
     #[must_use]
     pub fn with_check_cursor(self, check_cursor: CheckCursor) -> Self {
         Self { check_cursor, ..self }
+    }
+
+    /// The state with what is promised of an event that was acknowledged.
+    #[must_use]
+    pub fn with_durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
     }
 
     /// A place among the long polls and streams.

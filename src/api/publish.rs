@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     event::{Name, Topic},
-    store::{Append, Pending},
+    store::{Append, Durability, Pending},
     telemetry::TopicLabel,
     wire::{self, ReadError},
 };
@@ -50,7 +50,8 @@ pub(super) struct PlacedEvent {
 pub(super) struct Published {
     /// One for each event, in the order sent.
     events: Vec<PlacedEvent>,
-    /// `disk`: what is answered for has been synchronised to the disk.
+    /// Where all that is answered for is kept by now: `disk`, that of one machine at least; or
+    /// `replicated`, those of two, as `store.durability: replicated` asks for.
     durability: &'static str,
 }
 
@@ -114,7 +115,11 @@ pub(super) async fn publish(
             duplicate: placed.duplicate,
         })
         .collect();
-    Ok(Json(Published { events, durability: "disk" }))
+    let durability = match api.durability {
+        Durability::Any => "disk",
+        Durability::Replicated => "replicated",
+    };
+    Ok(Json(Published { events, durability }))
 }
 
 impl From<ReadError> for Problem {

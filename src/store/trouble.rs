@@ -6,6 +6,8 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Those of a database, which each of its nodes finds by itself.
+const SEEN_BY_ALL: [&str; 2] = ["not_replicated", "snapshot_held"];
 /// News that wait to be told; the oldest go first.
 const NEWS_MAX: usize = 100;
 
@@ -13,7 +15,9 @@ const NEWS_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Trouble {
     /// The stable word for a program: `disk_full`, `store_locked`, `log_pinned`, `trace_unavailable`,
-    /// `trace_replaced`, `record_replaced`, `record_damaged`, `pending_damaged`.
+    /// `trace_replaced`, `record_replaced`, `record_damaged`, `pending_damaged`; of a database:
+    /// `database_refused`, `not_replicated`, `history_lost`, `node_name_taken`, `rows_held`,
+    /// `snapshot_held`.
     #[schema(value_type = String)]
     pub code: &'static str,
     /// What it is, what that means and what helps, for a person.
@@ -38,6 +42,14 @@ pub struct News {
     pub change: Change,
     /// To what.
     pub trouble: Trouble,
+}
+
+impl News {
+    /// Whether every node on the same database has them.
+    #[must_use]
+    pub fn is_seen_by_all(&self) -> bool {
+        SEEN_BY_ALL.contains(&self.trouble.code)
+    }
 }
 
 /// The troubles of a store; each change is logged here, and handed out once.

@@ -23,7 +23,7 @@ use crate::{
     event::{Micros, Topic},
     settings::TopicSettings,
     store::{
-        self, Store,
+        self, Durability, Store,
         support::{self, Folder},
     },
     telemetry::Metrics,

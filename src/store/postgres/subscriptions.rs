@@ -32,6 +32,13 @@ impl Subscriptions for PostgresStore {
         new: &NewSubscription,
         now: Micros,
     ) -> Result<Subscription, StoreError> {
+        let known = self.subscription(&new.name).await;
+        if let Ok(known) = known
+            && registry::is_as_known(&known, new)
+        {
+            // Every start puts every subscription: what is as it was keeps no other node waiting.
+            return Ok(known);
+        }
         let mut registry = self.registry().await?;
         let put = put(&mut registry, new, now).await?;
         registry.commit().await?;

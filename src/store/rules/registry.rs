@@ -66,6 +66,14 @@ pub(crate) struct Renewal {
     pub(crate) leaves: Vec<(i64, i64)>,
 }
 
+/// Whether putting a subscription over a known one, whose positions follow its topics, changes nothing.
+pub(crate) fn is_as_known(known: &Subscription, new: &NewSubscription) -> bool {
+    may_renew(known, new).is_ok()
+        && known.status != SubscriptionStatus::Removed
+        && known.topics == new.topics
+        && known.settings == new.settings
+}
+
 /// What changes for a subscription that holds live positions (row number, topic); `None`: nothing.
 /// Every start puts every subscription: what is as it was is not written, and costs no sync.
 pub(crate) fn renewal(

@@ -29,6 +29,15 @@ pub(crate) fn renewal<'a>(known: &'a SourceState, new: &'a NewSource) -> Renewal
     }
 }
 
+/// Whether putting a source over a known one changes nothing.
+pub(crate) fn is_as_known(known: &SourceState, new: &NewSource) -> bool {
+    let renewal = renewal(known, new);
+    known.status != SourceStatus::Removed
+        && known.topic == new.topic
+        && known.event_source.as_deref() == Some(renewal.event_source)
+        && !renewal.is_changed
+}
+
 /// Whether that may be done to a source.
 pub(crate) fn may_steer(known: &SourceState, steer: &Steer) -> Result<(), StoreError> {
     match steer {
@@ -90,6 +99,26 @@ mod tests {
             event_source: EventSource::fixed("/other"),
             config_hash: config_hash.into(),
         }
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_known() {
+        let is = |status, hash, contract| {
+            is_as_known(
+                &known(status, None, "now"),
+                &NewSource { event_source: EventSource::fixed("/shop"), ..new(hash, contract) },
+            )
+        };
+        assert!(is(SourceStatus::Active, "1", "now") && is(SourceStatus::Paused, "1", "now"));
+        assert!(!is(SourceStatus::Removed, "1", "now"), "it comes back");
+        assert!(!is(SourceStatus::Active, "2", "now") && !is(SourceStatus::Active, "1", "new"));
+        let now = known(SourceStatus::Active, None, "now");
+        assert!(!is_as_known(
+            &now,
+            &NewSource { topic: "bills".parse().unwrap(), ..new("1", "now") }
+        ));
+        let named = EventSource { set: Some("/other".into()), ..EventSource::fixed("/shop") };
+        assert!(!is_as_known(&now, &NewSource { event_source: named, ..new("1", "now") }));
     }
 
     #[test]
