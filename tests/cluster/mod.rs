@@ -1,6 +1,8 @@
 //! Several nodes on one PostgreSQL: real processes that are killed, stopped and restarted under load.
 
 mod account;
+mod commits;
+mod database;
 mod kill;
 mod load;
 mod restart;

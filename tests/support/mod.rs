@@ -5,6 +5,7 @@ pub(crate) mod liar;
 pub(crate) mod postgres;
 pub(crate) mod preload;
 pub(crate) mod producer;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod relay;
