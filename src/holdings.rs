@@ -268,13 +268,20 @@ impl Holder {
         term.map_or(PATIENCE, |term| term / RENEW_PART)
     }
 
-    /// Tells the roles what is held, if that is something else.
+    /// Tells the roles what is held, and the log how much, if that is something else.
     fn tell(&self, holdings: Holdings) {
-        self.now.send_if_modified(|now| {
+        let is_told = self.now.send_if_modified(|now| {
             let is_other = *now != holdings;
             *now = holdings;
             is_other
         });
+        let is_alone = self.member.is_some_and(|(member, _)| member.term.is_none());
+        if is_told && !is_alone {
+            let now = self.now.borrow();
+            let [sources, subscriptions, topics] =
+                [Work::Source, Work::Subscription, Work::Retention].map(|work| now.of(work).len());
+            tracing::info!(sources, subscriptions, topics, "this node's work has changed");
+        }
     }
 
     /// Until when what is held may be worked on; `None`: without an end.

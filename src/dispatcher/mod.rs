@@ -232,7 +232,7 @@ impl Supervisor {
     /// is under way is dropped before the other may begin.
     fn let_go(&mut self, subscription: i64) {
         let Some(gone) = self.served.remove(&subscription) else { return };
-        tracing::info!(subscription = %gone.name, "is served by another node");
+        tracing::debug!(subscription = %gone.name, "is served by another node");
         if self.has_workers(subscription) {
             self.leaving.insert(subscription);
             for assignment in gone.assignments.values() {
