@@ -1,6 +1,6 @@
--- Times are microseconds since 1970. Whatever an append or a settlement touches has the topic, source
--- or position that it is of first in its key, and refers to nothing else: topics can be told apart by
--- their numbers alone.
+-- Times are microseconds since 1970. Whatever an append or a settlement touches has the topic that it
+-- is of first in its key, and refers to nothing else: topics can be told apart by their numbers alone,
+-- and go whole into a database of their own.
 
 CREATE TABLE meta (
     name  text PRIMARY KEY,
@@ -85,15 +85,15 @@ CREATE TABLE seen (
 ALTER TABLE seen ALTER COLUMN hashes SET STORAGE EXTERNAL;
 
 CREATE TABLE gaps (
-    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic    bigint NOT NULL,
+    id       bigint GENERATED ALWAYS AS IDENTITY,
     source   text NOT NULL,
     version  bigint NOT NULL,
     recorded bigint NOT NULL,
     reason   text NOT NULL,
-    detail   text NOT NULL
+    detail   text NOT NULL,
+    PRIMARY KEY (topic, id)
 );
-CREATE INDEX gaps_by_topic ON gaps (topic, id);
 
 -- Versions that were given and are lost: readers pass over them, for a gap tells of them.
 CREATE TABLE holes (
@@ -103,10 +103,11 @@ CREATE TABLE holes (
     PRIMARY KEY (topic, first)
 );
 
+-- A source whose topic changes takes its journal and rejected items along.
 CREATE TABLE sources (
-    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name            text NOT NULL UNIQUE,
     topic           bigint NOT NULL,
+    id              bigint GENERATED ALWAYS AS IDENTITY,
+    name            text NOT NULL UNIQUE,
     status          text NOT NULL,           -- outlives a removal
     fence           bigint NOT NULL DEFAULT 1,
     contract        text NOT NULL,           -- of the configuration
@@ -127,11 +128,14 @@ CREATE TABLE sources (
     rejected        bigint NOT NULL DEFAULT 0,
     journal_next    bigint NOT NULL DEFAULT 1, -- the count that the next row of the journal gets
     rejected_next   bigint NOT NULL DEFAULT 1,
-    removed_at      bigint
+    removed_at      bigint,
+    PRIMARY KEY (topic, id)
 ) WITH (fillfactor = 50);
+CREATE INDEX sources_by_id ON sources (id);
 
 -- The pages of a newest-first walk under way, in listed order.
 CREATE TABLE journal (
+    topic        bigint NOT NULL,
     source       bigint NOT NULL,
     count        bigint NOT NULL,
     event_source text NOT NULL,
@@ -140,16 +144,17 @@ CREATE TABLE journal (
     form         smallint NOT NULL,
     data         bytea,
     checksum     bigint NOT NULL,
-    PRIMARY KEY (source, count)
+    PRIMARY KEY (topic, source, count)
 );
 
 CREATE TABLE rejected (
+    topic  bigint NOT NULL,
     source bigint NOT NULL,
     count  bigint NOT NULL,
     at     bigint NOT NULL,
     reason text NOT NULL,
     item   bytea NOT NULL,
-    PRIMARY KEY (source, count)
+    PRIMARY KEY (topic, source, count)
 );
 
 CREATE SEQUENCE edits;
@@ -171,22 +176,24 @@ CREATE TABLE subscriptions (
 CREATE INDEX subscriptions_by_edit ON subscriptions (edit);
 
 CREATE TABLE positions (
-    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    subscription bigint NOT NULL,
     topic        bigint NOT NULL,
+    id           bigint GENERATED ALWAYS AS IDENTITY,
+    subscription bigint NOT NULL,
     job          bigint,                     -- NULL: live delivery
     start_after  bigint,                     -- NULL: not known
     fence        bigint NOT NULL DEFAULT 1,
     reach        bigint NOT NULL,
     open         bytea NOT NULL DEFAULT '',  -- versions, 8 bytes each, big-endian
     delivered    bigint NOT NULL DEFAULT 0,
-    saved        bigint NOT NULL DEFAULT 0
+    saved        bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (topic, id)
 ) WITH (fillfactor = 50);
-CREATE UNIQUE INDEX positions_live ON positions (subscription, topic) WHERE job IS NULL;
+CREATE UNIQUE INDEX positions_live ON positions (topic, subscription) WHERE job IS NULL;
+CREATE INDEX positions_by_id ON positions (id);
 CREATE INDEX positions_by_subscription ON positions (subscription);
-CREATE INDEX positions_by_topic ON positions (topic);
 
 CREATE TABLE exceptions (
+    topic      bigint NOT NULL,
     position   bigint NOT NULL,
     version    bigint NOT NULL,
     kind       text NOT NULL,
@@ -205,14 +212,14 @@ CREATE TABLE exceptions (
     form       smallint,
     data       bytea,
     checksum   bigint,
-    PRIMARY KEY (position, version)
+    PRIMARY KEY (topic, position, version)
 );
 
 CREATE TABLE dead_letters (
-    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic        bigint NOT NULL,
+    id           bigint GENERATED ALWAYS AS IDENTITY,
     subscription bigint NOT NULL,
     position     bigint NOT NULL,
-    topic        bigint NOT NULL,
     version      bigint NOT NULL,
     up_to        bigint NOT NULL,            -- `version` for a single event
     count        bigint NOT NULL,
@@ -227,13 +234,16 @@ CREATE TABLE dead_letters (
     attributes   text,
     form         smallint,
     data         bytea,
-    checksum     bigint
+    checksum     bigint,
+    PRIMARY KEY (topic, id)
 );
+CREATE INDEX dead_letters_by_id ON dead_letters (id);
 CREATE INDEX dead_letters_by_subscription ON dead_letters (subscription, id);
 CREATE INDEX dead_letters_by_version ON dead_letters (topic, version);
 CREATE INDEX dead_letters_by_age ON dead_letters (at);
 -- A settlement that is repeated makes no second letter.
-CREATE UNIQUE INDEX dead_letters_once ON dead_letters (position, version) WHERE reason <> 'expired';
+CREATE UNIQUE INDEX dead_letters_once ON dead_letters (topic, position, version)
+    WHERE reason <> 'expired';
 
 CREATE TABLE jobs (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -252,8 +262,8 @@ CREATE INDEX jobs_by_subscription ON jobs (subscription, id);
 
 -- Events that are not in the log yet.
 CREATE TABLE pending (
-    id           bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
     topic        bigint NOT NULL,
+    id           bigint GENERATED BY DEFAULT AS IDENTITY,
     due          bigint NOT NULL,            -- the largest: prepared, not yet committed
     committed    boolean NOT NULL DEFAULT false,
     since        bigint NOT NULL,
@@ -263,9 +273,9 @@ CREATE TABLE pending (
     attributes   text NOT NULL,
     form         smallint NOT NULL,
     data         bytea,
-    checksum     bigint NOT NULL
+    checksum     bigint NOT NULL,
+    PRIMARY KEY (topic, id)
 );
-CREATE INDEX pending_by_topic ON pending (topic, id);
 CREATE INDEX pending_by_due ON pending (due, id);
 
 -- How an event waited before it went into the log; goes with it.

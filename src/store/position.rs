@@ -16,8 +16,10 @@ pub struct PositionState {
     pub id: i64,
     /// Whose it is.
     pub subscription: i64,
-    /// The topic it is in.
+    /// The topic it is in,
     pub topic: Topic,
+    /// and that topic's row number, to be given back likewise.
+    pub topic_id: i64,
     /// To be given back with every settlement.
     pub fence: Fence,
     /// Every version up to it has been looked at.
@@ -92,6 +94,8 @@ pub enum ExceptionKind {
 /// What became of deliveries of one position since its last save.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
+    /// The row number of the topic that the position is in.
+    pub topic: i64,
     /// Which position.
     pub position: i64,
     /// Must be the position's.

@@ -107,6 +107,28 @@ pub(super) async fn an_abandoned_journal_is_empty(bench: &dyn Bench) {
     assert!(store.journal(&state.name, 10).await.unwrap().is_empty());
 }
 
+pub(super) async fn a_source_takes_what_it_has_to_another_topic(bench: &dyn Bench) {
+    let (store, topic, state) = with_source(bench).await;
+    let item = NewRejected { reason: "no id".into(), item: b"{}".to_vec() };
+    let (journal, rejected) = (events([3, 2]), vec![item]);
+    let page = SourceProgress { journal, rejected, ..progress(&state) };
+    save(&store, &topic, Vec::new(), page).await.unwrap();
+    let other: Topic = name("elsewhere");
+    store.put_topic(&other, &TopicSettings::default(), NOW).await.unwrap();
+    let moved = store.put_source(&source(&other), NOW).await.unwrap();
+    assert_eq!((moved.id, &moved.topic, moved.journaled), (state.id, &other, 2));
+    assert_eq!(store.rejected(&state.name, 10).await.unwrap().len(), 1);
+    let batch = store.journal(&state.name, 10).await.unwrap();
+    assert_eq!(ids(&batch), ["2", "3"]);
+    let done = SourceProgress { journal_done: 2, ..progress(&moved) };
+    save(&store, &other, batch, done).await.unwrap();
+    assert_eq!(store.source(&state.name).await.unwrap().journaled, 0);
+    assert!(all(&store, &topic).await.is_empty());
+    assert_eq!(all(&store, &other).await.len(), 2);
+    store.delete_topic(&topic, NOW).await.unwrap();
+    assert_eq!(store.rejected(&state.name, 10).await.unwrap().len(), 1);
+}
+
 pub(super) async fn a_changed_contract_wants_a_cursor(bench: &dyn Bench) {
     let (store, topic, state) = with_source(bench).await;
     let end = SourceProgress { cursor: Some("4".into()), ..progress(&state) };

@@ -76,6 +76,7 @@ macro_rules! contract {
         fences::a_cursor_set_by_hand_goes_with_any_contract,
         fences::a_contract_of_an_earlier_release_is_taken_over,
         fences::a_source_keeps_what_its_events_are_known_by,
+        fences::a_source_takes_what_it_has_to_another_topic,
         fences::rejected_items_are_bounded,
         fences::steering_raises_the_fence,
         pending::a_due_event_goes_once_and_not_before,

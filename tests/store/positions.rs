@@ -25,6 +25,7 @@ pub(super) async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, 
 
 pub(super) fn settlement(position: &PositionState, reach: u64) -> Settlement {
     Settlement {
+        topic: position.topic_id,
         position: position.id,
         fence: position.fence,
         reach: Version(reach),

@@ -58,6 +58,7 @@ pub struct Rules {
 /// One position as its holder sees it.
 #[derive(Debug)]
 pub struct Window {
+    topic: i64,
     position: i64,
     fence: u64,
     rules: Rules,
@@ -111,6 +112,7 @@ impl Window {
     #[must_use]
     pub fn new(state: PositionState, rules: Rules) -> Self {
         let mut window = Self {
+            topic: state.topic_id,
             position: state.id,
             fence: state.fence,
             rules,

@@ -190,6 +190,7 @@ impl Window {
         let unsaved = std::mem::take(&mut self.unsaved);
         let put = unsaved.put.iter().filter_map(|v| self.exceptions.get(v)).cloned().collect();
         Some(Settlement {
+            topic: self.topic,
             position: self.position,
             fence: self.fence,
             reach: self.reach,

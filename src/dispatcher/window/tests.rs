@@ -58,6 +58,7 @@ fn saved() -> PositionState {
         id: 7,
         subscription: 1,
         topic: "t".parse().unwrap(),
+        topic_id: 5,
         fence: 3,
         reach: Version(0),
         open: vec![],

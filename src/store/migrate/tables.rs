@@ -117,9 +117,11 @@ const SOURCES: Table = Table {
 const JOURNAL: Table = Table {
     name: "journal",
     read: "-- journal\nSELECT slot AS key, slot >> 40 AS owner, slot & 1099511627775 AS count, \
+        (SELECT topic FROM sources WHERE sources.id = slot >> 40) AS topic, \
         slot, source, id, attributes, form, data, checksum FROM journal \
-        WHERE slot > $1 ORDER BY slot LIMIT $2",
+        WHERE slot > $1 AND slot >> 40 IN (SELECT id FROM sources) ORDER BY slot LIMIT $2",
     fields: &[
+        number("topic"),
         number("source").of("owner"),
         number("count"),
         Field::event("event_source", Text).of("source"),
@@ -135,8 +137,17 @@ const JOURNAL: Table = Table {
 const REJECTED: Table = Table {
     name: "rejected",
     read: "-- rejected\nSELECT slot AS key, slot >> 40 AS source, slot & 1099511627775 AS count, \
-        at, reason, item FROM rejected WHERE slot > $1 ORDER BY slot LIMIT $2",
-    fields: &[number("source"), number("count"), number("at"), text("reason"), bytes("item")],
+        (SELECT topic FROM sources WHERE sources.id = slot >> 40) AS topic, \
+        at, reason, item FROM rejected \
+        WHERE slot > $1 AND slot >> 40 IN (SELECT id FROM sources) ORDER BY slot LIMIT $2",
+    fields: &[
+        number("topic"),
+        number("source"),
+        number("count"),
+        number("at"),
+        text("reason"),
+        bytes("item"),
+    ],
     sum: Sum::Nothing,
 };
 
@@ -186,6 +197,7 @@ const EXCEPTIONS: Table = Table {
         WHERE (x.position, x.version) > ($1 >> 40, $1 & 1099511627775) \
         ORDER BY x.position, x.version LIMIT $2",
     fields: &[
+        number("topic"),
         number("position"),
         number("version"),
         text("kind"),

@@ -214,8 +214,8 @@ pub(super) async fn redrive(
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
     let sql = choosing!(
         "-- redriven\nSELECT d.id, x.kind IS NOT NULL AS stopped FROM dead_letters d \
-         JOIN positions p ON p.id = d.position AND d.version <= p.reach \
-         LEFT JOIN exceptions x ON x.position = d.position AND x.version = d.version",
+         JOIN positions p ON p.topic = d.topic AND p.id = d.position AND d.version <= p.reach \
+         LEFT JOIN exceptions x ON x.topic = d.topic AND x.position = d.position AND x.version = d.version",
         " AND d.reason <> 'expired' ORDER BY d.id"
     );
     let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut *registry.conn).await?;
@@ -238,14 +238,14 @@ async fn retry(
     apart_us: f64,
     now: Micros,
 ) -> Result<(), StoreError> {
-    let sql = "-- retry\nINSERT INTO exceptions (position, version, kind, attempts, tries, due, first, \
+    let sql = "-- retry\nINSERT INTO exceptions (topic, position, version, kind, attempts, tries, due, first, \
         successes, recorded, attributes, form, data, checksum) \
-        SELECT d.position, d.version, 'retry', 0, 0, $2 + CAST((chosen.place - 1) * $3 AS bigint), $2, 0, \
+        SELECT d.topic, d.position, d.version, 'retry', 0, 0, $2 + CAST((chosen.place - 1) * $3 AS bigint), $2, 0, \
         d.recorded, d.attributes, d.form, d.data, d.checksum FROM UNNEST($1::bigint[]) WITH ORDINALITY AS chosen (id, place) \
         JOIN dead_letters d ON d.id = chosen.id \
         WHERE d.attributes IS NOT NULL \
         OR EXISTS (SELECT 1 FROM events e WHERE e.topic = d.topic AND e.version = d.version) \
-        ON CONFLICT (position, version) DO UPDATE SET kind = 'retry', attempts = 0, tries = 0, due = excluded.due, \
+        ON CONFLICT (topic, position, version) DO UPDATE SET kind = 'retry', attempts = 0, tries = 0, due = excluded.due, \
         first = excluded.first, successes = 0, stands_out = false, status = NULL, error = NULL, \
         recorded = excluded.recorded, attributes = excluded.attributes, form = excluded.form, \
         data = excluded.data, checksum = excluded.checksum WHERE exceptions.kind = 'stopped'";
@@ -261,7 +261,7 @@ pub(super) async fn forget(
     ids: &[i64],
 ) -> Result<BTreeSet<i64>, StoreError> {
     let sql = "-- no longer stopped\nDELETE FROM exceptions WHERE kind = 'stopped' \
-        AND (position, version) IN (SELECT position, version FROM dead_letters \
+        AND (topic, position, version) IN (SELECT topic, position, version FROM dead_letters \
         WHERE id = ANY($1) AND reason <> 'expired') RETURNING position";
     let rows = sqlx::query(sql).bind(ids).fetch_all(&mut *conn).await?;
     let sql = "-- no longer dead\nDELETE FROM dead_letters WHERE id = ANY($1)";

@@ -29,11 +29,12 @@ impl Positions for PostgresStore {
         let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
         let sql = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
         sqlx::query(sql).execute(&mut *transaction).await?;
-        let sql = "-- position\nSELECT p.subscription, t.name AS topic_name, fence, reach, open, \
+        let sql = "-- position\nSELECT p.subscription, p.topic, t.name AS topic_name, fence, reach, open, \
             (SELECT coalesce(max(version), 0) FROM dead_letters d \
              WHERE d.subscription = p.subscription AND d.topic = p.topic) AS dead_up_to, job, saved, \
             (SELECT h.incarnation FROM held h WHERE h.work = 'subscription' \
-             AND h.number = p.subscription) AS holder FROM positions p JOIN topics t ON t.id = p.topic WHERE p.id = $1";
+             AND h.number = p.subscription) AS holder FROM positions p JOIN topics t ON t.id = p.topic \
+            WHERE p.id = $1";
         let row = sqlx::query(sql)
             .bind(position)
             .fetch_optional(&mut *transaction)
@@ -44,20 +45,22 @@ impl Positions for PostgresStore {
         if self.shared.is_anothers(row.get("holder")?) {
             return Err(StoreError::Stale);
         }
-        let topic = row.get("topic_name")?;
+        let (topic, topic_id) = (row.get("topic_name")?, row.get("topic")?);
         let subscription = row.get("subscription")?;
         let job = match row.get("job")? {
             Some(job) => Some(replays::one(&mut transaction, subscription, job).await?.0),
             None => None,
         };
         let sql = "-- exceptions\nSELECT version, kind, attempts, tries, due, first, successes, status, \
-            error, stands_out, lane FROM exceptions WHERE position = $1 ORDER BY version";
-        let rows = sqlx::query(sql).bind(position).fetch_all(&mut *transaction).await?;
+            error, stands_out, lane FROM exceptions WHERE topic = $1 AND position = $2 ORDER BY version";
+        let rows =
+            sqlx::query(sql).bind(topic_id).bind(position).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(PositionState {
             id: position,
             subscription,
             topic,
+            topic_id,
             fence: row.count("fence")?,
             reach: row.get("reach")?,
             open: row.versions("open")?,
@@ -74,8 +77,8 @@ impl Positions for PostgresStore {
         version: Version,
     ) -> Result<Option<Arc<Event>>, StoreError> {
         let sql = "-- kept\nSELECT t.name AS topic_name, x.recorded, x.attributes, x.form, x.data, x.checksum \
-            FROM exceptions x JOIN positions p ON p.id = x.position \
-            JOIN topics t ON t.id = p.topic WHERE x.position = $1 AND x.version = $2";
+            FROM positions p JOIN exceptions x ON x.topic = p.topic AND x.position = p.id \
+            JOIN topics t ON t.id = p.topic WHERE p.id = $1 AND x.version = $2";
         let row = sqlx::query(sql)
             .bind(position)
             .bind(signed(version.0))

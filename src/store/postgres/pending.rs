@@ -84,7 +84,8 @@ impl PendingEvents for PostgresStore {
         }
         // One that is due goes into the log in the transaction that ends its waiting: a cancel that is
         // asked for next finds nothing to take back.
-        let row = sqlx::query("-- prepared\nSELECT * FROM pending WHERE id = $1")
+        let row = sqlx::query("-- prepared\nSELECT * FROM pending WHERE topic = $1 AND id = $2")
+            .bind(state.id)
             .bind(id)
             .fetch_one(&mut *transaction)
             .await?;
@@ -99,7 +100,8 @@ impl PendingEvents for PostgresStore {
         let mut transaction = self.shared.pool.begin().await?;
         let (state, one) = held(&mut transaction, topic, id).await?;
         rules::may_cancel(id, &one)?;
-        sqlx::query("-- cancelled\nDELETE FROM pending WHERE id = $1")
+        sqlx::query("-- cancelled\nDELETE FROM pending WHERE topic = $1 AND id = $2")
+            .bind(state.id)
             .bind(id)
             .execute(&mut *transaction)
             .await?;
@@ -199,8 +201,8 @@ fn pending(row: &PgRow) -> Result<DuePending, StoreError> {
     Ok(one)
 }
 
-/// The numbers of damaged rows, and what is wrong with each.
-type Damaged = Vec<(i64, String)>;
+/// Topic and number of damaged rows, and what is wrong with each.
+type Damaged = Vec<(i64, i64, String)>;
 
 /// As many rows as fit into [`bounds::PENDING_BYTES_MAX`], and those that are damaged.
 async fn bounded(
@@ -216,7 +218,10 @@ async fn bounded(
                 }
                 found.push(one);
             }
-            Err(error) => damaged.push((Cells::of(&row, "pending").get("id")?, error.to_string())),
+            Err(error) => {
+                let row = Cells::of(&row, "pending");
+                damaged.push((row.get("topic")?, row.get("id")?, error.to_string()));
+            }
         }
     }
     Ok((found, damaged))
@@ -230,8 +235,8 @@ async fn held(
 ) -> Result<(TopicState, KnownPending), StoreError> {
     let state = locked(conn, topic).await?;
     let sql =
-        "-- held pending\nSELECT due, committed, hash FROM pending WHERE id = $1 AND topic = $2";
-    let row = sqlx::query(sql).bind(id).bind(state.id).fetch_optional(conn).await?;
+        "-- held pending\nSELECT due, committed, hash FROM pending WHERE topic = $1 AND id = $2";
+    let row = sqlx::query(sql).bind(state.id).bind(id).fetch_optional(conn).await?;
     let row = row.ok_or_else(|| rules::not_found(id))?;
     let row = Cells::of(&row, "pending");
     let one = KnownPending {
@@ -253,19 +258,20 @@ async fn set_due(
     let before = sum::of_due(id, one.due, one.committed);
     let swap = i64::from(before ^ sum::of_due(id, due, committed));
     let sql = "-- another time\nUPDATE pending SET due = $2, committed = $3, checksum = checksum # $4 \
-        WHERE id = $1";
-    sqlx::query(sql).bind(id).bind(due.0).bind(committed).bind(swap).execute(conn).await?;
+        WHERE topic = $5 AND id = $1";
+    let query = sqlx::query(sql).bind(id).bind(due.0).bind(committed).bind(swap).bind(one.topic);
+    query.execute(conn).await?;
     Ok(())
 }
 
 /// Takes events that are damaged out of what waits: a gap of their topic tells of each, and a
 /// notice.
 async fn set_aside(shared: &Shared, damaged: Damaged) -> Result<(), StoreError> {
-    for (id, problem) in damaged {
+    for (topic, id, problem) in damaged {
         let detail = format!(
             "pending event {id} is damaged in the database ({problem}) and is lost: publish it again"
         );
-        let sql = "-- damaged\nWITH gone AS (DELETE FROM pending WHERE id = $1 RETURNING topic, since), \
+        let sql = "-- damaged\nWITH gone AS (DELETE FROM pending WHERE topic = $4 AND id = $1 RETURNING topic, since), \
             told AS (UPDATE topics SET waiting = waiting + 1 FROM gone WHERE topics.id = gone.topic) \
             INSERT INTO gaps (topic, source, version, recorded, reason, detail) \
             SELECT t.id, '', t.head, gone.since, $2, $3 FROM gone JOIN topics t ON t.id = gone.topic";
@@ -273,6 +279,7 @@ async fn set_aside(shared: &Shared, damaged: Damaged) -> Result<(), StoreError> 
             .bind(id)
             .bind(DAMAGED)
             .bind(plain(&detail))
+            .bind(topic)
             .execute(&shared.pool)
             .await?;
         if told.rows_affected() > 0 {

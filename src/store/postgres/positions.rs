@@ -104,8 +104,10 @@ pub(super) async fn remove(
         end_position(registry, job, JobStatus::Cancelled, now).await?;
     }
     for sql in [
-        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
-        "-- drop dead letters\nDELETE FROM dead_letters WHERE position = $1",
+        "-- drop exceptions\nDELETE FROM exceptions \
+         WHERE topic = (SELECT topic FROM positions WHERE id = $1) AND position = $1",
+        "-- drop dead letters\nDELETE FROM dead_letters \
+         WHERE topic = (SELECT topic FROM positions WHERE id = $1) AND position = $1",
         "-- drop position\nDELETE FROM positions WHERE id = $1",
     ] {
         sqlx::query(sql).bind(position).execute(&mut *registry.conn).await?;
@@ -129,7 +131,8 @@ pub(super) async fn end_position(
         .execute(&mut *registry.conn)
         .await?;
     for sql in [
-        "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1",
+        "-- drop exceptions\nDELETE FROM exceptions \
+         WHERE topic = (SELECT topic FROM positions WHERE id = $1) AND position = $1",
         "-- drop position\nDELETE FROM positions WHERE id = $1",
     ] {
         sqlx::query(sql).bind(position).execute(&mut *registry.conn).await?;

@@ -26,7 +26,7 @@ macro_rules! select {
             "-- jobs\nSELECT j.id, t.name AS topic, j.first, j.last, j.rate, j.status, \
              coalesce(p.reach, j.reach) AS reach, coalesce(p.delivered, j.delivered) AS delivered, \
              j.started, j.ended, p.id AS position, coalesce(p.open, '') AS open, \
-             (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS excepted \
+             (SELECT count(*) FROM exceptions x WHERE x.topic = p.topic AND x.position = p.id) AS excepted \
              FROM jobs j JOIN topics t ON t.id = j.topic LEFT JOIN positions p ON p.job = j.id \
              AND p.subscription = j.subscription ",
             $rest

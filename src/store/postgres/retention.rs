@@ -149,7 +149,8 @@ struct Floor {
 
 async fn floors(conn: &mut PgConnection, topic: i64) -> Result<Vec<Floor>, StoreError> {
     let sql = "-- floors\nSELECT p.id, p.subscription, p.reach, p.open, \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id AND x.attributes IS NULL AND x.kind <> 'stopped') \
+        (SELECT min(version) FROM exceptions x WHERE x.topic = p.topic AND x.position = p.id \
+         AND x.attributes IS NULL AND x.kind <> 'stopped') \
         AS lowest, s.removed_at IS NULL AS owed, s.name, live.id AS live, j.last \
         FROM positions p JOIN subscriptions s ON s.id = p.subscription \
         JOIN positions live ON live.subscription = p.subscription AND live.topic = p.topic \
@@ -211,9 +212,10 @@ async fn expire_owed(
         if floor.version >= cut {
             continue;
         }
-        let sql = "-- excepted\nSELECT count(*) FROM exceptions WHERE position = $1 \
-            AND version <= $2 AND attributes IS NULL AND kind <> 'stopped'";
+        let sql = "-- excepted\nSELECT count(*) FROM exceptions WHERE topic = $1 AND position = $2 \
+            AND version <= $3 AND attributes IS NULL AND kind <> 'stopped'";
         let excepted: i64 = sqlx::query_scalar(sql)
+            .bind(state.id)
             .bind(floor.position)
             .bind(signed(cut.0))
             .fetch_one(&mut *registry.conn)
@@ -231,9 +233,10 @@ async fn expire_owed(
         }
         // A redriven event that travels with its bytes needs the log no more, nor does one that
         // is dead and holds its key back.
-        let sql = "-- expired\nDELETE FROM exceptions WHERE position = $1 AND version <= $2 \
-            AND attributes IS NULL AND kind <> 'stopped'";
+        let sql = "-- expired\nDELETE FROM exceptions WHERE topic = $1 AND position = $2 \
+            AND version <= $3 AND attributes IS NULL AND kind <> 'stopped'";
         sqlx::query(sql)
+            .bind(state.id)
             .bind(floor.position)
             .bind(signed(cut.0))
             .execute(&mut *registry.conn)
@@ -242,9 +245,10 @@ async fn expire_owed(
         // in flight above the cut is given back by lowering nothing: it is kept as due again.
         let kept = floor.open.iter().filter(|open| **open > cut);
         for open in kept {
-            let sql = "-- kept open\nINSERT INTO exceptions (position, version, kind, attempts, tries, \
-                due, first, successes) VALUES ($1, $2, 'retry', 0, 0, $3, $3, 0) ON CONFLICT DO NOTHING";
+            let sql = "-- kept open\nINSERT INTO exceptions (topic, position, version, kind, attempts, tries, \
+                due, first, successes) VALUES ($1, $2, $3, 'retry', 0, 0, $4, $4, 0) ON CONFLICT DO NOTHING";
             sqlx::query(sql)
+                .bind(state.id)
                 .bind(floor.position)
                 .bind(signed(open.0))
                 .bind(now.0)
@@ -267,13 +271,14 @@ async fn announce_expired(
     registry.shared.expired.fetch_add(count, Ordering::Relaxed);
     // A removal of many pieces is one range.
     let sql = "-- longer range\nUPDATE dead_letters SET up_to = $3, count = dead_letters.count + $4, at = $5 \
-        WHERE position = $1 AND reason = 'expired' AND up_to + 1 = $2";
+        WHERE topic = $6 AND position = $1 AND reason = 'expired' AND up_to + 1 = $2";
     let longer = sqlx::query(sql)
         .bind(floor.live)
         .bind(signed(first.0))
         .bind(signed(last.0))
         .bind(signed(count))
         .bind(now.0)
+        .bind(state.id)
         .execute(&mut *registry.conn)
         .await?;
     if longer.rows_affected() > 0 {

@@ -23,7 +23,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "-- sources\nSELECT s.*, t.name AS topic_name, \
-             (SELECT count(*) FROM journal WHERE source = s.id) AS journaled \
+             (SELECT count(*) FROM journal j WHERE j.topic = s.topic AND j.source = s.id) AS journaled \
              FROM sources s JOIN topics t ON t.id = s.topic ",
             $rest
         )
@@ -74,8 +74,8 @@ impl Sources for PostgresStore {
     async fn journal(&self, name: &Name, limit: usize) -> Result<Vec<NewEvent>, StoreError> {
         let mut conn = self.shared.pool.acquire().await?;
         let id = one(&mut conn, name).await?.id;
-        let sql =
-            "-- journal\nSELECT * FROM journal WHERE source = $1 ORDER BY count DESC LIMIT $2";
+        let sql = "-- journal\nSELECT * FROM journal WHERE topic = (SELECT topic FROM sources WHERE id = $1) \
+            AND source = $1 ORDER BY count DESC LIMIT $2";
         let mut rows = sqlx::query(sql).bind(id).bind(signed(limit as u64)).fetch(&mut *conn);
         let mut bytes = 0;
         let mut events: Vec<NewEvent> = Vec::new();
@@ -93,7 +93,8 @@ impl Sources for PostgresStore {
     async fn rejected(&self, name: &Name, limit: usize) -> Result<Vec<Rejected>, StoreError> {
         let mut conn = self.shared.pool.acquire().await?;
         let id = one(&mut conn, name).await?.id;
-        let sql = "-- rejected\nSELECT at, reason, item FROM rejected WHERE source = $1 \
+        let sql = "-- rejected\nSELECT at, reason, item FROM rejected \
+            WHERE topic = (SELECT topic FROM sources WHERE id = $1) AND source = $1 \
             ORDER BY count DESC LIMIT $2";
         let mut rows = sqlx::query(sql).bind(id).bind(signed(limit as u64)).fetch(&mut *conn);
         let (mut bytes, mut found) = (0, Vec::new());
@@ -211,6 +212,17 @@ async fn renew(
         .bind(renewal.can_go_on)
         .execute(&mut *registry.conn)
         .await?;
+    if known.topic != new.topic {
+        for sql in [
+            "-- journal moves\nUPDATE journal SET topic = $2 \
+             WHERE topic = (SELECT id FROM topics WHERE name = $3) AND source = $1",
+            "-- items move\nUPDATE rejected SET topic = $2 \
+             WHERE topic = (SELECT id FROM topics WHERE name = $3) AND source = $1",
+        ] {
+            let query = sqlx::query(sql).bind(known.id).bind(topic).bind(known.topic.as_str());
+            query.execute(&mut *registry.conn).await?;
+        }
+    }
     if renewal.is_changed {
         clear_journal(&mut registry.conn, known.id).await?;
     }
@@ -271,7 +283,8 @@ async fn set_status(
 
 async fn clear_journal(conn: &mut PgConnection, source: i64) -> Result<(), StoreError> {
     for sql in [
-        "-- clear journal\nDELETE FROM journal WHERE source = $1",
+        "-- clear journal\nDELETE FROM journal \
+         WHERE topic = (SELECT topic FROM sources WHERE id = $1) AND source = $1",
         "-- journal begins\nUPDATE sources SET journal_next = 1 WHERE id = $1",
     ] {
         sqlx::query(sql).bind(source).execute(&mut *conn).await?;
@@ -282,8 +295,10 @@ async fn clear_journal(conn: &mut PgConnection, source: i64) -> Result<(), Store
 /// Removes a source with everything it has.
 pub(super) async fn forget(conn: &mut PgConnection, source: i64) -> Result<(), StoreError> {
     for sql in [
-        "-- forget journal\nDELETE FROM journal WHERE source = $1",
-        "-- forget items\nDELETE FROM rejected WHERE source = $1",
+        "-- forget journal\nDELETE FROM journal \
+         WHERE topic = (SELECT topic FROM sources WHERE id = $1) AND source = $1",
+        "-- forget items\nDELETE FROM rejected \
+         WHERE topic = (SELECT topic FROM sources WHERE id = $1) AND source = $1",
         "-- forget source\nDELETE FROM sources WHERE id = $1",
     ] {
         sqlx::query(sql).bind(source).execute(&mut *conn).await?;

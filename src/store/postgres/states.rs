@@ -22,8 +22,8 @@ pub(super) async fn of(
         x.status, x.error, d.reason, d.attempts, d.status AS last_status, d.error AS last_error \
         FROM positions p JOIN subscriptions s ON s.id = p.subscription \
         LEFT JOIN jobs j ON j.id = p.job \
-        LEFT JOIN exceptions x ON x.position = p.id AND x.version = $2 \
-        LEFT JOIN dead_letters d ON d.id = (SELECT max(id) FROM dead_letters o \
+        LEFT JOIN exceptions x ON x.topic = p.topic AND x.position = p.id AND x.version = $2 \
+        LEFT JOIN dead_letters d ON d.topic = p.topic AND d.id = (SELECT max(id) FROM dead_letters o \
             WHERE o.subscription = p.subscription AND o.topic = p.topic \
             AND o.version <= $2 AND o.up_to >= $2 AND p.job IS NULL) \
         WHERE p.topic = $1 AND s.status <> 'deleted' \

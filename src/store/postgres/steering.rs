@@ -103,7 +103,7 @@ pub(super) async fn rewind(
     let states: Vec<TopicState> = rows.iter().map(row::topic_state).collect::<Result<_, _>>()?;
     let heads: Vec<Version> = states.iter().map(|state| state.head).collect();
     registry::may_rewind(name, topic, &heads, to)?;
-    for (position, _) in moved {
+    for (position, in_topic) in moved {
         positions::release(registry, position, to, now).await?;
         // What lies between is owed from now on; where the start is not known it stays so.
         let sql =
@@ -114,9 +114,9 @@ pub(super) async fn rewind(
             .execute(&mut *registry.conn)
             .await?;
         // A redriven event that the log has let go of is here alone; no rewind leads back to it.
-        let sql = "-- drop exceptions\nDELETE FROM exceptions WHERE position = $1 \
+        let sql = "-- drop exceptions\nDELETE FROM exceptions WHERE topic = $1 AND position = $2 \
             AND (attributes IS NULL OR kind = 'stopped')";
-        sqlx::query(sql).bind(position).execute(&mut *registry.conn).await?;
+        sqlx::query(sql).bind(in_topic).bind(position).execute(&mut *registry.conn).await?;
     }
     touch(registry, known.id).await?;
     one(&mut registry.conn, name).await
@@ -133,7 +133,8 @@ pub(super) async fn forget_endpoint(
         WHERE id = $1";
     sqlx::query(sql).bind(subscription).execute(&mut *registry.conn).await?;
     let sql = "-- due now\nUPDATE exceptions SET due = $2 WHERE due > $2 AND kind = 'retry' \
-        AND tries > 0 AND position IN (SELECT id FROM positions WHERE subscription = $1)";
+        AND tries > 0 \
+        AND (topic, position) IN (SELECT topic, id FROM positions WHERE subscription = $1)";
     sqlx::query(sql).bind(subscription).bind(now.0).execute(&mut *registry.conn).await?;
     Ok(())
 }

@@ -91,11 +91,11 @@ async fn summaries(
 ) -> Result<Vec<(i64, PositionSummary)>, StoreError> {
     let sql = "-- positions\nSELECT p.subscription, p.id, t.name AS topic, p.fence, p.reach, p.open, \
         p.delivered, p.job, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS exceptions, \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id) AS lowest, \
+        (SELECT count(*) FROM exceptions x WHERE x.topic = p.topic AND x.position = p.id) AS exceptions, \
+        (SELECT min(version) FROM exceptions x WHERE x.topic = p.topic AND x.position = p.id) AS lowest, \
         CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
-        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END AS dead_letters, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
+        WHERE d.topic = p.topic AND d.subscription = p.subscription) ELSE 0 END AS dead_letters, \
+        (SELECT count(*) FROM exceptions x WHERE x.topic = p.topic AND x.position = p.id AND x.kind = 'stopped') \
         AS stopped_keys FROM positions p JOIN topics t ON t.id = p.topic \
         WHERE $1::bigint IS NULL OR p.subscription = $1 \
         ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";

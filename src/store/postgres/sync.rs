@@ -15,7 +15,7 @@ use super::{
 use crate::{
     event::{Topic, Version},
     store::{
-        Pending, StoreError, TopicState,
+        Pending, SourceProgress, StoreError, TopicState,
         rules::{
             group::Plan,
             known::{Change, Known, KnownPending, KnownPosition, KnownSource},
@@ -55,18 +55,20 @@ impl Synced {
         shared: &Shared,
     ) -> Result<Vec<i64>, StoreError> {
         let (mut names, mut topics) = (BTreeSet::new(), BTreeSet::new());
-        let (mut sources, mut positions) = (BTreeSet::new(), BTreeSet::new());
+        // Each with its topic: pairs of two numbers.
+        let (mut sources, mut positions) = (Vec::new(), BTreeSet::new());
         let mut later = 0;
         for op in ops {
             match op {
                 Hot::Append { append, .. } => {
                     names.insert(&append.topic);
-                    sources.extend(append.progress.as_ref().map(|progress| progress.source));
+                    let of = |progress: &SourceProgress| (&append.topic, progress.source);
+                    sources.extend(append.progress.as_ref().map(of));
                     later += append.events.iter().filter(|it| it.deliver_at.is_some()).count();
                 }
                 Hot::Release { due, .. } => topics.extend(due.iter().map(|due| due.topic)),
                 Hot::Settle { settlement, .. } => {
-                    positions.insert(settlement.position);
+                    positions.insert((settlement.topic, settlement.position));
                 }
                 Hot::Health { .. } => {}
             }
@@ -75,10 +77,12 @@ impl Synced {
             self.topics(conn, &names, topics.into_iter().collect(), shared).await?;
         }
         if !sources.is_empty() {
-            self.sources(conn, sources.into_iter().collect(), shared).await?;
+            let number = |(topic, source)| Some((*self.known.names.get(topic)?, source));
+            let sources: BTreeSet<_> = sources.into_iter().filter_map(number).collect();
+            self.sources(conn, sources, shared).await?;
         }
         if !positions.is_empty() {
-            self.positions(conn, positions.into_iter().collect(), shared).await?;
+            self.positions(conn, positions, shared).await?;
         }
         if later > 0 { self.numbers(conn, later, shared).await } else { Ok(Vec::new()) }
     }
@@ -207,13 +211,15 @@ impl Synced {
     async fn sources(
         &mut self,
         conn: &mut PgConnection,
-        ids: Vec<i64>,
+        asked: BTreeSet<(i64, i64)>,
         shared: &Shared,
     ) -> Result<(), StoreError> {
+        let (topics, ids): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let sql = "-- locked sources\nSELECT s.id, s.fence, s.journal_next, s.rejected_next, \
             (SELECT h.incarnation FROM held h WHERE h.work = 'source' AND h.number = s.id) AS holder \
-            FROM sources s WHERE s.id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE";
-        let rows = sqlx::query(sql).bind(&ids).fetch_all(conn).await?;
+            FROM sources s WHERE (s.topic, s.id) IN (SELECT * FROM UNNEST($1::bigint[], $2::bigint[])) \
+            ORDER BY s.id FOR NO KEY UPDATE";
+        let rows = sqlx::query(sql).bind(topics).bind(ids).fetch_all(conn).await?;
         // What was known of others is not needed again.
         self.known.sources.clear();
         for row in &rows {
@@ -231,14 +237,16 @@ impl Synced {
     async fn positions(
         &mut self,
         conn: &mut PgConnection,
-        ids: Vec<i64>,
+        asked: BTreeSet<(i64, i64)>,
         shared: &Shared,
     ) -> Result<(), StoreError> {
+        let (topics, ids): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let sql = "-- locked positions\nSELECT p.id, p.subscription, p.topic, p.fence, p.job, \
             (SELECT h.incarnation FROM held h WHERE h.work = 'subscription' \
              AND h.number = p.subscription) AS holder \
-            FROM positions p WHERE p.id = ANY($1) ORDER BY p.id FOR NO KEY UPDATE";
-        let rows = sqlx::query(sql).bind(&ids).fetch_all(conn).await?;
+            FROM positions p WHERE (p.topic, p.id) IN (SELECT * FROM UNNEST($1::bigint[], $2::bigint[])) \
+            ORDER BY p.id FOR NO KEY UPDATE";
+        let rows = sqlx::query(sql).bind(topics).bind(ids).fetch_all(conn).await?;
         // What was known of others is not needed again.
         self.known.positions.clear();
         for row in &rows {

@@ -155,7 +155,7 @@ impl PostgresStore {
 
 /// Drops what was prepared before `before` and never committed; answers whether there is more.
 async fn drop_prepared(shared: &Shared, before: Micros) -> Result<bool, StoreError> {
-    let sql = "-- prepared for long\nWITH gone AS (DELETE FROM pending WHERE id IN (SELECT id \
+    let sql = "-- prepared for long\nWITH gone AS (DELETE FROM pending WHERE (topic, id) IN (SELECT topic, id \
         FROM pending WHERE due = $1 AND since < $2 LIMIT $3) RETURNING topic), \
         told AS (UPDATE topics SET waiting = waiting + 1 WHERE id IN (SELECT topic FROM gone)) \
         SELECT count(*) FROM gone";
@@ -225,7 +225,7 @@ async fn forget_removed(registry: &mut Registry, now: Micros) -> Result<(), Stor
         let name = Cells::of(&row, "subscriptions").get("name")?;
         steering::steer(registry, &name, SubscriptionSteer::Delete, now).await?;
     }
-    let sql = "-- gaps bound\nDELETE FROM gaps WHERE id IN (SELECT id FROM (SELECT id, \
+    let sql = "-- gaps bound\nDELETE FROM gaps WHERE (topic, id) IN (SELECT topic, id FROM (SELECT topic, id, \
         row_number() OVER (PARTITION BY topic ORDER BY id DESC) AS place FROM gaps) numbered WHERE place > $1)";
     sqlx::query(sql).bind(bounds::GAPS_MAX).execute(&mut *registry.conn).await?;
     Ok(())

@@ -41,13 +41,13 @@ const PROGRESS: &str = "-- progress\nUPDATE sources SET \
     cursor_contract = CASE WHEN $5 IS NULL THEN cursor_contract ELSE contract END, \
     walks = walks + $6, next_poll = coalesce($7, next_poll), report = coalesce($8, report), \
     appended = appended + $9, duplicates = duplicates + $10, rejected = rejected + $11, \
-    journal_next = $12, rejected_next = $13 WHERE id = $1";
-const JOURNAL: &str = "-- journal\nINSERT INTO journal (source, count, event_source, event_id, \
-    attributes, form, data, checksum) SELECT $1, new.* FROM UNNEST($2::bigint[], $3::text[], \
-    $4::text[], $5::text[], $6::smallint[], $7::bytea[], $8::bigint[]) AS new";
-const REJECTED: &str = "-- rejected\nINSERT INTO rejected (source, count, at, reason, item) \
-    SELECT $1, new.count, $2, new.reason, new.item FROM \
-    UNNEST($3::bigint[], $4::text[], $5::bytea[]) AS new (count, reason, item)";
+    journal_next = $12, rejected_next = $13 WHERE topic = $14 AND id = $1";
+const JOURNAL: &str = "-- journal\nINSERT INTO journal (topic, source, count, event_source, event_id, \
+    attributes, form, data, checksum) SELECT $1, $2, new.* FROM UNNEST($3::bigint[], $4::text[], \
+    $5::text[], $6::text[], $7::smallint[], $8::bytea[], $9::bigint[]) AS new";
+const REJECTED: &str = "-- rejected\nINSERT INTO rejected (topic, source, count, at, reason, item) \
+    SELECT $1, $2, new.count, $3, new.reason, new.item FROM \
+    UNNEST($4::bigint[], $5::text[], $6::bytea[]) AS new (count, reason, item)";
 
 /// Writes the effects of a plan; the caller commits.
 pub(super) async fn write(
@@ -58,9 +58,9 @@ pub(super) async fn write(
     write_events(conn, plan, synced).await?;
     write_pending(conn, plan).await?;
     for progressed in plan.progressed() {
-        write_progress(conn, plan, &progressed).await?;
+        write_progress(conn, plan, synced, &progressed).await?;
     }
-    settled::write(conn, plan).await?;
+    settled::write(conn, plan, synced).await?;
     for (subscription, resets, health) in plan.healths() {
         let sql = "-- health\nUPDATE subscriptions SET health = $3 WHERE id = $1 AND resets = $2";
         sqlx::query(sql)
@@ -171,7 +171,10 @@ async fn write_pending(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx:
         .execute(&mut *conn)
         .await?;
     let released: Vec<_> = plan.released().collect();
-    sqlx::query("-- waited\nDELETE FROM pending WHERE id = ANY($1)")
+    let sql = "-- waited\nDELETE FROM pending WHERE (topic, id) IN \
+        (SELECT * FROM UNNEST($1::bigint[], $2::bigint[]))";
+    sqlx::query(sql)
+        .bind(released.iter().map(|(due, _)| due.topic).collect::<Vec<_>>())
         .bind(released.iter().map(|(due, _)| due.id).collect::<Vec<_>>())
         .execute(&mut *conn)
         .await?;
@@ -189,11 +192,13 @@ async fn write_pending(conn: &mut PgConnection, plan: &Plan) -> Result<(), sqlx:
 async fn write_progress(
     conn: &mut PgConnection,
     plan: &Plan,
+    synced: &Synced,
     progressed: &Progressed<'_>,
 ) -> Result<(), sqlx::Error> {
     let Progressed { append, progress, .. } = progressed;
     let source = progress.source;
-    let Some(after) = plan.sources.get(&source) else { return Ok(()) };
+    let topic = synced.known.names.get(&append.topic).and_then(|id| plan.topics.get(id));
+    let (Some(topic), Some(after)) = (topic, plan.sources.get(&source)) else { return Ok(()) };
     let mark = progress.mark.as_ref();
     sqlx::query(PROGRESS)
         .bind(source)
@@ -209,13 +214,15 @@ async fn write_progress(
         .bind(signed(progress.rejected.len() as u64))
         .bind(signed(after.journal_next))
         .bind(signed(after.rejected_next))
+        .bind(topic.id)
         .execute(&mut *conn)
         .await?;
-    write_journal(conn, progressed, after.journal_next).await?;
+    write_journal(conn, topic.id, progressed, after.journal_next).await?;
     if !progress.rejected.is_empty() {
         let first = after.rejected_next - progress.rejected.len() as u64;
         let rejected = &progress.rejected;
         sqlx::query(REJECTED)
+            .bind(topic.id)
             .bind(source)
             .bind(append.now.0)
             .bind((first..after.rejected_next).map(signed).collect::<Vec<_>>())
@@ -223,7 +230,10 @@ async fn write_progress(
             .bind(rejected.iter().map(|it| it.item.as_slice()).collect::<Vec<_>>())
             .execute(&mut *conn)
             .await?;
-        sqlx::query("-- rejected bound\nDELETE FROM rejected WHERE source = $1 AND count < $2")
+        let sql = "-- rejected bound\nDELETE FROM rejected \
+            WHERE topic = $1 AND source = $2 AND count < $3";
+        sqlx::query(sql)
+            .bind(topic.id)
             .bind(source)
             .bind(signed(after.rejected_next.saturating_sub(bounds::REJECTED_MAX)))
             .execute(&mut *conn)
@@ -231,10 +241,11 @@ async fn write_progress(
     }
     if let Some(gap) = &progress.gap {
         let sql = "-- gap\nINSERT INTO gaps (topic, source, version, recorded, reason, detail) \
-            SELECT s.topic, s.name, t.head, $2, $3, $4 FROM sources s \
-            JOIN topics t ON t.id = s.topic WHERE s.id = $1";
+            SELECT topic, name, $3, $4, $5, $6 FROM sources WHERE topic = $1 AND id = $2";
         sqlx::query(sql)
+            .bind(topic.id)
             .bind(source)
+            .bind(signed(topic.state.head.0))
             .bind(append.now.0)
             .bind(plain(&gap.reason))
             .bind(plain(&gap.detail))
@@ -247,19 +258,21 @@ async fn write_progress(
 /// `next` is the count that the next row gets once all of this is done.
 async fn write_journal(
     conn: &mut PgConnection,
+    topic: i64,
     progressed: &Progressed<'_>,
     next: u64,
 ) -> Result<(), sqlx::Error> {
     let progress = progressed.progress;
     let source = progress.source;
     if progress.journal_clear {
-        delete_journal(conn, source, 0).await?;
+        delete_journal(conn, topic, source, 0).await?;
     }
     if !progress.journal.is_empty() {
         let first = next + progress.journal_done as u64 - progress.journal.len() as u64;
         let rows: Vec<(u64, &NewEvent)> = (first..).zip(&progress.journal).collect();
         let sums = rows.iter().map(|(count, it)| i64::from(sum::of_listed(source, *count, it)));
         sqlx::query(JOURNAL)
+            .bind(topic)
             .bind(source)
             .bind(rows.iter().map(|(count, _)| signed(*count)).collect::<Vec<_>>())
             .bind(rows.iter().map(|(_, it)| it.source.as_str()).collect::<Vec<_>>())
@@ -272,7 +285,7 @@ async fn write_journal(
             .await?;
     }
     if progress.journal_done > 0 {
-        delete_journal(conn, source, next).await?;
+        delete_journal(conn, topic, source, next).await?;
     }
     Ok(())
 }
@@ -280,13 +293,12 @@ async fn write_journal(
 /// Removes the rows of a journal from the count `from` on.
 async fn delete_journal(
     conn: &mut PgConnection,
+    topic: i64,
     source: i64,
     from: u64,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("-- journal done\nDELETE FROM journal WHERE source = $1 AND count >= $2")
-        .bind(source)
-        .bind(signed(from))
-        .execute(conn)
-        .await?;
+    let sql = "-- journal done\nDELETE FROM journal \
+        WHERE topic = $1 AND source = $2 AND count >= $3";
+    sqlx::query(sql).bind(topic).bind(source).bind(signed(from)).execute(conn).await?;
     Ok(())
 }

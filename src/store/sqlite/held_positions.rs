@@ -37,7 +37,8 @@ impl Positions for SqliteStore {
             .ok_or_else(gone)?;
         let dead_up_to = Cells::of(&row, "dead_letters").get("dead_up_to")?;
         let row = Cells::of(&row, "positions");
-        let topic = self.shared.name_of(row.get("topic")?).ok_or_else(gone)?;
+        let topic_id = row.get("topic")?;
+        let topic = self.shared.name_of(topic_id).ok_or_else(gone)?;
         let subscription = row.get("subscription")?;
         let job = match row.get("job")? {
             Some(job) => Some(replays::one(&mut transaction, subscription, job).await?.0),
@@ -51,6 +52,7 @@ impl Positions for SqliteStore {
             id: position,
             subscription,
             topic,
+            topic_id,
             fence: row.get("fence")?,
             reach: row.get("reach")?,
             open: row.versions("open")?,
