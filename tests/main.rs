@@ -7,6 +7,7 @@
 
 mod support;
 
+mod cells;
 mod cluster;
 mod delivery;
 mod expr;
