@@ -16,8 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, combinators::UnsyncBoxBody};
+use http_body_util::combinators::UnsyncBoxBody;
 use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 use rustls::ClientConfig;
@@ -32,8 +31,15 @@ pub use self::{
 
 use crate::telemetry::Metrics;
 
-use self::{direct::Direct, machine::Machine, names::Names, pooled::Pooled};
+use self::{
+    bounds::{TooLarge, Unreadable},
+    direct::Direct,
+    machine::Machine,
+    names::Names,
+    pooled::Pooled,
+};
 
+mod bounds;
 mod dial;
 mod direct;
 mod forbidden;
@@ -54,18 +60,6 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 /// How long after it was opened a connection may take another request, however busy it is: the next
 /// one asks for the addresses of the name again.
 const CONNECTION_MAX: Duration = Duration::from_mins(1);
-/// The most header fields of an answer.
-const HEAD_FIELDS_MAX: usize = 1_000;
-/// The largest head of an answer.
-const HEAD_BYTES_MAX: usize = 256 << 10;
-
-/// What is said of a larger one; a test holds that the numbers are those above.
-const TOO_LARGE: &str = "the answer's head has more than 1,000 fields or 262,144 bytes";
-
-/// An answer's head is larger than the bounds.
-#[derive(Debug, thiserror::Error)]
-#[error("{TOO_LARGE}")]
-struct TooLarge;
 
 /// Knows which addresses may be asked.
 #[derive(Debug, Clone)]
@@ -253,6 +247,11 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
             }
         } else if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return Error::new(ErrorKind::InvalidData, tls::explain(error));
+        } else if let Some(error) = error.downcast_ref::<h2::Error>() {
+            // What came was refused by the library, whose reasons are few.
+            if error.is_library() && kind == ErrorKind::Other {
+                return Error::other(Unreadable(error.to_string()));
+            }
         } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
                 return Error::other(TooLarge);
@@ -269,10 +268,6 @@ fn translate(error: &(dyn std::error::Error + 'static)) -> Error {
     of_kind(kind, text)
 }
 
-fn is_too_large(error: &Error) -> bool {
-    matches!(error.get_ref(), Some(inner) if inner.is::<TooLarge>())
-}
-
 /// An error with the address that was asked: of a name with several only one may fail.
 fn with_address(address: SocketAddr, error: &Error) -> Error {
     let kind = kind_of(error).unwrap_or(ErrorKind::Other);
@@ -286,16 +281,6 @@ fn of_kind(kind: ErrorKind, text: String) -> Error {
         ErrorKind::InvalidData => Error::new(kind, tls::Explained(text)),
         kind => Error::new(kind, text),
     }
-}
-
-/// An answer of which only the status is known, for its head is too large: the event was answered,
-/// and need not be sent again to learn that.
-fn cut(status: StatusCode) -> Response<Body> {
-    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.extensions_mut().insert(sinks::Cut(TOO_LARGE));
-    response
 }
 
 fn kind_of(error: &Error) -> Option<ErrorKind> {

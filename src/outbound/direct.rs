@@ -33,9 +33,10 @@ use tokio::time::Instant;
 use sinks::{Asked, Manner};
 
 use super::{
-    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, Refused, cut, forbidden,
+    Body, Guard, IDLE_FOR, Refused,
+    bounds::{TooLarge, WEBHOOKS, is_too_large},
+    forbidden,
     idle::{Idle, Rest, idle_for},
-    is_too_large,
     stream::{Stream, host_of},
     translate,
     watched::{Seen, Watched},
@@ -141,8 +142,8 @@ impl Direct {
         let stale = opened + self.guard.connection_max;
         let terms = Terms { seen: stream.seen(), stale, idle_for: IDLE_FOR };
         let (sender, socket) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_headers(HEAD_FIELDS_MAX)
+            .max_buf_size(WEBHOOKS.bytes)
+            .max_headers(WEBHOOKS.fields)
             .title_case_headers(peer.title_case)
             // Who asks has to read a folded line (RFC 9112, section 5.2).
             .allow_obsolete_multiline_headers_in_responses(true)
@@ -220,7 +221,7 @@ struct Unanswered {
 
 impl Unanswered {
     fn end(self) -> Result<Response<Body>, Error> {
-        self.status.map(cut).ok_or(self.error)
+        self.status.map(|status| WEBHOOKS.cut(status)).ok_or(self.error)
     }
 }
 
@@ -264,6 +265,12 @@ impl Connection {
             .await
         };
         match answer {
+            Ok(response) if !WEBHOOKS.hold(response.headers()) => Err(Unanswered {
+                request: None,
+                is_untouched: false,
+                status: Some(response.status()),
+                error: Error::other(TooLarge),
+            }),
             Ok(response) => {
                 terms.idle_for = idle_for(response.headers());
                 Ok((response, socket.map(|socket| Self { sender, socket, terms })))
@@ -276,7 +283,7 @@ impl Connection {
                     request,
                     is_untouched: broke && terms.seen.is_untouched(),
                     status: terms.seen.status().filter(|_| is_too_large(&error)),
-                    error: terms.seen.locate(error),
+                    error: terms.seen.locate(WEBHOOKS.explain(error)),
                 })
             }
         }

@@ -33,8 +33,9 @@ use url::Host;
 
 use self::link::Link;
 use super::{
-    Body, Guard, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, IDLE_FOR, IDLE_PER_HOST, Refused, cut, forbidden,
-    is_too_large,
+    Body, Guard, IDLE_FOR, IDLE_PER_HOST, Refused,
+    bounds::{Bounds, PRODUCERS, TooLarge, WEBHOOKS, is_too_large},
+    forbidden,
     proxy::{Proxy, Through, blame},
     stream::{Stream, host_of},
     tls, translate,
@@ -44,6 +45,11 @@ use super::{
 use crate::clock;
 
 mod link;
+
+/// How much of the body of a webhook's answer may be on its way by HTTP/2.
+const STREAM_BYTES: u32 = 64 << 10;
+/// How much of all of them over one connection.
+const CONNECTION_BYTES: u32 = 1 << 20;
 
 type Client = legacy::Client<Connector, Full<Bytes>>;
 
@@ -109,19 +115,24 @@ impl Pooled {
     ) -> Result<Response<Body>, Error> {
         let client = self.client(manner);
         let again = request.clone();
-        let sent = match send_once(&client, request).await {
+        let bounds = self.bounds();
+        let sent = match send_once(&client, request, bounds).await {
             Err(failed) if failed.is_untouched() && !manner.once => {
                 self.connector.0.guard.resends.inc();
                 // One of which none is kept has to open another.
                 let fresh = self.client(Manner { once: true, ..manner });
-                send_once(&fresh, again).await
+                send_once(&fresh, again, bounds).await
             }
             sent => sent,
         };
         sent.or_else(|failed| match failed.status() {
-            Some(status) if self.is_for_webhooks => Ok(cut(status)),
-            _ => Err(failed.located()),
+            Some(status) if self.is_for_webhooks => Ok(bounds.cut(status)),
+            _ => Err(failed.located(bounds)),
         })
+    }
+
+    const fn bounds(&self) -> &'static Bounds {
+        if self.is_for_webhooks { &WEBHOOKS } else { &PRODUCERS }
     }
 
     /// The client of the present. With the one before go its connections, as soon as nobody uses
@@ -131,14 +142,37 @@ impl Pooled {
         if current.1.elapsed() >= self.connector.0.guard.connection_max {
             *current = (HashMap::new(), clock::instant());
         }
-        let client = current.0.entry(manner).or_insert_with(|| client(&self.connector, manner));
+        let client = current.0.entry(manner).or_insert_with(|| self.build(manner));
         client.clone()
+    }
+
+    fn build(&self, manner: Manner) -> Client {
+        let bounds = self.bounds();
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        if self.is_for_webhooks {
+            // More than so much of an answer nobody reads; without this it may be 2 MiB of each.
+            builder.http2_initial_stream_window_size(STREAM_BYTES);
+            builder.http2_initial_connection_window_size(CONNECTION_BYTES);
+        }
+        builder
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(if manner.once { 0 } else { IDLE_PER_HOST })
+            .pool_idle_timeout(IDLE_FOR)
+            .http1_title_case_headers(manner.title_case)
+            // As RFC 9112, section 5.2, wants it.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_max_headers(bounds.fields)
+            .http1_max_buf_size(bounds.bytes)
+            .http2_max_header_list_size(bounds.list_bytes())
+            .build(self.connector.clone())
     }
 }
 
 /// A request that got no answer that can be read.
 struct Unanswered {
     error: Error,
+    /// The status of an answer that was read, but whose head is too large.
+    status: Option<StatusCode>,
     /// What is known of its connection, if there was one.
     seen: Option<Arc<Seen>>,
 }
@@ -152,13 +186,16 @@ impl Unanswered {
 
     /// The status of an answer whose head is too large.
     fn status(&self) -> Option<StatusCode> {
-        self.seen.as_ref().filter(|_| is_too_large(&self.error))?.status()
+        let seen = self.seen.as_ref().filter(|_| is_too_large(&self.error));
+        self.status.or_else(|| seen?.status())
     }
 
-    fn located(self) -> Error {
+    /// The error with its address, and the bounds if it is about them.
+    fn located(self, bounds: &Bounds) -> Error {
+        let error = bounds.explain(self.error);
         match self.seen {
-            Some(seen) => seen.locate(self.error),
-            None => self.error,
+            Some(seen) => seen.locate(error),
+            None => error,
         }
     }
 }
@@ -166,34 +203,21 @@ impl Unanswered {
 async fn send_once(
     client: &Client,
     mut request: Request<Full<Bytes>>,
+    bounds: &Bounds,
 ) -> Result<Response<Body>, Unanswered> {
     let connection = capture_connection(&mut request);
-    match client.request(request).await {
-        Ok(response) => {
-            Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()))
+    let (error, status) = match client.request(request).await {
+        Ok(response) if bounds.hold(response.headers()) => {
+            return Ok(response.map(|body| body.map_err(|error| translate(&error)).boxed_unsync()));
         }
-        Err(error) => {
-            let mut known = Extensions::new();
-            if let Some(connected) = connection.connection_metadata().as_ref() {
-                connected.get_extras(&mut known);
-            }
-            Err(Unanswered { error: translate(&error), seen: known.remove() })
-        }
+        Ok(response) => (Error::other(TooLarge), Some(response.status())),
+        Err(error) => (translate(&error), None),
+    };
+    let mut known = Extensions::new();
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.get_extras(&mut known);
     }
-}
-
-fn client(connector: &Connector, manner: Manner) -> Client {
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(if manner.once { 0 } else { IDLE_PER_HOST })
-        .pool_idle_timeout(IDLE_FOR)
-        .http1_title_case_headers(manner.title_case)
-        // As RFC 9112, section 5.2, wants it.
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
-        .http1_max_headers(HEAD_FIELDS_MAX)
-        .http1_max_buf_size(HEAD_BYTES_MAX)
-        .http2_max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .build(connector.clone())
+    Err(Unanswered { error, status, seen: known.remove() })
 }
 
 /// A request with its host as it is vetted, which is what a proxy is told too; path and query stay

@@ -195,8 +195,8 @@ async fn too_much_before_the_answer_ends_the_exchange() {
         assert_eq!(post(&network, address, USUAL).await.unwrap(), "ok");
     }
     let many = format!("{}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", HINT.repeat(17));
-    let long = "x".repeat(INTERIM_BYTES_MAX);
-    let large = format!("HTTP/1.1 103 Early Hints\r\nlink: {long}\r\n\r\n");
+    let long = "x".repeat(INTERIM_BYTES_MAX / 4);
+    let large = format!("HTTP/1.1 103 Early Hints\r\nlink: {long}\r\n\r\n").repeat(4);
     for text in [many, large] {
         let (address, seen) = turns(vec![Some(OK), Some(text.leak().as_bytes())].leak()).await;
         for network in networks(&loopback()) {

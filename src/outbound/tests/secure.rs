@@ -6,18 +6,20 @@ use hyper_util::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{tls::Authority, *};
+use super::{super::bounds::WEBHOOKS, tls::Authority, *};
 use crate::settings::Tls;
 
-/// Tells of each request its version and target, in an answer with 150 cookies.
+/// Tells of each request its version and target, in an answer with 150 cookies, or as many as the
+/// query asks for.
 async fn tell(
     request: http::Request<hyper::body::Incoming>,
 ) -> Result<http::Response<http_body_util::Full<Bytes>>, std::convert::Infallible> {
     let target = request.uri().path_and_query().unwrap();
     let text = format!("{:?} {target}", request.version());
     let mut answer = http::Response::new(text.into());
-    for n in 0..150 {
-        let cookie = format!("c{n}={}; Path=/", "v".repeat(200)).parse().unwrap();
+    let cookies = target.query().and_then(|query| query.strip_prefix("cookies="));
+    for n in 0..cookies.map_or(150, |number| number.parse().unwrap()) {
+        let cookie = format!("c{n}={}; Path=/", "v".repeat(100)).parse().unwrap();
         answer.headers_mut().append("set-cookie", cookie);
     }
     Ok(answer)
@@ -128,4 +130,28 @@ async fn a_shared_connection_is_left_for_a_new_one() {
     }
     let connections = asked.load(std::sync::atomic::Ordering::SeqCst);
     assert!((3..=4).contains(&connections), "{connections} connections, {requests} requests");
+}
+
+/// By HTTP/2 too, which counts in its own way: much more than the bounds it refuses with no status.
+#[tokio::test]
+async fn a_head_by_http2_has_the_same_bounds() {
+    let authority = Authority::new();
+    let address = tls_server(&authority, &["h2"]).await;
+    let guard = loopback().with_names(|_| vec![Ipv4Addr::LOCALHOST.into()]);
+    let network = trusting(&guard, &authority);
+    let asked = async |cookies: usize| {
+        let url = format!("https://producer.example:{}/?cookies={cookies}", address.port());
+        ask_by(network.clone(), &url).await
+    };
+    assert_eq!(asked(200).await.unwrap().headers().get_all("set-cookie").iter().count(), 200);
+    let answer = asked(270).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers().len()), (200, 0));
+    assert_eq!(answer.extensions().get(), Some(&sinks::Cut(WEBHOOKS.exceeded)));
+    for cookies in [600, 3_000] {
+        let error = asked(cookies).await.map(drop).unwrap_err().to_string();
+        let text = "the answer is not HTTP/2: ";
+        assert!(error.starts_with(&format!("{address}: {text}")), "{error}");
+        assert!(error.ends_with(WEBHOOKS.exceeded), "{error}");
+    }
+    assert_eq!(asked(1).await.unwrap().status(), 200);
 }
