@@ -1,6 +1,7 @@
 //! Nodes of one configuration on a database of their own.
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     time::{Duration, Instant},
 };
@@ -137,16 +138,16 @@ impl Rig {
     pub(crate) async fn settle(&mut self) -> Vec<u64> {
         let had = self.lists.stop();
         let api = self.any();
-        eventually("every event in the log", || async {
-            let topics = api.get("/v1/topics").await.ok();
-            let newest = |name: &str| {
-                let mut all = topics["topics"].as_array().unwrap().iter();
-                all.find(|topic| topic["topic"] == name).and_then(|topic| topic["head"].as_u64())
-            };
-            let mut all = had.iter().enumerate();
-            all.all(|(source, had)| newest(&format!("t{source}")) >= Some(*had)).then_some(())
-        })
-        .await;
+        let begun = Instant::now();
+        while let Some(behind) = behind(&api, &had).await {
+            if begun.elapsed() > LONG {
+                for path in [format!("/v1/sources/s{behind}"), "/v1/cluster".into()] {
+                    eprintln!("{path}: {}", api.get(&path).await.body);
+                }
+                panic!("t{behind} has not everything");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let begun = Instant::now();
         while let Some(late) = self.late(&had) {
             if begun.elapsed() > LONG / 2 {
@@ -180,6 +181,18 @@ impl Rig {
             }
         }
     }
+}
+
+/// A source of which not every event is in the log.
+async fn behind(api: &Api, had: &[u64]) -> Option<usize> {
+    let topics = api.get("/v1/topics?limit=1000").await.ok();
+    let all = topics["topics"].as_array().expect("topics");
+    let heads: HashMap<&str, u64> = all
+        .iter()
+        .filter_map(|topic| Some((topic["topic"].as_str()?, topic["head"].as_u64()?)))
+        .collect();
+    let is_behind = |source: &usize| heads.get(&*format!("t{source}")) < Some(&had[*source]);
+    (0..had.len()).find(is_behind)
 }
 
 /// Whether a subscription wants its events in order by key; the others get them in parallel.
