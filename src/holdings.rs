@@ -57,6 +57,14 @@ impl Holdings {
     }
 }
 
+#[cfg(test)]
+impl Holdings {
+    /// Pieces of one kind.
+    pub(crate) fn these<const N: usize>(work: Work, numbers: [i64; N]) -> Self {
+        Self { shares: [(work, Share::These(numbers.into()))].into(), ..Self::default() }
+    }
+}
+
 /// Until when work that is held may be begun, by the steady reading; the largest: without an end.
 type Term = Arc<AtomicI64>;
 
@@ -86,9 +94,18 @@ impl Claimed {
         )
     }
 
-    /// Takes in what is held now, which is then gone by until the next look.
-    pub fn look(&mut self) {
-        self.seen = self.now.borrow_and_update().of(self.work).clone();
+    /// What a test tells to be held, for good.
+    #[cfg(test)]
+    pub(crate) fn told(now: watch::Receiver<Holdings>, work: Work) -> Self {
+        Self::new(now, Arc::new(AtomicI64::new(i64::MAX)), work)
+    }
+
+    /// Takes in what is held now, which is then gone by until the next look; whether that is something
+    /// else than at the last one. Whoever acts on differences alone has to ask: what woke it may have
+    /// been another thing.
+    pub fn look(&mut self) -> bool {
+        let now = self.now.borrow_and_update().of(self.work).clone();
+        std::mem::replace(&mut self.seen, now) != self.seen
     }
 
     /// Whether a piece was held at the last look.

@@ -105,6 +105,10 @@ impl Dispatcher {
     /// (start nothing new, finish what is in flight, save) or `hard` (drop everything). Answers
     /// whether attempts were under way at a hard stop.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> bool {
+        self.supervisor(soft, hard).run().await
+    }
+
+    fn supervisor(self, soft: CancellationToken, hard: CancellationToken) -> Supervisor {
         let Self { store, clock, sink, metrics, notices, held, limits } = self;
         let common = Common::new(limits.in_flight_max, limits.host_in_flight_max);
         let tools = Tools { store, clock, sink, metrics, notices, held: held.clone(), soft, hard };
@@ -113,8 +117,6 @@ impl Dispatcher {
         let (workers, running) = (JoinSet::new(), HashMap::new());
         let leaving = HashSet::new();
         Supervisor { tools, held, common, served, leaving, threads, workers, running, edit: 0 }
-            .run()
-            .await
     }
 }
 
@@ -163,7 +165,7 @@ impl Supervisor {
                 () = self.tools.soft.cancelled() => break,
                 Some(ended) = self.workers.join_next_with_id() => cut |= self.ended(ended),
                 Ok(()) = changes.changed() => {}
-                () = self.held.changed() => self.edit = 0,
+                () = self.held.changed() => {}
                 () = clock.pause(PAUSE), if looked.is_err() => {}
             }
         }
@@ -173,9 +175,11 @@ impl Supervisor {
         cut
     }
 
-    /// Takes in what has changed since the last look.
+    /// Takes in what has changed since the last look; all there is when something else is held.
     async fn look(&mut self) -> Result<(), StoreError> {
-        self.held.look();
+        if self.held.look() {
+            self.edit = 0;
+        }
         for subscription in self.tools.store.subscriptions(self.edit).await? {
             self.edit = self.edit.max(subscription.edit);
             self.apply(&subscription);

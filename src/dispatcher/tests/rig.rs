@@ -191,11 +191,14 @@ impl Rig {
 
     pub(super) fn start(&mut self) {
         (self.soft, self.hard) = (CancellationToken::new(), CancellationToken::new());
+        let running = self.dispatcher().run(self.soft.clone(), self.hard.clone());
+        self.running = Some(tokio::spawn(running));
+    }
+
+    pub(super) fn dispatcher(&self) -> Dispatcher {
         let clock = Clock::Manual(self.clock.clone());
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        let dispatcher =
-            Dispatcher::new(store, clock, self.sink.clone(), metrics, Notices::none(), self.limits);
-        self.running = Some(tokio::spawn(dispatcher.run(self.soft.clone(), self.hard.clone())));
+        Dispatcher::new(store, clock, self.sink.clone(), metrics, Notices::none(), self.limits)
     }
 
     /// Stops softly: everything that was begun is finished and saved.

@@ -4,9 +4,27 @@ use std::collections::BTreeSet;
 
 use super::rig::*;
 use crate::{
+    dispatcher::*,
     event::Version,
+    holdings::Holdings,
     store::{DeadSelect, SubscriptionStatus, SubscriptionSteer},
 };
+
+#[tokio::test]
+async fn what_comes_to_a_node_together_with_another_change_is_served() {
+    let rig = Rig::new(settings()).await;
+    let (held, told) = watch::channel(Holdings::default());
+    let dispatcher = rig.dispatcher().holding(Claimed::told(told, Work::Subscription));
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let mut supervisor = dispatcher.supervisor(soft, hard);
+    supervisor.look().await.unwrap();
+    assert!(supervisor.edit > 0 && supervisor.served.is_empty());
+    let id = rig.subscription().await.id;
+    held.send_replace(Holdings::these(Work::Subscription, [id]));
+    // It was a change of the store that woke it.
+    supervisor.look().await.unwrap();
+    assert!(supervisor.served.contains_key(&id));
+}
 
 #[tokio::test]
 async fn a_pause_finishes_what_is_in_flight_and_keeps_the_place() {
