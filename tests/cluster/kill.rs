@@ -29,7 +29,7 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_is_lost() {
     let (mut rig, mut ends) = (Rig::new(3, term(), load()).await, Vec::new());
     rig.start_all().await;
     rig.lists.emit(rig.load);
-    let mut slowest = Duration::ZERO;
+    let mut taken_over = Vec::new();
     for round in 0..kills {
         let victim = round % rig.nodes.len();
         tokio::time::sleep(Duration::from_millis(fastrand::u64(500..1_500))).await;
@@ -38,14 +38,17 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_is_lost() {
         relay.kill().await;
         ends.push(killed);
         rig.until_held().await;
-        slowest = slowest.max(killed.elapsed());
+        taken_over.push(killed.elapsed());
         rig.start(victim).await;
         rig.until_held().await;
     }
     let had = rig.settle().await;
     let figures = account(&rig, &had, &ends).await;
+    taken_over.sort_unstable();
+    let (median, slowest) = (taken_over[kills / 2], taken_over[kills - 1]);
     println!(
-        "{kills} kills, {} events, term {:?}: taken over after {slowest:?} at most, {figures:?}",
+        "{kills} kills, {} events, term {:?}: taken over after {median:?}, {slowest:?} at most, \
+         {figures:?}",
         figures.events,
         term()
     );

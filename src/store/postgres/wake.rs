@@ -77,9 +77,11 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
     listener.listen_all([CHANGED, MOVED]).await?;
     // What happened before anybody listened.
     look(shared).await;
-    let (opened, mut looked) = (clock::instant(), clock::instant());
+    let opened = clock::instant();
+    let (mut looked, mut looked_all) = (opened, opened);
     loop {
-        let heard = tokio::time::timeout(LOOK_EVERY, listener.try_recv()).await;
+        let left = LOOK_EVERY.saturating_sub(looked.elapsed());
+        let heard = tokio::time::timeout(left, listener.try_recv()).await;
         let (mut has_changed, mut has_orphans) = (false, false);
         match heard {
             // While a connection was made anew nothing was heard.
@@ -96,15 +98,18 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
                 }
             }
             Ok(Err(error)) => return Err(error.into()),
-            Err(_) => {
-                shared.look_at_pending().await;
-                // The work of a node that died is claimed as soon as its term has ended.
-                has_orphans = holding::has_orphans(shared).await?;
-            }
+            Err(_) => {}
         }
-        if has_changed || looked.elapsed() >= LOOK_ALL_EVERY {
-            look(shared).await;
+        // However much is heard: nobody tells of what is due, nor of a node that died.
+        if looked.elapsed() >= LOOK_EVERY {
             looked = clock::instant();
+            shared.look_at_pending().await;
+            // The work of a node that died is claimed as soon as its term has ended.
+            has_orphans = holding::has_orphans(shared).await?;
+        }
+        if has_changed || looked_all.elapsed() >= LOOK_ALL_EVERY {
+            look(shared).await;
+            looked_all = clock::instant();
         }
         if has_changed || has_orphans {
             shared.announce();
