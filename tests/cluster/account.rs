@@ -28,8 +28,8 @@ pub(crate) struct Figures {
     pub in_flight: usize,
     /// Accepted before it, and not saved.
     pub unsaved: usize,
-    /// The oldest of those.
-    pub oldest: Duration,
+    /// How long before each end the oldest of those was accepted.
+    pub oldest: Vec<Duration>,
     /// Without an end between: not explained.
     pub unexplained: usize,
 }
@@ -39,7 +39,11 @@ pub(crate) struct Figures {
 pub(crate) async fn account(rig: &Rig, had: &[u64], ends: &Ends) -> Figures {
     let api = rig.any();
     let mut keys: Vec<HashMap<u64, String>> = Vec::new();
-    let mut figures = Figures { events: had.iter().sum(), ..Figures::default() };
+    let mut figures = Figures {
+        events: had.iter().sum(),
+        oldest: vec![Duration::ZERO; ends.len()],
+        ..Figures::default()
+    };
     for (source, had) in had.iter().enumerate() {
         let log = api.log(&format!("t{source}")).await;
         assert_eq!(log.len() as u64, *had, "t{source}: lost, or twice in the log");
@@ -97,8 +101,9 @@ fn check_twice(got: &[Got], ends: &Ends, figures: &mut Figures) {
         by_version.entry(one.version).or_default().push(one);
     }
     for pair in by_version.values().flat_map(|times| times.windows(2)) {
-        let end = ends.iter().find(|end| **end + READING >= pair[0].started);
-        let Some(end) = end.filter(|end| **end <= pair[1].started) else {
+        let mut numbered = ends.iter().enumerate();
+        let end = numbered.find(|(_, end)| **end + READING >= pair[0].started);
+        let Some((number, end)) = end.filter(|(_, end)| **end <= pair[1].started) else {
             figures.unexplained += 1;
             continue;
         };
@@ -107,7 +112,7 @@ fn check_twice(got: &[Got], ends: &Ends, figures: &mut Figures) {
             figures.in_flight += 1;
         } else {
             figures.unsaved += 1;
-            figures.oldest = figures.oldest.max(age);
+            figures.oldest[number] = figures.oldest[number].max(age);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Several nodes on one PostgreSQL: real processes that are killed, stopped and restarted under load.
 
 mod account;
+mod commit_times;
 mod commits;
 mod database;
 mod kill;
