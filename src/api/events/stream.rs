@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::{ApiState, budget::Room, problem::Problem},
-    event::{Event, Version},
+    event::{Event, Micros, Version},
     store::TopicState,
     wire,
 };
@@ -46,6 +46,8 @@ struct Follow {
     sse: bool,
     head: watch::Receiver<Version>,
     told: Told,
+    /// Since when nothing came that is told, by the steady reading; of lines, at the head alone.
+    silent_since: Option<Micros>,
     done: bool,
     /// Ends when the last chunk has left.
     taken: Option<oneshot::Receiver<Infallible>>,
@@ -92,11 +94,13 @@ pub(super) async fn answer(
         wait,
         sse: media == Media::Sse,
         told: if media == Media::Sse { Told::Nothing } else { Told::Opening },
+        silent_since: None,
         done: false,
         taken: None,
     };
     let chunks = stream::unfold(follow, |mut follow| async move {
         let chunk = follow.chunk().await?;
+        follow.silent_since = None;
         Some((chunk, follow))
     });
     let headers = [
@@ -149,6 +153,14 @@ impl Follow {
                 return Some(Ok(chunk));
             }
             drop(room);
+            if self.sse || found.looked == 0 {
+                self.silent_since.get_or_insert(self.api.clock.steady());
+            }
+            // What is passed over may go on for ever.
+            if self.sse && self.silence_ends() <= self.api.clock.steady() {
+                self.told = Told::Position;
+                return Some(Ok(self.position(&found.state)));
+            }
             if found.looked > 0 || self.done {
                 continue;
             }
@@ -184,10 +196,16 @@ impl Follow {
         }
     }
 
+    /// When the reader is told where it stands, or the lines end, if nothing comes.
+    fn silence_ends(&self) -> Micros {
+        let wait = if self.sse { HEARTBEAT } else { self.wait.unwrap_or_default() };
+        self.silent_since.unwrap_or_else(|| self.api.clock.steady()).plus(wait)
+    }
+
     /// Waits at the head.
     async fn wake(&mut self) -> Result<Wake, Problem> {
-        let wait = if self.sse { HEARTBEAT } else { self.wait.unwrap_or_default() };
-        if wait.is_zero() {
+        let end = self.silence_ends();
+        if end <= self.api.clock.steady() {
             return Ok(Wake::Quiet);
         }
         tokio::select! {
@@ -198,7 +216,7 @@ impl Follow {
                 }
                 Ok(Wake::Look)
             }
-            () = self.api.clock.pause(wait) => Ok(Wake::Quiet),
+            () = self.api.clock.until(end) => Ok(Wake::Quiet),
             () = self.api.stopping.cancelled() => Ok(Wake::Stop),
         }
     }

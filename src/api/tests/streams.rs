@@ -41,6 +41,36 @@ async fn an_idle_event_stream_says_where_it_is() {
     assert_eq!(blocks.next().await, None);
 }
 
+/// Events that nobody asked for, every five seconds.
+async fn others(relay: &Relay) {
+    for id in 1..=9 {
+        relay.fill(id..=id).await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        relay.clock.advance(Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_passes_over_all_that_comes_is_not_silent() {
+    let relay = Relay::new().await;
+    let path = "/v1/topics/orders/events?type=none";
+    let mut blocks = Blocks::open(&relay, path, None).await;
+    assert!(blocks.next().await.unwrap().ends_with("-0"));
+    let (block, ()) = tokio::join!(blocks.next(), others(&relay));
+    assert!(block.as_ref().is_some_and(|block| block.starts_with("id: ")), "{block:?}");
+}
+
+#[tokio::test]
+async fn lines_that_pass_over_all_that_comes_end_when_they_have_waited() {
+    let relay = Relay::new().await;
+    let path = "/v1/topics/orders/events?type=none&wait=20s";
+    let lines = relay.accept(path, "application/x-ndjson");
+    let lines = tokio::time::timeout(DEADLINE, async { tokio::join!(lines, others(&relay)).0 });
+    assert_eq!(lines.await.expect("an end").ok().text(), "");
+}
+
 #[tokio::test]
 async fn a_failure_is_told_before_the_end() {
     let relay = Relay::new().await;
