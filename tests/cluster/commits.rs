@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Place, eventually,
+    Place,
+    api::ids_of,
+    eventually,
     postgres::{Database, Release},
     proxy::Proxy,
     scaled,
@@ -22,25 +24,12 @@ const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $
     FOR EACH ROW EXECUTE FUNCTION slow()";
 
 fn place(url: &str, term: &str) -> Place {
-    let place = Place::new("");
-    let listen = place.base().trim_start_matches("http://").to_owned();
-    place.write_raw(&format!(
-        "store: \"{url}\"\ncluster: {{ node: one, term: {term} }}\nlisten: {listen}\n\
-         topics: {{ orders: {{}} }}\n"
-    ));
-    place
+    let (store, cluster) = (format!("\"{url}\""), format!("{{ node: one, term: {term} }}"));
+    Place::node(&store, &cluster, "topics: { orders: {} }\n")
 }
 
 fn event(id: &str) -> String {
     format!("{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/shop\",\"type\":\"order\"}}")
-}
-
-fn ids(log: &[String]) -> Vec<String> {
-    let id = |line: &String| {
-        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
-        event["id"].as_str().expect("an id").to_owned()
-    };
-    log.iter().map(id).collect()
 }
 
 /// Publishes one event after the other while every third answer to a commit is lost; answers how many
@@ -62,7 +51,7 @@ async fn publish(place: &Place, proxy: &Proxy, count: usize) -> usize {
     }
     proxy.lose_every(0);
     let expected: Vec<String> = (1..=count).map(|n| n.to_string()).collect();
-    assert_eq!(ids(&api.log("orders").await), expected, "lost, or twice in the log");
+    assert_eq!(ids_of(&api.log("orders").await), expected, "lost, or twice in the log");
     assert!(relay.stop().await.success());
     repeated
 }

@@ -12,13 +12,8 @@ const GONE_BACK: &str = "DELETE FROM events WHERE version = 3; \
     UPDATE seen SET hashes = substring(hashes FROM 1 FOR 32)";
 
 fn place(store: &str, node: &str) -> Place {
-    let place = Place::new("");
-    let listen = place.base().trim_start_matches("http://").to_owned();
-    place.write_raw(&format!(
-        "store: {store}\ncluster: {{ node: {node}, term: 2s }}\nlisten: {listen}\n\
-         topics: {{ numbers: {{}} }}\n"
-    ));
-    place
+    let cluster = format!("{{ node: {node}, term: 2s }}");
+    Place::node(store, &cluster, "topics: { numbers: {} }\n")
 }
 
 fn plain(database: &Database) -> Place {

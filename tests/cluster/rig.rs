@@ -51,14 +51,7 @@ impl Rig {
 
     /// One node more, which is down.
     pub(crate) fn add(&mut self, number: usize) {
-        let place = Place::new("");
-        let listen = place.base().trim_start_matches("http://").to_owned();
-        let mut yaml = format!(
-            "store: \"{}\"\ncluster: {{ node: node-{number}, term: {}ms }}\nlisten: {listen}\n\
-             outbound: {{ allow: [\"127.0.0.0/8\"] }}\nsources:\n",
-            self.database.url,
-            self.term.as_millis()
-        );
+        let mut yaml = String::from("sources:\n");
         for source in 0..self.load.sources {
             let http = self.lists.http(source);
             let every = if source < self.load.busy { "500ms" } else { "5s" };
@@ -80,7 +73,9 @@ impl Rig {
             )
             .unwrap();
         }
-        place.write_raw(&yaml);
+        let store = format!("\"{}\"", self.database.url);
+        let cluster = format!("{{ node: node-{number}, term: {}ms }}", self.term.as_millis());
+        let place = Place::node(&store, &cluster, &yaml);
         self.nodes.push(Node { place, relay: None });
     }
 

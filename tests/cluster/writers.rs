@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{
     Api, LONG, Place, Relay,
+    api::ids_of,
     postgres::{Database, Release},
     scaled, within,
 };
@@ -73,8 +74,7 @@ async fn readers_along_with_late_commits_miss_nothing() {
     within(LONG * 4, "every event published", writers.join_all()).await;
     let read = within(LONG, "every event read", readers.join_all()).await;
 
-    let log = apis[0].log("orders").await;
-    let ids: Vec<String> = log.iter().map(|line| id_of(line)).collect();
+    let ids = ids_of(&apis[0].log("orders").await);
     for of_one in &read {
         assert_eq!(*of_one, ids, "a reader saw another log");
     }
@@ -136,13 +136,8 @@ async fn versions_from_a_sequence_are_skipped() {
 
 /// A node that only publishes and answers.
 fn node_of(database: &Database, node: usize) -> Place {
-    let place = Place::new("");
-    let listen = place.base().trim_start_matches("http://").to_owned();
-    place.write_raw(&format!(
-        "store: \"{}\"\ncluster: {{ node: node-{node} }}\nlisten: {listen}\ntopics: {{ orders: {{}} }}\n",
-        database.url
-    ));
-    place
+    let (store, cluster) = (format!("\"{}\"", database.url), format!("{{ node: node-{node} }}"));
+    Place::node(&store, &cluster, "topics: { orders: {} }\n")
 }
 
 /// Publishes one event after the other, each until it is accepted.
@@ -189,9 +184,4 @@ fn id(writer: usize, n: usize) -> String {
 
 fn owner(id: &str) -> usize {
     id.split_once('-').and_then(|(writer, _)| writer.parse().ok()).expect("a writer's id")
-}
-
-fn id_of(line: &str) -> String {
-    let event: serde_json::Value = serde_json::from_str(line).expect("an event");
-    event["id"].as_str().expect("an id").to_owned()
 }

@@ -141,6 +141,15 @@ impl Api {
     }
 }
 
+/// The ids of events, each a line of NDJSON.
+pub(crate) fn ids_of(lines: &[String]) -> Vec<String> {
+    let id_of = |line: &String| {
+        let event: Value = serde_json::from_str(line).expect("an event");
+        event["id"].as_str().expect("an id").to_owned()
+    };
+    lines.iter().map(id_of).collect()
+}
+
 /// Event `n` of the numbered kind as a CloudEvent.
 pub(crate) fn cloud_event(n: u64) -> String {
     format!(

@@ -50,6 +50,17 @@ impl Place {
         self.write_raw(&format!("{head}{yaml}"));
     }
 
+    /// A place whose relay is a node: `store` and `cluster` as the configuration has them, and the rest.
+    pub(crate) fn node(store: &str, cluster: &str, yaml: &str) -> Self {
+        let place = Self::new("");
+        place.write_raw(&format!(
+            "store: {store}\ncluster: {cluster}\nlisten: 127.0.0.1:{}\n\
+             outbound: {{ allow: [\"127.0.0.0/8\"] }}\n{yaml}",
+            place.port
+        ));
+        place
+    }
+
     /// Adds a variable to the environment of what is started from now on.
     pub(crate) fn env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
