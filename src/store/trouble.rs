@@ -6,8 +6,12 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// A standby follows the database, and commits do not wait for it.
+pub(crate) const NOT_REPLICATED: &str = "not_replicated";
+/// Somebody holds a snapshot of the database for long.
+pub(crate) const SNAPSHOT_HELD: &str = "snapshot_held";
 /// Those of a database, which each of its nodes finds by itself.
-const SEEN_BY_ALL: [&str; 2] = ["not_replicated", "snapshot_held"];
+const SEEN_BY_ALL: [&str; 2] = [NOT_REPLICATED, SNAPSHOT_HELD];
 /// News that wait to be told; the oldest go first.
 const NEWS_MAX: usize = 100;
 

@@ -7,15 +7,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PostgresStore,
-    incoming::state::{self, check_whole},
-    lane::Lanes,
-    primary::Hosts,
-    row::Cells,
-    server::Server,
-    shared::Shared,
-    trace::Trace,
-    wake,
+    PostgresStore, incoming::state, lane::Lanes, primary::Hosts, row::Cells, server::Server,
+    shared::Shared, trace::Trace, wake,
 };
 use crate::{
     clock,
@@ -40,7 +33,7 @@ impl PostgresStore {
         let connect = primary.connect.clone().options([("client_min_messages", "warning")]);
         let mut conn = connect.connect().await?;
         make_tables(&mut conn, options.makes_tables).await?;
-        check_whole(&state::value(&mut conn).await?)?;
+        state::check(&mut conn).await?;
         let hash_key = hash_key(&mut conn).await?;
         conn.close().await?;
         let server = Server::new(hosts, primary, options);

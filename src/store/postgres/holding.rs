@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool, postgres::PgRow};
 
 use super::{
     PostgresStore,
-    incoming::state::{self, check_whole},
+    incoming::state,
     registry::CHANGED,
     row::Cells,
     shared::{Lease, Shared},
@@ -44,7 +44,7 @@ impl Holding for PostgresStore {
         let work: Vec<&str> = new.work.iter().copied().map(name).collect();
         let asked = self.shared.clock.steady();
         self.check_name(&new.name).await?;
-        check_whole(&state::value(&mut *self.shared.pool.acquire().await?).await?)?;
+        state::check(&mut *self.shared.pool.acquire().await?).await?;
         // An earlier process of this name has ended: its term with it.
         let sql = "-- join\nWITH number AS (SELECT nextval('incarnations') AS next), \
             freed AS (DELETE FROM held USING nodes n WHERE n.name = $1 AND held.incarnation = n.incarnation) \

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock,
-    store::{Durability, Options, StoreError, Troubles},
+    store::{Durability, Options, StoreError, Troubles, trouble::NOT_REPLICATED},
 };
 
 /// How often the primary is looked for among several hosts.
@@ -28,8 +28,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// The trouble of a server that is not what it should be.
 const REFUSED: &str = "database_refused";
-/// The trouble of commits that wait for no second machine although there is one.
-const NOT_REPLICATED: &str = "not_replicated";
 
 /// Of connections that write. No statement is cancelled, for a cancelled commit may end with success
 /// without being on a second machine; who waits for a lock gives up, and a node that is cut off loses

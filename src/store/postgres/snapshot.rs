@@ -4,12 +4,10 @@
 use std::time::Duration;
 
 use super::{row::Cells, shared::Shared};
-use crate::store::StoreError;
+use crate::store::{StoreError, trouble::SNAPSHOT_HELD};
 
 /// A snapshot that is held for longer is told.
 const TOLD_AFTER: Duration = Duration::from_mins(1);
-/// The trouble of a snapshot that is held.
-const HELD: &str = "snapshot_held";
 
 /// Looks for the oldest snapshot, tells of one that is too old, and answers its age.
 pub(super) async fn look(shared: &Shared) -> Result<Duration, StoreError> {
@@ -32,9 +30,9 @@ pub(super) async fn look(shared: &Shared) -> Result<Duration, StoreError> {
              be pruned, and commits become slower; let it end, or end it with pg_terminate_backend",
             age.as_secs()
         );
-        shared.server.troubles.began(HELD, detail);
+        shared.server.troubles.began(SNAPSHOT_HELD, detail);
     } else {
-        shared.server.troubles.ended(HELD, "no snapshot of the database is held for long");
+        shared.server.troubles.ended(SNAPSHOT_HELD, "no snapshot of the database is held for long");
     }
     Ok(age)
 }

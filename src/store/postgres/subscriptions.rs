@@ -34,6 +34,7 @@ impl Subscriptions for PostgresStore {
     ) -> Result<Subscription, StoreError> {
         let known = self.subscription(&new.name).await;
         if let Ok(known) = known
+            && registry::may_renew(&known, new).is_ok()
             && registry::is_as_known(&known, new)
         {
             // Every start puts every subscription: what is as it was keeps no other node waiting.

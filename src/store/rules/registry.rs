@@ -68,8 +68,7 @@ pub(crate) struct Renewal {
 
 /// Whether putting a subscription over a known one, whose positions follow its topics, changes nothing.
 pub(crate) fn is_as_known(known: &Subscription, new: &NewSubscription) -> bool {
-    may_renew(known, new).is_ok()
-        && known.status != SubscriptionStatus::Removed
+    known.status != SubscriptionStatus::Removed
         && known.topics == new.topics
         && known.settings == new.settings
 }
@@ -84,10 +83,7 @@ pub(crate) fn renewal(
 ) -> Option<Renewal> {
     let leaves: Vec<_> =
         held.iter().copied().filter(|(_, topic)| !topics.contains(topic)).collect();
-    let same_topics = known.topics == new.topics && held.len() == topics.len() && leaves.is_empty();
-    let is_same = same_topics
-        && known.settings == new.settings
-        && known.status != SubscriptionStatus::Removed;
+    let is_same = is_as_known(known, new) && held.len() == topics.len() && leaves.is_empty();
     let forgets_endpoint = known.settings.url != new.settings.url;
     (!is_same).then_some(Renewal { forgets_endpoint, leaves })
 }

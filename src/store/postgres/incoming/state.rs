@@ -70,9 +70,7 @@ impl State {
 }
 
 /// The value of the row `registry`.
-pub(in crate::store::postgres) async fn value(
-    conn: &mut PgConnection,
-) -> Result<Vec<u8>, StoreError> {
+async fn value(conn: &mut PgConnection) -> Result<Vec<u8>, StoreError> {
     let sql = "-- underway\nSELECT value FROM meta WHERE name = 'registry'";
     Ok(sqlx::query_scalar(sql).fetch_one(conn).await?)
 }
@@ -106,6 +104,11 @@ pub(super) async fn write(
         return Err(StoreError::Conflict(why.into()));
     }
     Ok(())
+}
+
+/// As [`check_whole`], for whoever does not hold the row.
+pub(in crate::store::postgres) async fn check(conn: &mut PgConnection) -> Result<(), StoreError> {
+    check_whole(&value(conn).await?)
 }
 
 /// Whether the database is whole, by the value of its row `registry`.
