@@ -1,23 +1,24 @@
 //! What the tests of whole deliveries stand on.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use sinks::{Answer, Greeting, Outcome, Parcel, RetryAfter, SilentKind, Target};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     clock::ManualClock,
     dispatcher::*,
-    event::{Data, Name, Topic, Version},
+    event::{Data, Micros, Name, Topic, Version},
     notices::Notices,
     settings::{Delays, RetryPolicy, SubscriptionSettings, TopicSettings},
     store::{
         Append, AttemptQuery, DeadLetter, DeadSelect, NewEvent, NewSubscription, Origin, StartFrom,
-        SubscriptionSteer,
+        Subscription, SubscriptionSteer,
         support::{Folder, store},
     },
+    telemetry::VerdictLabel,
 };
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,7 +1,11 @@
 //! Settlements that are handed over together.
 
 use super::{super::saves::Saves, rig::*};
-use crate::{dispatcher::*, event::Version, store::Settlement};
+use crate::{
+    dispatcher::*,
+    event::{Micros, Version},
+    store::{Settlement, StoreError},
+};
 
 fn settlement(position: i64, fence: u64, reach: u64, now: Micros) -> Settlement {
     Settlement { position, fence, reach: Version(reach), now, ..Settlement::default() }

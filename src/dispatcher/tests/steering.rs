@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::watch;
+
 use super::rig::*;
 use crate::{
     dispatcher::*,
@@ -24,6 +26,31 @@ async fn what_comes_to_a_node_together_with_another_change_is_served() {
     // It was a change of the store that woke it.
     supervisor.look().await.unwrap();
     assert!(supervisor.served.contains_key(&id));
+}
+
+/// A thousand may be let go of at once: reading all there is for each of them stops everything.
+#[tokio::test]
+async fn what_comes_back_while_its_workers_end_is_served_without_reading_everything() {
+    let rig = Rig::new(settings()).await;
+    let id = rig.subscription().await.id;
+    let (held, told) = watch::channel(Holdings::these(Work::Subscription, [id]));
+    let dispatcher = rig.dispatcher().holding(Claimed::told(told, Work::Subscription));
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let mut supervisor = dispatcher.supervisor(soft, hard);
+    supervisor.look().await.unwrap();
+    assert!(supervisor.served.contains_key(&id));
+    held.send_replace(Holdings::default());
+    supervisor.look().await.unwrap();
+    held.send_replace(Holdings::these(Work::Subscription, [id]));
+    supervisor.look().await.unwrap();
+    assert!(supervisor.served.is_empty(), "its worker has not ended");
+    let read = supervisor.edit;
+    assert!(read > 0);
+    let ended = supervisor.workers.join_next_with_id().await.unwrap();
+    assert!(!supervisor.ended(ended));
+    assert_eq!((supervisor.edit, supervisor.left.len()), (read, 1));
+    supervisor.look().await.unwrap();
+    assert!(supervisor.served.contains_key(&id) && supervisor.left.is_empty());
 }
 
 #[tokio::test]
