@@ -246,6 +246,8 @@ impl Prober {
 
 /// The task that tends one source.
 struct Worker {
+    /// What it asks with.
+    probe: Arc<dyn Probe>,
     stop: CancellationToken,
     /// When its first poll is its turn.
     turn: Instant,
@@ -254,6 +256,11 @@ struct Worker {
 }
 
 impl Worker {
+    /// Whether it tends this source just as it is to be tended.
+    fn is_for(&self, setup: &SourceSetup) -> bool {
+        Arc::ptr_eq(&self.probe, &setup.probe) && !self.task.is_finished()
+    }
+
     /// Stops the worker softly; whether a step of it was cut off all the same.
     async fn end(self) -> bool {
         self.stop.cancel();
@@ -274,7 +281,8 @@ fn turn(index: usize, all: usize, interval: Duration, chance: f64) -> Duration {
     spread.min(interval).mul_f64(share)
 }
 
-/// Starts a worker for every source that is wanted. One that replaces another of its name waits
+/// Keeps the workers of sources that are as they were, and starts one for every other source that is
+/// wanted. One that replaces another of its name waits
 /// until that one has finished its page; those that nobody replaces are left, and told to stop.
 fn renew(
     prober: &Arc<Prober>,
@@ -287,7 +295,12 @@ fn renew(
     let mut started = 0;
     let mut renewed = HashMap::new();
     for setup in wanted {
-        let before = workers.remove(&setup.name);
+        let mut before = workers.remove(&setup.name);
+        if let Some(kept) = before.take_if(|before| before.is_for(setup)) {
+            // Others have come or gone: that is no concern of this one.
+            renewed.insert(setup.name.clone(), kept);
+            continue;
+        }
         let turn = before.as_ref().map_or_else(
             || clock::instant() + turn(started, new, setup.schedule.interval, chance()),
             |before| before.turn,
@@ -295,6 +308,7 @@ fn renew(
         started += usize::from(before.is_none());
         let stop = soft.child_token();
         let (prober, setup, hard) = (prober.clone(), setup.clone(), hard.clone());
+        let probe = setup.probe.clone();
         let (name, token) = (setup.name.clone(), stop.clone());
         let task = tokio::spawn(async move {
             let cut = match before {
@@ -307,7 +321,7 @@ fn renew(
             }
             prober.keep_tending(setup, token, hard).await || cut
         });
-        renewed.insert(name, Worker { stop, turn, task });
+        renewed.insert(name, Worker { probe, stop, turn, task });
     }
     for removed in workers.values() {
         removed.stop.cancel();

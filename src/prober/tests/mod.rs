@@ -1,5 +1,6 @@
 //! Steps of the prober on a real store, against a scripted producer; no sockets.
 
+mod held;
 mod leaps;
 mod newest_first;
 mod pauses;
