@@ -55,6 +55,17 @@ impl Holdings {
         static NOTHING: Share = Share::Nothing;
         self.shares.get(&work).unwrap_or(&NOTHING)
     }
+
+    /// Whether a piece that is named here is not in `next`.
+    fn loses_by(&self, next: &BTreeMap<Work, Share>) -> bool {
+        self.shares.iter().any(|(work, share)| match share {
+            Share::These(numbers) => {
+                let stays = |number: &i64| next.get(work).is_some_and(|next| next.has(*number));
+                !numbers.iter().all(stays)
+            }
+            Share::Nothing | Share::Everything => false,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +196,8 @@ pub struct Holder {
     member: Option<(Member, Micros)>,
     now: watch::Sender<Holdings>,
     term: Term,
+    /// When what this node was told to leave may be another's, by the steady reading.
+    free_at: Option<Micros>,
 }
 
 impl Holder {
@@ -198,6 +211,7 @@ impl Holder {
             member: None,
             now: watch::Sender::default(),
             term: Arc::new(AtomicI64::new(i64::MAX)),
+            free_at: None,
         }
     }
 
@@ -247,7 +261,12 @@ impl Holder {
             }
             member = self.renew().await?;
         };
-        let grace = member.grace();
+        let (grace, now) = (member.grace(), self.clock.steady());
+        self.free_at = self.free_at.filter(|free_at| *free_at > now);
+        if self.now.borrow().loses_by(&claimed) {
+            // Whoever gets it waits for that: the next renewal may be long after.
+            self.free_at = Some(now.plus(grace));
+        }
         self.tell(Holdings { shares: claimed, grace });
         self.lasts();
         Ok(())
@@ -317,7 +336,7 @@ impl Holder {
             // It must not be missed.
             (Some(retry), Some(until)) if until > self.clock.steady() => Some(retry.min(until)),
             (Some(retry), _) => Some(retry),
-            (None, _) => renew,
+            (None, _) => renew.into_iter().chain(self.free_at).min(),
         }
     }
 

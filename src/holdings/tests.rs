@@ -191,3 +191,20 @@ async fn a_change_between_a_look_and_a_wait_is_not_missed() {
     held.look();
     assert!(held.has(1));
 }
+
+#[tokio::test]
+async fn what_a_node_leaves_is_free_as_soon_as_it_may_be() {
+    let (store, clock) = (Arc::new(Scripted::default()), clock());
+    *store.free.lock() = BTreeSet::from([1, 2]);
+    let mut holder = holder(&store, &clock);
+    holder.step().await.unwrap();
+    let renewal = holder.clock.steady().plus(TERM / RENEW_PART);
+    assert_eq!(holder.next(false), Some(renewal));
+    *store.free.lock() = BTreeSet::from([1]);
+    holder.step().await.unwrap();
+    let grace = Member { incarnation: 1, term: Some(TERM) }.grace();
+    assert_eq!(holder.next(false), Some(holder.clock.steady().plus(grace)));
+    clock.advance(grace);
+    holder.step().await.unwrap();
+    assert_eq!(holder.next(false), Some(holder.clock.steady().plus(TERM / RENEW_PART)));
+}
