@@ -18,6 +18,9 @@ use crate::{
 /// Each is applied once, in this order.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_store.sql")];
 
+/// Connections for who holds which work.
+const HOLDING: u32 = 2;
+
 /// Of the lock under which the tables are made: one node at a time.
 const MIGRATING: i64 = 0x006d_696c_6b72_756e;
 
@@ -40,12 +43,12 @@ impl PostgresStore {
         // A first connection says why, if the server cannot be worked with.
         server.connect().await?.0.close().await?;
         // One of them listens.
-        let pool = server.pool(options.readers.max(4) + 1);
-        let shared = Arc::new(Shared::new(pool, server, hash_key, options));
+        let pools = [server.pool(options.readers.max(4) + 1), server.pool(HOLDING)];
+        let shared = Arc::new(Shared::new(pools.clone(), server, hash_key, options));
         shared.refresh().await?;
         shared.look_at_pending().await;
         let stop = CancellationToken::new();
-        tokio::spawn(shared.server.clone().follow(shared.pool.clone(), stop.clone()));
+        tokio::spawn(shared.server.clone().follow(pools, stop.clone()));
         tokio::spawn(wake::run(shared.clone(), stop.clone()));
         tokio::spawn(wake::tell(shared.clone(), stop.clone()));
         let (lanes, trace) = (Lanes::start(&shared), Trace::start(shared.clone()));

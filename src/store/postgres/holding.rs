@@ -44,7 +44,7 @@ impl Holding for PostgresStore {
         let work: Vec<&str> = new.work.iter().copied().map(name).collect();
         let asked = self.shared.clock.steady();
         self.check_name(&new.name).await?;
-        state::check(&mut *self.shared.pool.acquire().await?).await?;
+        state::check(&mut *self.shared.holding.acquire().await?).await?;
         // An earlier process of this name has ended: its term with it.
         let sql = "-- join\nWITH number AS (SELECT nextval('incarnations') AS next), \
             freed AS (DELETE FROM held USING nodes n WHERE n.name = $1 AND held.incarnation = n.incarnation) \
@@ -60,7 +60,7 @@ impl Holding for PostgresStore {
             .bind(micros(term))
             .bind(&new.roles)
             .bind(env!("CARGO_PKG_VERSION"))
-            .fetch_one(&self.shared.pool)
+            .fetch_one(&self.shared.holding)
             .await?;
         *self.shared.lease.lock() =
             Lease { incarnation: Some(incarnation), end: Some(asked.plus(term)) };
@@ -75,7 +75,7 @@ impl Holding for PostgresStore {
         let renewed = sqlx::query(sql)
             .bind(member.incarnation.cast_signed())
             .bind(micros(self.shared.term))
-            .execute(&self.shared.pool)
+            .execute(&self.shared.holding)
             .await?;
         if renewed.rows_affected() == 0 {
             return Err(StoreError::Stale);
@@ -85,7 +85,7 @@ impl Holding for PostgresStore {
     }
 
     async fn claim(&self, member: &Member, work: Work) -> Result<Share, StoreError> {
-        let (incarnation, pool) = (member.incarnation.cast_signed(), &self.shared.pool);
+        let (incarnation, pool) = (member.incarnation.cast_signed(), &self.shared.holding);
         let mut nodes = living(pool, work).await?;
         if !nodes.contains(&incarnation) {
             // Whoever gave its part back and claims again has one again.
@@ -128,7 +128,11 @@ impl Holding for PostgresStore {
             "-- give back\nDELETE FROM held WHERE incarnation = $1 AND work = $2",
             "-- leaves for good\nDELETE FROM nodes WHERE incarnation = $1 AND work = '{}' AND $2 <> ''",
         ] {
-            sqlx::query(sql).bind(incarnation).bind(name(work)).execute(&self.shared.pool).await?;
+            sqlx::query(sql)
+                .bind(incarnation)
+                .bind(name(work))
+                .execute(&self.shared.holding)
+                .await?;
         }
         tell(&self.shared).await
     }
@@ -145,7 +149,7 @@ impl PostgresStore {
         let sql = "-- name\nSELECT EXISTS (SELECT 1 FROM nodes WHERE name = $1 AND incarnation <> $2 \
             AND until > clock_timestamp())";
         let taken = sqlx::query_scalar(sql).bind(name).bind(mine);
-        if taken.fetch_one(&self.shared.pool).await? {
+        if taken.fetch_one(&self.shared.holding).await? {
             let detail = format!(
                 "another process has joined as node `{name}`, so this one does nothing: give each \
                  process a `cluster.node` of its own"
@@ -192,11 +196,16 @@ pub(super) async fn members(shared: &Shared) -> Result<Vec<MemberState>, StoreEr
     rows.iter().map(member).collect()
 }
 
-/// Whether there is work of nodes whose terms have run out.
-pub(super) async fn has_orphans(shared: &Shared) -> Result<bool, StoreError> {
+/// Whether there is work of nodes whose terms have run out, and after what time there may be more: when
+/// the next term ends, if it is not renewed.
+pub(super) async fn orphans(shared: &Shared) -> Result<(bool, Option<Duration>), StoreError> {
     let sql = "-- orphans\nSELECT EXISTS (SELECT 1 FROM held WHERE NOT EXISTS (SELECT 1 FROM nodes n \
-        WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp()))";
-    Ok(sqlx::query_scalar(sql).fetch_one(&shared.pool).await?)
+        WHERE n.incarnation = held.incarnation AND n.until > clock_timestamp())), \
+        (SELECT (extract(epoch FROM min(until) - clock_timestamp()) * 1000000)::bigint FROM nodes \
+        WHERE until > clock_timestamp())";
+    let (are_there, left_us): (bool, Option<i64>) =
+        sqlx::query_as(sql).fetch_one(&shared.holding).await?;
+    Ok((are_there, left_us.map(|left| Duration::from_micros(left.max(0).unsigned_abs()))))
 }
 
 /// Forgets nodes that have been away for long.
@@ -313,7 +322,7 @@ async fn take(
 /// Tells all nodes that there may be work to claim.
 async fn tell(shared: &Shared) -> Result<(), StoreError> {
     let sql = "-- claimable\nSELECT pg_notify($1, '')";
-    sqlx::query(sql).bind(CHANGED).execute(&shared.pool).await?;
+    sqlx::query(sql).bind(CHANGED).execute(&shared.holding).await?;
     shared.announce();
     Ok(())
 }

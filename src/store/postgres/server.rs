@@ -188,12 +188,12 @@ impl Server {
     }
 
     /// Looks for the primary until `stop`.
-    pub(super) async fn follow(self: Arc<Self>, pool: PgPool, stop: CancellationToken) {
+    pub(super) async fn follow(self: Arc<Self>, pools: [PgPool; 2], stop: CancellationToken) {
         let following = async {
             loop {
                 let _ = tokio::time::timeout(LOOK_EVERY, self.doubted.notified()).await;
                 if self.hosts.are_several() {
-                    self.look(&pool).await;
+                    self.look(&pools).await;
                 }
                 // Nobody is asked all the time.
                 tokio::time::sleep(IDLE).await;
@@ -202,7 +202,7 @@ impl Server {
         stop.run_until_cancelled(following).await;
     }
 
-    async fn look(&self, pool: &PgPool) {
+    async fn look(&self, pools: &[PgPool]) {
         let (timeline, host) = {
             let now = self.now.read();
             (now.timeline, place(&now.connect))
@@ -213,7 +213,9 @@ impl Server {
             Ok(Primary { connect, about }) => {
                 let (host, port) = place(&connect);
                 tracing::warn!(host, port, timeline = about.timeline, "the primary is another one");
-                pool.set_connect_options(self.writing(&connect));
+                for pool in pools {
+                    pool.set_connect_options(self.writing(&connect));
+                }
                 let timeline = about.timeline.max(timeline);
                 *self.now.write() =
                     Target { connect, timeline, since: clock::instant(), about: None };

@@ -23,6 +23,8 @@ use crate::{
 /// What this node knows of the store.
 pub(super) struct Shared {
     pub(super) pool: PgPool,
+    /// For who holds which work: a term must not run out behind readers who wait for a connection.
+    pub(super) holding: PgPool,
     pub(super) server: Arc<Server>,
     pub(super) clock: Clock,
     /// How long a node holds its work after a renewal.
@@ -88,13 +90,14 @@ pub(super) struct Published {
 
 impl Shared {
     pub(super) fn new(
-        pool: PgPool,
+        [pool, holding]: [PgPool; 2],
         server: Arc<Server>,
         hash_key: [u8; 16],
         options: &Options,
     ) -> Self {
         Self {
             pool,
+            holding,
             server,
             clock: options.clock.clone(),
             term: options.term,

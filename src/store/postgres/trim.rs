@@ -99,6 +99,7 @@ impl Keeping for PostgresStore {
         self.trace.close().await;
         self.stop.cancel();
         self.shared.pool.close().await;
+        self.shared.holding.close().await;
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{clock, event::Version, store::StoreError};
 const MOVED: &str = "milkrun_moved";
 /// How often everything is looked at while nothing is heard, and what is pending in any case.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long after the end of a term it is looked at.
+const ENDED: Duration = Duration::from_millis(20);
 /// How often that is done although everything was heard.
 const LOOK_ALL_EVERY: Duration = Duration::from_secs(15);
 /// How long heads are gathered.
@@ -78,9 +80,9 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
     // What happened before anybody listened.
     look(shared).await;
     let opened = clock::instant();
-    let (mut looked, mut looked_all) = (opened, opened);
+    let (mut looked, mut looked_all, mut pause) = (opened, opened, LOOK_EVERY);
     loop {
-        let left = LOOK_EVERY.saturating_sub(looked.elapsed());
+        let left = pause.saturating_sub(looked.elapsed());
         let heard = tokio::time::timeout(left, listener.try_recv()).await;
         let (mut has_changed, mut has_orphans) = (false, false);
         match heard {
@@ -101,11 +103,13 @@ async fn listen(shared: &Shared) -> Result<(), StoreError> {
             Err(_) => {}
         }
         // However much is heard: nobody tells of what is due, nor of a node that died.
-        if looked.elapsed() >= LOOK_EVERY {
+        if looked.elapsed() >= pause {
             looked = clock::instant();
             shared.look_at_pending().await;
             // The work of a node that died is claimed as soon as its term has ended.
-            has_orphans = holding::has_orphans(shared).await?;
+            let (are_there, ends_in) = holding::orphans(shared).await?;
+            has_orphans = are_there;
+            pause = ends_in.map_or(LOOK_EVERY, |left| (left + ENDED).min(LOOK_EVERY));
         }
         if has_changed || looked_all.elapsed() >= LOOK_ALL_EVERY {
             look(shared).await;
