@@ -11,9 +11,10 @@ use crate::{
     event::{Name, Topic, TopicPattern, Version},
     notices::{self, Notice},
     prober::{Schedule, SourceSetup},
+    settings::TopicSettings,
     store::{
         NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Store, Stored,
-        Subscription,
+        Subscription, is_known_source, is_known_subscription,
     },
     stuck::Stuck,
 };
@@ -52,14 +53,23 @@ pub(super) async fn apply(
     let now = clock.now();
     store.put_topic(&Topic::notices(), &notices::settings(), now).await?;
     // A subscription may name the relay's own topics, which are set by the relay.
+    // Of what is as it was nothing is asked again: there may be thousands.
+    let topics: HashMap<&Topic, &TopicSettings> =
+        stored.topics.iter().map(|state| (&state.topic, &state.settings)).collect();
     for (topic, settings) in config.topics.iter().filter(|(topic, _)| !topic.is_reserved()) {
-        store.put_topic(topic, settings, now).await?;
+        if topics.get(topic) != Some(&settings) {
+            store.put_topic(topic, settings, now).await?;
+        }
     }
     let mut setups = Vec::with_capacity(probes.len());
     for (source, probe) in config.sources.iter().zip(probes) {
         let new = source.new_source();
-        tell_change(known.get(&source.name).copied(), &new);
-        let state = store.put_source(&new, now).await?;
+        let known = known.get(&source.name).copied();
+        tell_change(known, &new);
+        let state = match known {
+            Some(known) if is_known_source(known, &new) => known.clone(),
+            _ => store.put_source(&new, now).await?,
+        };
         if let Some(stuck) = Stuck::of(&state).filter(|_| state.needs_cursor()) {
             tracing::warn!(
                 source = %state.name,
@@ -68,8 +78,13 @@ pub(super) async fn apply(
         }
         setups.push(setup(source, new, state.id, probe));
     }
+    let subscriptions: HashMap<&Name, &Subscription> =
+        stored.subscriptions.iter().map(|one| (&one.name, one)).collect();
     for subscription in &config.subscriptions {
-        store.put_subscription(subscription, now).await?;
+        let known = subscriptions.get(&subscription.name);
+        if !known.is_some_and(|known| is_known_subscription(known, subscription)) {
+            store.put_subscription(subscription, now).await?;
+        }
     }
     let removed = leaving.remove(store, clock).await?;
     Ok(Applied { setups, removed })

@@ -22,7 +22,7 @@ pub use self::{
         EventSource, NewRejected, NewSource, REJECTED_BYTES_MAX, Rejected, SourceProgress,
         SourceState, SourceStatus, Sources, Steer,
     },
-    stored::Stored,
+    stored::{Stored, is_known_source, is_known_subscription},
     subscription::{
         NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
         SubscriptionSteer, Subscriptions,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{SourceState, Store, StoreError, Subscription, TopicState};
+use super::{
+    NewSource, NewSubscription, SourceState, Store, StoreError, Subscription, TopicState,
+    rules::{registry, source},
+};
 
 /// What is stored of what a configuration file is about.
 #[derive(Debug)]
@@ -27,4 +30,16 @@ impl Stored {
             subscriptions: store.subscriptions(0).await?,
         })
     }
+}
+
+/// Whether putting this source over a known one changes nothing.
+#[must_use]
+pub fn is_known_source(known: &SourceState, new: &NewSource) -> bool {
+    source::is_as_known(known, new)
+}
+
+/// Whether putting this subscription over a known one changes nothing.
+#[must_use]
+pub fn is_known_subscription(known: &Subscription, new: &NewSubscription) -> bool {
+    registry::may_renew(known, new).is_ok() && registry::is_as_known(known, new)
 }
