@@ -114,7 +114,12 @@ impl Rig {
             let reply = api.try_send(request).await.filter(|reply| reply.status == 200)?;
             let cluster = reply.json();
             let alive = cluster["nodes"].as_array()?.iter().filter(|node| node["alive"] == true);
-            (alive.count() == up && count(&cluster["unheld"]) == 0).then_some(())
+            if alive.count() == up && count(&cluster["unheld"]) == 0 {
+                return Some(());
+            }
+            // An operator does not ask all the time either.
+            tokio::time::sleep(Duration::from_millis(90)).await;
+            None
         })
         .await;
         begun.elapsed()
