@@ -14,12 +14,15 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::claimed::{Claimed, Holdings};
+use self::claimed::{Ended, Term};
 use crate::{
     clock::Clock,
     event::Micros,
     store::{Holding, Member, NewMember, Share, StoreError, Work},
 };
 
+mod claimed;
 #[cfg(test)]
 mod tests;
 
@@ -32,136 +35,6 @@ const RENEW_PART: u32 = 3;
 /// What is held is worked on for this many quarters of its term; the rest is for what was begun to
 /// end in.
 const USED_QUARTERS: u32 = 3;
-
-/// What a node holds at present; nothing of a kind that is not named.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holdings {
-    shares: BTreeMap<Work, Share>,
-    /// See [`Member::grace`].
-    grace: Duration,
-}
-
-impl Holdings {
-    /// All work there is.
-    #[must_use]
-    pub fn everything() -> Self {
-        let shares = Work::ALL.map(|work| (work, Share::Everything)).into();
-        Self { shares, grace: Duration::ZERO }
-    }
-
-    /// What is held of one kind.
-    #[must_use]
-    pub fn of(&self, work: Work) -> &Share {
-        static NOTHING: Share = Share::Nothing;
-        self.shares.get(&work).unwrap_or(&NOTHING)
-    }
-
-    /// Whether a piece that is named here is not in `next`.
-    fn loses_by(&self, next: &BTreeMap<Work, Share>) -> bool {
-        self.shares.iter().any(|(work, share)| match share {
-            Share::These(numbers) => {
-                let stays = |number: &i64| next.get(work).is_some_and(|next| next.has(*number));
-                !numbers.iter().all(stays)
-            }
-            Share::Nothing | Share::Everything => false,
-        })
-    }
-}
-
-#[cfg(test)]
-impl Holdings {
-    /// Pieces of one kind.
-    pub(crate) fn these<const N: usize>(work: Work, numbers: [i64; N]) -> Self {
-        Self { shares: [(work, Share::These(numbers.into()))].into(), ..Self::default() }
-    }
-}
-
-/// Until when work that is held may be begun, by the steady reading; the largest: without an end.
-type Term = Arc<AtomicI64>;
-
-/// What a role may do, now and after every change of it.
-#[derive(Debug, Clone)]
-pub struct Claimed {
-    now: watch::Receiver<Holdings>,
-    term: Term,
-    work: Work,
-    /// What was looked at last.
-    seen: Share,
-}
-
-impl Claimed {
-    fn new(now: watch::Receiver<Holdings>, term: Term, work: Work) -> Self {
-        let seen = now.borrow().of(work).clone();
-        Self { now, term, work, seen }
-    }
-
-    /// All of a kind, for good: the role is alone.
-    #[must_use]
-    pub fn everything(work: Work) -> Self {
-        Self::new(
-            watch::channel(Holdings::everything()).1,
-            Arc::new(AtomicI64::new(i64::MAX)),
-            work,
-        )
-    }
-
-    /// What a test tells to be held, for good.
-    #[cfg(test)]
-    pub(crate) fn told(now: watch::Receiver<Holdings>, work: Work) -> Self {
-        Self::new(now, Arc::new(AtomicI64::new(i64::MAX)), work)
-    }
-
-    /// Takes in what is held now, which is then gone by until the next look; whether that is something
-    /// else than at the last one. Whoever acts on differences alone has to ask: what woke it may have
-    /// been another thing.
-    pub fn look(&mut self) -> bool {
-        let now = self.now.borrow_and_update().of(self.work).clone();
-        std::mem::replace(&mut self.seen, now) != self.seen
-    }
-
-    /// Whether a piece was held at the last look.
-    #[must_use]
-    pub fn has(&self, number: i64) -> bool {
-        self.seen.has(number)
-    }
-
-    /// Whether a piece may be begun at `now`, by the steady reading; known before anybody looks. A
-    /// process that stood still finds its term over before it is told of anything.
-    #[must_use]
-    pub fn may_begin(&self, number: i64, now: Micros) -> bool {
-        now.0 < self.term.load(Ordering::Acquire) && self.now.borrow().of(self.work).has(number)
-    }
-
-    /// How long what was begun may last after its work is not held any more.
-    #[must_use]
-    pub fn grace(&self) -> Duration {
-        self.now.borrow().grace
-    }
-
-    /// Whether nothing is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.now.borrow().of(self.work).is_empty()
-    }
-
-    /// Waits until something else is held than at the last look; for ever when that cannot be any
-    /// more. What has changed since then is not missed.
-    pub async fn changed(&mut self) {
-        let seen = &self.seen;
-        wait(&mut self.now, self.work, |share| share != seen).await;
-    }
-
-    /// Waits until something is held; for ever when that cannot be any more.
-    pub async fn any(&mut self) {
-        wait(&mut self.now, self.work, |share| !share.is_empty()).await;
-    }
-}
-
-async fn wait(now: &mut watch::Receiver<Holdings>, work: Work, until: impl Fn(&Share) -> bool) {
-    if now.wait_for(|now| until(now.of(work))).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
 
 /// Claims these kinds of work.
 async fn claimed(
@@ -196,6 +69,7 @@ pub struct Holder {
     member: Option<(Member, Micros)>,
     now: watch::Sender<Holdings>,
     term: Term,
+    ended: Arc<Ended>,
     /// When what this node was told to leave may be another's, by the steady reading.
     free_at: Option<Micros>,
 }
@@ -211,6 +85,7 @@ impl Holder {
             member: None,
             now: watch::Sender::default(),
             term: Arc::new(AtomicI64::new(i64::MAX)),
+            ended: Arc::default(),
             free_at: None,
         }
     }
@@ -218,7 +93,7 @@ impl Holder {
     /// What is held of a kind, for the role that does it.
     #[must_use]
     pub fn held(&self, work: Work) -> Claimed {
-        Claimed::new(self.now.subscribe(), self.term.clone(), work)
+        Claimed::new(self.now.subscribe(), self.term.clone(), self.ended.clone(), work)
     }
 
     /// Joins or renews, claims what is free, and tells the roles.
@@ -247,7 +122,14 @@ impl Holder {
         let mut member = self.renew().await?;
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let work: Vec<Work> = self.new.work.iter().copied().collect();
-        let claiming = claimed(&*store, member, &work);
+        let ended = std::mem::take(&mut *self.ended.pieces.lock());
+        let as_member = member;
+        let claiming = async {
+            for (work, pieces) in &ended {
+                store.leave(&as_member, *work, pieces).await?;
+            }
+            claimed(&*store, as_member, &work).await
+        };
         tokio::pin!(claiming);
         let end = clock.steady().plus(PATIENCE);
         let claimed = loop {
@@ -355,6 +237,7 @@ impl Holder {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = due => {}
+                () = self.ended.gathered(&clock) => {}
                 Ok(()) = changes.changed() => {}
             }
             changes.mark_unchanged();

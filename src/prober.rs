@@ -1,6 +1,13 @@
 //! The role `probe`: one worker per source, each a [`Prober::step`] and a small loop.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use probes::{Budget, Network, Probe};
 use tokio::{
@@ -248,6 +255,8 @@ impl Prober {
 struct Worker {
     /// What it asks with.
     probe: Arc<dyn Probe>,
+    /// Whether nobody here tends it after this worker.
+    is_last: Arc<AtomicBool>,
     stop: CancellationToken,
     /// When its first poll is its turn.
     turn: Instant,
@@ -308,22 +317,30 @@ fn renew(
         started += usize::from(before.is_none());
         let stop = soft.child_token();
         let (prober, setup, hard) = (prober.clone(), setup.clone(), hard.clone());
-        let probe = setup.probe.clone();
+        let (id, probe) = (setup.id, setup.probe.clone());
+        let is_last = Arc::new(AtomicBool::new(false));
+        let was_last = is_last.clone();
         let (name, token) = (setup.name.clone(), stop.clone());
         let task = tokio::spawn(async move {
-            let cut = match before {
+            let mut cut = match before {
                 Some(before) => before.end().await,
                 None => false,
             };
             tokio::select! {
-                () = token.cancelled() => return cut,
-                () = prober.until_turn(&setup.name, turn) => {}
+                () = token.cancelled() => {}
+                () = prober.until_turn(&setup.name, turn) => {
+                    cut |= prober.clone().keep_tending(setup, token, hard).await;
+                }
             }
-            prober.keep_tending(setup, token, hard).await || cut
+            if was_last.load(Ordering::Acquire) {
+                prober.held.ended(id);
+            }
+            cut
         });
-        renewed.insert(name, Worker { probe, stop, turn, task });
+        renewed.insert(name, Worker { probe, is_last, stop, turn, task });
     }
     for removed in workers.values() {
+        removed.is_last.store(true, Ordering::Release);
         removed.stop.cancel();
     }
     renewed

@@ -34,8 +34,17 @@ pub(super) struct Served {
     assignments: HashMap<i64, watch::Sender<Assignment>>,
     /// Since when it is not served.
     idle_since: Option<Micros>,
+    /// Begins nothing more, and ends when what is under way is saved.
+    soft: CancellationToken,
     /// Drops what is under way.
     hard: CancellationToken,
+}
+
+impl Served {
+    /// What its workers work with.
+    fn tools(&self, all: &Tools) -> Tools {
+        Tools { soft: self.soft.clone(), hard: self.hard.clone(), ..all.clone() }
+    }
 }
 
 /// Who keeps the workers.
@@ -162,8 +171,9 @@ impl Supervisor {
             let saved = (subscription.resets, subscription.health.as_deref());
             let endpoint = Endpoint::new(subscription.id, saved, common.clone(), clock);
             let name = subscription.name.clone();
-            let hard = self.tools.hard.child_token();
-            Served { name, endpoint, assignments: HashMap::new(), idle_since: None, hard }
+            let (soft, hard) = (self.tools.soft.child_token(), self.tools.hard.child_token());
+            let assignments = HashMap::new();
+            Served { name, endpoint, assignments, idle_since: None, soft, hard }
         });
         served.assignments.retain(|id, _| subscription.positions.iter().any(|held| held.id == *id));
         let settings = &subscription.settings;
@@ -190,15 +200,15 @@ impl Supervisor {
         tracing::debug!(subscription = %gone.name, "is served by another node");
         if self.has_workers(subscription) {
             self.leaving.insert(subscription, gone.name.clone());
-            for assignment in gone.assignments.values() {
-                assignment.send_modify(|assignment| assignment.serve = false);
-            }
+            gone.soft.cancel();
             let (clock, grace) = (self.tools.clock.clone(), self.held.grace());
             tokio::spawn(async move {
                 clock.pause(grace).await;
                 gone.hard.cancel();
                 drop(gone);
             });
+        } else {
+            self.held.ended(subscription);
         }
     }
 
@@ -229,7 +239,7 @@ impl Supervisor {
             let (sender, assignments) = watch::channel(assignment);
             served.assignments.insert(position.id, sender);
             let endpoint = served.endpoint.clone();
-            let tools = Tools { hard: served.hard.clone(), ..self.tools.clone() };
+            let tools = served.tools(&self.tools);
             let worker = hold(tools, position.id, endpoint, assignments);
             self.start(worker, subscription, position.id);
         }
@@ -258,6 +268,7 @@ impl Supervisor {
         if self.leaving.contains_key(&subscription) {
             if !self.has_workers(subscription) {
                 self.left.extend(self.leaving.remove_entry(&subscription));
+                self.held.ended(subscription);
             }
             if cut && !self.tools.hard.is_cancelled() {
                 tracing::warn!(
@@ -273,7 +284,7 @@ impl Supervisor {
         let Err(error) = ended else { return cut };
         tracing::error!(%error, subscription = %served.name, position, "a worker broke down");
         if let Some(sender) = served.assignments.get(&position) {
-            let tools = Tools { hard: served.hard.clone(), ..self.tools.clone() };
+            let tools = served.tools(&self.tools);
             let assignments = sender.subscribe();
             let endpoint = served.endpoint.clone();
             let worker = async move {

@@ -18,6 +18,7 @@ struct Scripted {
     failures: Mutex<VecDeque<StoreError>>,
     asked: Mutex<Vec<&'static str>>,
     joined: Mutex<u64>,
+    left: Mutex<BTreeSet<i64>>,
 }
 
 impl Scripted {
@@ -49,6 +50,16 @@ impl Holding for Scripted {
     async fn claim(&self, _member: &Member, _work: Work) -> Result<Share, StoreError> {
         self.note("claim")?;
         Ok(Share::These(self.free.lock().clone()))
+    }
+
+    async fn leave(
+        &self,
+        _member: &Member,
+        _work: Work,
+        ended: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        self.left.lock().extend(ended);
+        self.note("leave")
     }
 
     async fn give_back(&self, _member: &Member, _work: Work) -> Result<(), StoreError> {
@@ -207,4 +218,22 @@ async fn what_a_node_leaves_is_free_as_soon_as_it_may_be() {
     clock.advance(grace);
     holder.step().await.unwrap();
     assert_eq!(holder.next(false), Some(holder.clock.steady().plus(TERM / RENEW_PART)));
+}
+
+#[tokio::test]
+async fn what_roles_have_ended_is_free_at_once() {
+    let (store, clock) = (Arc::new(Scripted::default()), clock());
+    *store.free.lock() = BTreeSet::from([1, 2]);
+    let mut holder = holder(&store, &clock);
+    let held = holder.held(Work::Source);
+    holder.step().await.unwrap();
+    *store.free.lock() = BTreeSet::from([1]);
+    holder.step().await.unwrap();
+    assert!(!store.asked().contains(&"leave"), "nothing has ended");
+    held.ended(2);
+    holder.step().await.unwrap();
+    assert_eq!(store.asked(), ["renew", "leave", "claim"]);
+    assert_eq!(*store.left.lock(), BTreeSet::from([2]));
+    holder.step().await.unwrap();
+    assert_eq!(store.asked(), ["renew", "claim"], "told once");
 }

@@ -137,6 +137,14 @@ pub trait Holding: Send + Sync {
     /// Takes what is free of this kind, up to the member's part of it, and answers with all that it
     /// holds. `Stale` as for [`Holding::renew`].
     async fn claim(&self, member: &Member, work: Work) -> Result<Share, StoreError>;
+    /// Frees those of these pieces that the member was told to leave, before its grace is over: it has
+    /// ended its work on them.
+    async fn leave(
+        &self,
+        member: &Member,
+        work: Work,
+        ended: &BTreeSet<i64>,
+    ) -> Result<(), StoreError>;
     /// Gives all work of this kind to whoever claims it next; the member has ended it.
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError>;
     /// Every node that is known, by its name; those that ended lately among them.

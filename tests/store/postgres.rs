@@ -1,14 +1,18 @@
 //! PostgreSQL under the contract, and what only PostgreSQL has.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use milkrun::{
     event::{Topic, Version},
     settings::TopicSettings,
-    store::{DeadFilter, DeadSelect, Options, Placed, Read, Store, open},
+    store::{
+        DeadFilter, DeadSelect, Member, NewMember, Options, Placed, Read, Share, Store, Work, open,
+    },
 };
 
-use super::{Bench, append, name, subscribe, with_topic};
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Bench, NOW, append, name, subscribe, with_topic};
 use crate::support::{
     LONG,
     postgres::{Database, Release},
@@ -142,5 +146,71 @@ async fn many_changes_at_once_wait_for_their_turn() {
     for change in changes.collect::<Vec<_>>() {
         let removed = within(Duration::from_secs(20), "the changes", change).await;
         assert_eq!(removed.expect("a change").expect("no letters"), 0);
+    }
+}
+
+async fn join(store: &Arc<dyn Store>, who: &str) -> Member {
+    let new = NewMember { name: who.into(), roles: Vec::new(), work: [Work::Retention].into() };
+    store.join(&new).await.unwrap()
+}
+
+async fn held(store: &Arc<dyn Store>, member: &Member) -> BTreeSet<i64> {
+    match store.claim(member, Work::Retention).await.unwrap() {
+        Share::These(numbers) => numbers,
+        share => panic!("{share:?}"),
+    }
+}
+
+/// A piece that moves is nobody's until its holder has ended it, or has had the time to.
+#[tokio::test]
+async fn what_a_node_was_told_to_leave_and_has_ended_is_free_at_once() {
+    let bench = newest().await;
+    let one = bench.open().await;
+    for topic in ["a", "b", "c", "d"] {
+        one.put_topic(&name(topic), &TopicSettings::default(), NOW).await.unwrap();
+    }
+    let first = join(&one, "one").await;
+    let all = held(&one, &first).await;
+    assert_eq!(all.len(), 4);
+    let two = bench.beside(&one).await;
+    let second = join(&two, "two").await;
+    let kept = held(&one, &first).await;
+    let leaving: BTreeSet<i64> = all.difference(&kept).copied().collect();
+    assert_eq!((kept.len(), leaving.len()), (2, 2));
+    assert!(held(&two, &second).await.is_empty(), "not before they are ended");
+    // What was not told to go stays, whatever a role says.
+    one.leave(&first, Work::Retention, &kept).await.unwrap();
+    assert_eq!(held(&one, &first).await, kept);
+    let mut changes = two.changes();
+    changes.mark_unchanged();
+    one.leave(&first, Work::Retention, &leaving).await.unwrap();
+    within(LONG, "the other is told", changes.changed()).await.unwrap();
+    assert_eq!(held(&two, &second).await, leaving);
+    assert_eq!(held(&one, &first).await, kept);
+}
+
+/// Readers wait for each other, and nobody's term runs out behind them.
+#[tokio::test]
+async fn a_term_is_renewed_however_many_read() {
+    let bench = newest().await;
+    let (store, topic) = with_topic(&bench, TopicSettings::default()).await;
+    let member = join(&store, "one").await;
+    let mut other = PgConnection::connect(&bench.database.url).await.unwrap();
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE gaps IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let readers: Vec<_> = (0..20)
+        .map(|_| {
+            let (store, topic) = (store.clone(), topic.clone());
+            tokio::spawn(async move { store.gaps(&topic, 1).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(readers.iter().all(|reader| !reader.is_finished()), "nothing keeps them waiting");
+    within(Duration::from_secs(5), "another term", store.renew(&member)).await.unwrap();
+    let claim = store.claim(&member, Work::Retention);
+    assert!(!within(Duration::from_secs(5), "a claim", claim).await.unwrap().is_empty());
+    lock.rollback().await.unwrap();
+    for reader in readers {
+        reader.await.unwrap().unwrap();
     }
 }

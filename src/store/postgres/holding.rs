@@ -121,6 +121,27 @@ impl Holding for PostgresStore {
         Ok(Share::These(held.into_iter().collect()))
     }
 
+    async fn leave(
+        &self,
+        member: &Member,
+        work: Work,
+        ended: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        // What was told to stay after all is not free.
+        let sql = "-- ended\nDELETE FROM held WHERE incarnation = $1 AND work = $2 AND number = ANY($3) \
+            AND leaves IS NOT NULL";
+        let left = sqlx::query(sql)
+            .bind(member.incarnation.cast_signed())
+            .bind(name(work))
+            .bind(ended.iter().copied().collect::<Vec<i64>>())
+            .execute(&self.shared.holding)
+            .await?;
+        if left.rows_affected() > 0 {
+            tell(&self.shared).await?;
+        }
+        Ok(())
+    }
+
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError> {
         let incarnation = member.incarnation.cast_signed();
         for sql in [

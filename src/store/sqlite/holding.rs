@@ -1,6 +1,6 @@
 //! Who does what on a file that one process has: of each kind of work, whoever asks first does all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
@@ -38,6 +38,16 @@ impl Holding for SqliteStore {
         let mut holders = self.holders.lock();
         let holder = *holders.by.entry(work).or_insert(member.incarnation);
         Ok(if holder == member.incarnation { Share::Everything } else { Share::Nothing })
+    }
+
+    /// Nobody is told to leave anything: there is one process.
+    async fn leave(
+        &self,
+        _member: &Member,
+        _work: Work,
+        _ended: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError> {

@@ -328,6 +328,15 @@ impl Holding for Interposed {
         self.inner.claim(member, work).await
     }
 
+    async fn leave(
+        &self,
+        member: &Member,
+        work: Work,
+        ended: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        self.inner.leave(member, work, ended).await
+    }
+
     async fn give_back(&self, member: &Member, work: Work) -> Result<(), StoreError> {
         self.inner.give_back(member, work).await
     }
