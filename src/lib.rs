@@ -18,6 +18,8 @@ pub mod expr;
 
 pub mod clock;
 
+pub mod key;
+
 pub mod holdings;
 
 // In: from producers into the log.

@@ -11,18 +11,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, Access, ApiState},
+    api::{self, Gate},
     clock::{Clock, Leap},
     config::Config,
-    dispatcher::{self, Dispatcher},
     event::Topic,
     holdings::Holder,
-    janitor::Janitor,
+    key::AccessKey,
     notices::{Notice, Notices},
     outbound::Guard,
-    pending::Releaser,
-    prober::{self, Prober, SourceSetup},
-    store::{self, Store, StoreError, Work},
+    prober::SourceSetup,
+    store::{self, Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -37,6 +35,7 @@ mod error;
 mod leaving;
 mod reloads;
 mod role;
+mod starting;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +55,7 @@ pub struct Node {
     notices: Notices,
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
+    file_keys: watch::Sender<Arc<Vec<AccessKey>>>,
     reloads: Reloads,
     soft: CancellationToken,
     hard: CancellationToken,
@@ -72,7 +72,6 @@ impl Node {
     /// # Errors
     /// See [`NodeError`]; nothing runs then.
     pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
-        let access = api::check_bind(config.listen, config.insecure).map_err(NodeError::Config)?;
         let metrics = Metrics::new();
         let guard = config.outbound.guard().counting(&metrics);
         let network = guard.network().map_err(NodeError::Network)?;
@@ -88,6 +87,11 @@ impl Node {
             ..store::Options::default()
         };
         let store = store::open(config.store.as_str(), &options).await?;
+        let file_keys = watch::Sender::new(Arc::new(config.keys.clone()));
+        let gate = Gate::new(store.clone(), clock.clone(), file_keys.subscribe());
+        gate.refresh().await?;
+        let access = api::check_bind(config.listen, config.insecure, gate.has_keys())
+            .map_err(NodeError::Config)?;
         let Applied { setups, removed } = apply(&*store, &config, &clock, false).await?;
         start_counters(&*store, &config, &metrics).await?;
         // Behind the store: of two relays on one file the second is to be told of the first.
@@ -109,6 +113,7 @@ impl Node {
             sources: watch::Sender::new(Arc::new(setups)),
             notices,
             file_topics: watch::Sender::new(topics(&config)),
+            file_keys,
             reloads: Reloads::default(),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
@@ -131,7 +136,7 @@ impl Node {
             node.start_janitor(&holder);
         }
         if let Some(listener) = listener {
-            node.start_api(listener, access, guard, webhook);
+            node.start_api(listener, (access, gate), guard, webhook);
         }
         node.behind.spawn(holder.run(node.store.changes(), last));
         Ok(node)
@@ -175,6 +180,7 @@ impl Node {
         start_counters(&*self.store, &config, &self.metrics).await?;
         self.sources.send_replace(Arc::new(applied.setups));
         self.file_topics.send_replace(topics(&config));
+        self.file_keys.send_replace(Arc::new(config.keys.clone()));
         self.config = config;
         Ok(())
     }
@@ -228,102 +234,6 @@ impl Node {
         let (clock, soft, metrics) = (self.clock.clone(), self.soft.clone(), self.metrics.clone());
         self.roles.spawn(async move {
             clock.watch(soft, |leap| tell_of_leap(leap, &notices, &metrics)).await;
-            false
-        });
-    }
-
-    fn start_prober(&mut self, network: probes::Network, metrics: Arc<Metrics>, holder: &Holder) {
-        let prober = Prober::new(
-            self.store.clone(),
-            self.clock.clone(),
-            network,
-            metrics,
-            self.notices.clone(),
-            self.sources.subscribe(),
-            prober::Limits {
-                walks: self.config.limits.walks_max,
-                walk_bytes_max: self.config.limits.walk_bytes_max,
-            },
-        )
-        .holding(holder.held(Work::Source));
-        let (soft, hard) = (self.soft.clone(), self.hard.clone());
-        self.roles.spawn(prober.run(soft, hard));
-    }
-
-    fn start_dispatcher(&mut self, webhook: Webhook, holder: &Holder) {
-        let dispatcher = Dispatcher::new(
-            self.store.clone(),
-            self.clock.clone(),
-            Arc::new(webhook),
-            self.metrics.clone(),
-            self.notices.clone(),
-            dispatcher::Limits {
-                in_flight_max: self.config.limits.in_flight_max,
-                host_in_flight_max: self.config.limits.host_in_flight_max,
-                // The other half is for everything else.
-                threads: std::thread::available_parallelism()
-                    .map_or(1, |cores| cores.get() / 2)
-                    .max(1),
-            },
-        )
-        .holding(holder.held(Work::Subscription));
-        self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
-    }
-
-    fn start_janitor(&mut self, holder: &Holder) {
-        let (store, clock) = (self.store.clone(), self.clock.clone());
-        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone())
-            .holding(holder.held(Work::Pending));
-        let soft = self.soft.clone();
-        self.roles.spawn(async move {
-            releaser.run(soft).await;
-            false
-        });
-        let janitor =
-            Janitor::new(store, clock, self.notices.clone()).holding(holder.held(Work::Retention));
-        let soft = self.soft.clone();
-        self.roles.spawn(async move {
-            janitor.run(soft).await;
-            false
-        });
-    }
-
-    /// What the API holds a cursor against, which an operator gives: the rule of the source.
-    fn check_cursor(&self) -> api::CheckCursor {
-        let sources = self.sources.subscribe();
-        Arc::new(move |name, cursor| {
-            let sources = sources.borrow().clone();
-            let source = sources.iter().find(|source| source.name == *name);
-            source.map_or(Ok(()), |source| source.probe.check_cursor(cursor))
-        })
-    }
-
-    fn start_api(&mut self, listener: TcpListener, access: Access, guard: Guard, webhook: Webhook) {
-        let vet_url =
-            move |url: &str| guard.check_url(url).map(|_| ()).map_err(|error| error.to_string());
-        let state = ApiState::new(
-            self.store.clone(),
-            self.clock.clone(),
-            self.metrics.clone(),
-            api::Outgoing { vet_url: Arc::new(vet_url), webhook },
-            access,
-            self.soft.clone(),
-            api::Limits {
-                waiting_max: self.config.limits.streams_max,
-                bytes_max: self.config.limits.api_bytes_max,
-            },
-        )
-        .with_file_topics(self.file_topics.subscribe())
-        .with_check_cursor(self.check_cursor())
-        .with_durability(self.config.durability)
-        .with_apply_file(self.reloads.clone().into_api());
-        let (soft, hard) = (self.soft.clone(), self.hard.clone());
-        self.roles.spawn(async move {
-            let budget = state.budget();
-            let served = api::serve(listener, api::router(state), budget, soft, hard).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the API ended");
-            }
             false
         });
     }

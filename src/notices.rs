@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use self::dead::Dead;
 pub use self::{
-    notice::{DeadLetters, LastError, Notice, SourceTrouble},
+    notice::{Action, DeadLetters, LastError, Notice, SourceTrouble},
     writer::Writer,
 };
 use crate::{

@@ -6,7 +6,10 @@
 //! without asking first, which nobody here allows. Another port of the same machine is as foreign as
 //! any other site.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{Request, State},
@@ -26,7 +29,12 @@ pub enum Access {
     Loopback,
     /// All: the operator said `--insecure`.
     Open,
+    /// All who have a key, even when there is none any more.
+    Keyed,
 }
+
+/// Who is let in at present.
+pub(super) type Present = Arc<dyn Fn() -> Access + Send + Sync>;
 
 /// What every answer carries: no foreign page shows it in a frame, takes it for something else, or
 /// embeds it.
@@ -39,26 +47,32 @@ const CLOSED: [(header::HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// What may be done on `address` when there are no keys.
+/// Who is let in at `address`.
 ///
 /// # Errors
 /// A public address without keys is refused unless `insecure`.
-pub fn check_bind(address: SocketAddr, insecure: bool) -> Result<Access, String> {
+pub fn check_bind(address: SocketAddr, insecure: bool, has_keys: bool) -> Result<Access, String> {
     if address.ip().to_canonical().is_loopback() {
         Ok(Access::Loopback)
+    } else if has_keys {
+        Ok(Access::Keyed)
     } else if insecure {
         Ok(Access::Open)
     } else {
         Err(format!(
-            "`listen: {address}` is reachable from outside and there are no keys: listen on 127.0.0.1 or [::1], or write `insecure: true` into the file (`milkrun run --insecure` for one run)"
+            "`listen: {address}` is reachable from outside and there are no keys: make one (`milkrun keys create --scope admin --owner NAME`), listen on 127.0.0.1 or [::1], or write `insecure: true` into the file (`milkrun run --insecure` for one run)"
         ))
     }
 }
 
 /// Refuses what [`Access`] does not let in, and what a foreign page sends; runs before anything else
 /// looks at a request.
-pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let checked = check(access, request.method(), request.headers(), request.uri());
+pub(super) async fn guard(
+    State(present): State<Present>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let checked = check(present(), request.method(), request.headers(), request.uri());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -123,15 +137,10 @@ fn is_followed_link(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Refuses a write that any page could send without asking first: a form, or a body without a type.
-/// Runs where a route has the method, so that what does not exist is told as such.
-pub(super) async fn typed(request: Request, next: Next) -> Result<Response, Problem> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        check_type(request.headers())?;
+pub(super) fn check_type(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
     }
-    Ok(next.run(request).await)
-}
-
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter().peekable();
     let is_json =
         types.peek().is_some() && types.all(|given| given.to_str().is_ok_and(wire::is_json));
@@ -222,14 +231,19 @@ mod tests {
     #[test]
     fn a_public_address_needs_keys_or_the_word() {
         let public = "0.0.0.0:8080".parse().unwrap();
-        let refused = check_bind(public, false).unwrap_err();
+        let refused = check_bind(public, false, false).unwrap_err();
         assert!(
             refused.contains("--insecure") && refused.contains("`insecure: true`"),
             "{refused}"
         );
-        assert_eq!(check_bind(public, true), Ok(Access::Open));
-        assert_eq!(check_bind("127.0.0.1:0".parse().unwrap(), true), Ok(Access::Loopback));
-        assert_eq!(check_bind("[::1]:0".parse().unwrap(), false), Ok(Access::Loopback));
+        let bind = |address: &str, insecure, has_keys| {
+            check_bind(address.parse().unwrap(), insecure, has_keys).unwrap()
+        };
+        assert_eq!(bind("0.0.0.0:8080", true, false), Access::Open);
+        assert_eq!(bind("0.0.0.0:8080", false, true), Access::Keyed);
+        assert_eq!(bind("0.0.0.0:8080", true, true), Access::Keyed, "keys go before the word");
+        assert_eq!(bind("127.0.0.1:0", true, false), Access::Loopback);
+        assert_eq!(bind("[::1]:0", false, true), Access::Loopback);
     }
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -329,9 +343,11 @@ mod tests {
             for given in types {
                 map.append("content-type", given.parse().unwrap());
             }
-            let checked = check_type(&map).map_err(|problem| problem.status.as_u16());
+            let checked =
+                check_type(&Method::POST, &map).map_err(|problem| problem.status.as_u16());
             assert_eq!(checked, if good { Ok(()) } else { Err(415) }, "{types:?}");
         }
-        assert!(check_type(&headers(&[("ce-specversion", "1.0")])).is_ok());
+        assert!(check_type(&Method::POST, &headers(&[("ce-specversion", "1.0")])).is_ok());
+        assert!(check_type(&Method::GET, &headers(&[])).is_ok());
     }
 }

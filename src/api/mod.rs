@@ -17,15 +17,18 @@ use tower_http::{
     },
 };
 
+pub(crate) use self::keys::KeyView;
 use self::problem::Problem;
 pub use self::{
     access::{Access, check_bind},
     budget::Budget,
+    gate::{FileKeys, Gate},
     serve::serve,
 };
 use crate::{
     clock::Clock,
     event::{Name, Topic},
+    notices::Notices,
     store::{Durability, Store},
     telemetry::Metrics,
 };
@@ -37,8 +40,10 @@ mod budget;
 mod cluster;
 mod dead_letters;
 mod events;
+mod gate;
 mod health;
 mod held;
+mod keys;
 mod list;
 mod metrics;
 mod openapi;
@@ -119,12 +124,15 @@ pub struct ApiState {
     pub outgoing: Outgoing,
     /// Who is let in.
     pub access: Access,
+    /// The keys that are good at present.
+    pub gate: Gate,
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
     pub stopping: CancellationToken,
     file_topics: FileTopics,
     apply_file: ApplyFile,
     check_cursor: CheckCursor,
     durability: Durability,
+    notices: Notices,
     limits: Limits,
     waiting: Arc<Semaphore>,
     budget: Budget,
@@ -145,6 +153,7 @@ impl ApiState {
         let waiting = Arc::new(Semaphore::new(limits.waiting_max));
         let (refused, stalled) = (metrics.api_busy.clone(), metrics.api_stalled.clone());
         let budget = Budget::new(limits.bytes_max, refused, stalled);
+        let gate = Gate::new(store.clone(), clock.clone(), watch::Sender::default().subscribe());
         let file_topics = watch::Sender::default().subscribe();
         let apply_file: ApplyFile = Arc::new(|_| Box::pin(async { Err(NotApplied::NoFile) }));
         Self {
@@ -153,11 +162,13 @@ impl ApiState {
             metrics,
             outgoing,
             access,
+            gate,
             stopping,
             file_topics,
             apply_file,
             check_cursor: Arc::new(|_, _| Ok(())),
             durability: Durability::default(),
+            notices: Notices::none(),
             limits,
             waiting,
             budget,
@@ -176,6 +187,12 @@ impl ApiState {
         Self { file_topics, ..self }
     }
 
+    /// The state with keys that were read already.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
     /// The state with a configuration file that can be applied again.
     #[must_use]
     pub fn with_apply_file(self, apply_file: ApplyFile) -> Self {
@@ -192,6 +209,12 @@ impl ApiState {
     #[must_use]
     pub fn with_durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
+    }
+
+    /// The state with somebody to tell who changed what.
+    #[must_use]
+    pub fn with_notices(self, notices: Notices) -> Self {
+        Self { notices, ..self }
     }
 
     /// A place among the long polls and streams.
@@ -225,6 +248,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         dead_letters::routes(),
         reload::routes(),
         cluster::routes(),
+        keys::routes(),
         health::routes(),
         metrics::routes(),
     ]
@@ -235,7 +259,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 
 /// The whole API.
 pub fn router(state: ApiState) -> Router {
-    let (access, budget) = (state.access, state.budget());
+    let (access, gate, budget) = (state.access, state.gate.clone(), state.budget());
+    // Whoever has a key is let in by any name: a page that a name was made to resolve for has none.
+    let present: access::Present =
+        Arc::new(move || if gate.has_keys() { Access::Keyed } else { access });
     // Streams are flushed event by event, which a compressor would hold back.
     let compressed = DefaultPredicate::new()
         .and(NotForContentType::const_new("application/x-ndjson"))
@@ -243,7 +270,8 @@ pub fn router(state: ApiState) -> Router {
     routes()
         .into_iter()
         .fold(Router::new(), |router, (path, route)| {
-            router.route(path, route.route_layer(middleware::from_fn(access::typed)))
+            let admit = middleware::from_fn_with_state(state.clone(), gate::admit);
+            router.route(path, route.route_layer(admit))
         })
         .with_state(state)
         .merge(openapi::routes())
@@ -258,7 +286,7 @@ pub fn router(state: ApiState) -> Router {
         // As one layer: each of its own would box every request and every answer.
         .layer(
             ServiceBuilder::new()
-                .layer(middleware::from_fn_with_state(access, access::guard))
+                .layer(middleware::from_fn_with_state(present, access::guard))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(middleware::from_fn_with_state(budget.clone(), held::hold_encoder))
                 .map_response(events::mark_compressed)

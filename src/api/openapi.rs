@@ -15,7 +15,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    attempts, cluster, dead_letters, events, health, metrics, pending,
+    attempts, cluster, dead_letters, events, health, keys, metrics, pending,
     problem::{MEDIA_TYPE, Problem, ProblemView},
     publish, reload, sources, subscriptions, topics,
 };
@@ -69,6 +69,9 @@ use super::{
         dead_letters::redrive,
         dead_letters::remove,
         reload::reload,
+        keys::list_keys,
+        keys::create,
+        keys::revoke,
         cluster::show,
         health::alive,
         health::ready,

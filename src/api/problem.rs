@@ -17,9 +17,13 @@ use crate::{
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Every code there is, with its status; docs/api.md says what each means.
-pub(super) const CODES: [(u16, &str); 28] = [
+pub(super) const CODES: [(u16, &str); 33] = [
     (400, "malformed"),
     (400, "bad_parameter"),
+    (401, "key_expired"),
+    (401, "key_missing"),
+    (401, "key_unknown"),
+    (403, "forbidden"),
     (403, "foreign_host"),
     (403, "foreign_origin"),
     (403, "reserved"),
@@ -37,6 +41,7 @@ pub(super) const CODES: [(u16, &str); 28] = [
     (415, "unsupported_media_type"),
     (422, "invalid"),
     (429, "full"),
+    (429, "rate_limited"),
     (500, "damaged"),
     (500, "internal"),
     (503, "busy"),
@@ -78,6 +83,10 @@ pub(super) struct ProblemView {
     epoch: Option<String>,
     /// With `history_changed`: the last version.
     head: Option<u64>,
+    /// With `forbidden`: the scope that is needed.
+    scope: Option<String>,
+    /// With `rate_limited`: when to ask again, as `Retry-After` says.
+    retry_after_s: Option<u64>,
     /// With `damaged`: the first version.
     from: Option<u64>,
     /// With `damaged`: the last version.
@@ -160,6 +169,12 @@ impl Problem {
         self
     }
 
+    /// When to ask again.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.with("retry_after_s", seconds)
+    }
+
     /// The JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -180,10 +195,25 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.extra.get("retry_after_s").and_then(Value::as_u64) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        } else if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if let Some(challenge) = challenge(self.code) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         response
+    }
+}
+
+/// How a key is asked for (RFC 6750, section 3).
+fn challenge(code: &str) -> Option<&'static str> {
+    match code {
+        "key_missing" => Some("Bearer realm=\"milkrun\""),
+        "key_expired" | "key_unknown" => Some("Bearer realm=\"milkrun\", error=\"invalid_token\""),
+        "forbidden" => Some("Bearer realm=\"milkrun\", error=\"insufficient_scope\""),
+        _ => None,
     }
 }
 

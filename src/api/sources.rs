@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{JsonBody, Path},
+    gate::Caller,
     list,
     problem::Problem,
     query::Query,
@@ -145,10 +146,12 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     responses((status = 200, body = SourceList)))]
 pub(super) async fn list_sources(
     State(api): State<ApiState>,
+    caller: Caller,
     query: Query,
 ) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
     let mut all = api.store.sources().await?;
+    all.retain(|state| caller.covers(&state.topic));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let (page, next) = list::by_name(all, &query, |state| state.name.as_str())?;
     let sources = page.into_iter().map(|state| short(view(state))).collect();

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{JsonBody, Path},
+    gate::Caller,
     list,
     problem::Problem,
     query::Query,
@@ -204,10 +205,12 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     responses((status = 200, body = TopicList)))]
 pub(super) async fn list_topics(
     State(api): State<ApiState>,
+    caller: Caller,
     query: Query,
 ) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
     let mut all = api.store.topics().await?;
+    all.retain(|state| caller.covers(&state.topic));
     all.sort_by(|a, b| a.topic.cmp(&b.topic));
     let (page, next) = list::by_name(all, &query, |state| state.topic.as_str())?;
     let mut topics = Vec::with_capacity(page.len());

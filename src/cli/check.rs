@@ -27,12 +27,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let config = config::load(file, environment)?;
-    let bound = api::check_bind(config.listen, config.insecure);
-    bound.map_err(|message| Failure { message, code: 78 })?;
     if args.store {
         verify(&config.store).await?;
     }
-    stored(&config, file).await?;
+    let has_keys = stored(&config, file).await? || !config.keys.is_empty();
+    let bound = api::check_bind(config.listen, config.insecure, has_keys);
+    bound.map_err(|message| Failure { message, code: 78 })?;
     config.warn();
     print(&format!(
         "{}: good ({} topics, {} sources, {} subscriptions)",
@@ -45,17 +45,18 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
 }
 
 /// Whether the file goes with what is stored. A store that is held by a running relay is left
-/// alone: the relay looks for itself when it applies the file.
-async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
+/// alone: the relay looks for itself when it applies the file. Answers whether there are keys in it, or
+/// may be.
+async fn stored(config: &Config, file: &Path) -> Result<bool, Failure> {
     if !offline::exists(&config.store) {
-        return Ok(());
+        return Ok(false);
     }
     let looked = store::look(config.store.as_str(), &offline::untouched(config)).await;
     let (stored, found) = match looked {
         Ok(looked) => looked,
         Err(StoreError::InUse(why)) => {
             tracing::warn!("what is stored is not looked at: {why}");
-            return Ok(());
+            return Ok(true);
         }
         Err(error) => {
             return Err(Failure::new(format!("{}: {}", config.store.place(), chain(&error))));
@@ -68,11 +69,11 @@ async fn stored(config: &Config, file: &Path) -> Result<(), Failure> {
              nothing; the next `milkrun run` brings it up to date",
             config.store
         );
-        return Ok(());
+        return Ok(true);
     };
     let stuck = node::check(&stored, config)?;
     if stuck.is_empty() {
-        return Ok(());
+        return Ok(!stored.keys.is_empty());
     }
     let told: Vec<String> = stuck
         .iter()

@@ -7,12 +7,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::failure::{Failure, chain};
+use crate::key::KeyText;
 
 /// Talks to one relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
+    key: Option<KeyText>,
 }
 
 /// Why there is no answer to use.
@@ -71,7 +73,12 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|error| Failure::new(chain(&error)))?;
-        Ok(Self { http, base })
+        Ok(Self { http, base, key: None })
+    }
+
+    /// Sends this key with every request.
+    pub(crate) fn with_key(self, key: Option<KeyText>) -> Self {
+        Self { key, ..self }
     }
 
     pub(crate) async fn get(
@@ -126,6 +133,9 @@ impl Client {
             // Without a body too: the relay takes no write that a foreign page could send.
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
         }
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.reveal());
+        }
         if let Some(body) = body {
             request = request.body(body.to_string());
         }
@@ -164,6 +174,10 @@ impl Client {
             title if title.is_empty() => status.to_string(),
             title => title,
         };
-        ClientError::Refused { title, detail: field("detail"), code: field("code") }
+        let (mut detail, code) = (field("detail"), field("code"));
+        if code.starts_with("key_") {
+            detail.push_str("; commands take the key from MILKRUN_KEY or --key-file");
+        }
+        ClientError::Refused { title, detail, code }
     }
 }

@@ -13,7 +13,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::failure::Failure;
 use self::{client::Client, output::Output};
-use crate::logs::Logs;
+use crate::{key::KeyText, logs::Logs};
 
 mod check;
 mod client;
@@ -25,6 +25,7 @@ mod dry_run;
 mod events;
 mod failure;
 mod healthcheck;
+mod keys;
 mod migrate;
 mod offline;
 mod output;
@@ -52,6 +53,9 @@ pub struct Cli {
     logs: Logs,
 }
 
+/// The longest file with a key.
+const KEY_FILE_BYTES_MAX: u64 = 4 << 10;
+
 /// What every command takes.
 #[derive(Debug, clap::Args)]
 struct Options {
@@ -62,6 +66,9 @@ struct Options {
     /// port 8080 of this machine].
     #[arg(long, global = true, env = "MILKRUN_SERVER", value_name = "URL")]
     server: Option<String>,
+    /// A file with the key that commands use the API with; MILKRUN_KEY may hold the key itself.
+    #[arg(long, global = true, env = "MILKRUN_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// How data is printed.
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: Output,
@@ -114,6 +121,8 @@ enum Command {
     Sources(sources::Args),
     /// The nodes on the store: what each of them does, and what nobody does.
     Cluster,
+    /// Keys: who may use the API, and for what.
+    Keys(keys::Args),
     /// Move a store from a file into a database.
     Migrate(migrate::Args),
     /// Let the running relay apply its configuration file as it is now, as SIGHUP does.
@@ -176,6 +185,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Cluster => cluster::run(options).await?,
+            Command::Keys(args) => keys::run(args, options).await?,
             Command::Migrate(args) => migrate::run(args).await?,
             Command::Reload(args) => reload::run(&args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,
@@ -202,10 +212,26 @@ impl Options {
     /// A file was named that is not there, whether or not anything of it is wanted.
     fn client(&self) -> Result<Client, Failure> {
         self.check_named()?;
-        match &self.server {
-            Some(server) => Client::new(server),
-            None => Client::new(&self.listens()),
-        }
+        let client = match &self.server {
+            Some(server) => Client::new(server)?,
+            None => Client::new(&self.listens())?,
+        };
+        Ok(client.with_key(self.key()?))
+    }
+
+    /// The key that the API is used with.
+    fn key(&self) -> Result<Option<KeyText>, Failure> {
+        let (given, from) = match &self.key_file {
+            Some(path) => {
+                let read = crate::regular::read_text(path, KEY_FILE_BYTES_MAX);
+                let cannot = |error| Failure::usage(format!("{}: {error}", path.display()));
+                (Some(read.map_err(cannot)?), path.display().to_string())
+            }
+            None => (environment("MILKRUN_KEY"), "MILKRUN_KEY".to_owned()),
+        };
+        let given = given.filter(|text| !text.trim().is_empty());
+        let parsed = given.map(|text| text.trim().parse::<KeyText>()).transpose();
+        parsed.map_err(|error| Failure::usage(format!("{from}: {error}")))
     }
 
     /// Whether the file that was named is there.

@@ -10,6 +10,7 @@ use super::{
     Outbound,
     error::Problems,
     forms,
+    keys::KeyFile,
     limits::Limits,
     secret::{Env, Value, resolve_value},
     sources::SourceFile,
@@ -41,6 +42,8 @@ pub struct File {
     pub sources: Vec<SourceFile>,
     /// Who is pushed to.
     pub subscriptions: Vec<SubscriptionFile>,
+    /// Who may use the API; more keys are made by `milkrun keys create`.
+    pub keys: Vec<KeyFile>,
     /// The bounds of the whole process.
     #[schemars(with = "Limits")]
     pub limits: Spanned<Limits>,
@@ -81,6 +84,7 @@ impl Default for File {
             topics: Table::default(),
             sources: Vec::new(),
             subscriptions: Vec::new(),
+            keys: Vec::new(),
             limits: unplaced(Limits::default()),
             insecure: false,
             reload: ReloadFile::default(),

@@ -14,6 +14,7 @@ pub use self::{
 };
 use crate::{
     event::{Topic, TopicPattern},
+    key::AccessKey,
     outbound::Guard,
     regular,
     settings::TopicSettings,
@@ -24,6 +25,7 @@ mod error;
 mod file;
 mod forms;
 mod http;
+mod keys;
 mod limits;
 mod mask;
 mod names;
@@ -60,6 +62,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// Who is pushed to.
     pub subscriptions: Vec<NewSubscription>,
+    /// Who may use the API, besides the keys in the store.
+    pub keys: Vec<AccessKey>,
     /// The bounds of the whole process.
     pub limits: Limits,
     /// Whether a public address may be bound although there are no keys.
@@ -287,6 +291,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let named = topics::build(&file.topics, problems);
     let sources = sources::build(&file.sources, &guard, env, problems);
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
+    let keys = keys::build(&file.keys, problems);
     file.limits.value.check(file.limits.referenced, problems);
     for source in &file.sources {
         source.check_limits(&file.limits.value, problems);
@@ -307,6 +312,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         topics: topics.into_iter().collect(),
         sources,
         subscriptions,
+        keys,
         limits: file.limits.value.clone(),
         insecure: file.insecure,
         allow_removal: file.reload.allow_removal,

@@ -33,6 +33,10 @@ pub struct SubscriptionFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<String>>")]
     pub topics: Option<Vec<Spanned<String>>>,
+    /// Whose it is: keys of this owner with the scope `subscribe` see and change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "forms::name")]
+    pub owner: Option<Spanned<String>>,
     /// Where it begins when it is new: `latest`, `earliest`, a version, or a time (RFC 3339).
     #[serde(default = "latest")]
     #[schemars(schema_with = "forms::start")]
@@ -177,6 +181,7 @@ impl SubscriptionFile {
 
     fn settings(&self, env: Env<'_>, problems: &mut Problems<'_>) -> SubscriptionSettings {
         let mut settings = self.webhook.settings(env, problems);
+        settings.owner = self.owner.as_ref().and_then(|owner| names::own(owner, "owner", problems));
         settings.filter = self.filter.as_ref().map(|filter| filter.value.value.clone());
         settings.transform = self.transform.as_ref().map(|transform| transform.value.value.clone());
         settings.batch = self.batch.as_ref().map(|batch| batch.value.into());

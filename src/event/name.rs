@@ -119,6 +119,13 @@ impl TopicPattern {
         let open = !topic.is_reserved() || self.0.starts_with(Name::RESERVED_PREFIX);
         open && glob(self.0.as_bytes(), topic.as_str().as_bytes())
     }
+
+    /// Whether it means every topic that `other` means: a star of `other` is taken in by a star here.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let reserved = |pattern: &Self| pattern.0.starts_with(Name::RESERVED_PREFIX);
+        (!reserved(other) || reserved(self)) && glob(self.0.as_bytes(), other.0.as_bytes())
+    }
 }
 
 /// Whether `text` is `pattern` with one character or more in the place of each `*`. A star that was

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     clock::Leap,
     event::{Micros, Name, Topic, Version},
+    key::KeyId,
     store::{Change, Damage, DeadReason, LastAnswer, News},
 };
 
@@ -111,6 +112,21 @@ pub enum Notice {
     },
     /// What is wrong with the store began, ended, or was mended at once.
     Store(News),
+    /// Somebody changed something through the API.
+    Action(Action),
+}
+
+/// A change that somebody made through the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// With which key; `None`: there are none.
+    pub key: Option<KeyId>,
+    /// Whose key that is.
+    pub owner: Option<Name>,
+    /// The method of the request.
+    pub method: String,
+    /// Its path, without the query.
+    pub path: String,
 }
 
 /// What is wrong with a source.
@@ -180,6 +196,7 @@ impl Notice {
             Self::Clock(Leap::Confirmed(_)) => "clock.confirmed",
             Self::SourceRemoved { .. } => "source.removed",
             Self::SubscriptionRemoved { .. } => "subscription.removed",
+            Self::Action(_) => "operator.action",
             Self::Store(news) => match news.change {
                 Change::Began => "store.degraded",
                 Change::Ended => "store.recovered",
@@ -188,8 +205,8 @@ impl Notice {
         }
     }
 
-    /// The event's `subject`: the name of the subscription, source or topic that it is about, or
-    /// the code of the store's trouble; none when it is about the relay as a whole.
+    /// The event's `subject`: the name of the subscription, source or topic that it is about, the
+    /// code of the store's trouble, or the path of what was changed; none when it is about the relay as a whole.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         Some(match self {
@@ -205,6 +222,7 @@ impl Notice {
             | Self::Gap { source, .. } => source.as_str(),
             Self::Damaged(Damage { topic, .. }) | Self::NearCap { topic, .. } => topic.as_str(),
             Self::Store(news) => news.trouble.code,
+            Self::Action(action) => &action.path,
             Self::Clock(_) => return None,
         })
     }
@@ -226,6 +244,7 @@ impl Notice {
             | Self::Damaged(_)
             | Self::NearCap { .. }
             | Self::Store(_)
+            | Self::Action(_)
             | Self::Clock(_) => None,
         }
     }
@@ -273,6 +292,9 @@ impl Notice {
             Self::SourceRemoved { source, topic } => json!({ "source": source, "topic": topic }),
             Self::SubscriptionRemoved { subscription } => json!({ "subscription": subscription }),
             Self::Store(News { trouble, .. }) => json!(trouble),
+            Self::Action(Action { key, owner, method, path }) => json!({
+                "key": key, "owner": owner, "method": method, "path": path,
+            }),
         }
     }
 }

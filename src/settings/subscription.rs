@@ -8,11 +8,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{HoldPolicy, Rate, RetryPolicy};
-use crate::event::Micros;
+use crate::event::{Micros, Name};
 
 /// What a subscription asks for, besides its topics and its place in them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubscriptionSettings {
+    /// Whose it is; `None`: only admins see and change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Name>,
     /// Where to push.
     pub url: String,
     /// The URL as it may be shown, when a part of it came from the environment.
@@ -101,6 +104,7 @@ impl SubscriptionSettings {
     #[must_use]
     pub fn new(url: String, secrets: Vec<String>) -> Self {
         Self {
+            owner: None,
             url,
             shown_url: None,
             secrets,

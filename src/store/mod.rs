@@ -4,6 +4,7 @@
 //! backend to them.
 
 pub use self::{
+    access_keys::AccessKeys,
     address::Address,
     dead::{DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter},
     error::StoreError,
@@ -33,6 +34,7 @@ pub use self::{
 };
 pub use crate::event::NewEvent;
 
+mod access_keys;
 mod address;
 mod dead;
 mod error;
@@ -98,6 +100,7 @@ pub trait Store:
     + Attempts
     + Keeping
     + Holding
+    + AccessKeys
     + Send
     + Sync
     + 'static

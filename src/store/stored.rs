@@ -6,6 +6,7 @@ use super::{
     NewSource, NewSubscription, SourceState, Store, StoreError, Subscription, TopicState,
     rules::{registry, source},
 };
+use crate::key::AccessKey;
 
 /// What is stored of what a configuration file is about.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Stored {
     pub sources: Vec<SourceState>,
     /// All subscriptions.
     pub subscriptions: Vec<Subscription>,
+    /// All keys.
+    pub keys: Vec<AccessKey>,
 }
 
 impl Stored {
@@ -28,6 +31,7 @@ impl Stored {
             topics: store.topics().await?,
             sources: store.sources().await?,
             subscriptions: store.subscriptions(0).await?,
+            keys: store.keys().await?,
         })
     }
 }

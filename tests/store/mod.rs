@@ -15,6 +15,7 @@ use milkrun::{
     },
 };
 
+mod access_keys;
 mod columns;
 mod damage;
 mod dead;
@@ -55,6 +56,8 @@ pub(crate) trait Bench: Send + Sync {
 /// Every case, on each backend that is named with what makes its [`Bench`]: a module of its name.
 macro_rules! contract {
     ($($backend:ident: $bench:path,)+) => { $( mod $backend { contract!(@cases $bench:
+        access_keys::a_key_is_kept_until_it_is_removed,
+        access_keys::a_changed_key_wakes_every_node,
         log::versions_have_no_gap_however_many_write,
         log::recorded_never_falls,
         log::a_known_event_answers_with_its_version,

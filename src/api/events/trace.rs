@@ -1,6 +1,8 @@
 //! What became of one event: how it came in, where it stands at every subscription, and every
 //! attempt on it.
 
+use std::collections::HashSet;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +16,7 @@ use crate::{
         ApiState,
         attempts::{self, AttemptView},
         body::Path,
+        gate::Caller,
         problem::Problem,
         query::Query,
     },
@@ -58,6 +61,7 @@ pub(crate) struct WaitView {
     responses((status = 200, body = EventTrace)))]
 pub(crate) async fn trace(
     State(api): State<ApiState>,
+    caller: Caller,
     Path((topic, version)): Path<(Topic, String)>,
     query: Query,
 ) -> Result<Json<EventTrace>, Problem> {
@@ -72,8 +76,17 @@ pub(crate) async fn trace(
     let page = api.store.read(&topic, Read::one(version)).await?;
     let event = page.events.into_iter().find(|event| event.version == version);
     let pending = api.store.was_pending(&topic, version).await?;
-    let states = api.store.event_states(&topic, version).await?;
-    let attempts = attempts::find(&api, wanted, None).await?.attempts;
+    let mut states = api.store.event_states(&topic, version).await?;
+    let mut attempts = attempts::find(&api, wanted, None).await?.attempts;
+    if !caller.is_admin() {
+        // Of the subscriptions of others nothing is told.
+        let all = api.store.subscriptions(0).await?;
+        let own: HashSet<String> =
+            all.iter().filter(|one| caller.owns(one)).map(|one| one.name.to_string()).collect();
+        states.retain(|state| own.contains(state.subscription.as_str()));
+        attempts
+            .retain(|attempt| attempt.subscription.as_ref().is_some_and(|name| own.contains(name)));
+    }
     let mut states: Vec<_> = states.into_iter().map(|state| state_view(state, &attempts)).collect();
     if let Some(event) = &event {
         outcome::fill_in(&api, &topic, event, &mut states, &attempts).await?;

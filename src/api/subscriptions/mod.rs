@@ -26,6 +26,7 @@ use self::{
 use super::{
     ApiState,
     body::{JsonBody, Path},
+    gate::Caller,
     list,
     problem::Problem,
     query::Query,
@@ -62,11 +63,14 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     responses((status = 200, body = SubscriptionList)))]
 pub(super) async fn list_subscriptions(
     State(api): State<ApiState>,
+    caller: Caller,
     query: Query,
 ) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
     let mut all = api.store.subscriptions(0).await?;
-    all.retain(|subscription| subscription.status != SubscriptionStatus::Deleted);
+    all.retain(|subscription| {
+        subscription.status != SubscriptionStatus::Deleted && caller.owns(subscription)
+    });
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let (page, next) = list::by_name(all, &query, |subscription| subscription.name.as_str())?;
     let heads = view::heads(&api).await?;
@@ -83,11 +87,13 @@ pub(super) async fn list_subscriptions(
         (status = 422, description = "`invalid`: `field` says where")))]
 pub(super) async fn create(
     State(api): State<ApiState>,
+    caller: Caller,
     query: Query,
     JsonBody(body): JsonBody<SubscriptionBody>,
 ) -> Result<Response, Problem> {
     query.allow(&[])?;
-    let Made { name, topics, from, settings, secret } = body.make(&api.outgoing.vet_url)?;
+    let Made { name, topics, from, settings, secret } =
+        body.make(&caller, &api.outgoing.vet_url)?;
     let from = start(&api, &topics, from).await?;
     let new = NewSubscription { name, origin: Origin::Api, topics, from, settings };
     let made = api.store.put_subscription(&new, api.clock.now()).await?;
@@ -154,13 +160,14 @@ pub(super) async fn show(
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
 pub(super) async fn change(
     State(api): State<ApiState>,
+    caller: Caller,
     Path(name): Path<Name>,
     query: Query,
     JsonBody(body): JsonBody<SubscriptionBody>,
 ) -> Result<Json<SubscriptionView>, Problem> {
     query.allow(&[])?;
-    let change =
-        |settings: &mut SubscriptionSettings| body.clone().change(settings, &api.outgoing.vet_url);
+    let vet = &api.outgoing.vet_url;
+    let change = |settings: &mut SubscriptionSettings| body.clone().change(settings, &caller, vet);
     let changed = update(&api, &name, change).await?;
     Ok(Json(view::whole(&api, changed).await?))
 }

@@ -8,8 +8,13 @@ use utoipa::ToSchema;
 
 use super::{change::Change, place::Place, webhook::WebhookBody};
 use crate::{
-    api::{VetUrl, problem::Problem},
+    api::{
+        VetUrl,
+        gate::{self, Caller},
+        problem::Problem,
+    },
     event::{Name, TopicPattern},
+    key::Scope,
     settings::{
         Fault, Format, HoldPolicy, OnDead, Order, PriorityPolicy, Rate, SubscriptionSettings,
         written,
@@ -34,6 +39,11 @@ pub(crate) struct SubscriptionBody {
     /// Its topics, or patterns as `billing.*`; or `topic`. Cannot be changed.
     #[schema(value_type = Option<Vec<String>>)]
     topics: Option<Vec<TopicPattern>>,
+    /// Whose it is: keys of this owner with the scope `subscribe` see and change it. Default: the
+    /// owner of the key that makes it; only an admin names another.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    owner: Change<Name>,
     /// Where it begins: `latest` (default), `earliest`, a version, a cursor or a time; later, it
     /// is rewound.
     #[schema(value_type = Option<String>)]
@@ -116,7 +126,7 @@ pub(super) struct Made {
 
 impl SubscriptionBody {
     /// A new subscription.
-    pub(super) fn make(self, vet: &VetUrl) -> Result<Made, Problem> {
+    pub(super) fn make(self, caller: &Caller, vet: &VetUrl) -> Result<Made, Problem> {
         let name = self.name.clone().ok_or_else(|| missing("name"))?;
         if name.is_reserved() {
             let detail =
@@ -124,13 +134,17 @@ impl SubscriptionBody {
             return Err(Problem::field("name", detail));
         }
         let topics = self.topics()?;
+        if let Some(beyond) = topics.iter().find(|topic| !caller.covers_all(topic)) {
+            return Err(gate::beyond(Scope::Subscribe, beyond.as_str()));
+        }
         let from = self.from.unwrap_or(Place::Latest);
         if self.webhook.as_ref().is_none_or(WebhookBody::has_no_url) {
             return Err(missing("webhook.url"));
         }
         let mut settings = SubscriptionSettings::new(String::new(), Vec::new());
+        settings.owner = caller.owner().cloned();
         let secret = self.webhook.as_ref().map_or(Ok(None), WebhookBody::make_secret)?;
-        self.put(&mut settings)?;
+        self.put(&mut settings, caller)?;
         settings.secrets.extend(secret.clone());
         check(&settings, vet)?;
         Ok(Made { name, topics, from, settings, secret })
@@ -140,6 +154,7 @@ impl SubscriptionBody {
     pub(super) fn change(
         self,
         settings: &mut SubscriptionSettings,
+        caller: &Caller,
         vet: &VetUrl,
     ) -> Result<(), Problem> {
         let later = self.webhook.as_ref().is_some_and(WebhookBody::has_secret_kind);
@@ -155,7 +170,7 @@ impl SubscriptionBody {
                 return Err(Problem::field(field, detail));
             }
         }
-        self.put(settings)?;
+        self.put(settings, caller)?;
         check(settings, vet)
     }
 
@@ -175,7 +190,13 @@ impl SubscriptionBody {
         Ok(topics)
     }
 
-    fn put(self, settings: &mut SubscriptionSettings) -> Result<(), Problem> {
+    fn put(self, settings: &mut SubscriptionSettings, caller: &Caller) -> Result<(), Problem> {
+        let before = settings.owner.clone();
+        self.owner.apply_some(&mut settings.owner);
+        if settings.owner != before && !caller.is_admin() {
+            let detail = "`owner`: only a key with the scope `admin` names another owner";
+            return Err(Problem::field("owner", detail));
+        }
         let usual = SubscriptionSettings::new(String::new(), Vec::new());
         if let Some(webhook) = self.webhook {
             webhook.put(settings, &usual)?;

@@ -33,6 +33,8 @@ pub(crate) struct SubscriptionView {
     /// `file` or `api`: only those of the API can be changed here.
     #[schema(value_type = String)]
     origin: Origin,
+    /// Whose it is; null: only admins see and change it.
+    owner: Option<String>,
     /// `active`, `paused`, `disabled` or `removed`.
     #[schema(value_type = String)]
     status: SubscriptionStatus,
@@ -171,6 +173,7 @@ impl SubscriptionView {
         Self {
             name: subscription.name.to_string(),
             origin: subscription.origin,
+            owner: settings.owner.as_ref().map(ToString::to_string),
             status: subscription.status,
             reason: subscription.reason,
             topics: subscription.topics.iter().map(ToString::to_string).collect(),

@@ -29,6 +29,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+mod access;
 mod bad_input;
 mod document;
 mod foreign;

@@ -26,7 +26,7 @@ const CHECKSUM: Field = Field::event("checksum", Number);
 const RECORDED: Field = Field::event("recorded", Number);
 
 /// All but topics, which are moved first and at once.
-pub(crate) const TABLES: [Table; 14] = [
+pub(crate) const TABLES: [Table; 15] = [
     HOLES,
     GAPS,
     SEEN,
@@ -41,6 +41,7 @@ pub(crate) const TABLES: [Table; 14] = [
     PENDING,
     RELEASED,
     EVENTS,
+    KEYS,
 ];
 
 const HOLES: Table = Table {
@@ -308,4 +309,11 @@ const EVENTS: Table = Table {
         AND slot >> 40 IN (SELECT id FROM topics) ORDER BY slot LIMIT $2",
     fields: &[number("topic"), number("version"), RECORDED, FORM, CHECKSUM, ATTRIBUTES, DATA],
     sum: Sum::Logged,
+};
+
+const KEYS: Table = Table {
+    name: "keys",
+    read: "-- access keys\nSELECT rowid AS key, * FROM keys WHERE rowid > $1 ORDER BY rowid LIMIT $2",
+    fields: &[text("id"), bytes("hash"), text("granted"), number("expires"), number("created")],
+    sum: Sum::Nothing,
 };

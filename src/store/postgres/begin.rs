@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// Each is applied once, in this order.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_store.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_store.sql"),
+    include_str!("../../../migrations/postgres/0002_keys.sql"),
+];
 
 /// Connections for who holds which work.
 const HOLDING: u32 = 2;

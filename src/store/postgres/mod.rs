@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{lane::Lanes, shared::Shared, trace::Trace};
 
+mod access_keys;
 mod begin;
 mod commit;
 mod dead;

@@ -12,6 +12,7 @@ use sqlx::{
 
 use crate::{
     event::{Data, Epoch, Event, Micros, Name, Version},
+    key::KeyId,
     settings::Rate,
     store::{
         DeadReason, EpochStart, ExceptionKind, JobStatus, NewEvent, Origin, SourceStatus,
@@ -44,7 +45,7 @@ macro_rules! kept {
 kept!(i64, number => Self(number.cast_unsigned()); Version);
 kept!(i64, number => Self(number); Micros);
 kept!(&str, text => parsed(text)?;
-    Name, Rate, Origin, SubscriptionStatus, SourceStatus, JobStatus, ExceptionKind, DeadReason);
+    KeyId, Name, Rate, Origin, SubscriptionStatus, SourceStatus, JobStatus, ExceptionKind, DeadReason);
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("`{text}`: {error}"))

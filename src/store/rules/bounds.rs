@@ -18,6 +18,8 @@ pub(crate) const PENDING_BYTES_MAX: usize = 8 << 20;
 pub(crate) const PREPARED_MAX: Duration = Duration::from_hours(24);
 /// Subscriptions of one store.
 pub(crate) const SUBSCRIPTIONS_MAX: u64 = 100_000;
+/// Keys of the API, without those of the configuration file.
+pub(crate) const KEYS_MAX: i64 = 10_000;
 /// Ended replay jobs kept of a subscription.
 pub(crate) const ENDED_JOBS_MAX: i64 = 100;
 /// Rejected items kept of a source.

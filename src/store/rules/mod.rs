@@ -1,5 +1,6 @@
 //! What every backend decides alike: pure, without SQL and without a runtime.
 
+pub(crate) mod access_keys;
 pub(crate) mod bounds;
 pub(crate) mod group;
 pub(crate) mod keys;

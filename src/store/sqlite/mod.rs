@@ -17,6 +17,7 @@ use self::{
     file::vigil::Vigil,
 };
 
+mod access_keys;
 mod begin;
 mod believed;
 mod dead;

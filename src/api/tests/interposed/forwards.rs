@@ -1,6 +1,7 @@
 //! What is handed on as it is.
 
 use super::*;
+use crate::key::{AccessKey, KeyId};
 
 #[async_trait]
 impl Topics for Interposed {
@@ -343,5 +344,20 @@ impl Holding for Interposed {
 
     async fn members(&self) -> Result<Vec<MemberState>, StoreError> {
         self.inner.members().await
+    }
+}
+
+#[async_trait]
+impl AccessKeys for Interposed {
+    async fn put_key(&self, key: &AccessKey) -> Result<(), StoreError> {
+        self.inner.put_key(key).await
+    }
+
+    async fn keys(&self) -> Result<Vec<AccessKey>, StoreError> {
+        self.inner.keys().await
+    }
+
+    async fn remove_key(&self, id: &KeyId) -> Result<(), StoreError> {
+        self.inner.remove_key(id).await
     }
 }

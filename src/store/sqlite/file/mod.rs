@@ -59,6 +59,7 @@ pub(crate) const LOG: Migrations = &[
     include_str!("../../../../migrations/sqlite/0005_checksums.sql"),
     include_str!("../../../../migrations/sqlite/0006_committed.sql"),
     include_str!("../../../../migrations/sqlite/0007_owed.sql"),
+    include_str!("../../../../migrations/sqlite/0008_keys.sql"),
 ];
 /// The schema of the trace's file.
 pub(crate) const TRACE: Migrations = &[

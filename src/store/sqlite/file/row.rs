@@ -15,6 +15,7 @@ use sqlx::{
 
 use crate::{
     event::{Data, Epoch, Micros, Name, Version},
+    key::KeyId,
     settings::Rate,
     store::{
         DeadReason, ExceptionKind, JobStatus, Origin, SourceStatus, StoreError, SubscriptionStatus,
@@ -48,7 +49,7 @@ kept!(u64, number => Self(number); Version);
 kept!(u32, number => Self(number); Epoch);
 kept!(i64, number => Self(number); Micros);
 kept!(&str, text => parsed(text)?;
-    Name, Rate, Origin, SubscriptionStatus, SourceStatus, JobStatus, ExceptionKind, DeadReason);
+    KeyId, Name, Rate, Origin, SubscriptionStatus, SourceStatus, JobStatus, ExceptionKind, DeadReason);
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("`{text}`: {error}"))

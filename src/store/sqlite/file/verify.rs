@@ -17,7 +17,7 @@ use super::{
     row::Cells,
     sheet, slot, waiting, wal,
 };
-use crate::store::sqlite::{desk::load, file, sources, summaries};
+use crate::store::sqlite::{access_keys, desk::load, file, sources, summaries};
 use crate::{
     event::Version,
     store::{StoreError, Stored, TopicState, Verified, rules::known::Known},
@@ -73,6 +73,7 @@ async fn stored(looked: &mut Looked, found: &mut Verified) -> Result<Option<Stor
         topics: known.topics.into_values().map(|topic| topic.state).collect(),
         sources: sources::all(&looked.conns).await?,
         subscriptions: summaries::since(&looked.conns, 0).await?,
+        keys: access_keys::all(&looked.conns).await?,
     }))
 }
 

@@ -1,0 +1,397 @@
+//! Keys: who may use the API, and for what.
+//!
+//! A key is the text `mk_ID_SECRET`. ID is public and tells keys apart in lists, logs and notices;
+//! SECRET is 256 random bits as 64 hex digits. Only the SHA-256 of the whole text is kept: what
+//! cannot be guessed needs no slow hash.
+
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    clock,
+    event::{Micros, Name, Topic, TopicPattern},
+    settings::Rate,
+};
+
+/// What every key begins with, so that scanners for leaked secrets find it.
+const PREFIX: &str = "mk_";
+/// The hex digits of a key's secret.
+const SECRET_DIGITS: usize = 64;
+
+/// The public part of a key: 1 to 40 of `a-z`, `0-9` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(Arc<str>);
+
+/// Why a text is no part of a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// An id.
+    #[error("`{0}` is no id of a key: expected 1 to 40 of a-z, 0-9 and `-`, as `billing-2026`")]
+    Id(String),
+    /// A hash.
+    #[error("expected the SHA-256 of a key as 64 hex digits, as `milkrun keys create` prints it")]
+    Hash,
+    /// A whole key, which is not repeated.
+    #[error("expected a key as `mk_ID_SECRET`")]
+    Text,
+    /// What a key may do.
+    #[error("{0}")]
+    Grant(&'static str),
+    /// No secret can be drawn.
+    #[error("the system gives no random bytes")]
+    NoChance,
+}
+
+impl KeyId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=40).contains(&text.len()) && text.bytes().all(is_good) {
+            Ok(Self(text.into()))
+        } else {
+            Err(KeyError::Id(text.chars().take(60).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = KeyError;
+
+    fn try_from(text: String) -> Result<Self, KeyError> {
+        text.parse()
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A whole key, which only its owner has.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyText(String);
+
+impl KeyText {
+    /// The key of this id and secret.
+    #[must_use]
+    pub fn new(id: &KeyId, secret: [u8; 32]) -> Self {
+        Self(format!("{PREFIX}{id}_{}", hex(&secret)))
+    }
+
+    /// The key as it is sent. Shown once, to whoever made it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn hash(&self) -> KeyHash {
+        KeyHash(Sha256::digest(&self.0).into())
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
+
+impl FromStr for KeyText {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let parts = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
+        let (id, secret) = parts.ok_or(KeyError::Text)?;
+        let is_secret = secret.len() == SECRET_DIGITS && secret.bytes().all(is_hex);
+        if is_secret && id.parse::<KeyId>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyError::Text)
+        }
+    }
+}
+
+/// The SHA-256 of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl FromStr for KeyHash {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        if text.len() != SECRET_DIGITS || !text.bytes().all(is_hex) {
+            return Err(KeyError::Hash);
+        }
+        let mut hash = [0; 32];
+        for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| KeyError::Hash)?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+fn is_hex(b: u8) -> bool {
+    b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a key is good for.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::Display,
+    schemars::JsonSchema,
+    utoipa::ToSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Scope {
+    /// To read topics, events and sources.
+    Read,
+    /// To publish events.
+    Publish,
+    /// To see and change the subscriptions of the key's owner, and to make some.
+    Subscribe,
+    /// Everything, whoever owns it.
+    Admin,
+}
+
+/// What the holder of a key may do, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Whose key it is; a person, a team or a program.
+    pub owner: Name,
+    /// What it is good for.
+    pub scopes: BTreeSet<Scope>,
+    /// In which topics.
+    pub topics: Vec<TopicPattern>,
+    /// The most requests in a time on one node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+impl Grant {
+    /// The most topics and patterns of a key.
+    pub const TOPICS_MAX: usize = 100;
+
+    /// Every topic but those of the relay itself.
+    #[must_use]
+    pub fn all_topics() -> Vec<TopicPattern> {
+        vec!["*".parse().expect("it is a pattern")]
+    }
+
+    /// What is wrong with it.
+    ///
+    /// # Errors
+    /// It is good for nothing, for too much, or says that an admin is kept to some topics.
+    pub fn check(&self) -> Result<(), KeyError> {
+        if self.scopes.is_empty() {
+            return Err(KeyError::Grant(
+                "`scopes`: expected one or more of `read`, `publish`, `subscribe`, `admin`",
+            ));
+        }
+        if self.topics.is_empty() || self.topics.len() > Self::TOPICS_MAX {
+            return Err(KeyError::Grant("`topics`: expected 1 to 100 topics or patterns"));
+        }
+        if self.is_admin() && self.topics != Self::all_topics() {
+            return Err(KeyError::Grant(
+                "`topics`: a key with the scope `admin` is good for every topic: leave `topics` out, \
+                 or take the scopes `read`, `publish` and `subscribe`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether everything may be done with it.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Whether it is good for this, in some topic.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        self.is_admin() || self.scopes.contains(&scope)
+    }
+
+    /// Whether it is good in this topic.
+    #[must_use]
+    pub fn covers(&self, topic: &Topic) -> bool {
+        self.is_admin() || self.topics.iter().any(|pattern| pattern.matches(topic))
+    }
+
+    /// Whether it is good in every topic that `wanted` means now or later.
+    #[must_use]
+    pub fn covers_all(&self, wanted: &TopicPattern) -> bool {
+        self.is_admin() || self.topics.iter().any(|pattern| pattern.includes(wanted))
+    }
+}
+
+/// Whether a key with these scopes may be made beside those that are known: somebody must be able to
+/// make others.
+///
+/// # Errors
+/// None of them is good and has the scope `admin`.
+pub fn check_first<'a>(
+    known: impl IntoIterator<Item = &'a AccessKey>,
+    scopes: &[Scope],
+    now: Micros,
+) -> Result<(), KeyError> {
+    if scopes.contains(&Scope::Admin) || known.into_iter().any(|key| key.is_good_admin(now)) {
+        return Ok(());
+    }
+    Err(KeyError::Grant("`scopes`: the first key needs `admin`, for it makes the others"))
+}
+
+/// A key as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Its public part.
+    pub id: KeyId,
+    /// The SHA-256 of the whole.
+    pub hash: KeyHash,
+    /// What may be done with it.
+    pub grant: Grant,
+    /// From when on it is good for nothing; `None`: never.
+    pub expires: Option<Micros>,
+    /// When it was made; `None`: it stands in the configuration file.
+    pub created: Option<Micros>,
+}
+
+impl AccessKey {
+    /// A new key and its text, of a secret that the system drew. Without an id it gets one at random.
+    ///
+    /// # Errors
+    /// What is wrong with the grant.
+    pub fn fresh(
+        id: Option<KeyId>,
+        grant: Grant,
+        expires: Option<Micros>,
+        now: Micros,
+    ) -> Result<(Self, KeyText), KeyError> {
+        grant.check()?;
+        let id = id.unwrap_or_else(|| {
+            let (drawn, _) = clock::fresh_uuid().as_u64_pair();
+            KeyId(format!("{drawn:016x}")[..10].into())
+        });
+        let mut secret = [0; 32];
+        #[expect(clippy::disallowed_methods, reason = "a secret is asked of the system")]
+        getrandom::fill(&mut secret).map_err(|_| KeyError::NoChance)?;
+        let text = KeyText::new(&id, secret);
+        Ok((Self { id, hash: text.hash(), grant, expires, created: Some(now) }, text))
+    }
+
+    /// Whether everything may be done with it now.
+    #[must_use]
+    pub fn is_good_admin(&self, now: Micros) -> bool {
+        self.grant.is_admin() && !self.has_expired(now)
+    }
+
+    /// Whether its time has passed.
+    #[must_use]
+    pub fn has_expired(&self, now: Micros) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(scopes: &[Scope], topics: &[&str]) -> Grant {
+        Grant {
+            owner: "billing".parse().unwrap(),
+            scopes: scopes.iter().copied().collect(),
+            topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
+            rate: None,
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let id: KeyId = "billing-2026".parse().unwrap();
+        let text = KeyText::new(&id, [0xab; 32]);
+        assert_eq!(text.reveal(), format!("mk_billing-2026_{}", "ab".repeat(32)));
+        assert_eq!(text.reveal().parse::<KeyText>().unwrap(), text);
+        assert_eq!(text.hash().to_string().parse::<KeyHash>().unwrap(), text.hash());
+        assert!(!format!("{text:?}").contains("abab"));
+        for bad in ["", "mk_", "mk_a", "mk_a_", "mk__ab", "a_b", &text.reveal()[..40], "mk_A_b"] {
+            assert!(bad.parse::<KeyText>().is_err(), "{bad}");
+        }
+        for bad in ["", "A", "a_b", "ä", &"a".repeat(41)] {
+            assert!(bad.parse::<KeyId>().is_err(), "{bad}");
+        }
+    }
+
+    /// As `printf %s KEY | sha256sum` tells it.
+    #[test]
+    fn a_hash_is_that_of_the_whole_text() {
+        let text: KeyText = format!("mk_a_{}", "0".repeat(64)).parse().unwrap();
+        let expected = "b797ae1e10012f2e3e1a73f112d5e1bcb9cfd775dc1bc2cd0b28cc56e5332a42";
+        assert_eq!(text.hash().to_string(), expected);
+    }
+
+    #[test]
+    fn a_grant_is_good_for_what_it_names() {
+        let reader = grant(&[Scope::Read], &["billing.*"]);
+        let good = |topic: &str| reader.covers(&topic.parse().unwrap());
+        assert!(reader.has(Scope::Read) && !reader.has(Scope::Publish) && !reader.is_admin());
+        assert!(good("billing.eu") && !good("billing") && !good("orders"));
+        let all = |pattern: &str| reader.covers_all(&pattern.parse().unwrap());
+        assert!(all("billing.eu") && all("billing.*") && all("billing.eu.*"));
+        assert!(!all("*") && !all("b*") && !all("orders") && !all("*.eu"));
+        let everywhere = grant(&[Scope::Read], &["*"]);
+        assert!(!everywhere.covers(&Name::notices()), "the relay's own is named or for admins");
+        let admin = grant(&[Scope::Admin], &["*"]);
+        assert!(admin.covers(&Name::notices()) && admin.has(Scope::Subscribe));
+    }
+
+    #[test]
+    fn a_grant_that_nobody_means_is_refused() {
+        assert!(grant(&[Scope::Read], &["*"]).check().is_ok());
+        for bad in
+            [grant(&[], &["*"]), grant(&[Scope::Read], &[]), grant(&[Scope::Admin], &["orders"])]
+        {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Starting the roles: each is handed what it works with.
+
+use std::sync::Arc;
+
+use sinks::webhook::Webhook;
+use tokio::net::TcpListener;
+
+use super::Node;
+use crate::{
+    api::{self, Access, ApiState, Gate},
+    dispatcher::{self, Dispatcher},
+    holdings::Holder,
+    janitor::Janitor,
+    outbound::Guard,
+    pending::Releaser,
+    prober::{self, Prober},
+    store::Work,
+    telemetry::Metrics,
+};
+
+impl Node {
+    pub(super) fn start_prober(
+        &mut self,
+        network: probes::Network,
+        metrics: Arc<Metrics>,
+        holder: &Holder,
+    ) {
+        let prober = Prober::new(
+            self.store.clone(),
+            self.clock.clone(),
+            network,
+            metrics,
+            self.notices.clone(),
+            self.sources.subscribe(),
+            prober::Limits {
+                walks: self.config.limits.walks_max,
+                walk_bytes_max: self.config.limits.walk_bytes_max,
+            },
+        )
+        .holding(holder.held(Work::Source));
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.roles.spawn(prober.run(soft, hard));
+    }
+
+    pub(super) fn start_dispatcher(&mut self, webhook: Webhook, holder: &Holder) {
+        let dispatcher = Dispatcher::new(
+            self.store.clone(),
+            self.clock.clone(),
+            Arc::new(webhook),
+            self.metrics.clone(),
+            self.notices.clone(),
+            dispatcher::Limits {
+                in_flight_max: self.config.limits.in_flight_max,
+                host_in_flight_max: self.config.limits.host_in_flight_max,
+                // The other half is for everything else.
+                threads: std::thread::available_parallelism()
+                    .map_or(1, |cores| cores.get() / 2)
+                    .max(1),
+            },
+        )
+        .holding(holder.held(Work::Subscription));
+        self.roles.spawn(dispatcher.run(self.soft.clone(), self.hard.clone()));
+    }
+
+    pub(super) fn start_janitor(&mut self, holder: &Holder) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let releaser = Releaser::new(store.clone(), clock.clone(), self.metrics.clone())
+            .holding(holder.held(Work::Pending));
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            releaser.run(soft).await;
+            false
+        });
+        let janitor =
+            Janitor::new(store, clock, self.notices.clone()).holding(holder.held(Work::Retention));
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            janitor.run(soft).await;
+            false
+        });
+    }
+
+    /// What the API holds a cursor against, which an operator gives: the rule of the source.
+    fn check_cursor(&self) -> api::CheckCursor {
+        let sources = self.sources.subscribe();
+        Arc::new(move |name, cursor| {
+            let sources = sources.borrow().clone();
+            let source = sources.iter().find(|source| source.name == *name);
+            source.map_or(Ok(()), |source| source.probe.check_cursor(cursor))
+        })
+    }
+
+    pub(super) fn start_api(
+        &mut self,
+        listener: TcpListener,
+        (access, gate): (Access, Gate),
+        guard: Guard,
+        webhook: Webhook,
+    ) {
+        let (followed, soft) = (gate.clone(), self.soft.clone());
+        self.roles.spawn(async move {
+            followed.follow(soft).await;
+            false
+        });
+        let vet_url =
+            move |url: &str| guard.check_url(url).map(|_| ()).map_err(|error| error.to_string());
+        let state = ApiState::new(
+            self.store.clone(),
+            self.clock.clone(),
+            self.metrics.clone(),
+            api::Outgoing { vet_url: Arc::new(vet_url), webhook },
+            access,
+            self.soft.clone(),
+            api::Limits {
+                waiting_max: self.config.limits.streams_max,
+                bytes_max: self.config.limits.api_bytes_max,
+            },
+        )
+        .with_gate(gate)
+        .with_notices(self.notices.clone())
+        .with_file_topics(self.file_topics.subscribe())
+        .with_check_cursor(self.check_cursor())
+        .with_durability(self.config.durability)
+        .with_apply_file(self.reloads.clone().into_api());
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.roles.spawn(async move {
+            let budget = state.budget();
+            let served = api::serve(listener, api::router(state), budget, soft, hard).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the API ended");
+            }
+            false
+        });
+    }
+}

@@ -1,0 +1,59 @@
+//! Keys of the API.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+
+use super::{PostgresStore, row::Cells};
+use crate::{
+    key::{AccessKey, KeyHash, KeyId},
+    store::{AccessKeys, StoreError, rules::access_keys},
+};
+
+#[async_trait]
+impl AccessKeys for PostgresStore {
+    async fn put_key(&self, key: &AccessKey) -> Result<(), StoreError> {
+        let mut registry = self.registry().await?;
+        let count: i64 = sqlx::query_scalar("-- count of keys\nSELECT count(*) FROM keys")
+            .fetch_one(&mut *registry.conn)
+            .await?;
+        access_keys::room(count)?;
+        let sql = "-- new key\nINSERT INTO keys (id, hash, granted, expires, created) \
+            VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING";
+        let put = sqlx::query(sql)
+            .bind(key.id.as_str())
+            .bind(&key.hash.0[..])
+            .bind(access_keys::granted_text(&key.grant))
+            .bind(key.expires.map(|expires| expires.0))
+            .bind(key.created.map_or(0, |created| created.0))
+            .execute(&mut *registry.conn)
+            .await?;
+        access_keys::was_put(key, put.rows_affected())?;
+        registry.commit().await
+    }
+
+    async fn keys(&self) -> Result<Vec<AccessKey>, StoreError> {
+        let sql = "-- keys\nSELECT id, hash, granted, expires, created FROM keys ORDER BY id COLLATE \"C\"";
+        let rows = sqlx::query(sql).fetch_all(&self.shared.pool).await?;
+        rows.iter().map(key).collect()
+    }
+
+    async fn remove_key(&self, id: &KeyId) -> Result<(), StoreError> {
+        let mut registry = self.registry().await?;
+        let sql = "-- remove key\nDELETE FROM keys WHERE id = $1";
+        let removed = sqlx::query(sql).bind(id.as_str()).execute(&mut *registry.conn).await?;
+        access_keys::was_removed(id, removed.rows_affected())?;
+        registry.commit().await
+    }
+}
+
+fn key(row: &PgRow) -> Result<AccessKey, StoreError> {
+    let row = Cells::of(row, "keys");
+    let hash: &[u8] = row.get("hash")?;
+    Ok(AccessKey {
+        id: row.get("id")?,
+        hash: KeyHash(hash.try_into().map_err(|_| row.unreadable("its hash has not 32 bytes"))?),
+        grant: row.json("granted")?,
+        expires: row.get("expires")?,
+        created: Some(row.get("created")?),
+    })
+}
