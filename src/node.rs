@@ -11,9 +11,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, Gate},
+    api::{self, Gate, Tls},
     clock::{Clock, Leap},
-    config::Config,
+    config::{ApiTls, Config},
     event::Topic,
     holdings::Holder,
     key::AccessKey,
@@ -56,6 +56,9 @@ pub struct Node {
     sources: watch::Sender<Arc<Vec<SourceSetup>>>,
     file_topics: watch::Sender<Arc<BTreeSet<Topic>>>,
     file_keys: watch::Sender<Arc<Vec<AccessKey>>>,
+    /// What the API is encrypted with.
+    tls: Option<Tls>,
+    certificate: watch::Sender<Option<ApiTls>>,
     reloads: Reloads,
     soft: CancellationToken,
     hard: CancellationToken,
@@ -72,6 +75,8 @@ impl Node {
     /// # Errors
     /// See [`NodeError`]; nothing runs then.
     pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
+        let tls = config.tls.as_ref().map(|tls| Tls::new(&tls.shown)).transpose();
+        let tls = tls.map_err(NodeError::Config)?;
         let metrics = Metrics::new();
         let guard = config.outbound.guard().counting(&metrics);
         let network = guard.network().map_err(NodeError::Network)?;
@@ -114,6 +119,8 @@ impl Node {
             notices,
             file_topics: watch::Sender::new(topics(&config)),
             file_keys,
+            tls,
+            certificate: watch::Sender::new(config.tls.clone()),
             reloads: Reloads::default(),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
@@ -124,6 +131,7 @@ impl Node {
             config,
         };
         node.watch_clock();
+        node.watch_certificate();
         if roles.contains(&Role::Probe) {
             node.start_prober(network.clone(), metrics.clone(), &holder);
         }
@@ -166,6 +174,7 @@ impl Node {
             ("store", config.durability != self.config.durability),
             ("cluster", config.cluster != self.config.cluster),
             ("listen", config.listen != self.config.listen),
+            ("tls", config.tls.is_some() != self.config.tls.is_some()),
             ("outbound", config.outbound != self.config.outbound),
             ("limits", config.limits != self.config.limits),
         ];
@@ -173,6 +182,10 @@ impl Node {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));
         }
         check_addresses(&config, &config.outbound.guard())?;
+        // Before anything is stored: a certificate that cannot be used refuses the whole file.
+        if let (Some(tls), Some(new)) = (&self.tls, &config.tls) {
+            tls.replace(&new.shown).map_err(NodeError::Config)?;
+        }
         let applied = apply(&*self.store, &config, &self.clock, true).await?;
         for notice in applied.removed {
             self.notices.tell(notice);
@@ -180,6 +193,7 @@ impl Node {
         start_counters(&*self.store, &config, &self.metrics).await?;
         self.sources.send_replace(Arc::new(applied.setups));
         self.file_topics.send_replace(topics(&config));
+        self.certificate.send_replace(config.tls.clone());
         self.file_keys.send_replace(Arc::new(config.keys.clone()));
         self.config = config;
         Ok(())

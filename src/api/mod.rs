@@ -23,7 +23,8 @@ pub use self::{
     access::{Access, check_bind},
     budget::Budget,
     gate::{FileKeys, Gate},
-    serve::serve,
+    serve::{Entrance, serve},
+    tls::Tls,
 };
 use crate::{
     clock::Clock,
@@ -60,6 +61,7 @@ mod strict;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod topics;
 mod unstuck;
 

@@ -6,7 +6,10 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -18,6 +21,7 @@ use tower::ServiceExt as _;
 use super::{
     budget::Budget,
     sending::{self, Sending, Sent, Streams},
+    tls::Tls,
     unstuck::Unstuck,
 };
 use crate::summed::Summed;
@@ -55,6 +59,27 @@ impl Default for Patience {
     }
 }
 
+/// Where clients come in.
+pub struct Entrance {
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Entrance {
+    /// In clear.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
+impl Entrance {
+    /// Encrypted, when there is a certificate.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+}
+
 /// Serves until `soft`, then lets requests under way end, until `hard`.
 ///
 /// Long polls and streams end by the token in the router's state, which should be `soft` too. A
@@ -63,24 +88,25 @@ impl Default for Patience {
 /// # Errors
 /// When the socket does not listen any more.
 pub async fn serve(
-    listener: TcpListener,
+    entrance: impl Into<Entrance>,
     router: Router,
     budget: Budget,
     soft: CancellationToken,
     hard: CancellationToken,
 ) -> io::Result<()> {
-    serve_with(listener, router, budget, soft, hard, Patience::default()).await
+    serve_with(entrance, router, budget, soft, hard, Patience::default()).await
 }
 
 /// As [`serve`], with another patience.
 pub(super) async fn serve_with(
-    listener: TcpListener,
+    entrance: impl Into<Entrance>,
     router: Router,
     budget: Budget,
     soft: CancellationToken,
     hard: CancellationToken,
     patience: Patience,
 ) -> io::Result<()> {
+    let Entrance { listener, tls } = entrance.into();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut refused = Summed::default();
@@ -94,8 +120,15 @@ pub(super) async fn serve_with(
             Ok((stream, place)) => {
                 set_up(&stream, patience);
                 let stream = Unstuck::new(stream, soft.clone());
-                let client = Client { place, hard: hard.clone(), budget: budget.clone(), patience };
-                connect(stream, client, router.clone(), &graceful);
+                let client = Client {
+                    place,
+                    tls: tls.clone(),
+                    soft: soft.clone(),
+                    hard: hard.clone(),
+                    budget: budget.clone(),
+                    patience,
+                };
+                connect(stream, client, router.clone(), graceful.watcher());
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
@@ -141,18 +174,15 @@ fn set_up(stream: &TcpStream, patience: Patience) {
 /// What a connection is served with.
 struct Client {
     place: OwnedSemaphorePermit,
+    tls: Option<Tls>,
+    soft: CancellationToken,
     hard: CancellationToken,
     budget: Budget,
     patience: Patience,
 }
 
-fn connect(
-    stream: Unstuck<TcpStream>,
-    client: Client,
-    router: Router,
-    graceful: &GracefulShutdown,
-) {
-    let Client { place, hard, budget, patience } = client;
+fn connect(stream: Unstuck<TcpStream>, client: Client, router: Router, watcher: Watcher) {
+    let Client { place, tls, soft, hard, budget, patience } = client;
     let asked = CancellationToken::new();
     let first = asked.clone();
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
@@ -182,8 +212,25 @@ fn connect(
         .initial_connection_window_size(WINDOW_BYTES)
         .max_send_buf_size(SEND_BYTES_MAX)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
+    // A client that breaks off is no concern of the relay.
+    let connection = async move {
+        let Some(tls) = tls else {
+            let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let _ = watcher.watch(served).await;
+            return;
+        };
+        let stream = tokio::select! {
+            stream = tls.accept(stream) => stream,
+            () = soft.cancelled() => return,
+        };
+        match stream {
+            Ok(stream) => {
+                let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                let _ = watcher.watch(served).await;
+            }
+            Err(error) => tracing::debug!(%error, "a client could not agree on TLS"),
+        }
+    };
     // The protocol is told by the first bytes, before either of them has a timer.
     let silent = async move {
         if tokio::time::timeout(patience.head, asked.cancelled()).await.is_ok() {
@@ -193,8 +240,7 @@ fn connect(
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {
-            // A client that breaks off is no concern of the relay.
-            _ = sending.scope(connection) => {}
+            () = sending.scope(connection) => {}
             () = sending.stalled(&send) => {}
             () = hard.cancelled() => {}
             () = silent => {}

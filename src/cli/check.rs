@@ -33,6 +33,8 @@ pub(crate) async fn run(args: Args, file: &Path) -> Result<(), Failure> {
     let has_keys = stored(&config, file).await? || !config.keys.is_empty();
     let bound = api::check_bind(config.listen, config.insecure, has_keys);
     bound.map_err(|message| Failure { message, code: 78 })?;
+    let tls = config.tls.as_ref().map(|tls| api::Tls::new(&tls.shown)).transpose();
+    tls.map_err(|message| Failure { message, code: 78 })?;
     config.warn();
     print(&format!(
         "{}: good ({} topics, {} sources, {} subscriptions)",

@@ -5,6 +5,7 @@
 //! A reader of data who goes away, as `head`, is no error.
 
 use std::{
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -13,7 +14,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::failure::Failure;
 use self::{client::Client, output::Output};
-use crate::{key::KeyText, logs::Logs};
+use crate::{config::Listens, key::KeyText, logs::Logs};
 
 mod check;
 mod client;
@@ -214,7 +215,10 @@ impl Options {
         self.check_named()?;
         let client = match &self.server {
             Some(server) => Client::new(server)?,
-            None => Client::new(&self.listens())?,
+            None => {
+                let (server, certificate) = self.listens();
+                Client::trusting(&server, certificate.as_deref())?
+            }
         };
         Ok(client.with_key(self.key()?))
     }
@@ -243,20 +247,24 @@ impl Options {
         Ok(())
     }
 
-    /// Where the relay of this configuration is to be found, seen from this machine.
-    fn listens(&self) -> String {
+    /// Where the relay of this configuration is to be found, seen from this machine, and the
+    /// certificate that it shows.
+    fn listens(&self) -> (String, Option<String>) {
         match crate::config::listen(self.file(), environment) {
-            Ok(address) if address.ip().is_unspecified() => {
-                format!("http://127.0.0.1:{}", address.port())
+            Ok(Listens { mut address, is_encrypted, certificate }) => {
+                if address.ip().is_unspecified() {
+                    address.set_ip(Ipv4Addr::LOCALHOST.into());
+                }
+                let scheme = if is_encrypted { "https" } else { "http" };
+                (format!("{scheme}://{address}"), certificate)
             }
-            Ok(address) => format!("http://{address}"),
             Err(error) => {
                 if self.file().exists() {
                     tracing::warn!(
                         "asking port 8080, because the file does not say where:\n{error}"
                     );
                 }
-                "http://127.0.0.1:8080".into()
+                ("http://127.0.0.1:8080".into(), None)
             }
         }
     }

@@ -17,6 +17,7 @@ use super::{
     store::{ClusterFile, StoreFile},
     subscriptions::SubscriptionFile,
     table::{Table, unplaced},
+    tls::ApiTlsFile,
     topics::TopicFile,
 };
 use crate::outbound::check_proxy;
@@ -33,6 +34,9 @@ pub struct File {
     /// Where the API listens: `ADDRESS:PORT`.
     #[schemars(with = "String", regex(pattern = r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$"))]
     pub listen: Spanned<String>,
+    /// The certificate of the API; without it the API speaks in clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ApiTlsFile>,
     /// What requests to producers and consumers may reach.
     pub outbound: OutboundFile,
     /// Topics by name; those that sources and subscriptions use need not be named.
@@ -80,6 +84,7 @@ impl Default for File {
             store: unplaced(StoreFile::Plain("sqlite:data/milkrun.db".into())),
             cluster: ClusterFile::default(),
             listen: unplaced("127.0.0.1:8080".into()),
+            tls: None,
             outbound: OutboundFile::default(),
             topics: Table::default(),
             sources: Vec::new(),
@@ -97,6 +102,9 @@ impl File {
     pub(super) fn as_written(&mut self, file: &str) {
         if let StoreFile::Settings(store) = &mut self.store.value {
             Value::as_written(&mut store.url, file);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.as_written(file);
         }
         if let Some(proxy) = &mut self.outbound.proxy {
             Value::as_written(proxy, file);

@@ -11,6 +11,7 @@ pub use self::{
     file::File,
     limits::Limits,
     sources::SourceConfig,
+    tls::ApiTls,
 };
 use crate::{
     event::{Topic, TopicPattern},
@@ -38,6 +39,7 @@ mod subscriptions;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod topics;
 mod variables;
 mod webhook;
@@ -54,6 +56,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// The certificate of the API; `None`: it speaks in clear.
+    pub tls: Option<ApiTls>,
     /// What requests to producers and consumers may reach.
     pub outbound: Outbound,
     /// Every topic that the file names, those of sources and subscriptions included.
@@ -187,23 +191,37 @@ pub fn show(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<String,
     shown.ok_or_else(|| problems.into_error(&name))
 }
 
+/// Where a relay listens, and how it is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listens {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub is_encrypted: bool,
+    /// The certificate that it shows, when that can be read.
+    pub certificate: Option<String>,
+}
+
 /// Where the relay of the file at `path` listens; no secret is read.
 ///
 /// # Errors
 /// As [`load`].
-pub fn listen(
-    path: &Path,
-    env: impl Fn(&str) -> Option<String>,
-) -> Result<SocketAddr, ConfigError> {
+pub fn listen(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Listens, ConfigError> {
     let (name, text) = (path.display().to_string(), read(path)?);
     let mut problems = Problems::new(&text);
-    let address = file(&text, &env, &mut problems).and_then(|(file, _)| file.listen(&mut problems));
+    let found = file(&text, &env, &mut problems)
+        .and_then(|(file, _)| Some((file.listen(&mut problems)?, file.tls)));
     // A file that is being edited leads to its relay all the same.
-    let address = address.or_else(|| {
+    let found = found.or_else(|| {
         let (only, _) = read_as::<OnlyListen>(&text, &env, &mut Problems::new(&text))?;
-        only.listen?.parse().ok()
+        Some((only.listen?.parse().ok()?, only.tls))
     });
-    address.ok_or_else(|| problems.into_error(&name))
+    let (address, tls) = found.ok_or_else(|| problems.into_error(&name))?;
+    Ok(Listens {
+        address,
+        is_encrypted: tls.is_some(),
+        certificate: tls.and_then(|tls| tls.certificate(&env)),
+    })
 }
 
 /// Whether the file at `path` says by itself where its relay listens.
@@ -218,6 +236,7 @@ pub fn says_listen(path: &Path, env: impl Fn(&str) -> Option<String>) -> bool {
 #[derive(Debug, Default, serde::Deserialize)]
 struct OnlyListen {
     listen: Option<String>,
+    tls: Option<tls::ApiTlsFile>,
 }
 
 /// The JSON Schema of the file.
@@ -286,6 +305,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let store = file.store.value.build(file.store.referenced, env, problems);
     let cluster = file.cluster.build(problems);
     let listen = file.listen(problems);
+    let tls = file.tls.as_ref().map(|tls| tls.build(env, problems));
     let outbound = file.outbound(env, problems);
     let guard = outbound.guard();
     let named = topics::build(&file.topics, problems);
@@ -308,6 +328,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         durability,
         cluster,
         listen: listen?,
+        tls,
         outbound,
         topics: topics.into_iter().collect(),
         sources,

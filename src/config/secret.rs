@@ -42,6 +42,14 @@ pub enum Value {
 }
 
 impl Value {
+    /// Where it is, when it is not given as it is.
+    pub(crate) fn reference(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Secret(reference) => Some(reference),
+            Self::Plain(_) | Self::Unread => None,
+        }
+    }
+
     /// Takes the text of a number or `true` from the file.
     pub(crate) fn as_written(value: &mut Spanned<Self>, file: &str) {
         if value.value == Self::Unread
@@ -59,7 +67,11 @@ pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 impl SecretRef {
-    fn read(&self, env: Env<'_>) -> Result<String, String> {
+    /// What it leads to.
+    ///
+    /// # Errors
+    /// It cannot be had, is empty, or has invisible characters in it.
+    pub(crate) fn read(&self, env: Env<'_>) -> Result<String, String> {
         let value = match self {
             Self::Env(name) => env(name).ok_or_else(|| format!("{self} is not set"))?,
             Self::File(path) => {

@@ -1,13 +1,13 @@
 //! Starting the roles: each is handed what it works with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sinks::webhook::Webhook;
 use tokio::net::TcpListener;
 
 use super::Node;
 use crate::{
-    api::{self, Access, ApiState, Gate},
+    api::{self, Access, ApiState, Entrance, Gate},
     dispatcher::{self, Dispatcher},
     holdings::Holder,
     janitor::Janitor,
@@ -18,7 +18,41 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_EVERY: Duration = Duration::from_mins(1);
+
 impl Node {
+    /// Shows a certificate that was changed in its files, from the next connection on.
+    pub(super) fn watch_certificate(&mut self) {
+        let Some(tls) = self.tls.clone() else { return };
+        let (clock, soft, mut of_file) =
+            (self.clock.clone(), self.soft.clone(), self.certificate.subscribe());
+        of_file.mark_changed();
+        self.roles.spawn(async move {
+            let mut last = None;
+            while soft.run_until_cancelled(clock.pause(CERTIFICATE_EVERY)).await.is_some() {
+                let is_applied = of_file.has_changed().unwrap_or(false);
+                let Some(source) = of_file.borrow_and_update().clone() else { continue };
+                if is_applied {
+                    last = Some(Ok(source.shown.clone()));
+                }
+                let read = source.read();
+                // What cannot be read or used is told once, until it changes again.
+                if last.as_ref() == Some(&read) {
+                    continue;
+                }
+                match read.clone().and_then(|read| tls.replace(&read)) {
+                    Ok(()) => tracing::info!("the certificate of the API was changed"),
+                    Err(error) => {
+                        tracing::error!(%error, "the certificate of the API stays as it was");
+                    }
+                }
+                last = Some(read);
+            }
+            false
+        });
+    }
+
     pub(super) fn start_prober(
         &mut self,
         network: probes::Network,
@@ -122,10 +156,11 @@ impl Node {
         .with_check_cursor(self.check_cursor())
         .with_durability(self.config.durability)
         .with_apply_file(self.reloads.clone().into_api());
-        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        let (soft, hard, tls) = (self.soft.clone(), self.hard.clone(), self.tls.clone());
         self.roles.spawn(async move {
             let budget = state.budget();
-            let served = api::serve(listener, api::router(state), budget, soft, hard).await;
+            let entrance = Entrance::from(listener).with_tls(tls);
+            let served = api::serve(entrance, api::router(state), budget, soft, hard).await;
             if let Err(error) = served {
                 tracing::error!(%error, "the API ended");
             }

@@ -32,6 +32,7 @@ use crate::{
 mod access;
 mod bad_input;
 mod document;
+mod encrypted;
 mod foreign;
 mod holding;
 mod holes;
