@@ -174,6 +174,8 @@ impl Node {
             ("store", config.durability != self.config.durability),
             ("cluster", config.cluster != self.config.cluster),
             ("listen", config.listen != self.config.listen),
+            ("public_url", config.public_url != self.config.public_url),
+            ("trust_proxy", config.trust_proxy != self.config.trust_proxy),
             ("tls", config.tls.is_some() != self.config.tls.is_some()),
             ("outbound", config.outbound != self.config.outbound),
             ("limits", config.limits != self.config.limits),

@@ -33,8 +33,32 @@ pub enum Access {
     Keyed,
 }
 
-/// Who is let in at present.
-pub(super) type Present = Arc<dyn Fn() -> Access + Send + Sync>;
+/// By which address others reach the API, when that is not where it listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Public {
+    /// Its scheme, host and port, and the path that a proxy puts before every path.
+    pub url: Option<Url>,
+    /// Whether `X-Forwarded-Host` says by which name a client asked.
+    pub trusts_proxy: bool,
+}
+
+impl Public {
+    /// What stands before every path, without a slash at its end; empty: nothing.
+    pub(super) fn prefix(&self) -> &str {
+        self.url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.url.as_ref().map(Url::origin)
+    }
+}
+
+/// Who is let in at present, and by which name.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) access: Arc<dyn Fn() -> Access + Send + Sync>,
+    pub(super) public: Arc<Public>,
+}
 
 /// What every answer carries: no foreign page shows it in a frame, takes it for something else, or
 /// embeds it.
@@ -67,12 +91,9 @@ pub fn check_bind(address: SocketAddr, insecure: bool, has_keys: bool) -> Result
 
 /// Refuses what [`Access`] does not let in, and what a foreign page sends; runs before anything else
 /// looks at a request.
-pub(super) async fn guard(
-    State(present): State<Present>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let checked = check(present(), request.method(), request.headers(), request.uri());
+pub(super) async fn guard(State(entry): State<Entry>, request: Request, next: Next) -> Response {
+    let checked =
+        check((entry.access)(), &entry.public, request.method(), request.headers(), request.uri());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -83,27 +104,40 @@ pub(super) async fn guard(
     response
 }
 
-fn check(access: Access, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+fn check(
+    access: Access,
+    public: &Public,
+    method: &Method,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(), Problem> {
+    let forwarded = headers.get("x-forwarded-host").filter(|_| public.trusts_proxy);
+    let named = if forwarded.is_some() { "x-forwarded-host" } else { header::HOST.as_str() };
+    let mut hosts = headers.get_all(named).iter();
     let asked = match (hosts.next(), hosts.next(), uri.authority()) {
         (Some(host), None, _) => host.to_str().ok(),
         // HTTP/2 has no `Host`; its authority is in the address.
         (None, None, Some(authority)) => Some(authority.as_str()),
         _ => None,
     };
-    if access == Access::Loopback && !asked.is_some_and(is_loopback_authority) {
+    let own = asked.and_then(|host| origin(scheme(headers, uri), host));
+    let is_public = public
+        .url
+        .as_ref()
+        .is_some_and(|url| asked.and_then(|host| origin(url.scheme(), host)) == Some(url.origin()));
+    if access == Access::Loopback && !is_public && !asked.is_some_and(is_loopback_authority) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "foreign_host",
-            "without keys the relay answers only to `Host: localhost`, 127.0.0.1 or [::1]",
+            "without keys the relay answers only to `Host: localhost`, 127.0.0.1, [::1] and the host of `public_url`",
         ));
     }
-    let own = asked.and_then(|host| origin(scheme(headers, uri), host));
-    check_page(method, headers, own.as_ref())
+    let own: Vec<Origin> = own.into_iter().chain(public.origin()).collect();
+    check_page(method, headers, &own)
 }
 
-/// Refuses what the page of another origin sends; `own` is the origin of what was asked.
-fn check_page(method: &Method, headers: &HeaderMap, own: Option<&Origin>) -> Result<(), Problem> {
+/// Refuses what the page of another origin sends; `own` are the origins of what was asked.
+fn check_page(method: &Method, headers: &HeaderMap, own: &[Origin]) -> Result<(), Problem> {
     let refuse = |name: &str, value: &HeaderValue| {
         let value = String::from_utf8_lossy(value.as_bytes());
         let detail = format!(
@@ -115,7 +149,7 @@ fn check_page(method: &Method, headers: &HeaderMap, own: Option<&Origin>) -> Res
     for given in headers.get_all(header::ORIGIN) {
         let page =
             given.to_str().ok().and_then(|text| Url::parse(text).ok()).map(|url| url.origin());
-        if page.is_none() || page.as_ref() != own {
+        if !page.is_some_and(|page| own.contains(&page)) {
             return refuse("Origin", given);
         }
     }
@@ -282,7 +316,8 @@ mod tests {
             ),
         ] {
             let map = headers(list);
-            let good = |access| check(access, &Method::GET, &map, &local).is_ok();
+            let good =
+                |access| check(access, &Public::default(), &Method::GET, &map, &local).is_ok();
             assert_eq!((good(Access::Loopback), good(Access::Open)), (loopback, open), "{list:?}");
         }
         let secure = [
@@ -290,7 +325,38 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("origin", "https://relay.example"),
         ];
-        assert!(check(Access::Open, &Method::GET, &headers(&secure), &local).is_ok());
+        assert!(
+            check(Access::Open, &Public::default(), &Method::GET, &headers(&secure), &local)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_the_public_address() {
+        let local = Uri::from_static("/v1/topics");
+        let public = |trusts_proxy| Public {
+            url: Some("https://relay.example/milkrun/".parse().unwrap()),
+            trusts_proxy,
+        };
+        assert_eq!(public(false).prefix(), "/milkrun");
+        for (list, plain, trusting) in [
+            (&[("host", "relay.example")][..], true, true),
+            (&[("host", "relay.example:443"), ("origin", "https://relay.example")], true, true),
+            (&[("host", "localhost:8080"), ("origin", "https://relay.example")], true, true),
+            (&[("host", "relay.example"), ("origin", "https://evil.example")], false, false),
+            (&[("host", "relay.example:8443")], false, false),
+            (&[("host", "evil.example")], false, false),
+            (&[("host", "10.0.0.7"), ("x-forwarded-host", "relay.example")], false, true),
+            // What a proxy says goes before what it sends itself.
+            (&[("host", "localhost"), ("x-forwarded-host", "evil.example")], true, false),
+        ] {
+            let map = headers(list);
+            let good = |trusts| {
+                let public = public(trusts);
+                check(Access::Loopback, &public, &Method::POST, &map, &local).is_ok()
+            };
+            assert_eq!((good(false), good(true)), (plain, trusting), "{list:?}");
+        }
     }
 
     #[test]
@@ -314,7 +380,9 @@ mod tests {
             map.insert("content-type", "application/json".parse().unwrap());
             map.insert("sec-fetch-site", site.parse().unwrap());
             for access in [Access::Loopback, Access::Open] {
-                let good = |method: Method| check(access, &method, &map, &local).is_ok();
+                let good = |method: Method| {
+                    check(access, &Public::default(), &method, &map, &local).is_ok()
+                };
                 assert_eq!(
                     (good(Method::GET), good(Method::POST)),
                     (reads, writes),

@@ -20,7 +20,7 @@ use tower_http::{
 pub(crate) use self::keys::KeyView;
 use self::problem::Problem;
 pub use self::{
-    access::{Access, check_bind},
+    access::{Access, Public, check_bind},
     budget::Budget,
     gate::{FileKeys, Gate},
     serve::{Entrance, serve},
@@ -50,6 +50,7 @@ mod metrics;
 mod openapi;
 mod pending;
 mod position;
+mod prefix;
 pub mod problem;
 mod publish;
 mod query;
@@ -135,6 +136,7 @@ pub struct ApiState {
     check_cursor: CheckCursor,
     durability: Durability,
     notices: Notices,
+    public: Arc<Public>,
     limits: Limits,
     waiting: Arc<Semaphore>,
     budget: Budget,
@@ -171,6 +173,7 @@ impl ApiState {
             check_cursor: Arc::new(|_, _| Ok(())),
             durability: Durability::default(),
             notices: Notices::none(),
+            public: Arc::default(),
             limits,
             waiting,
             budget,
@@ -219,6 +222,12 @@ impl ApiState {
         Self { notices, ..self }
     }
 
+    /// The state with the address by which others reach it.
+    #[must_use]
+    pub fn with_public(self, public: Public) -> Self {
+        Self { public: Arc::new(public), ..self }
+    }
+
     /// A place among the long polls and streams.
     fn take_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.waiting.clone().try_acquire_owned().map_err(|_| {
@@ -263,20 +272,21 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 pub fn router(state: ApiState) -> Router {
     let (access, gate, budget) = (state.access, state.gate.clone(), state.budget());
     // Whoever has a key is let in by any name: a page that a name was made to resolve for has none.
-    let present: access::Present =
-        Arc::new(move || if gate.has_keys() { Access::Keyed } else { access });
+    let access = move || if gate.has_keys() { Access::Keyed } else { access };
+    let public = state.public.clone();
+    let entry = access::Entry { access: Arc::new(access), public: public.clone() };
     // Streams are flushed event by event, which a compressor would hold back.
     let compressed = DefaultPredicate::new()
         .and(NotForContentType::const_new("application/x-ndjson"))
         .and(NotForContentType::SSE);
-    routes()
+    let router = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, route)| {
             let admit = middleware::from_fn_with_state(state.clone(), gate::admit);
             router.route(path, route.route_layer(admit))
         })
         .with_state(state)
-        .merge(openapi::routes())
+        .merge(openapi::routes(&public))
         .fallback(|| async { Problem::not_found("there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -288,7 +298,7 @@ pub fn router(state: ApiState) -> Router {
         // As one layer: each of its own would box every request and every answer.
         .layer(
             ServiceBuilder::new()
-                .layer(middleware::from_fn_with_state(present, access::guard))
+                .layer(middleware::from_fn_with_state(entry, access::guard))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(middleware::from_fn_with_state(budget.clone(), held::hold_encoder))
                 .map_response(events::mark_compressed)
@@ -296,7 +306,8 @@ pub fn router(state: ApiState) -> Router {
                 .layer(CompressionLayer::new().gzip(true).compress_when(compressed))
                 .map_response(keep_status)
                 .layer(middleware::from_fn_with_state(budget, held::hold)),
-        )
+        );
+    prefix::behind(&public, router)
 }
 
 /// What was answered before the bytes of the answer were looked at.

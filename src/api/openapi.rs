@@ -5,16 +5,18 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
+use url::Url;
 use utoipa::{
     OpenApi,
     openapi::{
-        ContentBuilder, Ref, RefOr, ResponseBuilder, path::Operation,
+        ContentBuilder, Ref, RefOr, ResponseBuilder, Server, path::Operation,
         request_body::RequestBodyBuilder,
     },
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
+    access::Public,
     attempts, cluster, dead_letters, events, health, keys, metrics, pending,
     problem::{MEDIA_TYPE, Problem, ProblemView},
     publish, reload, sources, subscriptions, topics,
@@ -83,8 +85,10 @@ pub(super) struct Document;
 
 /// The document with what holds for every operation. A write that takes no body is sent an empty
 /// object all the same: so the page names the type that every write has to name.
-pub(super) fn document() -> utoipa::openapi::OpenApi {
+pub(super) fn document(public: &Public) -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
+    let url = public.url.as_ref().map_or("/", Url::as_str);
+    document.servers = Some(vec![Server::new(url)]);
     for item in document.paths.paths.values_mut() {
         let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         all.into_iter().flatten().for_each(refusals);
@@ -118,11 +122,12 @@ fn refusals(operation: &mut Operation) {
 }
 
 /// `/openapi.json`, and `/docs`.
-pub(super) fn routes() -> Router {
-    // Without this the page asks a public validator about the document.
-    let config = Config::new(["/openapi.json"]).validator_url("none");
+pub(super) fn routes(public: &Public) -> Router {
+    // Seen from the page, whatever a proxy puts before it. Without the other setting the page asks a
+    // public validator about the document.
+    let config = Config::new(["../openapi.json"]).validator_url("none");
     let page: Router =
-        SwaggerUi::new("/docs").url("/openapi.json", document()).config(config).into();
+        SwaggerUi::new("/docs").url("/openapi.json", document(public)).config(config).into();
     page.route_layer(middleware::map_response(refused))
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
+use url::Url;
 
 use super::{
     Outbound,
@@ -37,6 +38,13 @@ pub struct File {
     /// The certificate of the API; without it the API speaks in clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ApiTlsFile>,
+    /// By which address others reach the API, as `https://relay.example/milkrun`, when that is not where
+    /// it listens: behind a proxy, say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", regex(pattern = "^https?://"))]
+    pub public_url: Option<Spanned<String>>,
+    /// Whether a proxy says by `X-Forwarded-Host` by which name a client asked.
+    pub trust_proxy: bool,
     /// What requests to producers and consumers may reach.
     pub outbound: OutboundFile,
     /// Topics by name; those that sources and subscriptions use need not be named.
@@ -85,6 +93,8 @@ impl Default for File {
             cluster: ClusterFile::default(),
             listen: unplaced("127.0.0.1:8080".into()),
             tls: None,
+            public_url: None,
+            trust_proxy: false,
             outbound: OutboundFile::default(),
             topics: Table::default(),
             sources: Vec::new(),
@@ -111,6 +121,25 @@ impl File {
         }
         self.sources.iter_mut().for_each(|source| source.http.value.as_written(file));
         self.subscriptions.iter_mut().for_each(|one| one.as_written(file));
+    }
+
+    /// The public address, which is a scheme, a host and perhaps a path.
+    pub(super) fn public_url(&self, problems: &mut Problems<'_>) -> Option<Url> {
+        let given = self.public_url.as_ref()?;
+        let url = Url::parse(&given.value).ok().filter(|url| {
+            let is_own = ["/v1", "/docs"].iter().any(|path| url.path().starts_with(path));
+            let is_bare = url.query().is_none() && url.fragment().is_none();
+            let is_nobodys = url.username().is_empty() && url.password().is_none();
+            matches!(url.scheme(), "http" | "https") && is_bare && is_nobodys && !is_own
+        });
+        if url.is_none() {
+            let message = format!(
+                "`public_url: {}`: expected a scheme, a host and perhaps a path, as https://relay.example/milkrun",
+                given.value
+            );
+            problems.add(given.referenced, message);
+        }
+        url
     }
 
     pub(crate) fn listen(&self, problems: &mut Problems<'_>) -> Option<SocketAddr> {

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
+use url::Url;
+
 use self::{error::Problems, secret::Env};
 pub use self::{
     error::{ConfigError, Problem},
@@ -58,6 +60,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The certificate of the API; `None`: it speaks in clear.
     pub tls: Option<ApiTls>,
+    /// By which address others reach the API; `None`: where it listens.
+    pub public_url: Option<Url>,
+    /// Whether a proxy says by which name a client asked.
+    pub trust_proxy: bool,
     /// What requests to producers and consumers may reach.
     pub outbound: Outbound,
     /// Every topic that the file names, those of sources and subscriptions included.
@@ -117,7 +123,7 @@ pub struct Outbound {
     /// Addresses that are allowed although they are not public.
     pub allow: Vec<ipnet::IpNet>,
     /// The HTTP proxy that every request goes through; may hold a password.
-    pub proxy: Option<url::Url>,
+    pub proxy: Option<Url>,
 }
 
 impl Outbound {
@@ -130,7 +136,7 @@ impl Outbound {
 
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proxy = self.proxy.as_ref().map(url::Url::host_str);
+        let proxy = self.proxy.as_ref().map(Url::host_str);
         f.debug_struct("Outbound").field("allow", &self.allow).field("proxy", &proxy).finish()
     }
 }
@@ -306,6 +312,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let cluster = file.cluster.build(problems);
     let listen = file.listen(problems);
     let tls = file.tls.as_ref().map(|tls| tls.build(env, problems));
+    let public_url = file.public_url(problems);
     let outbound = file.outbound(env, problems);
     let guard = outbound.guard();
     let named = topics::build(&file.topics, problems);
@@ -329,6 +336,8 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         cluster,
         listen: listen?,
         tls,
+        public_url,
+        trust_proxy: file.trust_proxy,
         outbound,
         topics: topics.into_iter().collect(),
         sources,

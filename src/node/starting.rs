@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::Node;
 use crate::{
-    api::{self, Access, ApiState, Entrance, Gate},
+    api::{self, Access, ApiState, Entrance, Gate, Public},
     dispatcher::{self, Dispatcher},
     holdings::Holder,
     janitor::Janitor,
@@ -151,6 +151,10 @@ impl Node {
             },
         )
         .with_gate(gate)
+        .with_public(Public {
+            url: self.config.public_url.clone(),
+            trusts_proxy: self.config.trust_proxy,
+        })
         .with_notices(self.notices.clone())
         .with_file_topics(self.file_topics.subscribe())
         .with_check_cursor(self.check_cursor())
