@@ -4,7 +4,12 @@
 //! SECRET is 256 random bits as 64 hex digits. Only the SHA-256 of the whole text is kept: what
 //! cannot be guessed needs no slow hash.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+    str::FromStr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -161,7 +166,10 @@ fn is_hex(b: u8) -> bool {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What a key is good for.
@@ -216,7 +224,7 @@ impl Grant {
     /// Every topic but those of the relay itself.
     #[must_use]
     pub fn all_topics() -> Vec<TopicPattern> {
-        vec!["*".parse().expect("it is a pattern")]
+        vec![TopicPattern::any()]
     }
 
     /// What is wrong with it.

@@ -10,6 +10,7 @@ mod support;
 mod cells;
 mod cluster;
 mod delivery;
+mod deploy;
 mod expr;
 mod field;
 mod flow;

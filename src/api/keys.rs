@@ -119,14 +119,16 @@ pub(super) async fn create(
     }
     let known = api.gate.keys();
     let scopes: Vec<Scope> = body.scopes.iter().copied().collect();
-    key::check_first(known.iter().map(|key| &**key), &scopes, now).map_err(refused)?;
+    key::check_first(known.iter().map(|key| &**key), &scopes, now)
+        .map_err(|error| refused(&error))?;
     let grant = Grant {
         owner: body.owner,
         scopes: body.scopes,
         topics: body.topics.unwrap_or_else(Grant::all_topics),
         rate: body.rate,
     };
-    let (key, text) = AccessKey::fresh(body.id, grant, body.expires, now).map_err(refused)?;
+    let (key, text) =
+        AccessKey::fresh(body.id, grant, body.expires, now).map_err(|error| refused(&error))?;
     if known.iter().any(|known| known.id == key.id) {
         let detail = format!("there is a key `{}` already", key.id);
         return Err(Problem::new(StatusCode::CONFLICT, "exists", detail));
@@ -166,8 +168,8 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn refused(error: KeyError) -> Problem {
-    if error == KeyError::NoChance {
+fn refused(error: &KeyError) -> Problem {
+    if *error == KeyError::NoChance {
         tracing::error!(%error, "no key can be made");
         return Problem::internal();
     }

@@ -67,7 +67,7 @@ struct Options {
     /// port 8080 of this machine].
     #[arg(long, global = true, env = "MILKRUN_SERVER", value_name = "URL")]
     server: Option<String>,
-    /// A file with the key that commands use the API with; MILKRUN_KEY may hold the key itself.
+    /// A file with the key that commands use the API with; `MILKRUN_KEY` may hold the key itself.
     #[arg(long, global = true, env = "MILKRUN_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// How data is printed.
@@ -213,12 +213,11 @@ impl Options {
     /// A file was named that is not there, whether or not anything of it is wanted.
     fn client(&self) -> Result<Client, Failure> {
         self.check_named()?;
-        let client = match &self.server {
-            Some(server) => Client::new(server)?,
-            None => {
-                let (server, certificate) = self.listens();
-                Client::trusting(&server, certificate.as_deref())?
-            }
+        let client = if let Some(server) = &self.server {
+            Client::new(server)?
+        } else {
+            let (server, certificate) = self.listens();
+            Client::trusting(&server, certificate.as_deref())?
         };
         Ok(client.with_key(self.key()?))
     }

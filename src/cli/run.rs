@@ -92,12 +92,13 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
     let config = args.config(file)?;
     let roles = if args.roles.is_empty() { &Role::ALL[..] } else { &args.roles[..] };
     raise_open_files();
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut node = Node::start(config, roles, Clock::system()).await?;
     logs.count_by(node.metrics().log_lines_dropped.clone());
     let mut asked = node.reloads();
     if let Some(address) = node.address()
         && let Err(error) =
-            print(&format!("milkrun {} listens at http://{address}", env!("CARGO_PKG_VERSION")))
+            print(&format!("milkrun {} listens at {scheme}://{address}", env!("CARGO_PKG_VERSION")))
     {
         stop(node, args.drain.0, signals.stop()).await;
         return Err(Failure::new(format!("the relay's address cannot be told: {error}")));

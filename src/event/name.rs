@@ -101,6 +101,12 @@ pub struct PatternError {
 }
 
 impl TopicPattern {
+    /// Every topic but those of the relay itself: `*`.
+    #[must_use]
+    pub fn any() -> Self {
+        Self("*".into())
+    }
+
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -204,6 +210,30 @@ mod tests {
         }
         for bad in ["", "A", ".a", "-a", "a b", "ä", "a/b", &"a".repeat(101)] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_includes_what_means_less() {
+        let includes = |pattern: &str, other: &str| {
+            pattern.parse::<TopicPattern>().unwrap().includes(&other.parse().unwrap())
+        };
+        for (pattern, other, expected) in [
+            ("orders", "orders", true),
+            ("orders", "order*", false),
+            ("*", "orders", true),
+            ("*", "*", true),
+            ("*", "a*b*", true),
+            ("a*", "*", false),
+            ("billing.*", "billing.eu.*", true),
+            ("billing.*", "billing*", false),
+            ("*.eu", "billing.*", false),
+            ("*.eu", "*.b.eu", true),
+            ("a*c", "ac*", false),
+            ("*", "milkrun.*", false),
+            ("milkrun.*", "milkrun.notices", true),
+        ] {
+            assert_eq!(includes(pattern, other), expected, "{pattern} {other}");
         }
     }
 
