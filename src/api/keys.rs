@@ -42,8 +42,7 @@ pub(super) struct KeyBody {
     #[schema(value_type = Option<Vec<String>>)]
     topics: Option<Vec<TopicPattern>>,
     /// From when on it is good for nothing, RFC 3339. Default: never.
-    #[schema(value_type = Option<String>)]
-    expires: Option<Micros>,
+    expires: Option<String>,
     /// The most requests in a time on each node, as `100/s`. Default: as many as are sent.
     #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
@@ -114,9 +113,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     query.allow(&[])?;
     let now = api.clock.now();
-    if body.expires.is_some_and(|expires| expires <= now) {
-        return Err(Problem::field("expires", "`expires`: expected a time to come"));
-    }
+    let expires = body.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
     let known = api.gate.keys();
     let scopes: Vec<Scope> = body.scopes.iter().copied().collect();
     key::check_first(known.iter().map(|key| &**key), &scopes, now)
@@ -128,7 +125,7 @@ pub(super) async fn create(
         rate: body.rate,
     };
     let (key, text) =
-        AccessKey::fresh(body.id, grant, body.expires, now).map_err(|error| refused(&error))?;
+        AccessKey::fresh(body.id, grant, expires, now).map_err(|error| refused(&error))?;
     if known.iter().any(|known| known.id == key.id) {
         let detail = format!("there is a key `{}` already", key.id);
         return Err(Problem::new(StatusCode::CONFLICT, "exists", detail));
@@ -166,6 +163,14 @@ pub(super) async fn revoke(
     api.store.remove_key(&id).await?;
     api.gate.refresh().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn expiry(text: &str, now: Micros) -> Result<Micros, Problem> {
+    let moment = text.parse::<Micros>().ok().filter(|moment| *moment > now);
+    moment.ok_or_else(|| {
+        let detail = "`expires`: expected a time to come in RFC 3339, as 2027-01-01T00:00:00Z";
+        Problem::field("expires", detail)
+    })
 }
 
 fn refused(error: &KeyError) -> Problem {

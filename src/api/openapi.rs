@@ -4,13 +4,13 @@ use axum::{
     Router, middleware,
     response::{IntoResponse as _, Response},
 };
-use http::StatusCode;
+use http::{Method, StatusCode};
 use url::Url;
 use utoipa::{
     OpenApi,
     openapi::{
-        ContentBuilder, Ref, RefOr, ResponseBuilder, Server, path::Operation,
-        request_body::RequestBodyBuilder,
+        Server,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -18,9 +18,11 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     access::Public,
     attempts, cluster, dead_letters, events, health, keys, metrics, pending,
-    problem::{MEDIA_TYPE, Problem, ProblemView},
+    problem::{Problem, ProblemView},
     publish, reload, sources, subscriptions, topics,
 };
+
+mod operation;
 
 /// The document.
 #[derive(OpenApi)]
@@ -83,42 +85,30 @@ use super::{
 )]
 pub(super) struct Document;
 
-/// The document with what holds for every operation. A write that takes no body is sent an empty
-/// object all the same: so the page names the type that every write has to name.
+/// The document with what holds for every operation.
 pub(super) fn document(public: &Public) -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     let url = public.url.as_ref().map_or("/", Url::as_str);
     document.servers = Some(vec![Server::new(url)]);
-    for item in document.paths.paths.values_mut() {
-        let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        all.into_iter().flatten().for_each(refusals);
-        let writes = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in writes.into_iter().flatten() {
-            operation.request_body.get_or_insert_with(|| {
-                let nothing = ContentBuilder::new().example(Some(serde_json::json!({}))).build();
-                let body = RequestBodyBuilder::new()
-                    .description(Some("Nothing is read of it"))
-                    .content("application/json", nothing);
-                body.build().into()
-            });
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A key, as `milkrun keys create` makes it; without keys none is sent"));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(operation::KEY, SecurityScheme::Http(bearer.build()));
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in [
+            (Method::GET, &mut item.get),
+            (Method::PUT, &mut item.put),
+            (Method::POST, &mut item.post),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ] {
+            if let Some(operation) = operation {
+                operation::complete(operation, &method, path);
+            }
         }
     }
     document
-}
-
-/// Says of an operation how it is refused: by a problem, whether or not its status is listed.
-fn refusals(operation: &mut Operation) {
-    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    for (status, response) in &mut operation.responses.responses {
-        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
-            response.content.insert(MEDIA_TYPE.to_owned(), problem().into());
-        }
-    }
-    let other = ResponseBuilder::new()
-        .description("Any other refusal; docs/api.md lists every `code`")
-        .content(MEDIA_TYPE, problem())
-        .build();
-    operation.responses.responses.insert("default".to_owned(), other.into());
 }
 
 /// `/openapi.json`, and `/docs`.

@@ -289,8 +289,8 @@ mod tests {
             id: None,
             for_file: false,
         };
-        assert_eq!(create("1d").expires(now).unwrap().to_string(), "2026-02-01T12:00:00Z");
-        let at = "2027-01-01T00:00:00Z";
+        assert_eq!(create("1d").expires(now).unwrap().to_string(), "2026-02-01T12:00:00.000000Z");
+        let at = "2027-01-01T00:00:00.000000Z";
         assert_eq!(create(at).expires(now).unwrap().to_string(), at);
         assert!("soon".parse::<Expiry>().is_err());
         let past = create("2025-01-01T00:00:00Z").key(now).unwrap_err();

@@ -108,7 +108,7 @@ mod tests {
         ));
         let key = &keys.unwrap()[0];
         assert_eq!((key.hash, key.created), (hash, None));
-        assert_eq!(key.expires.unwrap().to_string(), "2027-01-01T00:00:00Z");
+        assert_eq!(key.expires.unwrap().to_string(), "2027-01-01T00:00:00.000000Z");
         assert!(key.grant.has(Scope::Subscribe) && !key.grant.has(Scope::Publish));
         assert!(key.grant.covers(&"billing.eu".parse().unwrap()));
     }

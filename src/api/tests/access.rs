@@ -179,7 +179,7 @@ fn refusal(need: Need, kind: Kind) -> Option<(u16, &'static str)> {
 async fn every_route_lets_in_whose_key_is_good_for_it_and_nobody_else() {
     let guarded = Guarded::new().await;
     let mut count = 0;
-    for (method, route, need) in &NEEDS {
+    for (method, route, _, need) in &NEEDS {
         let path = route
             .replace("{topic}", "orders")
             .replace("{name}", "thing")
@@ -218,7 +218,7 @@ async fn every_route_says_what_it_needs() {
         }
     }
     let known: BTreeSet<String> =
-        NEEDS.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+        NEEDS.iter().map(|(method, path, ..)| format!("{method} {path}")).collect();
     assert_eq!(known, documented);
     assert_eq!(known.len(), NEEDS.len(), "each once");
 }
@@ -244,7 +244,7 @@ fn the_table_of_access_is_the_one_that_holds() {
     };
     let expected: Vec<String> = NEEDS
         .iter()
-        .map(|(method, path, need)| format!("| `{method} {path}` | {} |", words(*need)))
+        .map(|(method, path, _, need)| format!("| `{method} {path}` | {} |", words(*need)))
         .collect();
     assert_eq!(rows, expected, "docs/access.md:\n{}", expected.join("\n"));
 }
@@ -381,7 +381,11 @@ async fn keys_are_made_shown_once_and_revoked() {
             .header("authorization", format!("bearer {text}"));
         relay.send(request.body(Body::from(body.to_string())).unwrap()).await
     };
-    let second = ask(Method::POST, "/v1/keys", reader).await.ok().json();
+    let expires = "2027-01-01T00:00:00.000000Z";
+    let mut limited = reader;
+    (limited["expires"], limited["rate"]) = (json!(expires), json!("100/s"));
+    let second = ask(Method::POST, "/v1/keys", limited).await.ok().json();
+    assert_eq!((&second["expires"], &second["rate"]), (&json!(expires), &json!("100/s")));
     let list = ask(Method::GET, "/v1/keys", json!({})).await.ok();
     assert_eq!(list.json()["keys"].as_array().unwrap().len(), 2);
     assert!(!list.text().contains(&text[10..]), "never the key");
@@ -396,6 +400,7 @@ async fn keys_are_made_shown_once_and_revoked() {
         (json!({"owner": "A", "scopes": ["read"]}), "owner"),
         (json!({"owner": "a", "scopes": ["read"], "topics": []}), "topics"),
         (json!({"owner": "a", "scopes": ["read"], "expires": "2020-01-01T00:00:00Z"}), "expires"),
+        (json!({"owner": "a", "scopes": ["read"], "expires": "soon"}), "expires"),
         (json!({"owner": "a", "scopes": ["read"], "rate": "fast"}), "rate"),
         (json!({"owner": "a", "scopes": ["read"], "id": "a_b"}), "id"),
     ] {

@@ -129,3 +129,27 @@ async fn what_the_page_does_not_have_is_refused_as_everything_is() {
     relay.get("/docs/..%2f..%2fCargo.toml").await.problem(404, "not_found");
     relay.get("/docs/%ff").await.problem(400, "malformed");
 }
+
+/// Clients are made of it: each operation has a name of its own, and every answer says what it is.
+#[tokio::test]
+async fn every_operation_has_a_name_and_every_answer_a_description() {
+    let relay = Relay::new().await;
+    let document = relay.get("/openapi.json").await.ok().json();
+    let mut names = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(names.insert(name), "{method} {path}: {}", operation["operationId"]);
+            let responses = operation["responses"].as_object().unwrap();
+            for (status, response) in responses {
+                let told = response["description"].as_str().unwrap_or_default();
+                assert!(!told.is_empty(), "{method} {path} {status}");
+            }
+            let is_open = path.as_str() == "/healthz" || path.as_str() == "/readyz";
+            let needs_key = operation["security"].is_array();
+            assert_eq!((needs_key, responses.contains_key("401")), (!is_open, !is_open), "{path}");
+        }
+    }
+    let scheme = &document["components"]["securitySchemes"]["key"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+}
