@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Method};
+use reqwest::{Certificate, Method, RequestBuilder, header::CONTENT_TYPE};
 use serde_json::Value;
 use url::Url;
 
@@ -141,13 +141,29 @@ impl Client {
         let mut request = self.http.request(method, self.url(path, query));
         if writes {
             // Without a body too: the relay takes no write that a foreign page could send.
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
-        }
-        if let Some(key) = &self.key {
-            request = request.bearer_auth(key.reveal());
+            request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(body) = body {
             request = request.body(body.to_string());
+        }
+        self.answer(request).await
+    }
+
+    /// The body of a success, as it came, to a body of this media type.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        media: &str,
+        body: String,
+    ) -> Result<String, ClientError> {
+        let request = self.http.request(method, self.url(path, &[]));
+        self.answer(request.header(CONTENT_TYPE, media).body(body)).await
+    }
+
+    async fn answer(&self, mut request: RequestBuilder) -> Result<String, ClientError> {
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.reveal());
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();

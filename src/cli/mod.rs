@@ -32,6 +32,7 @@ mod offline;
 mod output;
 mod pending;
 mod probe;
+mod publish;
 mod reload;
 mod replay;
 mod run;
@@ -110,6 +111,8 @@ enum Command {
     Topics(topics::Args),
     /// Events of a topic in version order.
     Events(events::Args),
+    /// Publish events.
+    Publish(publish::Args),
     /// Subscriptions: where they stand, and how to steer them.
     Subscriptions(subscriptions::Args),
     /// Events that are not in the log yet.
@@ -180,6 +183,7 @@ impl Cli {
             Command::Probe(args) => probe::run(args, options).await?,
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
+            Command::Publish(args) => publish::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
