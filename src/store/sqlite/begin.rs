@@ -33,7 +33,9 @@ impl SqliteStore {
         let room = Arc::new(Room::open(&path, Arc::default()));
         loop {
             match Self::open_held(held, options, &room).await {
-                Err(StoreError::DiskFull) if room.give().await => held = Held::take(&path)?,
+                Err(StoreError::DiskFull) if room.give_to_start().await => {
+                    held = Held::take(&path)?
+                }
                 Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
                 Err(error) => return Err(cannot_open(path, error)),
                 Ok(store) => return Ok(store),

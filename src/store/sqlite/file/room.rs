@@ -28,6 +28,9 @@ const RESERVE_MIN: u64 = 1 << 20;
 const PART: u64 = 16;
 /// Less than this is given up at once.
 const CRUMB: u64 = 64 << 10;
+/// What only a start is given: without it a store that was stopped on a full disk does not come up, and
+/// nobody can delete anything.
+const START: u64 = 512 << 10;
 /// How often a full disk is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What helps when there is no inode.
@@ -112,9 +115,18 @@ impl Room {
     /// For what must go on although the disk is full: gives up half of what is left of the reserve,
     /// because others may take what becomes free. Whether it is worth another try.
     pub(crate) async fn give(self: &Arc<Self>) -> bool {
+        self.give_down_to(START).await
+    }
+
+    /// As [`Room::give`], for a start: the last piece too.
+    pub(crate) async fn give_to_start(self: &Arc<Self>) -> bool {
+        self.give_down_to(0).await
+    }
+
+    async fn give_down_to(self: &Arc<Self>, least: u64) -> bool {
         let is_news = self.ran_out();
         let room = self.clone();
-        let given = tokio::task::spawn_blocking(move || room.shrink()).await;
+        let given = tokio::task::spawn_blocking(move || room.shrink(least)).await;
         is_news || given.unwrap_or(false)
     }
 
@@ -137,10 +149,14 @@ impl Room {
         stop.run_until_cancelled(watch).await;
     }
 
-    fn shrink(&self) -> bool {
+    /// Gives up half of the reserve, of which so much is left at least; whether there was any.
+    fn shrink(&self, least: u64) -> bool {
         let _turn = self.turn.lock();
         let Ok(bytes) = fs::metadata(&self.reserve).map(|file| file.len()) else { return false };
-        let left = if bytes / 2 < CRUMB { 0 } else { bytes / 2 };
+        let left = if bytes / 2 < CRUMB { 0 } else { bytes / 2 }.max(least);
+        if left >= bytes {
+            return false;
+        }
         let given = match left {
             0 => fs::remove_file(&self.reserve),
             left => self.file().and_then(|file| file.set_len(left)),
