@@ -5,7 +5,6 @@
 //! cannot be guessed needs no slow hash.
 
 use std::{
-    collections::BTreeSet,
     fmt::{self, Write as _},
     str::FromStr,
     sync::Arc,
@@ -14,11 +13,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    clock,
-    event::{Micros, Name, Topic, TopicPattern},
-    settings::Rate,
+pub use self::{
+    error::KeyError,
+    grant::{Grant, Scope},
 };
+use crate::{clock, event::Micros};
+
+mod error;
+mod grant;
 
 /// What every key begins with, so that scanners for leaked secrets find it.
 const PREFIX: &str = "mk_";
@@ -29,26 +31,6 @@ const SECRET_DIGITS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId(Arc<str>);
-
-/// Why a text is no part of a key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// An id.
-    #[error("`{0}` is no id of a key: expected 1 to 40 of a-z, 0-9 and `-`, as `billing-2026`")]
-    Id(String),
-    /// A hash.
-    #[error("expected the SHA-256 of a key as 64 hex digits, as `milkrun keys create` prints it")]
-    Hash,
-    /// A whole key, which is not repeated.
-    #[error("expected a key as `mk_ID_SECRET`")]
-    Text,
-    /// What a key may do.
-    #[error("{0}")]
-    Grant(&'static str),
-    /// No secret can be drawn.
-    #[error("the system gives no random bytes")]
-    NoChance,
-}
 
 impl KeyId {
     /// The id as text.
@@ -172,108 +154,6 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What a key is good for.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::Display,
-    schemars::JsonSchema,
-    utoipa::ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Scope {
-    /// To read topics, events and sources.
-    Read,
-    /// To publish events.
-    Publish,
-    /// To see and change the subscriptions of the key's owner, and to make some.
-    Subscribe,
-    /// Everything, whoever owns it.
-    Admin,
-}
-
-/// What the holder of a key may do, and how often.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// Whose key it is; a person, a team or a program.
-    pub owner: Name,
-    /// What it is good for.
-    pub scopes: BTreeSet<Scope>,
-    /// In which topics.
-    pub topics: Vec<TopicPattern>,
-    /// The most requests in a time on one node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Rate>,
-}
-
-impl Grant {
-    /// The most topics and patterns of a key.
-    pub const TOPICS_MAX: usize = 100;
-
-    /// Every topic but those of the relay itself.
-    #[must_use]
-    pub fn all_topics() -> Vec<TopicPattern> {
-        vec![TopicPattern::any()]
-    }
-
-    /// What is wrong with it.
-    ///
-    /// # Errors
-    /// It is good for nothing, for too much, or says that an admin is kept to some topics.
-    pub fn check(&self) -> Result<(), KeyError> {
-        if self.scopes.is_empty() {
-            return Err(KeyError::Grant(
-                "`scopes`: expected one or more of `read`, `publish`, `subscribe`, `admin`",
-            ));
-        }
-        if self.topics.is_empty() || self.topics.len() > Self::TOPICS_MAX {
-            return Err(KeyError::Grant("`topics`: expected 1 to 100 topics or patterns"));
-        }
-        if self.is_admin() && self.topics != Self::all_topics() {
-            return Err(KeyError::Grant(
-                "`topics`: a key with the scope `admin` is good for every topic: leave `topics` out, \
-                 or take the scopes `read`, `publish` and `subscribe`",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether everything may be done with it.
-    #[must_use]
-    pub fn is_admin(&self) -> bool {
-        self.scopes.contains(&Scope::Admin)
-    }
-
-    /// Whether it is good for this, in some topic.
-    #[must_use]
-    pub fn has(&self, scope: Scope) -> bool {
-        self.is_admin() || self.scopes.contains(&scope)
-    }
-
-    /// Whether it is good in this topic.
-    #[must_use]
-    pub fn covers(&self, topic: &Topic) -> bool {
-        self.is_admin() || self.topics.iter().any(|pattern| pattern.matches(topic))
-    }
-
-    /// Whether it is good in every topic that `wanted` means now or later.
-    #[must_use]
-    pub fn covers_all(&self, wanted: &TopicPattern) -> bool {
-        self.is_admin() || self.topics.iter().any(|pattern| pattern.includes(wanted))
-    }
-}
-
 /// Whether a key with these scopes may be made beside those that are known: somebody must be able to
 /// make others.
 ///
@@ -345,15 +225,6 @@ impl AccessKey {
 mod tests {
     use super::*;
 
-    fn grant(scopes: &[Scope], topics: &[&str]) -> Grant {
-        Grant {
-            owner: "billing".parse().unwrap(),
-            scopes: scopes.iter().copied().collect(),
-            topics: topics.iter().map(|topic| topic.parse().unwrap()).collect(),
-            rate: None,
-        }
-    }
-
     #[test]
     fn a_key_is_read_as_it_was_written() {
         let id: KeyId = "billing-2026".parse().unwrap();
@@ -376,30 +247,5 @@ mod tests {
         let text: KeyText = format!("mk_a_{}", "0".repeat(64)).parse().unwrap();
         let expected = "b797ae1e10012f2e3e1a73f112d5e1bcb9cfd775dc1bc2cd0b28cc56e5332a42";
         assert_eq!(text.hash().to_string(), expected);
-    }
-
-    #[test]
-    fn a_grant_is_good_for_what_it_names() {
-        let reader = grant(&[Scope::Read], &["billing.*"]);
-        let good = |topic: &str| reader.covers(&topic.parse().unwrap());
-        assert!(reader.has(Scope::Read) && !reader.has(Scope::Publish) && !reader.is_admin());
-        assert!(good("billing.eu") && !good("billing") && !good("orders"));
-        let all = |pattern: &str| reader.covers_all(&pattern.parse().unwrap());
-        assert!(all("billing.eu") && all("billing.*") && all("billing.eu.*"));
-        assert!(!all("*") && !all("b*") && !all("orders") && !all("*.eu"));
-        let everywhere = grant(&[Scope::Read], &["*"]);
-        assert!(!everywhere.covers(&Name::notices()), "the relay's own is named or for admins");
-        let admin = grant(&[Scope::Admin], &["*"]);
-        assert!(admin.covers(&Name::notices()) && admin.has(Scope::Subscribe));
-    }
-
-    #[test]
-    fn a_grant_that_nobody_means_is_refused() {
-        assert!(grant(&[Scope::Read], &["*"]).check().is_ok());
-        for bad in
-            [grant(&[], &["*"]), grant(&[Scope::Read], &[]), grant(&[Scope::Admin], &["orders"])]
-        {
-            assert!(bad.check().is_err(), "{bad:?}");
-        }
     }
 }
