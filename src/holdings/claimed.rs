@@ -25,7 +25,7 @@ const GATHERED: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holdings {
     pub(super) shares: BTreeMap<Work, Share>,
-    /// See [`Member::grace`].
+    /// See [`Member::grace`](crate::store::Member::grace).
     pub(super) grace: Duration,
 }
 

@@ -284,7 +284,7 @@ async fn downgrade(place: &Place, url: &str) {
     let drops = columns.map(|(table, column)| format!("ALTER TABLE {table} DROP COLUMN {column};"));
     let sql = format!(
         "{} UPDATE sources SET contract = '{hash}', cursor_contract = '{hash}', config_hash = 'x'; \
-         DROP TABLE holes; PRAGMA user_version = 3;",
+         DROP TABLE holes; DROP TABLE keys; PRAGMA user_version = 3;",
         drops.concat(),
         hash = spec.contract_before().unwrap()
     );

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::{Bench, NOW, name};
 
-fn key(id: &str, expires: Option<Micros>) -> AccessKey {
+pub(super) fn key(id: &str, expires: Option<Micros>) -> AccessKey {
     let grant = Grant {
         owner: name("billing"),
         scopes: [Scope::Read, Scope::Subscribe].into(),
@@ -55,7 +55,7 @@ pub(super) async fn a_changed_key_wakes_every_node(bench: &dyn Bench) {
     let new = key("a", None);
     first.put_key(&new).await.unwrap();
     woken(&mut changes).await;
-    assert_eq!(second.keys().await.unwrap(), [new.clone()]);
+    assert_eq!(second.keys().await.unwrap(), std::slice::from_ref(&new));
     changes.borrow_and_update();
     first.remove_key(&new.id).await.unwrap();
     woken(&mut changes).await;

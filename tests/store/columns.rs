@@ -14,7 +14,7 @@ use milkrun::{
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
-    NOW, events, later, name,
+    NOW, access_keys, events, later, name,
     positions::{dead, retry, settle, settlement, with_position},
     source,
     sqlite::{self, SqliteBench},
@@ -134,6 +134,8 @@ async fn fill(bench: &SqliteBench) {
         NewJob { topic, from: Version(1), to: Version(4), rate: Some("10/s".parse().unwrap()) };
     store.start_replay(&name("billing"), &job, NOW).await.unwrap();
     store.keep_believed(NOW).await.unwrap();
+    let soon = Some(later(9));
+    store.put_key(&access_keys::key("billing", soon)).await.unwrap();
     store.close().await;
     drop(store);
     bench
@@ -174,6 +176,7 @@ async fn look(bench: &SqliteBench) -> Vec<String> {
     }
     ask!(
         store.believed(),
+        store.keys(),
         store.read(&topic, Read::after(Version::ZERO)),
         store.version_before(&topic, later(1)),
         store.gaps(&topic, 9),

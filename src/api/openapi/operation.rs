@@ -79,11 +79,13 @@ fn answers(operation: &mut Operation, kind: Kind) {
 /// The refusals of every operation of a kind: statuses, each with its codes.
 fn common(kind: Kind) -> Vec<(u16, Vec<&'static str>)> {
     let can = |status: u16, code: &str| match (status, code) {
-        (400, _) | (500, "internal") | (503, "closing" | "store_busy" | "store_lost") => true,
+        (400, _)
+        | (403, "foreign_host" | "foreign_origin")
+        | (500, "internal")
+        | (503, "closing" | "store_busy" | "store_lost") => true,
         (401, _) | (403, "forbidden") | (429, "rate_limited") => kind.needs_key,
-        (403, "foreign_host" | "foreign_origin") => true,
         (404, "not_found") => kind.names,
-        (408 | 413 | 415, _) | (422, _) | (503, "busy" | "unknown") => kind.writes,
+        (408 | 413 | 415 | 422, _) | (503, "busy" | "unknown") => kind.writes,
         _ => false,
     };
     let mut all: Vec<(u16, Vec<&'static str>)> = Vec::new();

@@ -15,11 +15,11 @@ async fn what_comes_and_goes_leaves_other_sources_alone() {
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let shop = bench.setup.clone();
     let other = SourceSetup { id: 7, name: "other".parse().unwrap(), ..shop.clone() };
-    let mut one = renew(&prober, &mut HashMap::new(), &[shop.clone()], &soft, &hard);
+    let mut one = renew(&prober, &mut HashMap::new(), std::slice::from_ref(&shop), &soft, &hard);
     let task = one[&shop.name].task.id();
     let mut both = renew(&prober, &mut one, &[shop.clone(), other], &soft, &hard);
     assert_eq!((both.len(), both[&shop.name].task.id()), (2, task));
-    let mut alone = renew(&prober, &mut both, &[shop.clone()], &soft, &hard);
+    let mut alone = renew(&prober, &mut both, std::slice::from_ref(&shop), &soft, &hard);
     assert_eq!((alone.len(), alone[&shop.name].task.id()), (1, task));
     // A changed file makes another probe.
     let target = Target::parse("https://shop.example.com/other").unwrap();

@@ -34,7 +34,7 @@ impl SqliteStore {
         loop {
             match Self::open_held(held, options, &room).await {
                 Err(StoreError::DiskFull) if room.give_to_start().await => {
-                    held = Held::take(&path)?
+                    held = Held::take(&path)?;
                 }
                 Err(error @ (StoreError::Refused(_) | StoreError::DiskFull)) => return Err(error),
                 Err(error) => return Err(cannot_open(path, error)),
