@@ -1,6 +1,6 @@
 //! The nodes on this store: what each does, and what nobody does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use axum::{
     Json,
@@ -11,10 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{ApiState, problem::Problem};
-use crate::{
-    event::Topic,
-    store::{MemberState, Share, SourceStatus, Subscription, SubscriptionStatus, TopicState, Work},
-};
+use crate::store::{MemberState, Share, SourceStatus, Work};
 
 /// The nodes, and the work that is left over.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,19 +93,10 @@ impl Pieces {
     async fn of(api: &ApiState) -> Result<Self, Problem> {
         let sources = api.store.sources().await?;
         let asked = sources.iter().filter(|source| source.status != SourceStatus::Removed);
-        let all = api.store.subscriptions(0).await?;
-        let served = all.iter().filter(|one| {
-            !matches!(one.status, SubscriptionStatus::Removed | SubscriptionStatus::Deleted)
-        });
-        let topics = api.store.topics().await?;
-        let states: HashMap<&Topic, &TopicState> =
-            topics.iter().map(|state| (&state.topic, &**state)).collect();
-        let owed =
-            |one: &Subscription| one.live().map(|at| at.owed(states.get(&at.topic).copied())).sum();
         Ok(Self {
             sources: asked.map(|source| source.id).collect(),
-            subscriptions: served.map(|one| (one.id, owed(one))).collect(),
-            topics: topics.iter().map(|topic| topic.id).collect(),
+            subscriptions: api.store.owed().await?,
+            topics: api.store.topics().await?.iter().map(|topic| topic.id).collect(),
         })
     }
 

@@ -193,6 +193,9 @@ pub trait Subscriptions: Send + Sync {
     /// All that changed after `edit`, in the order of their change, deleted ones included; 0 gives
     /// all that exist.
     async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError>;
+    /// What each subscription that is neither removed nor deleted still has to get, by its row number:
+    /// as [`PositionSummary::owed`] says it of its live positions, without reading what else there is.
+    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError>;
     /// Pauses, resumes, disables, removes or deletes.
     async fn steer_subscription(
         &self,

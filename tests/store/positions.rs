@@ -96,6 +96,27 @@ pub(super) async fn a_settlement_is_kept(bench: &dyn Bench) {
     let summary = store.subscription(&name("billing")).await.unwrap().positions.remove(0);
     assert_eq!((summary.reach, summary.floor), (Version(8), Version(3)));
     assert_eq!((summary.exceptions, summary.dead_letters, summary.delivered), (1, 1, 3));
+    check_owed(&store).await;
+    assert!(store.owed().await.unwrap()[0].1 >= 2, "one is open, one is tried again");
+}
+
+/// What is owed is told alike in short and with all else that there is.
+pub(super) async fn check_owed(store: &Arc<dyn Store>) {
+    let topics = store.topics().await.unwrap();
+    let all = store.subscriptions(0).await.unwrap();
+    let gone = [SubscriptionStatus::Removed, SubscriptionStatus::Deleted];
+    let mut expected: Vec<(i64, u64)> = all
+        .iter()
+        .filter(|one| !gone.contains(&one.status))
+        .map(|one| {
+            let topic = |name: &Topic| topics.iter().find(|state| state.topic == *name);
+            (one.id, one.live().map(|at| at.owed(topic(&at.topic).map(|state| &**state))).sum())
+        })
+        .collect();
+    let mut owed = store.owed().await.unwrap();
+    expected.sort_unstable();
+    owed.sort_unstable();
+    assert_eq!(owed, expected);
 }
 
 pub(super) async fn a_stale_settlement_changes_nothing(bench: &dyn Bench) {

@@ -67,6 +67,10 @@ impl Subscriptions for PostgresStore {
         summaries::since(&self.shared.pool, edit).await
     }
 
+    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
+        summaries::owed(&self.shared.pool).await
+    }
+
     async fn steer_subscription(
         &self,
         name: &Name,

@@ -16,7 +16,7 @@ use crate::{
     settings::SubscriptionSettings,
     store::{
         NewSubscription, StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
-        Subscriptions,
+        Subscriptions, Topics as _,
         rules::{bounds, registry},
     },
 };
@@ -49,6 +49,10 @@ impl Subscriptions for SqliteStore {
 
     async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError> {
         summaries::since(&self.shared.readers, edit).await
+    }
+
+    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
+        Ok(registry::owed(&self.subscriptions(0).await?, &self.topics().await?))
     }
 
     async fn steer_subscription(

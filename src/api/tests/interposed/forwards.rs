@@ -158,6 +158,10 @@ impl Subscriptions for Interposed {
         self.inner.subscriptions(edit).await
     }
 
+    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
+        self.inner.owed().await
+    }
+
     async fn steer_subscription(
         &self,
         name: &Name,
