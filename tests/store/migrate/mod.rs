@@ -208,7 +208,8 @@ async fn what_was_broken_off_goes_on(release: Release) {
             assert!(said.contains("run `milkrun migrate` again"), "{said}");
         }
     }
-    assert!(times > 15, "broken off {times} times");
+    // How far a move gets before it is broken off is a matter of the machine's speed.
+    assert!(times > 10, "broken off {times} times");
     let whole = Move::new(release).await;
     for end in ["", "-heads"] {
         let name = format!("log.db{end}");
