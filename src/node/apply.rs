@@ -38,7 +38,7 @@ pub(super) async fn apply(
 ) -> Result<Applied, NodeError> {
     let stored = Stored::of(store).await?;
     check(&stored, config)?;
-    let leaving = Leaving::of(store, config).await?;
+    let leaving = Leaving::of(&stored, config);
     if is_change {
         leaving.check(config)?;
     }
@@ -78,8 +78,7 @@ pub(super) async fn apply(
         }
         setups.push(setup(source, new, state.id, probe));
     }
-    let subscriptions: HashMap<&Name, &Subscription> =
-        stored.subscriptions.iter().map(|one| (&one.name, one)).collect();
+    let subscriptions = subscriptions_by_name(&stored);
     for subscription in &config.subscriptions {
         let known = subscriptions.get(&subscription.name);
         if !known.is_some_and(|known| is_known_subscription(known, subscription)) {
@@ -121,8 +120,7 @@ pub fn check(stored: &Stored, config: &Config) -> Result<Vec<Stuck>, NodeError> 
     let known = by_name(&stored.sources);
     check_event_sources(config, &known)?;
     let heads = stored.topics.iter().map(|state| (&state.topic, state.head)).collect();
-    let held: HashMap<&Name, &Subscription> =
-        stored.subscriptions.iter().map(|one| (&one.name, one)).collect();
+    let held = subscriptions_by_name(stored);
     for new in &config.subscriptions {
         check_subscription(new, held.get(&new.name).copied(), &heads)?;
     }
@@ -132,6 +130,10 @@ pub fn check(stored: &Stored, config: &Config) -> Result<Vec<Stuck>, NodeError> 
 
 fn by_name(sources: &[SourceState]) -> HashMap<&Name, &SourceState> {
     sources.iter().map(|state| (&state.name, state)).collect()
+}
+
+fn subscriptions_by_name(stored: &Stored) -> HashMap<&Name, &Subscription> {
+    stored.subscriptions.iter().map(|one| (&one.name, one)).collect()
 }
 
 /// An event is known by its source and id, so two sources of one topic must not share the first.

@@ -10,7 +10,8 @@ use crate::{
     event::{Name, Topic},
     notices::Notice,
     store::{
-        Origin, SourceStatus, Steer, Store, StoreError, SubscriptionStatus, SubscriptionSteer,
+        Origin, SourceStatus, Steer, Store, StoreError, Stored, SubscriptionStatus,
+        SubscriptionSteer,
     },
 };
 
@@ -26,10 +27,10 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
-    pub(super) async fn of(store: &dyn Store, config: &Config) -> Result<Self, StoreError> {
-        let mut sources = store.sources().await?;
+    pub(super) fn of(stored: &Stored, config: &Config) -> Self {
+        let mut sources: Vec<_> = stored.sources.iter().collect();
         sources.retain(|source| source.status != SourceStatus::Removed);
-        let mut subscriptions = store.subscriptions(0).await?;
+        let mut subscriptions: Vec<_> = stored.subscriptions.iter().collect();
         subscriptions
             .retain(|one| one.origin == Origin::File && one.status != SubscriptionStatus::Removed);
         let running = sources.len() + subscriptions.len();
@@ -37,11 +38,14 @@ impl Leaving {
         sources.retain(|source| !named.contains(&source.name));
         let named: HashSet<&Name> = config.subscriptions.iter().map(|one| &one.name).collect();
         subscriptions.retain(|one| !named.contains(&one.name));
-        Ok(Self {
-            sources: sources.into_iter().map(|source| (source.name, source.topic)).collect(),
-            subscriptions: subscriptions.into_iter().map(|one| one.name).collect(),
+        Self {
+            sources: sources
+                .into_iter()
+                .map(|source| (source.name.clone(), source.topic.clone()))
+                .collect(),
+            subscriptions: subscriptions.into_iter().map(|one| one.name.clone()).collect(),
             running,
-        })
+        }
     }
 
     /// Refuses a file without more than half of what runs.

@@ -17,6 +17,7 @@ use crate::{
     settings::SubscriptionSettings,
     store::{
         NewSubscription, StoreError, Subscription, SubscriptionSteer, Subscriptions,
+        is_known_subscription,
         rules::{
             bounds,
             known::{Change, Known},
@@ -34,8 +35,7 @@ impl Subscriptions for PostgresStore {
     ) -> Result<Subscription, StoreError> {
         let known = self.subscription(&new.name).await;
         if let Ok(known) = known
-            && registry::may_renew(&known, new).is_ok()
-            && registry::is_as_known(&known, new)
+            && is_known_subscription(&known, new)
         {
             // Every start puts every subscription: what is as it was keeps no other node waiting.
             return Ok(known);
