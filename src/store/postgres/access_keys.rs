@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 
 use super::{PostgresStore, row::Cells};
 use crate::{
-    key::{AccessKey, KeyHash, KeyId},
+    key::{AccessKey, KeyId},
     store::{AccessKeys, StoreError, rules::access_keys},
 };
 
@@ -48,10 +48,9 @@ impl AccessKeys for PostgresStore {
 
 fn key(row: &PgRow) -> Result<AccessKey, StoreError> {
     let row = Cells::of(row, "keys");
-    let hash: &[u8] = row.get("hash")?;
     Ok(AccessKey {
         id: row.get("id")?,
-        hash: KeyHash(hash.try_into().map_err(|_| row.unreadable("its hash has not 32 bytes"))?),
+        hash: row.get("hash")?,
         grant: row.json("granted")?,
         expires: row.get("expires")?,
         created: Some(row.get("created")?),

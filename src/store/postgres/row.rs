@@ -12,7 +12,7 @@ use sqlx::{
 
 use crate::{
     event::{Data, Epoch, Event, Micros, Name, Version},
-    key::KeyId,
+    key::{KeyHash, KeyId},
     settings::Rate,
     store::{
         DeadReason, EpochStart, ExceptionKind, JobStatus, NewEvent, Origin, SourceStatus,
@@ -44,6 +44,7 @@ macro_rules! kept {
 
 kept!(i64, number => Self(number.cast_unsigned()); Version);
 kept!(i64, number => Self(number); Micros);
+kept!(&[u8], bytes => Self(bytes.try_into()?); KeyHash);
 kept!(&str, text => parsed(text)?;
     KeyId, Name, Rate, Origin, SubscriptionStatus, SourceStatus, JobStatus, ExceptionKind, DeadReason);
 

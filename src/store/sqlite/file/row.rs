@@ -15,7 +15,7 @@ use sqlx::{
 
 use crate::{
     event::{Data, Epoch, Micros, Name, Version},
-    key::KeyId,
+    key::{KeyHash, KeyId},
     settings::Rate,
     store::{
         DeadReason, ExceptionKind, JobStatus, Origin, SourceStatus, StoreError, SubscriptionStatus,
@@ -48,6 +48,7 @@ macro_rules! kept {
 kept!(u64, number => Self(number); Version);
 kept!(u32, number => Self(number); Epoch);
 kept!(i64, number => Self(number); Micros);
+kept!(&[u8], bytes => Self(bytes.try_into()?); KeyHash);
 kept!(&str, text => parsed(text)?;
     KeyId, Name, Rate, Origin, SubscriptionStatus, SourceStatus, JobStatus, ExceptionKind, DeadReason);
 
