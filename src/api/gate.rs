@@ -46,15 +46,12 @@ pub struct Gate {
     store: Arc<dyn Store>,
     clock: Clock,
     of_file: FileKeys,
-    present: Arc<RwLock<Present>>,
+    present: Arc<RwLock<ByHash>>,
     /// Of keys with a rate: when the next request is due, by the steady reading.
     next: Arc<Mutex<HashMap<KeyId, Micros>>>,
 }
 
-#[derive(Default)]
-struct Present {
-    by_hash: HashMap<KeyHash, Arc<AccessKey>>,
-}
+type ByHash = HashMap<KeyHash, Arc<AccessKey>>;
 
 impl Gate {
     /// A gate that knows no key before [`Gate::refresh`].
@@ -71,9 +68,9 @@ impl Gate {
         let stored = self.store.keys().await?;
         let of_file = self.of_file.borrow().clone();
         let all = of_file.iter().cloned().chain(stored);
-        let by_hash: HashMap<_, _> = all.map(|key| (key.hash, Arc::new(key))).collect();
+        let by_hash: ByHash = all.map(|key| (key.hash, Arc::new(key))).collect();
         self.next.lock().retain(|id, _| by_hash.values().any(|key| key.id == *id));
-        *self.present.write() = Present { by_hash };
+        *self.present.write() = by_hash;
         Ok(())
     }
 
@@ -83,8 +80,8 @@ impl Gate {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = changes.changed() => {}
-                _ = of_file.changed() => {}
+                Ok(()) = changes.changed() => {}
+                Ok(()) = of_file.changed() => {}
                 () = self.clock.pause(LOOK_EVERY) => {}
             }
             if let Err(error) = self.refresh().await {
@@ -96,12 +93,12 @@ impl Gate {
     /// Whether there is any key.
     #[must_use]
     pub fn has_keys(&self) -> bool {
-        !self.present.read().by_hash.is_empty()
+        !self.present.read().is_empty()
     }
 
     /// All keys by id: those of the file and those of the store.
     pub(super) fn keys(&self) -> Vec<Arc<AccessKey>> {
-        let mut all: Vec<_> = self.present.read().by_hash.values().cloned().collect();
+        let mut all: Vec<_> = self.present.read().values().cloned().collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
@@ -116,7 +113,7 @@ impl Gate {
     }
 
     fn holder(&self, text: &KeyText) -> Result<Caller, Problem> {
-        let known = self.present.read().by_hash.get(&text.hash()).cloned();
+        let known = self.present.read().get(&text.hash()).cloned();
         let key = known.ok_or_else(|| {
             let detail = "the key is none of this relay's, or it was revoked";
             Problem::new(StatusCode::UNAUTHORIZED, "key_unknown", detail)

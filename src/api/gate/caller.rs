@@ -41,32 +41,33 @@ impl Caller {
         }
     }
 
+    /// Whether a key that is good for this is there, or none is needed.
+    fn may(&self, is_good: impl FnOnce(&Grant) -> bool) -> bool {
+        matches!(self, Self::Anybody) || self.grant().is_some_and(is_good)
+    }
+
     /// Whether everything may be done.
     pub(in crate::api) fn is_admin(&self) -> bool {
-        match self {
-            Self::Anybody => true,
-            Self::Nobody => false,
-            Self::Holder(key) => key.grant.is_admin(),
-        }
+        self.may(Grant::is_admin)
     }
 
     /// Whether this topic is among those of the key.
     pub(in crate::api) fn covers(&self, topic: &Topic) -> bool {
-        self.is_admin() || self.grant().is_some_and(|grant| grant.covers(topic))
+        self.may(|grant| grant.covers(topic))
     }
 
     /// Whether every topic that `wanted` means is among those of the key.
     pub(in crate::api) fn covers_all(&self, wanted: &TopicPattern) -> bool {
-        self.is_admin() || self.grant().is_some_and(|grant| grant.covers_all(wanted))
+        self.may(|grant| grant.covers_all(wanted))
     }
 
     /// Whether a subscription is the caller's: of the same owner, and in no topic but the key's.
     pub(in crate::api) fn owns(&self, subscription: &Subscription) -> bool {
-        self.is_admin()
-            || self.grant().is_some_and(|grant| {
-                subscription.settings.owner.as_ref() == Some(&grant.owner)
-                    && subscription.topics.iter().all(|topic| grant.covers_all(topic))
-            })
+        self.may(|grant| {
+            let is_own = subscription.settings.owner.as_ref() == Some(&grant.owner);
+            let is_covered = subscription.topics.iter().all(|topic| grant.covers_all(topic));
+            grant.is_admin() || (is_own && is_covered)
+        })
     }
 
     /// The owner of what this caller makes.
