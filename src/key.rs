@@ -154,20 +154,21 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Whether a key with these scopes may be made beside those that are known: somebody must be able to
-/// make others.
+/// Whether a key for this may be made beside those that are known: somebody must be able to make
+/// others.
 ///
 /// # Errors
 /// None of them is good and has the scope `admin`.
 pub fn check_first<'a>(
     known: impl IntoIterator<Item = &'a AccessKey>,
-    scopes: &[Scope],
+    grant: &Grant,
     now: Micros,
 ) -> Result<(), KeyError> {
-    if scopes.contains(&Scope::Admin) || known.into_iter().any(|key| key.is_good_admin(now)) {
+    if grant.is_admin() || known.into_iter().any(|key| key.is_good_admin(now)) {
         return Ok(());
     }
-    Err(KeyError::Grant("`scopes`: the first key needs `admin`, for it makes the others"))
+    let problem = "the first key needs `admin`, for it makes the others";
+    Err(KeyError::Grant { field: "scopes", problem })
 }
 
 /// A key as it is kept.

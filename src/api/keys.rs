@@ -115,15 +115,14 @@ pub(super) async fn create(
     let now = api.clock.now();
     let expires = body.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
     let known = api.gate.keys();
-    let scopes: Vec<Scope> = body.scopes.iter().copied().collect();
-    key::check_first(known.iter().map(|key| &**key), &scopes, now)
-        .map_err(|error| refused(&error))?;
     let grant = Grant {
         owner: body.owner,
         scopes: body.scopes,
         topics: body.topics.unwrap_or_else(Grant::all_topics),
         rate: body.rate,
     };
+    key::check_first(known.iter().map(|key| &**key), &grant, now)
+        .map_err(|error| refused(&error))?;
     let (key, text) =
         AccessKey::fresh(body.id, grant, expires, now).map_err(|error| refused(&error))?;
     if known.iter().any(|known| known.id == key.id) {
@@ -174,14 +173,11 @@ fn expiry(text: &str, now: Micros) -> Result<Micros, Problem> {
 }
 
 fn refused(error: &KeyError) -> Problem {
-    if *error == KeyError::NoChance {
-        tracing::error!(%error, "no key can be made");
-        return Problem::internal();
+    if let KeyError::Grant { field, .. } = error {
+        return Problem::field(field, error.to_string());
     }
-    // The field stands first in the text, between back quotes.
-    let detail = error.to_string();
-    let field = detail.split('`').nth(1).unwrap_or_default().to_owned();
-    Problem::field(&field, detail)
+    tracing::error!(%error, "no key can be made");
+    Problem::internal()
 }
 
 impl KeyView {

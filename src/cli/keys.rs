@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use probes::period::Period;
 use serde_json::{Value, json};
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     failure::chain,
     offline,
     output::{print, say},
+    when::When,
 };
 use crate::{
     api::KeyView,
@@ -78,21 +78,16 @@ struct Create {
     for_file: bool,
 }
 
-/// A time, or how long from now.
+/// From when on a key is good for nothing.
 #[derive(Debug, Clone, Copy)]
-enum Expiry {
-    At(Micros),
-    In(Period),
-}
+struct Expiry(When);
 
 impl FromStr for Expiry {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse()
-            .map(Self::In)
-            .or_else(|_| text.parse().map(Self::At))
-            .map_err(|_| "expected how long from now, as `90d`, or a time, as 2027-01-01T00:00:00Z")
+        let expected = "expected how long from now, as `90d`, or a time, as 2027-01-01T00:00:00Z";
+        When::read(text).map(Self).ok_or(expected)
     }
 }
 
@@ -147,8 +142,8 @@ async fn offline(store: &dyn Store, action: Action, options: &Options) -> Result
             list(&json!({ "keys": keys }), options)
         }
         Action::Create(create) => {
-            key::check_first(&known, &create.scopes, now).map_err(|error| failed(&error))?;
             let (key, text) = create.key(now)?;
+            key::check_first(&known, &key.grant, now).map_err(|error| failed(&error))?;
             store.put_key(&key).await.map_err(|error| failed(&error))?;
             made(&json!(KeyView::new(&key, now).with_text(&text)), options)
         }
@@ -164,11 +159,7 @@ async fn offline(store: &dyn Store, action: Action, options: &Options) -> Result
 async fn open(options: &Options) -> Result<std::sync::Arc<dyn Store>, Failure> {
     let config = config::load(options.file(), environment)?;
     let options = store::Options { makes_tables: true, ..offline::untouched(&config) };
-    let opened = store::open(config.store.as_str(), &options).await;
-    opened.map_err(|error| Failure {
-        message: format!("{}: {}", config.store.place(), chain(&error)),
-        code: 78,
-    })
+    offline::open_as(&config, &options).await
 }
 
 fn list(answer: &Value, options: &Options) -> Result<(), Failure> {
@@ -250,10 +241,7 @@ impl Create {
     }
 
     fn expires(&self, now: Micros) -> Option<Micros> {
-        self.expires.map(|expires| match expires {
-            Expiry::At(moment) => moment,
-            Expiry::In(period) => now.plus(period.0),
-        })
+        self.expires.map(|Expiry(when)| when.from(now))
     }
 
     /// A new key as it is asked for.

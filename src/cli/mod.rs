@@ -42,6 +42,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod when;
 
 /// Probes producers, keeps a versioned history, and pushes to webhooks.
 #[derive(Debug, Parser)]

@@ -11,12 +11,23 @@ use crate::{
 /// Opens the store of the configured file, which nobody else may hold; makes none.
 pub(super) async fn open(options: &Options) -> Result<Arc<dyn Store>, Failure> {
     let config = config::load(options.file(), environment)?;
-    let failed = |message: String| Failure { message, code: 78 };
     if !exists(&config.store) {
-        return Err(failed(format!("{}, and no relay runs", config.store.absent())));
+        let message = format!("{}, and no relay runs", config.store.absent());
+        return Err(Failure { message, code: 78 });
     }
-    let opened = store::open(config.store.as_str(), &untouched(&config)).await;
-    opened.map_err(|error| failed(format!("{}: {}", config.store.place(), chain(&error))))
+    open_as(&config, &untouched(&config)).await
+}
+
+/// Opens the configured store as it is to be opened.
+pub(super) async fn open_as(
+    config: &Config,
+    options: &store::Options,
+) -> Result<Arc<dyn Store>, Failure> {
+    let opened = store::open(config.store.as_str(), options).await;
+    opened.map_err(|error| Failure {
+        message: format!("{}: {}", config.store.place(), chain(&error)),
+        code: 78,
+    })
 }
 
 /// How a store is opened by whoever is no relay: no tables are made, and nothing is

@@ -3,14 +3,13 @@
 use std::{
     io::{IsTerminal as _, Read as _},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use probes::period::Period;
 use reqwest::Method;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Failure, Options, client::Client};
+use super::{Failure, Options, client::Client, when::When};
 use crate::{clock, event::Micros, wire};
 
 const EXAMPLE: &str = "\
@@ -203,12 +202,8 @@ impl Args {
 }
 
 fn deliver_at(text: &str) -> Result<Micros, Failure> {
-    let from_now = text.parse::<Period>().map(|period| period.0);
-    let moment = match from_now {
-        Ok(from_now) => Ok(clock::Clock::system().now().plus(from_now.max(Duration::ZERO))),
-        Err(_) => text.parse::<Micros>(),
-    };
-    moment.map_err(|_| {
+    let now = clock::Clock::system().now();
+    When::read(text).map(|when| when.from(now)).ok_or_else(|| {
         Failure::usage(format!(
             "`--deliver-at {text}`: expected how long from now, as `10m`, or a time, as 2027-01-01T00:00:00Z"
         ))

@@ -12,9 +12,14 @@ pub enum KeyError {
     /// A whole key, which is not repeated.
     #[error("expected a key as `mk_ID_SECRET`")]
     Text,
-    /// What a key may do.
-    #[error("{0}")]
-    Grant(&'static str),
+    /// What a key may do, by the field that says it.
+    #[error("`{field}`: {problem}")]
+    Grant {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it, or expected.
+        problem: &'static str,
+    },
     /// No secret can be drawn.
     #[error("the system gives no random bytes")]
     NoChance,

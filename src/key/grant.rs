@@ -70,19 +70,22 @@ impl Grant {
     /// # Errors
     /// It is good for nothing, for too much, or says that an admin is kept to some topics.
     pub fn check(&self) -> Result<(), KeyError> {
+        let wrong = |field, problem| Err(KeyError::Grant { field, problem });
         if self.scopes.is_empty() {
-            return Err(KeyError::Grant(
-                "`scopes`: expected one or more of `read`, `publish`, `subscribe`, `admin`",
-            ));
+            return wrong(
+                "scopes",
+                "expected one or more of `read`, `publish`, `subscribe`, `admin`",
+            );
         }
         if self.topics.is_empty() || self.topics.len() > Self::TOPICS_MAX {
-            return Err(KeyError::Grant("`topics`: expected 1 to 100 topics or patterns"));
+            return wrong("topics", "expected 1 to 100 topics or patterns");
         }
         if self.is_admin() && self.topics != Self::all_topics() {
-            return Err(KeyError::Grant(
-                "`topics`: a key with the scope `admin` is good for every topic: leave `topics` out, \
-                 or take the scopes `read`, `publish` and `subscribe`",
-            ));
+            return wrong(
+                "topics",
+                "a key with the scope `admin` is good for every topic: leave `topics` out, or take \
+                 the scopes `read`, `publish` and `subscribe`",
+            );
         }
         Ok(())
     }
