@@ -2,12 +2,26 @@
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Method, RequestBuilder, header::CONTENT_TYPE};
+use reqwest::{
+    Certificate, Method, RequestBuilder,
+    header::{CONTENT_TYPE, HeaderMap, LINK},
+};
 use serde_json::Value;
 use url::Url;
 
 use super::failure::{Failure, chain};
 use crate::key::KeyText;
+
+/// How many of a list are asked for at once.
+const PAGE: &str = "1000";
+
+/// A success.
+struct Answer {
+    /// The body, as it came.
+    text: String,
+    /// Behind what the next page of a list begins.
+    next: Option<String>,
+}
 
 /// Talks to one relay.
 #[derive(Debug, Clone)]
@@ -99,6 +113,33 @@ impl Client {
         self.call(Method::GET, path, query, None).await
     }
 
+    /// A whole list, page after page.
+    pub(crate) async fn list(&self, path: &[&str], field: &str) -> Result<Value, ClientError> {
+        let (mut whole, mut next) = self.page(path, &[("limit", PAGE.into())]).await?;
+        while let Some(after) = next {
+            let query = [("limit", PAGE.into()), ("after", after)];
+            let (mut page, behind) = self.page(path, &query).await?;
+            if let (Some(all), Some(more)) =
+                (whole[field].as_array_mut(), page[field].as_array_mut())
+            {
+                all.append(more);
+            }
+            next = behind;
+        }
+        Ok(whole)
+    }
+
+    /// A part of a list, and behind what the next part begins, if there is one.
+    pub(crate) async fn page(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<(Value, Option<String>), ClientError> {
+        let answer = self.answer(self.http.get(self.url(path, query))).await?;
+        let page = serde_json::from_str(&answer.text);
+        Ok((page.map_err(|error| self.strange(error.to_string()))?, answer.next))
+    }
+
     pub(crate) async fn post(&self, path: &[&str], body: Value) -> Result<Value, ClientError> {
         self.call(Method::POST, path, &[], Some(body)).await
     }
@@ -146,7 +187,7 @@ impl Client {
         if let Some(body) = body {
             request = request.body(body.to_string());
         }
-        self.answer(request).await
+        Ok(self.answer(request).await?.text)
     }
 
     /// The body of a success, as it came, to a body of this media type.
@@ -158,17 +199,21 @@ impl Client {
         body: String,
     ) -> Result<String, ClientError> {
         let request = self.http.request(method, self.url(path, &[]));
-        self.answer(request.header(CONTENT_TYPE, media).body(body)).await
+        Ok(self.answer(request.header(CONTENT_TYPE, media).body(body)).await?.text)
     }
 
-    async fn answer(&self, mut request: RequestBuilder) -> Result<String, ClientError> {
+    async fn answer(&self, mut request: RequestBuilder) -> Result<Answer, ClientError> {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.reveal());
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status();
+        let (status, next) = (answer.status(), next(answer.headers()));
         let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
-        if status.is_success() { Ok(text) } else { Err(self.refused(status, &text)) }
+        if status.is_success() {
+            Ok(Answer { text, next })
+        } else {
+            Err(self.refused(status, &text))
+        }
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
@@ -205,5 +250,33 @@ impl Client {
             detail.push_str("; commands take the key from MILKRUN_KEY or --key-file");
         }
         ClientError::Refused { title, detail, code }
+    }
+}
+
+/// The `after` of the page that a `Link` calls the next (RFC 8288).
+fn next(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    if !parameters.contains("rel=\"next\"") {
+        return None;
+    }
+    let (_, query) = target.split_once('?')?;
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "after").map(|(_, after)| after.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_goes_on_behind_what_its_link_says() {
+        let next_of = |link: &'static str| {
+            next(&[(LINK, link.parse().unwrap())].into_iter().collect::<HeaderMap>())
+        };
+        let link = r#"</v1/topics?limit=2&after=a%2Fb>; rel="next""#;
+        assert_eq!(next_of(link).as_deref(), Some("a/b"));
+        assert_eq!(next_of(r#"</v1/topics?after=a>; rel="prev""#), None);
+        assert_eq!(next(&HeaderMap::new()), None);
     }
 }

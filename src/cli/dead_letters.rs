@@ -120,8 +120,8 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after.to_string())));
             query.extend(filter.fields().into_iter().map(|(name, value)| (name, text(&value))));
-            output.list(
-                &client.get(&path, &query).await?,
+            output.part(
+                &client.page(&path, &query).await?,
                 "dead_letters",
                 &[
                     ("ID", "/id"),

@@ -31,7 +31,7 @@ The first key needs the scope `admin`; from then on nobody is let in without a k
   milkrun keys create --owner billing --scope read,subscribe --topic orders --topic 'billing.*'
 
 Without a running relay the store itself is opened, and made if it is not there. With --for-file
-nothing is stored: the lines that are printed go into the configuration file.";
+nothing is stored: the key goes to stdout, the lines for the configuration file to stderr.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -73,7 +73,8 @@ struct Create {
     /// Its public part; by default at random.
     #[arg(long)]
     id: Option<KeyId>,
-    /// Store nothing: print what goes into the configuration file, without the key itself.
+    /// Store nothing: print the key to stdout, and the lines for the configuration file, which have
+    /// only its hash, to stderr.
     #[arg(long)]
     for_file: bool,
 }
@@ -117,9 +118,7 @@ async fn online(
     options: &Options,
 ) -> Result<Result<(), Failure>, ClientError> {
     Ok(match action {
-        Action::List => {
-            list(&client.get(&["v1", "keys"], &[("limit", "1000".into())]).await?, options)
-        }
+        Action::List => list(&client.list(&["v1", "keys"], "keys").await?, options),
         Action::Create(create) => {
             made(&client.post(&["v1", "keys"], create.body()).await?, options)
         }

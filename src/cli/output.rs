@@ -29,6 +29,20 @@ impl Output {
         }
     }
 
+    /// Prints a part of a list, and says so when there is more behind it.
+    pub(crate) fn part(
+        self,
+        (answer, next): &(Value, Option<String>),
+        field: &str,
+        columns: &[Column],
+    ) -> io::Result<()> {
+        self.list(answer, field, columns)?;
+        if let Some(next) = next {
+            say(&format!("milkrun: there are more: raise --limit, or go on with --after {next}"));
+        }
+        Ok(())
+    }
+
     /// Prints one thing with all its fields.
     pub(crate) fn one(self, answer: &Value) -> io::Result<()> {
         match self {

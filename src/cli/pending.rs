@@ -45,8 +45,8 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         Action::List { limit, after } => {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after.to_string())));
-            output.list(
-                &client.get(&path, &query).await?,
+            output.part(
+                &client.page(&path, &query).await?,
                 "pending",
                 &[
                     ("ID", "/id"),

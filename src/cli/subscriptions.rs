@@ -65,6 +65,9 @@ enum Action {
         /// At most so many.
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Only those behind this one in the list.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
     },
     /// Sign with another secret; the ones before it go on signing for a while. It is shown once.
     RotateSecret {
@@ -111,7 +114,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     };
     match args.action.unwrap_or(Action::List) {
         Action::List => {
-            let all = client.get(&["v1", "subscriptions"], &[("limit", "1000".into())]).await?;
+            let all = client.list(&["v1", "subscriptions"], "subscriptions").await?;
             output.list(&all, "subscriptions", &COLUMNS)?;
         }
         Action::Show { name } => {
@@ -150,13 +153,15 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             ]);
             output.one(&post(&name, "test", body).await?)?;
         }
-        Action::Attempts { name, failed, since, status, limit } => {
+        Action::Attempts { name, failed, since, status, limit, after } => {
             let mut query = vec![("limit", limit.to_string())];
+            query.extend(after.map(|after| ("after", after)));
             query.extend(failed.then(|| ("failed", "true".to_owned())));
             query.extend(since.map(|since| ("since", since)));
             query.extend(status.map(|status| ("status", status.to_string())));
-            output.list(
-                &client.get(&["v1", "subscriptions", &name, "attempts"], &query).await?,
+            let path = ["v1", "subscriptions", &name, "attempts"];
+            output.part(
+                &client.page(&path, &query).await?,
                 "attempts",
                 &[
                     ("STARTED", "/started"),

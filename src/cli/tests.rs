@@ -7,7 +7,7 @@ use wiremock::{
     matchers::{body_json, method, path, query_param},
 };
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, client::Client};
 
 mod edges;
 mod file;
@@ -319,7 +319,9 @@ async fn all_topics_are_found_page_by_page() {
     let server = MockServer::start().await;
     let page = |names: std::ops::Range<u32>| {
         let topics: Vec<_> = names.map(|n| json!({ "topic": format!("t{n:04}") })).collect();
-        ResponseTemplate::new(200).set_body_json(json!({ "topics": topics }))
+        let page = ResponseTemplate::new(200).set_body_json(json!({ "topics": topics }));
+        let next = "</v1/topics?limit=1000&after=t0999>; rel=\"next\"";
+        if topics.len() == 1_000 { page.insert_header("link", next) } else { page }
     };
     let list = || Mock::given(method("GET")).and(path("/v1/topics"));
     list().and(query_param("after", "t0999")).respond_with(page(1_000..1_002)).mount(&server).await;
@@ -331,4 +333,6 @@ async fn all_topics_are_found_page_by_page() {
         .await;
     milkrun(&server, "topics new-epoch --all").await.unwrap();
     server.verify().await;
+    let all = Client::new(&server.uri()).unwrap().list(&["v1", "topics"], "topics").await.unwrap();
+    assert_eq!(all["topics"].as_array().unwrap().len(), 1_002);
 }

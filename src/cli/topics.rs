@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let (client, output) = (options.client()?, options.output);
     match args.action.unwrap_or(Action::List) {
         Action::List => output.list(
-            &client.get(&["v1", "topics"], &[]).await?,
+            &client.list(&["v1", "topics"], "topics").await?,
             "topics",
             &[
                 ("TOPIC", "/topic"),
@@ -110,21 +110,11 @@ async fn online(
     Ok(begun)
 }
 
-/// The names of all topics, page after page.
+/// The names of all topics.
 async fn names(client: &Client) -> Result<Vec<String>, ClientError> {
-    const PAGE: usize = 1_000;
-    let mut names: Vec<String> = Vec::new();
-    loop {
-        let mut query = vec![("limit", PAGE.to_string())];
-        query.extend(names.last().map(|last| ("after", last.clone())));
-        let answer = client.get(&["v1", "topics"], &query).await?;
-        let page = answer["topics"].as_array().into_iter().flatten();
-        let before = names.len();
-        names.extend(page.filter_map(|topic| topic["topic"].as_str().map(ToOwned::to_owned)));
-        if names.len() - before < PAGE {
-            return Ok(names);
-        }
-    }
+    let all = client.list(&["v1", "topics"], "topics").await?;
+    let all = all["topics"].as_array().into_iter().flatten();
+    Ok(all.filter_map(|topic| topic["topic"].as_str().map(ToOwned::to_owned)).collect())
 }
 
 /// Opens the store file, which nobody else may hold.

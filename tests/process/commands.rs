@@ -53,6 +53,11 @@ async fn every_command_finds_what_it_asks_the_relay_for() {
     }
     assert!(place.run(&["subscriptions", "rewind", "sink", "earliest"]).await.code == Some(0));
     receiver.until_requests(14).await;
+    let some = place.run(&["subscriptions", "attempts", "sink", "--limit", "3"]).await;
+    let after = some.stderr.trim_end().rsplit(' ').next().unwrap_or_default();
+    assert!(some.stderr.contains("there are more"), "{some:?}");
+    let rest = place.run(&["subscriptions", "attempts", "sink", "--after", after]).await;
+    assert!(rest.stdout.lines().count() >= 4 && rest.stderr.is_empty(), "{rest:?}");
     let missing = place.run(&["topics", "show", "none"]).await;
     assert_eq!(missing.code, Some(1), "{missing:?}");
     assert!(missing.stderr.contains("not_found"), "{missing:?}");
