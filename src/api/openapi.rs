@@ -2,7 +2,8 @@
 
 use axum::{
     Router, middleware,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
+    routing,
 };
 use http::{Method, StatusCode};
 use url::Url;
@@ -118,7 +119,9 @@ pub(super) fn routes(public: &Public) -> Router {
     let config = Config::new(["../openapi.json"]).validator_url("none");
     let page: Router =
         SwaggerUi::new("/docs").url("/openapi.json", document(public)).config(config).into();
-    page.route_layer(middleware::map_response(refused))
+    // Whoever opens the relay's address in a browser finds what it offers.
+    let first = routing::get(async || Redirect::temporary("/docs/"));
+    page.route_layer(middleware::map_response(refused)).route("/", first)
 }
 
 /// What the page's own server refuses, as every refusal is told: it says nothing, or plain words.
