@@ -73,35 +73,47 @@ async fn run(
 ) {
     let mut conn = match file::open_beside(&path).await {
         Ok(conn) => conn,
-        Err(error) => return tracing::warn!(%error, "no checkpoints beside the commits"),
+        Err(error) => {
+            return tracing::warn!(
+                event = "store.checkpointer_failed", %error,
+                "no checkpoints beside the commits"
+            );
+        }
     };
-    let half = i64::try_from(room.bytes() / 2 / PAGE_BYTES).unwrap_or(PAGES);
-    let pages = half.clamp(PAGES_MIN, PAGES);
+    let part = i64::try_from(room.log_bytes() / PAGE_BYTES).unwrap_or(PAGES);
+    let pages = part.clamp(PAGES_MIN, PAGES);
     let mut pause = EVERY;
     loop {
         let wait = async {
-            committed.notified().await;
+            tokio::select! {
+                () = committed.notified() => {}
+                () = room.wants_copy() => {}
+            }
             sleep(pause).await;
             turn.lock().await
         };
         let Some(_turn) = stop.run_until_cancelled(wait).await else { break };
-        pause = match step(&mut conn, pages).await.map_err(StoreError::from) {
+        let least = if room.is_short() { 1 } else { pages };
+        pause = match step(&mut conn, least).await.map_err(StoreError::from) {
             Ok(Some(0)) => (pause * 2).min(PAUSE),
             Ok(_) => EVERY,
             // The file could not grow: what it is to take in is on disk in the log.
-            Err(StoreError::DiskFull) if room.give().await => {
+            Err(StoreError::DiskFull) if room.give_to_copy().await => {
                 committed.notify_one();
                 EVERY
             }
             Err(StoreError::DiskFull) => PAUSE,
             Err(error) => {
-                tracing::warn!(%error, "a checkpoint beside the commits failed; they make it");
+                tracing::warn!(
+                    event = "store.checkpoint_deferred", %error,
+                    "a checkpoint beside the commits failed; they make it"
+                );
                 PAUSE
             }
         };
     }
     if let Err(error) = conn.close().await {
-        tracing::warn!(%error, "a connection was not closed cleanly");
+        tracing::warn!(event = "store.close_failed", %error, "a connection was not closed cleanly");
     }
 }
 

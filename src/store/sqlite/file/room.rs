@@ -23,14 +23,21 @@ use crate::store::Troubles;
 /// The most that is kept in reserve.
 const RESERVE_MAX: u64 = 16 << 20;
 /// The least: a transaction that removes a piece of what is old fits.
-const RESERVE_MIN: u64 = 1 << 20;
+const RESERVE_MIN: u64 = 2 << 20;
 /// A small disk gives up this part of itself at most.
 const PART: u64 = 16;
 /// Less than this is given up at once.
 const CRUMB: u64 = 64 << 10;
-/// What only a start is given: without it a store that was stopped on a full disk does not come up, and
-/// nobody can delete anything.
-const START: u64 = 512 << 10;
+/// What is kept for copying the write-ahead log into the file, in eighths: a start has to do it, and
+/// without that room a store that was stopped on a full disk does not come up, and nobody can delete
+/// anything. The log may have four eighths that the file has not (`CHECKPOINT_PART`), and on a full disk
+/// it grows by what is given to work, which is the rest. Once it is copied, work writes into it from its
+/// beginning again, and needs no room.
+const COPY_EIGHTHS: u64 = 6;
+/// What only a start is given, which writes some pages and files more.
+const START: u64 = 256 << 10;
+/// This part of the reserve in the write-ahead log alone is worth a checkpoint.
+const CHECKPOINT_PART: u64 = 2;
 /// How often a full disk is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What helps when there is no inode.
@@ -52,6 +59,8 @@ pub(crate) struct Room {
     /// Held while its size changes.
     turn: Mutex<()>,
     wake: Notify,
+    /// Wakes who copies the write-ahead log.
+    copy: Notify,
     troubles: Arc<Troubles>,
 }
 
@@ -68,6 +77,7 @@ impl Room {
             short: AtomicBool::new(false),
             turn: Mutex::default(),
             wake: Notify::new(),
+            copy: Notify::new(),
             troubles,
         };
         if !room.refill() {
@@ -81,9 +91,14 @@ impl Room {
         &self.troubles
     }
 
-    /// How large the reserve is to be.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    /// What the write-ahead log may have that the file has not, before it is copied.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.bytes / CHECKPOINT_PART
+    }
+
+    /// What is free on the disk; `None` where its file system does not tell.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        Disk::of(&self.store).map(|disk| disk.free_bytes)
     }
 
     /// Whether nothing new is to be kept.
@@ -115,10 +130,21 @@ impl Room {
     /// For what must go on although the disk is full: gives up half of what is left of the reserve,
     /// because others may take what becomes free. Whether it is worth another try.
     pub(crate) async fn give(self: &Arc<Self>) -> bool {
+        self.copy.notify_one();
+        self.give_down_to(self.bytes / 8 * COPY_EIGHTHS).await
+    }
+
+    /// As [`Room::give`], for copying the write-ahead log.
+    pub(crate) async fn give_to_copy(self: &Arc<Self>) -> bool {
         self.give_down_to(START).await
     }
 
-    /// As [`Room::give`], for a start: the last piece too.
+    /// Waits until work lacks room, which copying the write-ahead log would make.
+    pub(crate) async fn wants_copy(&self) {
+        self.copy.notified().await;
+    }
+
+    /// As [`Room::give`], for a start: all of it.
     pub(crate) async fn give_to_start(self: &Arc<Self>) -> bool {
         self.give_down_to(0).await
     }
@@ -164,7 +190,10 @@ impl Room {
         match given {
             Ok(()) => bytes > 0,
             Err(error) => {
-                tracing::error!(file = %self.reserve.display(), %error, "the reserve is not given up");
+                tracing::error!(
+                    event = "store.reserve_stuck", file = %self.reserve.display(), %error,
+                    "the reserve is not given up"
+                );
                 false
             }
         }
@@ -193,7 +222,10 @@ impl Room {
             Ok(()) => true,
             Err(error) if is_full(&error) => false,
             Err(error) => {
-                tracing::warn!(file = %self.reserve.display(), %error, "no reserve is kept");
+                tracing::warn!(
+                    event = "store.reserve_failed", file = %self.reserve.display(), %error,
+                    "no reserve is kept"
+                );
                 true
             }
         }
