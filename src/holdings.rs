@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::claimed::{Claimed, Holdings};
-use self::claimed::{Ended, Term};
+use self::claimed::{Ended, GATHERED, Term};
 use crate::{
     clock::Clock,
     event::Micros,
@@ -198,7 +198,13 @@ impl Holder {
             let now = self.now.borrow();
             let [sources, subscriptions, topics] =
                 [Work::Source, Work::Subscription, Work::Retention].map(|work| now.of(work).len());
-            tracing::info!(sources, subscriptions, topics, "this node's work has changed");
+            tracing::info!(
+                event = "cluster.work_changed",
+                sources,
+                subscriptions,
+                topics,
+                "this node's work has changed"
+            );
         }
     }
 
@@ -238,12 +244,17 @@ impl Holder {
                 () = stop.cancelled() => break,
                 () = due => {}
                 () = self.ended.gathered(&clock) => {}
-                Ok(()) = changes.changed() => {}
+                Ok(()) = changes.changed() => {
+                    stop.run_until_cancelled(clock.pause(GATHERED)).await;
+                }
             }
             changes.mark_unchanged();
             let stepped = self.step().await;
             if let Err(error) = &stepped {
-                tracing::warn!(%error, "this node's work cannot be claimed; tried again soon");
+                tracing::warn!(
+                    event = "cluster.claim_failed", %error,
+                    "this node's work cannot be claimed; tried again soon"
+                );
             }
             is_failing = stepped.is_err();
         }
@@ -254,7 +265,10 @@ impl Holder {
         let Some((member, _)) = self.member else { return };
         for work in &self.new.work {
             if let Err(error) = self.store.give_back(&member, *work).await {
-                tracing::warn!(%error, "work was not given back; it is free when its term ends");
+                tracing::warn!(
+                    event = "cluster.give_back_failed", %error,
+                    "work was not given back; it is free when its term ends"
+                );
             }
         }
     }

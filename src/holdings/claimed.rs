@@ -18,8 +18,9 @@ use crate::{
     store::{Share, Work},
 };
 
-/// How long what has ended is gathered.
-const GATHERED: Duration = Duration::from_millis(20);
+/// How long what has ended, or changed elsewhere, is gathered: work moves in a burst, and each look at what
+/// there is to claim reads all of it.
+pub(super) const GATHERED: Duration = Duration::from_millis(50);
 
 /// What a node holds at present; nothing of a kind that is not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,6 +134,12 @@ impl Claimed {
     #[must_use]
     pub fn has(&self, number: i64) -> bool {
         self.seen.has(number)
+    }
+
+    /// What is held at present.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.now.borrow().of(self.work).clone()
     }
 
     /// Whether a piece may be begun at `now`, by the steady reading; known before anybody looks. A

@@ -143,6 +143,13 @@ async fn a_node_whose_term_ran_out_holds_nothing_and_joins_again() {
     assert_eq!(*store.joined.lock(), 2);
 }
 
+/// Waits for something else to be held, while changes are gathered.
+async fn told(held: &mut Claimed, clock: &ManualClock) {
+    while tokio::time::timeout(Duration::from_millis(5), held.changed()).await.is_err() {
+        clock.advance(GATHERED);
+    }
+}
+
 #[tokio::test]
 async fn a_term_is_renewed_in_time_and_given_back_at_the_end() {
     let (store, clock) = (Arc::new(Scripted::default()), clock());
@@ -162,7 +169,7 @@ async fn a_term_is_renewed_in_time_and_given_back_at_the_end() {
     assert!(held.has(1));
     store.free.lock().insert(2);
     changes.send_replace(1);
-    held.changed().await;
+    told(&mut held, &clock).await;
     held.look();
     assert!(held.has(2));
     stop.cancel();
@@ -182,7 +189,7 @@ async fn a_store_that_fails_is_asked_again_soon() {
     assert_eq!(holder.next(true), Some(clock.now().plus(PAUSE)));
     let task = tokio::spawn(holder.run(changes.subscribe(), stop.clone()));
     changes.send_replace(1);
-    held.changed().await;
+    told(&mut held, &clock).await;
     held.look();
     assert!(held.has(1));
     stop.cancel();
