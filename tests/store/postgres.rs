@@ -214,3 +214,13 @@ async fn a_term_is_renewed_however_many_read() {
         reader.await.unwrap().unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_user_who_may_not_make_tables_is_told_what_helps() {
+    let bench = newest().await;
+    let guest = "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN END $$";
+    bench.database.run(guest.into()).await;
+    let url = bench.database.url.replace("milkrun@", "guest@");
+    let refused = open(&url, &Options::default()).await.err().expect("no privilege").to_string();
+    assert!(refused.contains("may not make tables"), "{refused}");
+}

@@ -24,6 +24,9 @@ const MIGRATIONS: [&str; 2] = [
 /// Connections for who holds which work.
 const HOLDING: u32 = 2;
 
+/// The code of an error (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 /// Of the lock under which the tables are made: one node at a time.
 const MIGRATING: i64 = 0x006d_696c_6b72_756e;
 
@@ -72,7 +75,25 @@ pub(super) async fn make_tables(
     let done = apply(conn).await;
     let unlock = "-- migrated\nSELECT pg_advisory_unlock($1)";
     sqlx::query(unlock).bind(MIGRATING).execute(&mut *conn).await?;
-    done
+    done.map_err(may_not)
+}
+
+/// Since PostgreSQL 15 only the owner of a database may make tables in it as it comes.
+fn may_not(error: StoreError) -> StoreError {
+    let is_privilege = match &error {
+        StoreError::Database(sqlx::Error::Database(error)) => {
+            error.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+        }
+        _ => false,
+    };
+    if !is_privilege {
+        return error;
+    }
+    StoreError::Refused(
+        "the user may not make tables in the database: make it the owner, by `ALTER DATABASE milkrun \
+         OWNER TO milkrun` with the names of your database and user"
+            .into(),
+    )
 }
 
 /// Whether the tables are those of this release.
