@@ -9,6 +9,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use self::{failures::Failures, hold::Hold, limit::Limit};
 use crate::{event::Micros, settings::HoldPolicy, settle::Fault};
@@ -53,8 +54,9 @@ pub struct Health {
     wishes: BTreeSet<i64>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 enum State {
     #[default]
     Open,

@@ -12,6 +12,7 @@ use crate::{
     holdings::Claimed,
     notices::{DeadLetters, Notice, Notices},
     store::{DeadReason, Expired, LastAnswer, Store, StoreError, Trimmed, Work},
+    telemetry::Metrics,
 };
 
 mod losses;
@@ -34,6 +35,7 @@ pub struct Janitor {
     store: Arc<dyn Store>,
     clock: Clock,
     notices: Notices,
+    metrics: Arc<Metrics>,
     held: Claimed,
     looked: Option<Micros>,
     /// Topics that were said to be nearly full, and are.
@@ -71,13 +73,20 @@ impl Janitor {
         let nearly_full = HashSet::new();
         let (looked, trust, losses) = (None, None, Losses::default());
         let held = Claimed::everything(Work::Retention);
-        Self { store, clock, notices, held, looked, nearly_full, trust, losses }
+        let metrics = Metrics::new();
+        Self { store, clock, notices, metrics, held, looked, nearly_full, trust, losses }
     }
 
     /// Removes while this node holds that work.
     #[must_use]
     pub fn holding(self, held: Claimed) -> Self {
         Self { held, ..self }
+    }
+
+    /// Counts what was owed and went.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Removes one piece; answers whether there is more.
@@ -90,8 +99,12 @@ impl Janitor {
         let now = self.clock.steady();
         let trimmed = self.store.trim(trust.now(&self.clock)).await?;
         self.losses.add(&trimmed);
-        for line in self.losses.lines(now) {
-            tracing::warn!("{line}");
+        let lines = self.losses.lines(now);
+        for line in lines.owed {
+            tracing::warn!(event = "dead_letter.added", "{line}");
+        }
+        if let Some(line) = lines.dead_letters {
+            tracing::warn!(event = "dead_letter.removed", "{line}");
         }
         let Trimmed { more, expired, damage, .. } = trimmed;
         for damage in damage {
@@ -127,9 +140,11 @@ impl Janitor {
         let ahead = known.map_or(Duration::ZERO, |known| self.clock.believed().since(known));
         if ahead >= TOLD_AHEAD {
             tracing::info!(
+                event = "clock.ahead",
                 ahead_s = ahead.as_secs(),
                 confirmed_after_s = CONFIRMED_AFTER.as_secs(),
-                "the clock is ahead of what the store last knew; until it is confirmed that time deletes nothing"
+                "the clock is ahead of what the store last knew; until it is confirmed that time \
+                 deletes nothing"
             );
         }
         Ok(Trust { known, began: steady, kept: Micros(0) })
@@ -148,7 +163,10 @@ impl Janitor {
                 Ok(true) => BETWEEN,
                 Ok(false) => IDLE,
                 Err(error) => {
-                    tracing::error!(%error, "old events were not removed; tried again soon");
+                    tracing::error!(
+                        event = "store.retention_failed", %error,
+                        "old events were not removed; tried again soon"
+                    );
                     IDLE
                 }
             };
@@ -175,6 +193,7 @@ impl Janitor {
     fn tell_of(&self, expired: Expired) {
         let Expired { subscription, topic, to, count } = expired;
         let (reason, attempts, last) = (DeadReason::Expired, 0, LastAnswer::default());
+        self.metrics.deliveries(subscription.as_str()).died(reason, count);
         self.notices.tell(Notice::DeadLetters(DeadLetters {
             subscription,
             count,
@@ -201,7 +220,7 @@ impl Janitor {
                 continue;
             }
             tracing::warn!(
-                %topic, bytes, max_bytes,
+                event = "retention.near_cap", %topic, bytes, max_bytes,
                 "the topic is near its cap; above it the oldest events go, owed or not"
             );
             self.notices.tell(Notice::NearCap { topic, bytes, max_bytes });

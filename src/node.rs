@@ -77,7 +77,7 @@ impl Node {
     pub async fn start(config: Config, roles: &[Role], clock: Clock) -> Result<Self, NodeError> {
         let tls = config.tls.as_ref().map(|tls| Tls::new(&tls.shown)).transpose();
         let tls = tls.map_err(NodeError::Config)?;
-        let metrics = Metrics::new();
+        let metrics = Metrics::counting(config.metrics.per_subscription);
         let guard = config.outbound.guard().counting(&metrics);
         let network = guard.network().map_err(NodeError::Network)?;
         check_addresses(&config, &guard)?;
@@ -89,6 +89,7 @@ impl Node {
             durability: config.durability,
             term: config.cluster.term,
             clock: clock.clone(),
+            commit_seconds: metrics.commit_seconds.clone(),
             ..store::Options::default()
         };
         let store = store::open(config.store.as_str(), &options).await?;
@@ -102,6 +103,10 @@ impl Node {
         // Behind the store: of two relays on one file the second is to be told of the first.
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
+        let watched = match config.metrics.listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let (notices, writer) = Notices::new(store.clone(), clock.clone(), metrics.clone());
         for notice in removed {
             notices.tell(notice);
@@ -143,8 +148,12 @@ impl Node {
         if roles.contains(&Role::Janitor) {
             node.start_janitor(&holder);
         }
+        let state = node.api_state((access, gate), guard, webhook, &holder);
+        if let Some(listener) = watched {
+            node.start_metrics(listener, state.clone());
+        }
         if let Some(listener) = listener {
-            node.start_api(listener, (access, gate), guard, webhook);
+            node.start_api(listener, state);
         }
         node.behind.spawn(holder.run(node.store.changes(), last));
         Ok(node)
@@ -179,6 +188,7 @@ impl Node {
             ("tls", config.tls.is_some() != self.config.tls.is_some()),
             ("outbound", config.outbound != self.config.outbound),
             ("limits", config.limits != self.config.limits),
+            ("metrics", config.metrics != self.config.metrics),
         ];
         if let Some((name, _)) = fixed.iter().find(|(_, changed)| *changed) {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));
@@ -211,8 +221,14 @@ impl Node {
     /// Ends when a role ends although nobody stopped it, which is told in the log. Safe to drop.
     pub async fn failed(&mut self) {
         match self.roles.join_next().await {
-            Some(Ok(_)) => tracing::error!("a role ended although nobody stopped it"),
-            Some(Err(error)) => tracing::error!(%error, "a role broke down"),
+            Some(Ok(_)) => tracing::error!(
+                event = "relay.role_ended",
+                "a role ended although nobody stopped it"
+            ),
+            Some(Err(error)) => tracing::error!(
+                event = "relay.role_failed", %error,
+                "a role broke down"
+            ),
             // A node without roles only looks after its store.
             None => std::future::pending().await,
         }
@@ -229,14 +245,17 @@ impl Node {
         });
         while let Some(ended) = self.roles.join_next().await {
             work_under_way |= ended.unwrap_or_else(|error| {
-                tracing::error!(%error, "a role ended badly");
+                tracing::error!(event = "relay.role_failed", %error, "a role ended badly");
                 true
             });
         }
         self.last.cancel();
         while let Some(ended) = self.behind.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "what ends after the roles ended badly");
+                tracing::error!(
+                    event = "relay.task_failed", %error,
+                    "what ends after the roles ended badly"
+                );
             }
         }
         relay.abort();
@@ -258,13 +277,20 @@ impl Node {
 fn tell_of_leap(leap: Leap, notices: &Notices, metrics: &Metrics) {
     match leap {
         Leap::Set(by_us) => tracing::warn!(
+            event = "clock.set",
             by_ms = by_us / 1_000,
-            "the machine's clock was set; pauses go on as they were, and what it was set forth by deletes nothing for hours"
+            "the machine's clock was set; pauses go on as they were, and what it was set forth by \
+             deletes nothing for hours"
         ),
         Leap::Slept(slept) => {
-            tracing::warn!(slept_s = slept.as_secs(), "the machine was suspended");
+            tracing::warn!(
+                event = "clock.slept",
+                slept_s = slept.as_secs(),
+                "the machine was suspended"
+            );
         }
         Leap::Confirmed(by_us) => tracing::warn!(
+            event = "clock.confirmed",
             by_ms = by_us / 1_000,
             "the machine's clock has stayed where it was set to, and is believed now"
         ),

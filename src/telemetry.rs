@@ -1,230 +1,202 @@
-//! Tracing, and every metric in one list, starting at zero.
+//! What is counted and measured: every metric in one [list], the counters that roles raise, and
+//! the samples that are read when somebody asks.
 
-use std::{
-    fmt::Write as _,
-    sync::{Arc, atomic::AtomicI64},
-};
+use std::sync::{Arc, atomic::AtomicI64};
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
+pub use self::{
+    deliveries::{Class, Deliveries, PerSubscription},
+    labels::{
+        ClassLabel, DeadLabel, FieldLabel, PollLabel, RouteLabel, SourceLabel, SubscriptionLabel,
+        TopicLabel,
+    },
+    sample::Sample,
+};
 use crate::event::{Name, Topic};
 
-/// A label set of one name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct SourceLabel {
-    /// The source's name.
-    pub source: String,
-}
-
-/// A source and a word for what happened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PollLabel {
-    /// The source's name.
-    pub source: String,
-    /// `ok`, `unchanged`, or the kind of failure.
-    pub result: String,
-}
-
-/// A source and a field of its items.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FieldLabel {
-    /// The source's name.
-    pub source: String,
-    /// `time`, `key`, `subject`, `type`, or `cursor`.
-    pub field: String,
-}
+mod deliveries;
+mod labels;
+pub mod list;
+pub mod process;
+mod sample;
 
 /// The fields of an item that an event can do without when they cannot be read.
 const FIELDS: [&str; 5] = ["time", "key", "subject", "type", "cursor"];
 
-/// A label set of one name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TopicLabel {
-    /// The topic's name.
-    pub topic: String,
+/// Histograms by label.
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Seconds that a request or a commit takes.
+fn short_seconds() -> Histogram {
+    Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
 }
 
-/// A subscription and a verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct VerdictLabel {
-    /// The subscription's name.
-    pub subscription: String,
-    /// `delivered`, `retry`, `dead`, `gone`.
-    pub verdict: String,
+/// Seconds that an event is on its way, retries and holds included.
+fn long_seconds() -> Histogram {
+    Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0])
 }
 
-/// Every metric. Handed around as an `Arc`; there is no global.
+/// What is counted. Handed around as an `Arc`; there is no global. Names and meanings are in the
+/// [list](list::METRICS).
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// `milkrun_events_appended_total{topic}`
-    pub appended: Family<TopicLabel, Counter>,
-    /// `milkrun_events_duplicate_total{topic}`
-    pub duplicates: Family<TopicLabel, Counter>,
-    /// `milkrun_read_skipped_total{topic}`: events that a reader's filter failed on
-    pub read_skipped: Family<TopicLabel, Counter>,
-    /// `milkrun_polls_total{source,result}`
-    pub polls: Family<PollLabel, Counter>,
-    /// `milkrun_items_rejected_total{source}`
+    per_subscription: PerSubscription,
+    attempts: Family<ClassLabel, Counter>,
+    dead_letters: Family<DeadLabel, Counter>,
+    delivery_seconds: Histograms<SubscriptionLabel>,
+    filtered: Family<SubscriptionLabel, Counter>,
+    exceptions_full: Family<SubscriptionLabel, Gauge>,
+    /// `milkrun_attempt_seconds`
+    pub attempt_seconds: Histogram,
+    /// `milkrun_resends_total`
+    pub resends: Counter,
+    /// `milkrun_machine_faults_total`
+    pub machine_faults: Counter,
+    /// `milkrun_deliveries_in_flight`
+    pub in_flight: Gauge<i64, AtomicI64>,
+    /// `milkrun_read_ahead_bytes`
+    pub read_ahead_bytes: Gauge<i64, AtomicI64>,
+    /// `milkrun_source_rejected_total{source}`
     pub rejected: Family<SourceLabel, Counter>,
-    /// `milkrun_gaps_total{source}`
-    pub gaps: Family<SourceLabel, Counter>,
     /// `milkrun_source_field_errors_total{source,field}`
     pub field_errors: Family<FieldLabel, Counter>,
     /// `milkrun_source_waits_total{source}`
     pub waits: Family<SourceLabel, Counter>,
-    /// `milkrun_source_failing{source}`
-    pub failing: Family<SourceLabel, Gauge>,
-    /// `milkrun_attempts_total{subscription,verdict}`
-    pub attempts: Family<VerdictLabel, Counter>,
-    /// `milkrun_attempt_seconds`
-    pub attempt_seconds: Histogram,
-    /// `milkrun_resends_total`: requests sent once more, because the connection kept for them had
-    /// ended; no attempts
-    pub resends: Counter,
-    /// `milkrun_machine_faults_total`: connections that this machine had nothing left for
-    pub machine_faults: Counter,
-    /// `milkrun_deliveries_in_flight`
-    pub in_flight: Gauge<i64, AtomicI64>,
-    /// `milkrun_read_ahead_bytes`: events that positions hold ahead of their reach
-    pub read_ahead_bytes: Gauge<i64, AtomicI64>,
-    /// `milkrun_walk_bytes`: decoded bytes of pages held by walks
+    /// `milkrun_polls_total{source,result}`
+    pub polls: Family<PollLabel, Counter>,
+    /// `milkrun_poll_seconds`
+    pub poll_seconds: Histogram,
+    /// `milkrun_gaps_total{source}`
+    pub gaps: Family<SourceLabel, Counter>,
+    /// `milkrun_walk_bytes`
     pub walk_bytes: Gauge<i64, AtomicI64>,
-    /// `milkrun_stale_total`: work that a raised fence made void
+    /// `milkrun_events_appended_total{topic}`
+    pub appended: Family<TopicLabel, Counter>,
+    /// `milkrun_events_duplicate_total{topic}`
+    pub duplicates: Family<TopicLabel, Counter>,
+    /// `milkrun_read_skipped_total{topic}`
+    pub read_skipped: Family<TopicLabel, Counter>,
+    /// `milkrun_store_commit_seconds`
+    pub commit_seconds: Histogram,
+    /// `milkrun_stale_total`
     pub stale: Counter,
-    /// `milkrun_api_busy_total`: requests and streams that found no room for their bytes
+    /// `milkrun_api_request_seconds{route,status}`
+    pub request_seconds: Histograms<RouteLabel>,
+    /// `milkrun_api_busy_total`
     pub api_busy: Counter,
-    /// `milkrun_api_stalled_total`: answers given up because their client took nothing
+    /// `milkrun_api_stalled_total`
     pub api_stalled: Counter,
-    /// `milkrun_notices_dropped_total`: notices that found no room, or no store at the stop
+    /// `milkrun_config_last_reload_successful`
+    pub reload_successful: Gauge<i64, AtomicI64>,
+    /// `milkrun_notices_dropped_total`
     pub notices_dropped: Counter,
-    /// `milkrun_clock_leaps_total`: how often the machine's clock was set, or the machine slept
+    /// `milkrun_clock_leaps_total`
     pub clock_leaps: Counter,
-    /// `milkrun_log_lines_dropped_total`: log lines that stderr did not take
+    /// `milkrun_log_lines_dropped_total`
     pub log_lines_dropped: Counter,
 }
 
 impl Metrics {
-    /// All metrics, at zero.
+    /// All metrics, at zero, each subscription's for itself.
     #[must_use]
     pub fn new() -> Arc<Self> {
+        Self::counting(PerSubscription::All)
+    }
+
+    /// All metrics, at zero.
+    #[must_use]
+    pub fn counting(per_subscription: PerSubscription) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("milkrun"),
-            appended: Family::default(),
-            duplicates: Family::default(),
-            read_skipped: Family::default(),
-            polls: Family::default(),
-            rejected: Family::default(),
-            gaps: Family::default(),
-            field_errors: Family::default(),
-            waits: Family::default(),
-            failing: Family::default(),
+            per_subscription,
             attempts: Family::default(),
-            attempt_seconds: Histogram::new([
-                0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0,
-            ]),
+            dead_letters: Family::default(),
+            delivery_seconds: Histograms::new_with_constructor(long_seconds),
+            filtered: Family::default(),
+            exceptions_full: Family::default(),
+            attempt_seconds: short_seconds(),
             resends: Counter::default(),
             machine_faults: Counter::default(),
             in_flight: Gauge::default(),
             read_ahead_bytes: Gauge::default(),
+            rejected: Family::default(),
+            field_errors: Family::default(),
+            waits: Family::default(),
+            polls: Family::default(),
+            poll_seconds: short_seconds(),
+            gaps: Family::default(),
             walk_bytes: Gauge::default(),
+            appended: Family::default(),
+            duplicates: Family::default(),
+            read_skipped: Family::default(),
+            commit_seconds: short_seconds(),
             stale: Counter::default(),
+            request_seconds: Histograms::new_with_constructor(short_seconds),
             api_busy: Counter::default(),
             api_stalled: Counter::default(),
+            reload_successful: Gauge::default(),
             notices_dropped: Counter::default(),
             clock_leaps: Counter::default(),
             log_lines_dropped: Counter::default(),
         };
-        metrics.register();
+        // The file that runs is the one that was asked for until another is.
+        metrics.reload_successful.set(1);
+        metrics.register_deliveries();
+        metrics.register_sources();
+        metrics.register_others();
         Arc::new(metrics)
     }
 
-    fn register(&mut self) {
+    /// Whose metrics are kept apart.
+    #[must_use]
+    pub const fn per_subscription(&self) -> PerSubscription {
+        self.per_subscription
+    }
+
+    fn register_deliveries(&mut self) {
         let registry = &mut self.registry;
-        registry.register("events_appended", "Events that were numbered", self.appended.clone());
-        registry.register(
-            "events_duplicate",
-            "Events that were known already",
-            self.duplicates.clone(),
-        );
-        registry.register(
-            "read_skipped",
-            "Events that a reader's filter failed on and that were passed over",
-            self.read_skipped.clone(),
-        );
-        self.register_sources();
-        let registry = &mut self.registry;
-        registry.register("attempts", "Finished attempts", self.attempts.clone());
-        registry.register(
-            "attempt_seconds",
-            "Time from the first byte sent to the verdict",
-            self.attempt_seconds.clone(),
-        );
-        registry.register(
-            "resends",
-            "Requests sent once more because a kept connection had ended",
-            self.resends.clone(),
-        );
-        registry.register(
-            "machine_faults",
-            "Connections that this machine had no file, port or memory left for",
-            self.machine_faults.clone(),
-        );
-        registry.register("deliveries_in_flight", "Attempts under way", self.in_flight.clone());
-        registry.register(
-            "read_ahead_bytes",
-            "Bytes of events that positions hold ahead of their reach",
-            self.read_ahead_bytes.clone(),
-        );
-        registry.register("walk_bytes", "Bytes of pages in memory", self.walk_bytes.clone());
-        registry.register("stale", "Work that a raised fence made void", self.stale.clone());
-        registry.register(
-            "api_busy",
-            "Requests and streams of the API that found no room in limits.api_bytes_max",
-            self.api_busy.clone(),
-        );
-        registry.register(
-            "api_stalled",
-            "Answers of the API given up because their client took nothing",
-            self.api_stalled.clone(),
-        );
-        registry.register(
-            "notices_dropped",
-            "Notices that were not appended",
-            self.notices_dropped.clone(),
-        );
-        registry.register(
-            "clock_leaps",
-            "How often the machine's clock was set, or the machine was suspended",
-            self.clock_leaps.clone(),
-        );
-        registry.register(
-            "log_lines_dropped",
-            "Log lines that could not be written to stderr",
-            self.log_lines_dropped.clone(),
-        );
+        add(registry, "subscription_exceptions_full", self.exceptions_full.clone());
+        add(registry, "dead_letters", self.dead_letters.clone());
+        add(registry, "delivery_seconds", self.delivery_seconds.clone());
+        add(registry, "attempts", self.attempts.clone());
+        add(registry, "attempt_seconds", self.attempt_seconds.clone());
+        add(registry, "filtered_events", self.filtered.clone());
+        add(registry, "deliveries_in_flight", self.in_flight.clone());
+        add(registry, "resends", self.resends.clone());
+        add(registry, "machine_faults", self.machine_faults.clone());
+        add(registry, "read_ahead_bytes", self.read_ahead_bytes.clone());
     }
 
     fn register_sources(&mut self) {
         let registry = &mut self.registry;
-        registry.register("polls", "Requests to producers", self.polls.clone());
-        registry.register("items_rejected", "Items that were no events", self.rejected.clone());
-        registry.register("gaps", "Holes recorded in what producers showed", self.gaps.clone());
-        registry.register(
-            "source_field_errors",
-            "Fields that could not be read and were left out",
-            self.field_errors.clone(),
-        );
-        registry.register("source_waits", "Answers that were not ready", self.waits.clone());
-        registry.register(
-            "source_failing",
-            "1 while the source is told as failing",
-            self.failing.clone(),
-        );
+        add(registry, "source_rejected", self.rejected.clone());
+        add(registry, "source_field_errors", self.field_errors.clone());
+        add(registry, "source_waits", self.waits.clone());
+        add(registry, "polls", self.polls.clone());
+        add(registry, "poll_seconds", self.poll_seconds.clone());
+        add(registry, "gaps", self.gaps.clone());
+        add(registry, "walk_bytes", self.walk_bytes.clone());
+    }
+
+    fn register_others(&mut self) {
+        let registry = &mut self.registry;
+        add(registry, "events_appended", self.appended.clone());
+        add(registry, "events_duplicate", self.duplicates.clone());
+        add(registry, "read_skipped", self.read_skipped.clone());
+        add(registry, "store_commit_seconds", self.commit_seconds.clone());
+        add(registry, "stale", self.stale.clone());
+        add(registry, "api_request_seconds", self.request_seconds.clone());
+        add(registry, "api_busy", self.api_busy.clone());
+        add(registry, "api_stalled", self.api_stalled.clone());
+        add(registry, "config_last_reload_successful", self.reload_successful.clone());
+        add(registry, "notices_dropped", self.notices_dropped.clone());
+        add(registry, "clock_leaps", self.clock_leaps.clone());
+        add(registry, "log_lines_dropped", self.log_lines_dropped.clone());
     }
 
     /// Starts a topic's counters at zero; those that are known go on.
@@ -249,7 +221,6 @@ impl Metrics {
         drop(self.rejected.get_or_create_owned(&label));
         drop(self.gaps.get_or_create_owned(&label));
         drop(self.waits.get_or_create_owned(&label));
-        drop(self.failing.get_or_create_owned(&label));
         for field in FIELDS {
             let label = FieldLabel { source: name.to_string(), field: field.to_owned() };
             drop(self.field_errors.get_or_create_owned(&label));
@@ -258,16 +229,48 @@ impl Metrics {
         drop(self.polls.get_or_create_owned(&label));
     }
 
-    /// The text exposition format of OpenMetrics 1.0; `gauges` are the store's.
+    /// The text exposition format of OpenMetrics 1.0: what is counted, and these samples.
     #[must_use]
-    pub fn encode(&self, gauges: &[(&'static str, f64)]) -> String {
+    pub fn encode(&self, samples: &[Sample]) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
-        for (name, value) in gauges {
-            let _ = writeln!(text, "# TYPE milkrun_{name} gauge\nmilkrun_{name} {value}");
-        }
+        let _ = sample::write(&mut text, samples);
         let _ = prometheus_client::encoding::text::encode_eof(&mut text);
         text
+    }
+}
+
+/// Registers a metric with the help of the list.
+fn add(registry: &mut Registry, name: &'static str, metric: impl Metric) {
+    let help = list::of(name).map_or("", |metric| metric.help);
+    registry.register(name, help, metric);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_registered_is_in_the_list() {
+        let metrics = Metrics::new();
+        metrics.know_topic(&"a".parse().unwrap());
+        metrics.know_source(&"b".parse().unwrap());
+        let _ = metrics.deliveries("c");
+        let text = metrics.encode(&[]);
+        let described = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+        for line in described {
+            let (family, help) = line.split_once(' ').unwrap();
+            let listed = list::METRICS.iter().find(|metric| metric.family() == family);
+            assert_eq!(listed.map(|metric| format!("{}.", metric.help)), Some(help.to_owned()));
+        }
+    }
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        let mut names: Vec<_> = list::METRICS.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), list::METRICS.len());
     }
 }

@@ -17,6 +17,7 @@ mod flow;
 mod input;
 mod kinto;
 mod liar;
+mod metrics;
 mod process;
 mod recipes;
 mod steering;

@@ -259,7 +259,9 @@ impl Relay {
         let mut client = self.client().await?;
         let text = client.ask("GET /metrics HTTP/1.1\r\n", &[]).await?;
         let lines = std::str::from_utf8(text)?.lines();
+        // Counters end in `_total`; those of earlier releases were gauges.
         let of_it = lines.filter_map(|line| line.strip_prefix(name));
+        let of_it = of_it.map(|rest| rest.strip_prefix("_total").unwrap_or(rest));
         let labelled = of_it.filter(|rest| rest.starts_with([' ', '{']));
         Ok(labelled.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }

@@ -65,6 +65,21 @@ install_postgres() {
     cp "$wanted" "$env/requirements.txt"
 }
 
+# Prometheus as Debian packs it, only unpacked: an installed one would be started as a service.
+install_prometheus() {
+  local env=$PWD/target/prometheus packed
+  export MILKRUN_TEST_PROMETHEUS=$env/usr/bin
+  [ -x "$env/usr/bin/promtool" ] && return 0
+  packed=$(mktemp -d) || return 1
+  # The lists of packages may be old, or not there at all.
+  (cd "$packed" && { apt-get download -qq prometheus 2>/dev/null ||
+    { as_root apt-get update -qq && apt-get download -qq prometheus; }; }) &&
+    mkdir -p "$env" && dpkg -x "$packed"/prometheus_*.deb "$env"
+  local code=$?
+  rm -rf "$packed"
+  return $code
+}
+
 # Starts the PostgreSQL of a folder, whose programs are in BIN below that, for as long as this script
 # runs; sets `url`. PostgreSQL refuses root, so as root it runs as nobody, who may not see this folder.
 start_postgres() {
@@ -108,5 +123,6 @@ install_missing() {
   for tool in rustfmt clippy; do
     command -v "cargo-${tool/rustfmt/fmt}" >/dev/null || rustup component add "$tool" || return 1
   done
-  install_debian && install_nextest && install_python && install_node && install_postgres
+  install_debian && install_nextest && install_python && install_node && install_postgres &&
+    install_prometheus
 }

@@ -1,6 +1,6 @@
 //! Role `api`: the HTTP interface, one file per resource.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use axum::{Router, middleware, routing::MethodRouter};
 use futures_util::future::BoxFuture;
@@ -28,9 +28,10 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
-    event::{Name, Topic},
+    event::{Micros, Name, Topic},
+    holdings::Claimed,
     notices::Notices,
-    store::{Durability, Store},
+    store::{Durability, Store, Work},
     telemetry::Metrics,
 };
 
@@ -99,6 +100,28 @@ pub enum NotApplied {
     Refused(String),
 }
 
+/// What this node holds, for those who watch it.
+#[derive(Debug, Clone)]
+pub struct HeldWork {
+    /// Sources that it asks.
+    pub sources: Claimed,
+    /// Subscriptions that it serves.
+    pub subscriptions: Claimed,
+    /// Topics that it keeps within their bounds.
+    pub topics: Claimed,
+}
+
+impl Default for HeldWork {
+    /// All there is.
+    fn default() -> Self {
+        Self {
+            sources: Claimed::everything(Work::Source),
+            subscriptions: Claimed::everything(Work::Subscription),
+            topics: Claimed::everything(Work::Retention),
+        }
+    }
+}
+
 /// What is bounded over the whole API.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -131,6 +154,8 @@ pub struct ApiState {
     pub gate: Gate,
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
     pub stopping: CancellationToken,
+    started: Micros,
+    held: HeldWork,
     file_topics: FileTopics,
     apply_file: ApplyFile,
     check_cursor: CheckCursor,
@@ -161,6 +186,8 @@ impl ApiState {
         let file_topics = watch::Sender::default().subscribe();
         let apply_file: ApplyFile = Arc::new(|_| Box::pin(async { Err(NotApplied::NoFile) }));
         Self {
+            started: clock.now(),
+            held: HeldWork::default(),
             store,
             clock,
             metrics,
@@ -184,6 +211,12 @@ impl ApiState {
     #[must_use]
     pub fn budget(&self) -> Budget {
         self.budget.clone()
+    }
+
+    /// The state with the work that this node holds.
+    #[must_use]
+    pub fn with_held(self, held: HeldWork) -> Self {
+        Self { held, ..self }
     }
 
     /// The state with topics that only the configuration file changes.
@@ -283,7 +316,8 @@ pub fn router(state: ApiState) -> Router {
         .into_iter()
         .fold(Router::new(), |router, (path, route)| {
             let admit = middleware::from_fn_with_state(state.clone(), gate::admit);
-            router.route(path, route.route_layer(admit))
+            let timed = middleware::from_fn_with_state(state.metrics.clone(), metrics::timed);
+            router.route(path, route.route_layer(admit).route_layer(timed))
         })
         .with_state(state)
         .merge(openapi::routes(&public))
@@ -310,6 +344,19 @@ pub fn router(state: ApiState) -> Router {
     prefix::behind(&public, router)
 }
 
+/// The metrics alone, for a listener of their own: in clear, and without keys.
+pub fn metrics_router(state: ApiState, address: SocketAddr) -> Router {
+    let access =
+        if address.ip().to_canonical().is_loopback() { Access::Loopback } else { Access::Open };
+    let entry = access::Entry { access: Arc::new(move || access), public: Arc::default() };
+    let routes = metrics::routes().into_iter();
+    routes
+        .fold(Router::new(), |router, (path, route)| router.route(path, route))
+        .with_state(state)
+        .fallback(|| async { Problem::not_found("`/metrics` is all there is here") })
+        .layer(middleware::from_fn_with_state(entry, access::guard))
+}
+
 /// What was answered before the bytes of the answer were looked at.
 #[derive(Clone, Copy)]
 struct Answered(StatusCode);
@@ -331,6 +378,6 @@ fn give_status<B>(mut response: http::Response<B>) -> http::Response<B> {
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
-    tracing::error!("a request handler panicked");
+    tracing::error!(event = "api.handler_panicked", "a request handler panicked");
     axum::response::IntoResponse::into_response(Problem::internal())
 }

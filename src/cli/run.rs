@@ -118,7 +118,10 @@ pub(crate) async fn run(args: Args, file: &Path, logs: &Logs) -> Result<ExitCode
         }
     };
     is_stopping.store(true, Ordering::Release);
-    tracing::info!("stopping: finishing what is under way; a second signal drops it");
+    tracing::info!(
+        event = "relay.stopping",
+        "stopping: finishing what is under way; a second signal drops it"
+    );
     let stopped = stop(node, args.drain.0, signals.stop()).await;
     Ok(if failed {
         ExitCode::FAILURE
@@ -141,7 +144,10 @@ fn end_what_hangs(logs: Logs, is_stopping: Arc<AtomicBool>) -> std::io::Result<(
         if is_stopping.load(Ordering::Acquire) {
             tokio::time::sleep(HARD_STOP + HEARD).await;
         }
-        tracing::error!("a second signal, and the first has not ended the relay: it ends at once");
+        tracing::error!(
+            event = "relay.aborted",
+            "a second signal, and the first has not ended the relay: it ends at once"
+        );
         logs.flush(HEARD);
         std::process::exit(3);
     });
@@ -153,8 +159,15 @@ fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        Ok(()) => tracing::info!(open_files_max = maximum, "the limit of open files is raised"),
-        Err(error) => tracing::warn!(%error, "the limit of open files stays as it was"),
+        Ok(()) => tracing::info!(
+            event = "relay.open_files_raised",
+            open_files_max = maximum,
+            "the limit of open files is raised"
+        ),
+        Err(error) => tracing::warn!(
+            event = "relay.open_files_kept", %error,
+            "the limit of open files stays as it was"
+        ),
     }
 }
 
@@ -164,15 +177,32 @@ async fn reload(
     config: Result<Config, ConfigError>,
     file: &Path,
 ) -> Result<(), String> {
+    let applied = apply(node, config, file).await;
+    node.metrics().reload_successful.set(applied.is_ok().into());
+    applied
+}
+
+async fn apply(
+    node: &mut Node,
+    config: Result<Config, ConfigError>,
+    file: &Path,
+) -> Result<(), String> {
     let config = config.map_err(|error| {
-        tracing::error!("the changed file is refused, the old one stays:\n{error}");
+        tracing::error!(
+            event = "config.refused",
+            "the changed file is refused, the old one stays:\n{error}"
+        );
         error.to_string()
     })?;
     node.reload(config).await.map_err(|error| {
-        tracing::error!("the changed file is not applied: {}", chain(&error));
+        tracing::error!(
+            event = "config.failed",
+            "the changed file is not applied: {}",
+            chain(&error)
+        );
         chain(&error)
     })?;
-    tracing::info!("{} is applied", file.display());
+    tracing::info!(event = "config.applied", "{} is applied", file.display());
     Ok(())
 }
 
@@ -183,8 +213,10 @@ pub(super) async fn stop(node: Node, drain: Duration, again: impl Future<Output 
     tokio::pin!(stopping);
     tokio::select! {
         stopped = &mut stopping => return stopped,
-        () = tokio::time::sleep(drain) => tracing::warn!("the time to drain is over"),
-        () = again => tracing::warn!("stopping hard"),
+        () = tokio::time::sleep(drain) => {
+            tracing::warn!(event = "relay.drain_expired", "the time to drain is over");
+        }
+        () = again => tracing::warn!(event = "relay.drain_cut", "stopping hard"),
     }
     hard.cancel();
     let ended = tokio::time::timeout(HARD_STOP, stopping).await;

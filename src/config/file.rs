@@ -13,6 +13,8 @@ use super::{
     forms,
     keys::KeyFile,
     limits::Limits,
+    listen,
+    metrics::MetricsFile,
     secret::{Env, Value, resolve_value},
     sources::SourceFile,
     store::{ClusterFile, StoreFile},
@@ -63,6 +65,8 @@ pub struct File {
     pub insecure: bool,
     /// How a changed file is taken.
     pub reload: ReloadFile,
+    /// How much `/metrics` shows, and where besides the API.
+    pub metrics: MetricsFile,
 }
 
 /// How a changed file is taken.
@@ -103,6 +107,7 @@ impl Default for File {
             limits: unplaced(Limits::default()),
             insecure: false,
             reload: ReloadFile::default(),
+            metrics: MetricsFile::default(),
         }
     }
 }
@@ -143,18 +148,7 @@ impl File {
     }
 
     pub(crate) fn listen(&self, problems: &mut Problems<'_>) -> Option<SocketAddr> {
-        let listen = self.listen.value.parse().ok();
-        match listen {
-            None => problems.add(
-                self.listen.referenced,
-                format!(
-                    "`listen: {}`: expected an address and a port, as 127.0.0.1:8080",
-                    self.listen.value
-                ),
-            ),
-            Some(SocketAddr::V4(_) | SocketAddr::V6(_)) => {}
-        }
-        listen
+        listen::address("listen", &self.listen, problems)
     }
 
     pub(crate) fn outbound(&self, env: Env<'_>, problems: &mut Problems<'_>) -> Outbound {

@@ -12,6 +12,7 @@ pub use self::{
     error::{ConfigError, Problem},
     file::File,
     limits::Limits,
+    metrics::MetricsShown,
     sources::SourceConfig,
     tls::ApiTls,
 };
@@ -30,7 +31,9 @@ mod forms;
 mod http;
 mod keys;
 mod limits;
+mod listen;
 mod mask;
+mod metrics;
 mod names;
 mod outline;
 mod schema;
@@ -76,6 +79,8 @@ pub struct Config {
     pub keys: Vec<AccessKey>,
     /// The bounds of the whole process.
     pub limits: Limits,
+    /// How much is shown of what is counted, and where.
+    pub metrics: MetricsShown,
     /// Whether a public address may be bound although there are no keys.
     pub insecure: bool,
     /// Whether a changed file may leave out most of what runs.
@@ -88,7 +93,7 @@ impl Config {
         let unsigned = |new: &&NewSubscription| new.settings.secrets.is_empty();
         for NewSubscription { name, .. } in self.subscriptions.iter().filter(unsigned) {
             tracing::warn!(
-                subscription = %name,
+                event = "subscription.unsigned", subscription = %name,
                 "`webhook.secret` is not set: its requests are not signed"
             );
         }
@@ -319,6 +324,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let sources = sources::build(&file.sources, &guard, env, problems);
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     let keys = keys::build(&file.keys, problems);
+    let metrics = file.metrics.build(problems);
     file.limits.value.check(file.limits.referenced, problems);
     for source in &file.sources {
         source.check_limits(&file.limits.value, problems);
@@ -344,6 +350,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         subscriptions,
         keys,
         limits: file.limits.value.clone(),
+        metrics,
         insecure: file.insecure,
         allow_removal: file.reload.allow_removal,
     })

@@ -47,6 +47,8 @@ pub(super) struct Landed {
     pub(super) ended: Micros,
     /// What was sent, and what came of it.
     pub(super) sent: Vec<Version>,
+    /// When each of it was recorded.
+    pub(super) recorded: Vec<Micros>,
     pub(super) outcome: Option<Outcome>,
     /// What was not.
     pub(super) unsent: Vec<(Version, Unsent)>,
@@ -104,6 +106,7 @@ impl Flight {
             started,
             ended: self.clock.steady(),
             sent: events.iter().map(|event| event.version).collect(),
+            recorded: events.iter().map(|event| event.recorded).collect(),
             outcome,
             unsent,
             place: self.place,

@@ -3,7 +3,6 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
 use super::{
@@ -18,10 +17,11 @@ use crate::{
     event::{Micros, Version},
     settings::Rate,
     store::{Attempt, Job, Page, PositionState, Settlement, StoreError, TopicState},
-    telemetry::VerdictLabel,
+    telemetry::Deliveries,
 };
 
 mod ask;
+mod counts;
 mod ends;
 mod start;
 mod tools;
@@ -103,6 +103,15 @@ struct Last {
     refusal: Option<Refusal>,
 }
 
+/// What was made known of exceptions that are as many as may be.
+#[derive(Default)]
+struct Full {
+    /// The gauge has it.
+    is_shown: bool,
+    /// The log has it.
+    is_told: bool,
+}
+
 /// Holds one position.
 pub struct Worker {
     tools: Tools,
@@ -112,7 +121,7 @@ pub struct Worker {
     assignments: watch::Receiver<Assignment>,
     assignment: Assignment,
     endpoint: Arc<Endpoint>,
-    counters: [Counter; 4],
+    deliveries: Deliveries,
     window: Window,
     /// The replay that it serves, and its own pace.
     replay: Option<(Job, Pace)>,
@@ -130,8 +139,7 @@ pub struct Worker {
     merge_wanted: bool,
     /// The endpoint is gone or given up; nothing starts until an assignment says otherwise.
     disabled: bool,
-    /// It was told that the exceptions are full.
-    told_full: bool,
+    full: Full,
     unsaved_since: Option<Micros>,
     /// Not before this is the store asked again.
     store_pause: Micros,
@@ -171,11 +179,7 @@ impl Worker {
             health.at_least(window.successes());
             health.stood_still()
         };
-        let counters = ["delivered", "retry", "dead", "gone"].map(|verdict| {
-            let subscription = assignment.addressee.name.to_string();
-            let label = VerdictLabel { subscription, verdict: verdict.to_owned() };
-            tools.metrics.attempts.get_or_create_owned(&label)
-        });
+        let deliveries = tools.metrics.deliveries(assignment.addressee.name.as_str());
         Ok(Self {
             store_pause: tools.clock.steady(),
             stored_by_us: tools.clock.to_store(),
@@ -186,7 +190,7 @@ impl Worker {
             assignments,
             assignment,
             endpoint,
-            counters,
+            deliveries,
             window,
             replay,
             under_way: FuturesUnordered::new(),
@@ -199,7 +203,7 @@ impl Worker {
             busy: Busy::default(),
             merge_wanted: false,
             disabled: false,
-            told_full: false,
+            full: Full::default(),
             unsaved_since: None,
             stood_still,
             asked_bytes: 0,
@@ -286,17 +290,28 @@ impl Worker {
         }
     }
 
-    /// Says once that nothing new starts; anew when half of the exceptions were settled between.
+    /// Shows whether anything new starts, and says once that nothing does; anew when half of the
+    /// exceptions were settled between.
     fn tell_full(&mut self) {
         let max_exceptions = self.assignment.addressee.settings.max_exceptions;
         let exceptions = self.window.exceptions();
-        if exceptions >= max_exceptions && !self.told_full {
-            self.told_full = true;
+        self.show_full(exceptions >= max_exceptions);
+        if exceptions >= max_exceptions && !self.full.is_told {
+            self.full.is_told = true;
             let (subscription, topic) =
                 (self.assignment.addressee.name.as_str(), &self.topic.topic);
-            tracing::warn!(subscription, %topic, exceptions, "exceptions_full: nothing new starts");
+            tracing::warn!(
+                event = "subscription.exceptions_full", subscription, %topic, exceptions,
+                "the exceptions are full: nothing new starts"
+            );
         } else if exceptions <= max_exceptions / 2 {
-            self.told_full = false;
+            self.full.is_told = false;
+        }
+    }
+
+    fn show_full(&mut self, is_full: bool) {
+        if std::mem::replace(&mut self.full.is_shown, is_full) != is_full {
+            self.deliveries.exceptions_full.inc_by(if is_full { 1 } else { -1 });
         }
     }
 
@@ -365,6 +380,7 @@ impl Drop for Worker {
         let in_flight = i64::try_from(self.launched()).unwrap_or(0);
         self.tools.metrics.in_flight.dec_by(in_flight);
         self.set_ahead(0);
+        self.show_full(false);
         self.endpoint.wish(self.position, false);
     }
 }

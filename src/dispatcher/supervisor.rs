@@ -21,7 +21,6 @@ use crate::{
     settings::Rate,
     sift::Sift,
     store::{PositionSummary, StoreError, Subscription, SubscriptionStatus},
-    telemetry::VerdictLabel,
 };
 
 /// How long a failing store, or a worker that broke down, is left alone.
@@ -94,7 +93,10 @@ impl Supervisor {
                 let looked = self.look().await;
                 has_failed = looked.is_err();
                 if let Err(error) = looked {
-                    tracing::warn!(%error, "the subscriptions cannot be read");
+                    tracing::warn!(
+                        event = "subscription.list_unread", %error,
+                        "the subscriptions cannot be read"
+                    );
                 }
             }
             let clock = self.tools.clock.clone();
@@ -272,6 +274,7 @@ impl Supervisor {
             }
             if cut && !self.tools.hard.is_cancelled() {
                 tracing::warn!(
+                    event = "subscription.attempts_dropped",
                     subscription,
                     position,
                     "attempts under way were dropped; the node that serves it now sends them again"
@@ -282,7 +285,10 @@ impl Supervisor {
         }
         let Some(served) = self.served.get_mut(&subscription) else { return cut };
         let Err(error) = ended else { return cut };
-        tracing::error!(%error, subscription = %served.name, position, "a worker broke down");
+        tracing::error!(
+            event = "subscription.worker_failed", %error, subscription = %served.name, position,
+            "a worker broke down"
+        );
         if let Some(sender) = served.assignments.get(&position) {
             let tools = served.tools(&self.tools);
             let assignments = sender.subscribe();
@@ -297,10 +303,7 @@ impl Supervisor {
     }
 
     fn forget_metrics(&self, name: &Name) {
-        for verdict in ["delivered", "retry", "dead", "gone"] {
-            let (subscription, verdict) = (name.to_string(), verdict.to_owned());
-            self.tools.metrics.attempts.remove(&VerdictLabel { subscription, verdict });
-        }
+        self.tools.metrics.forget_subscription(name.as_str());
     }
 }
 
@@ -336,7 +339,10 @@ async fn hold(
                     // This node is about to be told.
                     tracing::debug!(position, "another node serves a position");
                 } else {
-                    tracing::warn!(%error, position, "a position cannot be taken up");
+                    tracing::warn!(
+                        event = "subscription.start_failed", %error, position,
+                        "a position cannot be taken up"
+                    );
                 }
                 tokio::select! {
                     () = tools.clock.pause(PAUSE) => {}

@@ -27,7 +27,10 @@ impl Threads {
             match start(number, threads.stop.clone()) {
                 Ok(thread) => threads.started.push(thread),
                 Err(error) => {
-                    tracing::warn!(%error, started = number, "no more threads for deliveries");
+                    tracing::warn!(
+                        event = "relay.thread_failed", %error, started = number,
+                        "no more threads for deliveries"
+                    );
                     break;
                 }
             }

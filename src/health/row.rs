@@ -60,6 +60,12 @@ impl Health {
         self.failing_since = self.failing_since.map(|since| since.shifted(by_us));
     }
 
+    /// What the endpoint is doing, in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.state.into()
+    }
+
     /// The health as it is shown.
     #[must_use]
     pub fn view(&self) -> HealthView {

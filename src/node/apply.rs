@@ -14,7 +14,7 @@ use crate::{
     settings::TopicSettings,
     store::{
         NewSource, NewSubscription, Origin, SourceState, SourceStatus, StartFrom, Store, Stored,
-        Subscription, is_known_source, is_known_subscription,
+        Subscription, SubscriptionStatus, is_known_source, is_known_subscription,
     },
     stuck::Stuck,
 };
@@ -72,6 +72,7 @@ pub(super) async fn apply(
         };
         if let Some(stuck) = Stuck::of(&state).filter(|_| state.needs_cursor()) {
             tracing::warn!(
+                event = "source.stuck",
                 source = %state.name,
                 "{}; run {}", stuck.message, stuck.commands()
             );
@@ -83,6 +84,7 @@ pub(super) async fn apply(
         let known = subscriptions.get(&subscription.name);
         if !known.is_some_and(|known| is_known_subscription(known, subscription)) {
             store.put_subscription(subscription, now).await?;
+            tell_subscription(known.copied(), subscription);
         }
     }
     let removed = leaving.remove(store, clock).await?;
@@ -92,21 +94,47 @@ pub(super) async fn apply(
 /// Says what a file makes of a source, where that is not plain from its standing still.
 fn tell_change(known: Option<&SourceState>, new: &NewSource) {
     let Some(known) = known else {
-        return tracing::info!(source = %new.name, topic = %new.topic, "is new");
+        return tracing::info!(
+            event = "source.added", source = %new.name, topic = %new.topic,
+            "is new"
+        );
     };
     if known.topic != new.topic {
         tracing::warn!(
+            event = "source.topic_changed",
             source = %new.name,
-            "its topic is now `{}`: what it finds from now on goes there, what it found before stays \
-             in `{}`",
+            "its topic is now `{}`: what it finds from now on goes there, what it found before \
+             stays in `{}`",
             new.topic,
             known.topic
         );
     }
     if known.status == SourceStatus::Removed {
-        tracing::info!(source = %new.name, "is back, and goes on where it was");
+        tracing::info!(
+            event = "source.returned", source = %new.name,
+            "is back, and goes on where it was"
+        );
     } else if known.config_hash != new.config_hash && known.goes_with(new) {
-        tracing::info!(source = %new.name, "has changed settings, and goes on where it was");
+        tracing::info!(
+            event = "source.changed", source = %new.name,
+            "has changed settings, and goes on where it was"
+        );
+    }
+}
+
+/// Says what a file made of a subscription that was not as the file has it.
+fn tell_subscription(known: Option<&Subscription>, new: &NewSubscription) {
+    let subscription = &new.name;
+    match known.map(|known| known.status) {
+        None => tracing::info!(event = "subscription.added", %subscription, "is new"),
+        Some(SubscriptionStatus::Removed) => tracing::info!(
+            event = "subscription.returned", %subscription,
+            "is back, and goes on where it was"
+        ),
+        Some(_) => tracing::info!(
+            event = "subscription.changed", %subscription,
+            "has changed settings, and goes on where it was"
+        ),
     }
 }
 

@@ -77,12 +77,18 @@ impl Leaving {
     ) -> Result<Vec<Notice>, StoreError> {
         let mut told = Vec::new();
         for (source, topic) in self.sources {
-            tracing::warn!(%source, "left the file: it is asked no more, and finds its place again when it is back");
+            tracing::warn!(
+                event = "source.removed", %source,
+                "left the file: it is asked no more, and finds its place again when it is back"
+            );
             store.steer_source(&source, Steer::Remove, clock.now()).await?;
             told.push(Notice::SourceRemoved { source, topic });
         }
         for subscription in self.subscriptions {
-            tracing::warn!(%subscription, "left the file: nothing is sent to it any more");
+            tracing::warn!(
+                event = "subscription.removed", %subscription,
+                "left the file: nothing is sent to it any more"
+            );
             let remove = SubscriptionSteer::Remove;
             store.steer_subscription(&subscription, remove, clock.now()).await?;
             told.push(Notice::SubscriptionRemoved { subscription });

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::Router;
 use sinks::webhook::Webhook;
 use tokio::net::TcpListener;
 
 use super::Node;
 use crate::{
-    api::{self, Access, ApiState, Entrance, Gate, Public},
+    api::{self, Access, ApiState, Budget, Entrance, Gate, HeldWork, Public},
     dispatcher::{self, Dispatcher},
     holdings::Holder,
     janitor::Janitor,
@@ -42,9 +43,15 @@ impl Node {
                     continue;
                 }
                 match read.clone().and_then(|read| tls.replace(&read)) {
-                    Ok(()) => tracing::info!("the certificate of the API was changed"),
+                    Ok(()) => tracing::info!(
+                        event = "api.certificate_changed",
+                        "the certificate of the API was changed"
+                    ),
                     Err(error) => {
-                        tracing::error!(%error, "the certificate of the API stays as it was");
+                        tracing::error!(
+                            event = "api.certificate_refused", %error,
+                            "the certificate of the API stays as it was"
+                        );
                     }
                 }
                 last = Some(read);
@@ -105,8 +112,9 @@ impl Node {
             releaser.run(soft).await;
             false
         });
-        let janitor =
-            Janitor::new(store, clock, self.notices.clone()).holding(holder.held(Work::Retention));
+        let janitor = Janitor::new(store, clock, self.notices.clone())
+            .counting(self.metrics.clone())
+            .holding(holder.held(Work::Retention));
         let soft = self.soft.clone();
         self.roles.spawn(async move {
             janitor.run(soft).await;
@@ -124,21 +132,17 @@ impl Node {
         })
     }
 
-    pub(super) fn start_api(
-        &mut self,
-        listener: TcpListener,
+    /// What the API is handed, and whoever watches this node.
+    pub(super) fn api_state(
+        &self,
         (access, gate): (Access, Gate),
         guard: Guard,
         webhook: Webhook,
-    ) {
-        let (followed, soft) = (gate.clone(), self.soft.clone());
-        self.roles.spawn(async move {
-            followed.follow(soft).await;
-            false
-        });
+        holder: &Holder,
+    ) -> ApiState {
         let vet_url =
             move |url: &str| guard.check_url(url).map(|_| ()).map_err(|error| error.to_string());
-        let state = ApiState::new(
+        ApiState::new(
             self.store.clone(),
             self.clock.clone(),
             self.metrics.clone(),
@@ -151,6 +155,11 @@ impl Node {
             },
         )
         .with_gate(gate)
+        .with_held(HeldWork {
+            sources: holder.held(Work::Source),
+            subscriptions: holder.held(Work::Subscription),
+            topics: holder.held(Work::Retention),
+        })
         .with_public(Public {
             url: self.config.public_url.clone(),
             trusts_proxy: self.config.trust_proxy,
@@ -159,14 +168,33 @@ impl Node {
         .with_file_topics(self.file_topics.subscribe())
         .with_check_cursor(self.check_cursor())
         .with_durability(self.config.durability)
-        .with_apply_file(self.reloads.clone().into_api());
-        let (soft, hard, tls) = (self.soft.clone(), self.hard.clone(), self.tls.clone());
+        .with_apply_file(self.reloads.clone().into_api())
+    }
+
+    pub(super) fn start_api(&mut self, listener: TcpListener, state: ApiState) {
+        let (followed, soft) = (state.gate.clone(), self.soft.clone());
         self.roles.spawn(async move {
-            let budget = state.budget();
-            let entrance = Entrance::from(listener).with_tls(tls);
-            let served = api::serve(entrance, api::router(state), budget, soft, hard).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the API ended");
+            followed.follow(soft).await;
+            false
+        });
+        let entrance = Entrance::from(listener).with_tls(self.tls.clone());
+        let budget = state.budget();
+        self.serve(entrance, api::router(state), budget);
+    }
+
+    /// Shows the metrics at an address of their own; a node that is no `api` has them, too.
+    pub(super) fn start_metrics(&mut self, listener: TcpListener, state: ApiState) {
+        let Ok(address) = listener.local_addr() else { return };
+        tracing::info!(event = "api.metrics_served", %address, "the metrics are served");
+        let budget = state.budget();
+        self.serve(Entrance::from(listener), api::metrics_router(state, address), budget);
+    }
+
+    fn serve(&mut self, entrance: Entrance, router: Router, budget: Budget) {
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.roles.spawn(async move {
+            if let Err(error) = api::serve(entrance, router, budget, soft, hard).await {
+                tracing::error!(event = "api.listener_failed", %error, "a listener ended");
             }
             false
         });

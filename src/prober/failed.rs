@@ -48,7 +48,10 @@ impl Prober {
         let now = reading.wall;
         let kind = failure.kind.as_str();
         if memory.failed(tally.requests, kind) {
-            warn!(source = %setup.name, kind, error = %failure, "poll failed");
+            warn!(
+                event = "source.poll_failed", source = %setup.name, kind, error = %failure,
+                "poll failed"
+            );
         } else {
             debug!(source = %setup.name, kind, error = %failure, failures = memory.failures, "poll failed again");
         }
@@ -95,7 +98,10 @@ impl Prober {
         let waits = Waits::after(waits, now);
         let next_poll = setup.schedule.after_wait(now, waits.count, failure.pace);
         if waits.count == 1 {
-            info!(source = %setup.name, until = %next_poll, "the producer is not ready: {failure}");
+            info!(
+                event = "source.not_ready", source = %setup.name, until = %next_poll,
+                "the producer is not ready: {failure}"
+            );
         }
         self.tell_wait(setup);
         let failing =

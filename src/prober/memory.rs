@@ -20,8 +20,6 @@ pub struct Memory {
     pub(super) warned: String,
     /// When the source is due.
     pub(super) due: Due,
-    /// Whether the gauge shows what the store knows of the source.
-    pub(super) shown: bool,
 }
 
 impl Memory {

@@ -62,7 +62,7 @@ impl Prober {
         problem: &str,
     ) -> Result<Stepped, StoreError> {
         error!(
-            source = %setup.name, problem,
+            event = "source.walk_damaged", source = %setup.name, problem,
             "what a walk had listed is damaged in the file; the walk is made anew"
         );
         let progress = SourceProgress {

@@ -45,7 +45,7 @@ impl Prober {
             message: report.message.clone().unwrap_or_default(),
         });
         warn!(
-            source = %setup.name, since = %silence.since,
+            event = "source.silent", source = %setup.name, since = %silence.since,
             error = last_error.as_ref().map(|error| &*error.message),
             "the source has shown nothing new for long"
         );

@@ -70,8 +70,23 @@ pub struct Report {
 
 impl Report {
     /// That of the last poll of a source; `None` when there was none, or it cannot be read.
-    pub(super) fn last(state: &SourceState) -> Option<Self> {
+    pub(crate) fn last(state: &SourceState) -> Option<Self> {
         serde_json::from_str(state.report.as_deref()?).ok()
+    }
+
+    /// When the source last had new events; `None`: it has had none yet.
+    pub(crate) fn last_event(&self) -> Option<Micros> {
+        self.silence.filter(|silence| silence.appended > 0).map(|silence| silence.since)
+    }
+
+    /// Whether it was told that the source is failing.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.as_ref().is_some_and(|failing| failing.told)
+    }
+
+    /// Whether it was told that the source has had nothing new for long.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silence.is_some_and(|silence| silence.told)
     }
 
     /// What the last append of a walk that ends so carries.

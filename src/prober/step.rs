@@ -34,7 +34,10 @@ impl Prober {
             }
             Err(StoreError::Closed) => Stepped::Idle,
             Err(error) => {
-                warn!(source = %setup.name, %error, "the store did not keep a page; it is asked for again");
+                warn!(
+                    event = "source.page_unsaved", source = %setup.name, %error,
+                    "the store did not keep a page; it is asked for again"
+                );
                 Stepped::Due(self.clock.steady().plus(STORE_PAUSE))
             }
         }
@@ -50,10 +53,6 @@ impl Prober {
         let outdated = state.config_hash != setup.config_hash;
         if outdated || state.status != SourceStatus::Active || !state.accepts(&setup.contract) {
             return Ok(Stepped::Idle);
-        }
-        if !memory.shown {
-            self.show_failing(setup, Report::last(&state).as_ref());
-            memory.shown = true;
         }
         let underway: Option<Underway> =
             state.mark.as_deref().and_then(|mark| serde_json::from_str(mark).ok());
@@ -94,7 +93,9 @@ impl Prober {
             validators_since: self.began.max(state.asked_at).timestamp(),
             ..Ask::new(state.cursor.as_ref(), mark.as_ref(), self.clock.now().timestamp())
         };
+        let asked = self.clock.steady();
         let page = setup.probe.page(&self.network, &self.budget, ask).await;
+        self.metrics.poll_seconds.observe(self.clock.steady().since(asked).as_secs_f64());
         self.show_bytes();
         tally.requests += 1;
         let result = match &page {
@@ -240,7 +241,7 @@ impl Prober {
         }
         let warnings = ending.warnings.join("; ");
         if !warnings.is_empty() && warnings != memory.warned {
-            warn!(source = %setup.name, "{warnings}");
+            warn!(event = "source.warned", source = %setup.name, "{warnings}");
         }
         memory.warned = warnings;
         debug!(source = %setup.name, requests = report.requests, items = report.items, new = report.new, stopped_by = %ending.stopped_by, "walk complete");

@@ -12,7 +12,10 @@ use crate::{
 
 impl Prober {
     pub(super) fn tell_gap(&self, setup: &SourceSetup, reason: &str, detail: &str) {
-        warn!(source = %setup.name, topic = %setup.topic, reason, detail, "gap recorded");
+        warn!(
+            event = "gap.recorded", source = %setup.name, topic = %setup.topic, reason, detail,
+            "gap recorded"
+        );
         self.metrics.gaps.get_or_create(&label(setup)).inc();
         self.notices.tell(Notice::Gap {
             source: setup.name.clone(),
@@ -24,7 +27,10 @@ impl Prober {
 
     pub(super) fn tell_rejected(&self, setup: &SourceSetup, count: usize, reason: Option<&str>) {
         if let Some(reason) = reason {
-            info!(source = %setup.name, count, reason, "items rejected");
+            info!(
+                event = "source.items_rejected", source = %setup.name, count, reason,
+                "items rejected"
+            );
             self.metrics.rejected.get_or_create(&label(setup)).inc_by(count as u64);
         }
     }
@@ -32,7 +38,10 @@ impl Prober {
     pub(super) fn tell_field_errors(&self, setup: &SourceSetup, errors: &FieldErrors) {
         for (field, error) in &errors.0 {
             let (count, reason) = (error.count, &error.reason);
-            info!(source = %setup.name, field, count, reason, "fields left out");
+            info!(
+                event = "source.fields_rejected", source = %setup.name, field, count, reason,
+                "fields left out"
+            );
             let label = FieldLabel { source: setup.name.to_string(), field: field.clone() };
             self.metrics.field_errors.get_or_create(&label).inc_by(count);
         }
@@ -42,22 +51,16 @@ impl Prober {
         self.metrics.waits.get_or_create(&label(setup)).inc();
     }
 
-    pub(super) fn show_failing(&self, setup: &SourceSetup, report: Option<&Report>) {
-        let failing = report.and_then(|report| report.failing.as_ref());
-        let told = failing.is_some_and(|failing| failing.told);
-        self.metrics.failing.get_or_create(&label(setup)).set(told.into());
-    }
-
     /// Tells of a source that is failing, or is no more, by `report`, which was saved, and was not
     /// before.
     pub(super) fn tell_trouble(&self, setup: &SourceSetup, state: &SourceState, report: &Report) {
-        self.show_failing(setup, Some(report));
         let told = |report: Option<Report>| report?.failing.filter(|failing| failing.told);
         let (before, now) = (told(Report::last(state)), told(Some(report.clone())));
         let (source, topic) = (setup.name.clone(), setup.topic.clone());
         match (before, now) {
             (None, Some(failing)) => {
                 warn!(
+                    event = "source.failing",
                     source = %setup.name, since = %failing.since, walks = failing.walks,
                     kind = failing.kind, error = failing.message, "the source is failing"
                 );
@@ -73,7 +76,10 @@ impl Prober {
             }
             (Some(failing), None) => {
                 let (since, walks) = (failing.since, failing.walks);
-                info!(source = %setup.name, %since, walks, "the source has recovered");
+                info!(
+                    event = "source.recovered", source = %setup.name, %since, walks,
+                    "the source has recovered"
+                );
                 self.notices.tell(Notice::SourceRecovered { source, topic, since, walks });
             }
             _ => {}

@@ -25,8 +25,8 @@ pub use self::{
     },
     stored::{Stored, is_known_source, is_known_subscription},
     subscription::{
-        NewSubscription, Origin, PositionSummary, StartFrom, Subscription, SubscriptionStatus,
-        SubscriptionSteer, Subscriptions,
+        NewSubscription, Origin, PositionSummary, Standing, StartFrom, Subscription,
+        SubscriptionStatus, SubscriptionSteer, Subscriptions,
     },
     topic::{Damage, EpochStart, Gap, NewGap, TopicState, Topics},
     trace::{ATTEMPTS_KEPT, Attempt, AttemptQuery, Attempts, LastAnswer},

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub term: Duration,
     /// Tells when damage was found.
     pub clock: Clock,
+    /// Takes how long each commit of appends and settlements took.
+    pub commit_seconds: Histogram,
 }
 
 impl Default for Options {
@@ -56,6 +59,8 @@ impl Default for Options {
             records_attempts: true,
             term: Duration::from_secs(10),
             clock: Clock::system(),
+            // Nobody reads it.
+            commit_seconds: Histogram::new([]),
         }
     }
 }

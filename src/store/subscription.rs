@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-use super::{Fence, StoreError, TopicState};
+use super::{Fence, Share, StoreError, TopicState};
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
@@ -146,6 +146,31 @@ impl PositionSummary {
     }
 }
 
+/// How a subscription is doing, for who watches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its row number.
+    pub id: i64,
+    /// Its name.
+    pub name: Name,
+    /// Whether it is served: neither removed nor deleted.
+    pub status: SubscriptionStatus,
+    /// The endpoint's health: JSON, opaque here.
+    pub health: Option<String>,
+    /// As [`PositionSummary::owed`], over its live positions.
+    pub owed: u64,
+    /// The moment from which on the event that waits longest could have been sent: when the first one
+    /// above the reach was recorded, or when the first retry was due, which may not have come yet.
+    /// `None`: nothing waits for its turn.
+    pub due: Option<Micros>,
+    /// Versions below the reach that are not settled.
+    pub exceptions: u64,
+    /// Those of them that keep their key standing still.
+    pub stopped_keys: u64,
+    /// Dead letters that are kept.
+    pub dead_letters: u64,
+}
+
 /// What an operator, the file or the endpoint does to a subscription.
 #[derive(Debug, Clone)]
 pub enum SubscriptionSteer {
@@ -196,6 +221,8 @@ pub trait Subscriptions: Send + Sync {
     /// What each subscription that is neither removed nor deleted still has to get, by its row number:
     /// as [`PositionSummary::owed`] says it of its live positions, without reading what else there is.
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError>;
+    /// How each subscription of `share` that is neither removed nor deleted is doing, by name.
+    async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError>;
     /// Pauses, resumes, disables, removes or deletes.
     async fn steer_subscription(
         &self,

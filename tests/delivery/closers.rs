@@ -14,6 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use super::FAILED;
 use crate::support::{Api, LONG, Place, eventually, full, relay::SECRET};
 
 /// As many as go at once, so that each has a connection that becomes idle.
@@ -169,10 +170,10 @@ async fn a_receiver_that_closes_idle_connections_costs_no_attempt() {
         let Consumer { name, once, seen } = consumer;
         let look = || async { (seen.lock().unwrap().len() >= count).then_some(()) };
         eventually(&format!("{count} events at {name}"), look).await;
-        for verdict in ["retry", "dead", "gone"] {
+        for class in FAILED {
             let label =
-                format!("milkrun_attempts_total{{subscription=\"{name}\",verdict=\"{verdict}\"}}");
-            assert_eq!(metric(api, &label).await, 0, "{name}: {verdict}");
+                format!("milkrun_attempts_total{{subscription=\"{name}\",class=\"{class}\"}}");
+            assert_eq!(metric(api, &label).await, 0, "{name}: {class}");
         }
         let seen = seen.lock().unwrap();
         let requests: usize = seen.values().sum();

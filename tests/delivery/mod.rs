@@ -8,3 +8,6 @@ mod servers;
 mod shapes;
 mod tls;
 mod watch;
+
+/// How attempts that did not deliver end, as the metrics have it.
+const FAILED: [&str; 8] = ["3xx", "4xx", "5xx", "partial", "timeout", "connect", "tls", "ours"];

@@ -41,7 +41,7 @@ async fn counters_show_before_anything_is_counted() {
         "events_appended_total{topic=\"mine\"} 0",
         "events_appended_total{topic=\"numbers\"} 0",
         "events_duplicate_total{topic=\"numbers\"} 0",
-        "items_rejected_total{source=\"list\"} 0",
+        "source_rejected_total{source=\"list\"} 0",
         "gaps_total{source=\"list\"} 0",
     ] {
         assert!(metrics.contains(&format!("milkrun_{zero}\n")), "{zero} in {metrics}");

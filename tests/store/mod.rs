@@ -34,6 +34,7 @@ mod retention;
 mod secrets;
 mod shrinking;
 mod sqlite;
+mod standings;
 mod states;
 mod topics;
 mod trace;
@@ -95,6 +96,7 @@ macro_rules! contract {
         pending::a_deleted_topic_takes_its_pending_events_along,
         pending::a_page_of_pending_events_is_bounded,
         positions::a_settlement_is_kept,
+        standings::what_has_waited_longest_is_told,
         positions::a_stale_settlement_changes_nothing,
         positions::settlements_in_one_group_keep_their_order,
         positions::dead_letters_are_redriven,

@@ -8,8 +8,8 @@ use milkrun::{
     settings::{SubscriptionSettings, TopicSettings},
     store::{
         Attempt, AttemptQuery, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer,
-        NewDeadLetter, NewSubscription, Origin, PositionState, Settlement, StartFrom, Store,
-        StoreError, SubscriptionStatus, SubscriptionSteer,
+        NewDeadLetter, NewSubscription, Origin, PositionState, PositionSummary, Settlement, Share,
+        StartFrom, Store, StoreError, SubscriptionStatus, SubscriptionSteer,
     },
 };
 
@@ -100,7 +100,7 @@ pub(super) async fn a_settlement_is_kept(bench: &dyn Bench) {
     assert!(store.owed().await.unwrap()[0].1 >= 2, "one is open, one is tried again");
 }
 
-/// What is owed is told alike in short and with all else that there is.
+/// What is owed, and how everybody is doing, is told alike in short and with all else that there is.
 pub(super) async fn check_owed(store: &Arc<dyn Store>) {
     let topics = store.topics().await.unwrap();
     let all = store.subscriptions(0).await.unwrap();
@@ -117,6 +117,15 @@ pub(super) async fn check_owed(store: &Arc<dyn Store>) {
     expected.sort_unstable();
     owed.sort_unstable();
     assert_eq!(owed, expected);
+    for standing in store.standings(&Share::Everything).await.unwrap() {
+        let one = all.iter().find(|one| one.id == standing.id).unwrap();
+        let sum = |count: fn(&PositionSummary) -> u64| one.live().map(count).sum::<u64>();
+        assert_eq!((&standing.name, standing.status), (&one.name, one.status));
+        assert!(expected.contains(&(standing.id, standing.owed)), "{standing:?}");
+        assert_eq!(standing.exceptions, sum(|at| at.exceptions), "{standing:?}");
+        assert_eq!(standing.stopped_keys, sum(|at| at.stopped_keys), "{standing:?}");
+        assert_eq!(standing.dead_letters, sum(|at| at.dead_letters), "{standing:?}");
+    }
 }
 
 pub(super) async fn a_stale_settlement_changes_nothing(bench: &dyn Bench) {

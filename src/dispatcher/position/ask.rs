@@ -123,7 +123,10 @@ impl Worker {
                 result = saves.save(&store, stored).await;
             }
             if let Err(error) = endpoint.save(&*store, &clock).await {
-                tracing::warn!(%error, "the health of an endpoint was not saved");
+                tracing::warn!(
+                    event = "subscription.health_unsaved", %error,
+                    "the health of an endpoint was not saved"
+                );
             }
             Done::Saved(settlement, claims, result)
         });

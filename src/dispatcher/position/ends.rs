@@ -14,7 +14,7 @@ use crate::{
     event::{Micros, Version},
     health::{Held, Learnt},
     notices::{DeadLetters, Notice},
-    settle::Verdict,
+    sift::Sifted,
     store::{
         Attempt, DeadReason, LastAnswer, NewDeadLetter, Page, Settlement, StoreError,
         SubscriptionSteer,
@@ -154,7 +154,13 @@ impl Worker {
         }
         let (now, believed) = (self.tools.clock.steady(), self.tools.clock.believed());
         let (sift, topic) = (&self.assignment.sift, &self.topic.topic);
-        self.window.extend(page.events, now, |event| sift.sift(event, topic, believed));
+        let mut passed_over = 0;
+        self.window.extend(page.events, now, |event| {
+            let sifted = sift.sift(event, topic, believed);
+            passed_over += u64::from(matches!(sifted, Sifted::Skipped));
+            sifted
+        });
+        self.deliveries.filtered.inc_by(passed_over);
         if page.state.epochs != self.topic.epochs {
             self.topic = page.state;
         }
@@ -167,7 +173,11 @@ impl Worker {
             return;
         }
         let subscription = self.assignment.addressee.name.as_str();
-        tracing::error!(subscription, topic = %self.topic.topic, from = from.0, to = to.0, "passed over: {problem}");
+        tracing::error!(
+            event = "subscription.damage_passed",
+            subscription, topic = %self.topic.topic, from = from.0, to = to.0,
+            "passed over: {problem}"
+        );
         if from == to {
             self.window.bury_damaged(from, problem, self.tools.clock.now());
         } else {
@@ -184,7 +194,11 @@ impl Worker {
             StoreError::NotFound { .. } => Step::Stale,
             error => {
                 let subscription = self.assignment.addressee.name.as_str();
-                tracing::warn!(subscription, topic = %self.topic.topic, what, %error, "the store failed");
+                tracing::warn!(
+                    event = "subscription.store_failed",
+                    subscription, topic = %self.topic.topic, what, %error,
+                    "the store failed"
+                );
                 self.store_pause = self.tools.clock.steady().plus(STORE_PAUSE);
                 Step::Went
             }
@@ -192,8 +206,18 @@ impl Worker {
     }
 
     fn land(&mut self, landed: Landed) {
-        let Landed { attempt, is_retry, addressee, started, ended, sent, outcome, unsent, place } =
-            landed;
+        let Landed {
+            attempt,
+            is_retry,
+            addressee,
+            started,
+            ended,
+            sent,
+            recorded,
+            outcome,
+            unsent,
+            place,
+        } = landed;
         self.tools.metrics.in_flight.dec();
         self.requests -= 1;
         self.retries -= usize::from(is_retry);
@@ -215,7 +239,9 @@ impl Worker {
             };
             let judged =
                 landing::land(&landing, self.assignment.ceiling, &mut self.window, &self.endpoint);
-            self.take_judged(judged, ended.since(started).as_secs_f64());
+            self.count(&judged, &outcome, &recorded);
+            self.tools.metrics.attempt_seconds.observe(ended.since(started).as_secs_f64());
+            self.take_judged(judged);
         }
         drop(place);
     }
@@ -235,10 +261,12 @@ impl Worker {
                 Settled::Back
             }
             Unsent::Filtered => {
+                self.deliveries.filtered.inc();
                 self.record_unsent((version, attempt), now, "filtered", None);
                 Settled::Gone
             }
             Unsent::Expired => {
+                self.deliveries.filtered.inc();
                 self.record_unsent((version, attempt), now, "expired", None);
                 Settled::Gone
             }
@@ -248,7 +276,7 @@ impl Worker {
         self.window.settle(version, settled);
     }
 
-    fn record_unsent(
+    pub(super) fn record_unsent(
         &mut self,
         (version, attempt): (Version, u32),
         started: Micros,
@@ -289,17 +317,7 @@ impl Worker {
         }
     }
 
-    fn take_judged(&mut self, judged: Judged, seconds: f64) {
-        self.tools.metrics.attempt_seconds.observe(seconds);
-        for verdict in &judged.verdicts {
-            let counter = match verdict {
-                Verdict::Delivered => 0,
-                Verdict::RetryAt(_) | Verdict::Halve | Verdict::Back => 1,
-                Verdict::Dead(_) => 2,
-                Verdict::Gone => 3,
-            };
-            self.counters[counter].inc();
-        }
+    fn take_judged(&mut self, judged: Judged) {
         for record in judged.records {
             self.record(record);
         }
@@ -321,11 +339,15 @@ impl Worker {
                 0 => "attempts failed in a row".to_owned(),
                 seconds => format!("the endpoint asked for a pause of {seconds} s"),
             };
-            tracing::warn!(%subscription, status = last.status, error = last.error, "on hold");
+            tracing::warn!(
+                event = "subscription.failing",
+                %subscription, status = last.status, error = last.error,
+                "on hold"
+            );
             self.tools.notices.tell(Notice::Failing { subscription, reason, since, last });
         } else if let Some(since) = learnt.recovered {
             let since = by_wall(since);
-            tracing::info!(%subscription, "no longer on hold");
+            tracing::info!(event = "subscription.recovered", %subscription, "no longer on hold");
             self.tools.notices.tell(Notice::Recovered { subscription, since });
         }
     }
@@ -334,7 +356,9 @@ impl Worker {
     fn tell_of_dead(&mut self, settlement: Option<Settlement>) {
         let dead = settlement.map(|settlement| settlement.dead).unwrap_or_default();
         self.count_unsent(&dead);
+        self.log_given_up(&dead);
         for letter in dead {
+            self.deliveries.died(letter.reason, 1);
             self.tools.notices.tell(Notice::DeadLetters(DeadLetters {
                 subscription: self.assignment.addressee.name.clone(),
                 count: 1,
@@ -347,35 +371,15 @@ impl Worker {
         }
     }
 
-    /// What died of its filter or transform, is damaged or too large to be sent, died without an
-    /// attempt that was judged: it counts, and is logged and traced, all the same.
-    fn count_unsent(&mut self, dead: &[NewDeadLetter]) {
-        let unsent = |letter: &&NewDeadLetter| {
-            use DeadReason::{Damaged, Expression, TooLarge};
-            matches!(letter.reason, Expression | Damaged | TooLarge)
-        };
-        let mut unsent = dead.iter().filter(unsent);
-        let Some(last) = unsent.next_back() else { return };
-        let count = unsent.clone().count() as u64 + 1;
-        self.counters[2].inc_by(count);
-        let (subscription, topic) = (self.assignment.addressee.name.as_str(), &self.topic.topic);
-        let error = last.last.error.as_deref();
-        tracing::warn!(subscription, %topic, count, version = last.version.0, error, "events died unsent");
-        let now = self.tools.clock.steady();
-        for letter in unsent.chain([last]) {
-            let (tried, error) = ((letter.version, letter.attempts + 1), letter.last.error.clone());
-            self.record_unsent(tried, now, "dead", error);
-        }
-        // There may be no other save that would bring them.
-        self.tools.store.trace(std::mem::take(&mut self.records));
-    }
-
     fn disable(&mut self, reason: &str, last: LastAnswer) {
         if std::mem::replace(&mut self.disabled, true) || self.endpoint.set_gone(true) {
             return;
         }
         let subscription = self.assignment.addressee.name.clone();
-        tracing::warn!(%subscription, reason, "subscription disabled");
+        tracing::warn!(
+            event = "subscription.disabled", %subscription, reason,
+            "subscription disabled"
+        );
         self.tools.notices.tell(Notice::Disabled { subscription, reason: reason.to_owned(), last });
         let (store, now) = (self.tools.store.clone(), self.tools.clock.now());
         let (name, id) =

@@ -231,7 +231,7 @@ async fn full_exceptions_stop_new_events_and_are_told_once() {
     rig.stop().await;
     assert!(rig.pushes().iter().all(|push| push.version <= 2), "{:?}", rig.pushes());
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(text.matches("exceptions_full").count(), 1, "{text}");
+    assert_eq!(text.matches("subscription.exceptions_full").count(), 1, "{text}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::{sync::Mutex, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use sinks::{Answer, Greeting, Outcome, Parcel, RetryAfter, SilentKind, Target};
+use strum::VariantArray as _;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         Subscription, SubscriptionSteer,
         support::{Folder, store},
     },
-    telemetry::VerdictLabel,
+    telemetry::Class,
 };
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -265,12 +266,22 @@ impl Rig {
     }
 
     fn attempts(&self) -> u64 {
-        ["delivered", "retry", "dead", "gone"].map(|verdict| self.count(verdict)).iter().sum()
+        Class::VARIANTS.iter().map(|class| self.class(*class)).sum()
     }
 
+    /// Attempts that ended so.
+    fn class(&self, class: Class) -> u64 {
+        self.metrics.deliveries(name().as_str()).attempts(class)
+    }
+
+    /// Attempts by what they came to: those that died are counted once that is saved.
     pub(super) fn count(&self, verdict: &str) -> u64 {
-        let (subscription, verdict) = (name().to_string(), verdict.to_owned());
-        self.metrics.attempts.get_or_create(&VerdictLabel { subscription, verdict }).get()
+        let dead = self.metrics.deliveries(name().as_str()).all_dead();
+        match verdict {
+            "delivered" => self.class(Class::Success),
+            "dead" => dead,
+            _ => self.attempts() - self.class(Class::Success) - dead,
+        }
     }
 
     /// Lets the others run until something holds.

@@ -201,7 +201,9 @@ async fn changed_settings_hold_for_the_next_attempt() {
     for attempt in 2.. {
         rig.turn(10);
         rig.judged(attempt).await;
-        if rig.count("dead") == 1 {
+        // It is counted once it is saved.
+        let dead = rig.until(|| rig.count("dead") == 1);
+        if tokio::time::timeout(std::time::Duration::from_millis(100), dead).await.is_ok() {
             break;
         }
         assert!(begun.elapsed() < DEADLINE, "it was never heard of: {attempt} attempts");

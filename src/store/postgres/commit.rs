@@ -81,12 +81,19 @@ impl Link {
         let left = shared.term_left().max(WAIT_MIN);
         let end = shared.clock.steady().plus(left);
         let Ok(conn) = self.conn() else { return Ended::Unknown(None) };
-        let error = match tokio::time::timeout(left, sqlx::query("COMMIT").execute(conn)).await {
+        let begun = clock::instant();
+        let committed = tokio::time::timeout(left, sqlx::query("COMMIT").execute(conn)).await;
+        shared.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        let error = match committed {
             Ok(Ok(_)) => return Ended::Committed,
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        tracing::warn!(?error, "the answer to a commit did not come; its row is looked at");
+        tracing::warn!(
+            event = "store.commit_unanswered",
+            ?error,
+            "the answer to a commit did not come; its row is looked at"
+        );
         self.open = None;
         let left = end.since(shared.clock.steady());
         match tokio::time::timeout(left, self.is_committed(shared)).await {

@@ -35,6 +35,7 @@ mod shared;
 mod snapshot;
 mod sources;
 mod spread;
+mod standings;
 mod states;
 mod steering;
 mod subscriptions;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     /// Dead letters that went by age or number, since the start.
     pub(super) dead_trimmed: AtomicU64,
     pub(super) moved: Moved,
+    /// How long commits take.
+    pub(super) commit_seconds: Histogram,
 }
 
 /// This process as a node.
@@ -116,6 +119,7 @@ impl Shared {
             expired: AtomicU64::new(0),
             dead_trimmed: AtomicU64::new(0),
             moved: Moved::default(),
+            commit_seconds: options.commit_seconds.clone(),
         }
     }
 

@@ -9,15 +9,15 @@ use super::{
     PostgresStore, positions,
     registry::Registry,
     row::{self, Cells},
-    steering,
+    standings, steering,
     summaries::{self, one},
 };
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, StoreError, Subscription, SubscriptionSteer, Subscriptions,
-        is_known_subscription,
+        NewSubscription, Share, Standing, StoreError, Subscription, SubscriptionSteer,
+        Subscriptions, is_known_subscription,
         rules::{
             bounds,
             known::{Change, Known},
@@ -69,6 +69,10 @@ impl Subscriptions for PostgresStore {
 
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
         summaries::owed(&self.shared.pool).await
+    }
+
+    async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError> {
+        standings::of(&self.shared.pool, share).await
     }
 
     async fn steer_subscription(
@@ -239,7 +243,10 @@ async fn renew(
         .execute(&mut *registry.conn)
         .await?;
     for (position, topic) in renewal.leaves {
-        tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
+        tracing::warn!(
+            event = "subscription.topic_left", subscription = %new.name, topic,
+            "no longer in this topic: its place there and its dead letters go"
+        );
         positions::remove(registry, position, now).await?;
     }
     Ok(())

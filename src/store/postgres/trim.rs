@@ -167,7 +167,11 @@ async fn drop_prepared(shared: &Shared, before: Micros) -> Result<bool, StoreErr
         .fetch_one(&shared.pool)
         .await?;
     if count > 0 {
-        tracing::warn!(events = count, "prepared events were never committed and are dropped");
+        tracing::warn!(
+            event = "store.prepared_dropped",
+            events = count,
+            "prepared events were never committed and are dropped"
+        );
     }
     Ok(count >= CHUNK)
 }
@@ -238,6 +242,7 @@ async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
     let number = |count: u64| count as f64;
     let mut gauges = vec![
         ("store_tail_bytes", number(shared.tail.bytes() as u64)),
+        ("store_troubles", number(shared.server.troubles.present().len() as u64)),
         ("store_expired_events", number(shared.expired.load(Ordering::Relaxed))),
         ("store_trimmed_dead_letters", number(shared.dead_trimmed.load(Ordering::Relaxed))),
         ("store_dedupe_keys", number(shared.keys.load(Ordering::Relaxed) as u64)),
@@ -253,7 +258,10 @@ async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
             ("store_pending_events", number(pending.cast_unsigned())),
             ("store_bytes", number(bytes.cast_unsigned())),
         ]),
-        Err(error) => tracing::warn!(%error, "rows were not counted for the gauges"),
+        Err(error) => tracing::warn!(
+            event = "store.count_failed", %error,
+            "rows were not counted for the gauges"
+        ),
     }
     if let Ok(age) = snapshot::look(shared).await {
         gauges.push(("store_oldest_xmin_seconds", age.as_secs_f64()));

@@ -1,9 +1,6 @@
 //! Topics, subscriptions, positions and replay jobs: what may be done to them, and what it changes.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::BTreeSet;
 
 use super::known::Known;
 use crate::{
@@ -29,17 +26,6 @@ pub(crate) fn meant(known: &Known, patterns: &[TopicPattern]) -> Result<BTreeSet
         }
     }
     Ok(meant)
-}
-
-/// What each subscription that could be served still has to get.
-pub(crate) fn owed(subscriptions: &[Subscription], topics: &[Arc<TopicState>]) -> Vec<(i64, u64)> {
-    let topics: HashMap<&Topic, &TopicState> =
-        topics.iter().map(|state| (&state.topic, &**state)).collect();
-    let gone = [SubscriptionStatus::Removed, SubscriptionStatus::Deleted];
-    let served = subscriptions.iter().filter(|one| !gone.contains(&one.status));
-    let owed =
-        |one: &Subscription| one.live().map(|at| at.owed(topics.get(&at.topic).copied())).sum();
-    served.map(|one| (one.id, owed(one))).collect()
 }
 
 /// Whether so many positions more find room beside those that are held.

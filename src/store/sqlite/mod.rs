@@ -33,6 +33,7 @@ mod positions;
 mod replays;
 mod retention;
 mod sources;
+mod standings;
 mod states;
 mod subscriptions;
 mod summaries;

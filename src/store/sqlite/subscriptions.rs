@@ -8,15 +8,15 @@ use super::{
     SqliteStore,
     desk::Desk,
     file::row::{Cells, signed},
-    positions,
+    positions, standings,
     summaries::{self, one},
 };
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, StoreError, Subscription, SubscriptionStatus, SubscriptionSteer,
-        Subscriptions, Topics as _,
+        NewSubscription, Share, Standing, StoreError, Subscription, SubscriptionStatus,
+        SubscriptionSteer, Subscriptions,
         rules::{bounds, registry},
     },
 };
@@ -52,7 +52,12 @@ impl Subscriptions for SqliteStore {
     }
 
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        Ok(registry::owed(&self.subscriptions(0).await?, &self.topics().await?))
+        let standings = self.standings(&Share::Everything).await?;
+        Ok(standings.into_iter().map(|standing| (standing.id, standing.owed)).collect())
+    }
+
+    async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError> {
+        standings::of(&self.shared.readers, share).await
     }
 
     async fn steer_subscription(
@@ -197,7 +202,10 @@ async fn renew(
         .execute(&mut desk.conn)
         .await?;
     for (position, topic) in renewal.leaves {
-        tracing::warn!(subscription = %new.name, topic, "no longer in this topic: its place there and its dead letters go");
+        tracing::warn!(
+            event = "subscription.topic_left", subscription = %new.name, topic,
+            "no longer in this topic: its place there and its dead letters go"
+        );
         positions::remove(desk, position, now).await?;
     }
     Ok(())

@@ -75,6 +75,10 @@ impl Keeping for SqliteStore {
     async fn gauges(&self) -> Vec<(&'static str, f64)> {
         let mut gauges = gauges(&self.shared).await;
         gauges.extend(self.trace.gauges());
+        #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+        gauges.extend(
+            self.shared.room.free_bytes().map(|free| ("store_disk_free_bytes", free as f64)),
+        );
         let waiting = QUEUE - self.writer.capacity();
         let waiting_kib = (QUEUE_BYTES >> 10) - self.room.available_permits();
         #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
@@ -252,7 +256,10 @@ async fn gauges(shared: &Shared) -> Vec<(&'static str, f64)> {
             ("store_dead_letters", number(dead_letters)),
             ("store_journal_events", number(journaled)),
         ]),
-        Err(error) => tracing::warn!(%error, "rows were not counted for the gauges"),
+        Err(error) => tracing::warn!(
+            event = "store.count_failed", %error,
+            "rows were not counted for the gauges"
+        ),
     }
     gauges
 }

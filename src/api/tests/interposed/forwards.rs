@@ -162,6 +162,10 @@ impl Subscriptions for Interposed {
         self.inner.owed().await
     }
 
+    async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError> {
+        self.inner.standings(share).await
+    }
+
     async fn steer_subscription(
         &self,
         name: &Name,

@@ -15,6 +15,7 @@ use self::{
     shared::{Published, Shared},
 };
 use crate::{
+    clock,
     event::Version,
     store::{
         StoreError, TopicState,
@@ -235,7 +236,10 @@ impl Desk {
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
-        let Err(error) = transaction::commit(&mut self.conn).await else {
+        let begun = clock::instant();
+        let committed = transaction::commit(&mut self.conn).await;
+        self.shared.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        let Err(error) = committed else {
             // It may have gone to a file that nobody finds again.
             let kept = self.shared.check();
             if kept.is_err() {
@@ -250,10 +254,14 @@ impl Desk {
                 Err(full)
             }
             error => {
-                tracing::error!(error = ?error, "a commit failed; its outcome is read back from the file");
+                tracing::error!(
+                    event = "store.commit_failed", error = ?error,
+                    "a commit failed; its outcome is read back from the file"
+                );
                 self.doubt();
                 if self.recover().await.is_err() {
                     tracing::error!(
+                        event = "store.read_back_failed",
                         "the file could not be read back; the next operation tries again"
                     );
                 }

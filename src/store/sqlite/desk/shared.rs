@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Room>,
     /// What keeps it from working as it should.
     pub(crate) troubles: Arc<Troubles>,
+    /// How long commits take.
+    pub(crate) commit_seconds: Histogram,
 }
 
 /// One topic as readers see it.
@@ -101,6 +104,7 @@ impl Shared {
             holes,
             troubles: room.troubles().clone(),
             room,
+            commit_seconds: options.commit_seconds.clone(),
         }
     }
 
@@ -119,10 +123,14 @@ impl Shared {
         if *lost != found {
             if let Some(problem) = &found {
                 tracing::error!(
+                    event = "store.file_lost",
                     "{problem}: nothing more is acknowledged; put it back, or start anew"
                 );
             } else {
-                tracing::warn!(file = %self.path.display(), "the file is back");
+                tracing::warn!(
+                    event = "store.file_returned", file = %self.path.display(),
+                    "the file is back"
+                );
             }
             lost.clone_from(&found);
         }

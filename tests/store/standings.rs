@@ -1,0 +1,47 @@
+//! How subscriptions are doing, as it is told in short.
+
+use std::time::Duration;
+
+use milkrun::{
+    event::{Micros, Version},
+    store::{Exception, ExceptionKind, Read, Settlement, Share},
+};
+
+use super::{
+    Bench, name,
+    positions::{retry, settle, settlement, with_position},
+    subscribe,
+};
+
+pub(super) async fn what_has_waited_longest_is_told(bench: &dyn Bench) {
+    let (store, topic, position) = with_position(bench).await;
+    subscribe(&store, "audit", &topic).await;
+    let standing = async |who: &str| {
+        let standings = store.standings(&Share::Everything).await.unwrap();
+        standings.into_iter().find(|standing| standing.name == name(who)).unwrap()
+    };
+    let recorded = async |version: u64| {
+        store.read(&topic, Read::one(Version(version))).await.unwrap().events.remove(0).recorded
+    };
+    assert_eq!(standing("billing").await.due, Some(recorded(1).await));
+    // What is tried again waits from when that is due; what is parked waits for that.
+    let early = Exception { due: recorded(1).await.minus(Duration::from_secs(9)), ..retry(4) };
+    let parked = Exception { kind: ExceptionKind::Parked, due: Micros(1), ..retry(2) };
+    let saved = Settlement { put: vec![early.clone(), parked], ..settlement(&position, 5) };
+    settle(&store, saved).await.unwrap();
+    let billing = standing("billing").await;
+    assert_eq!((billing.due, billing.exceptions), (Some(early.due), 2));
+    let late = Exception { due: Micros(i64::MAX), ..early };
+    settle(&store, Settlement { put: vec![late], ..settlement(&position, 5) }).await.unwrap();
+    assert_eq!(standing("billing").await.due, Some(recorded(6).await));
+    assert_eq!(standing("audit").await.due, Some(recorded(1).await));
+    // Nothing waits at the head; the share says whose is asked for.
+    let head = store.topic(&topic).await.unwrap().head.0;
+    let saved = Settlement { clear: vec![Version(2), Version(4)], ..settlement(&position, head) };
+    settle(&store, saved).await.unwrap();
+    let billing = standing("billing").await;
+    assert_eq!((billing.due, billing.owed), (None, 0));
+    let share = Share::These([billing.id].into());
+    assert_eq!(store.standings(&share).await.unwrap(), [billing]);
+    assert_eq!(store.standings(&Share::Nothing).await.unwrap(), []);
+}
