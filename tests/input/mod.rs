@@ -5,3 +5,4 @@ mod files;
 mod generated;
 mod producers;
 mod schema;
+mod settings;
