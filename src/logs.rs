@@ -91,7 +91,11 @@ impl Logs {
             let written = to.write_all(&lines).and_then(|()| to.flush());
             let lost = self.wrote(&lines, written.is_ok());
             if lost > 0 {
-                tracing::warn!(lines = lost, "log lines were dropped: stderr could not be written");
+                tracing::warn!(
+                    event = "log.dropped",
+                    lines = lost,
+                    "log lines were dropped: stderr could not be written"
+                );
             }
             self.state().is_writing = false;
             self.0.changed.notify_all();

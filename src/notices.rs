@@ -115,7 +115,11 @@ impl Board {
 
     fn dropped(&self, count: u64) {
         self.metrics.notices_dropped.inc_by(count);
-        tracing::warn!(count, "notices were dropped: too many wait to be appended");
+        tracing::warn!(
+            event = "notice.dropped",
+            count,
+            "notices were dropped: too many wait to be appended"
+        );
     }
 }
 

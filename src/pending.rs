@@ -62,7 +62,10 @@ impl Releaser {
             let due = *next.borrow_and_update();
             if due.is_some_and(|due| due <= self.clock.now()) {
                 if let Err(error) = self.step().await {
-                    tracing::error!(%error, "pending events that are due were not moved; tried again soon");
+                    tracing::error!(
+                        event = "topic.pending_failed", %error,
+                        "pending events that are due were not moved; tried again soon"
+                    );
                     stop.run_until_cancelled(self.clock.pause(PAUSE)).await;
                 }
                 continue;

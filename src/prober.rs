@@ -208,7 +208,10 @@ impl Prober {
                 Ok(cut) => return cut,
                 Err(error) => error,
             };
-            tracing::error!(%error, source = %setup.name, "a worker broke down");
+            tracing::error!(
+                event = "source.worker_failed", %error, source = %setup.name,
+                "a worker broke down"
+            );
             tokio::select! {
                 () = soft.cancelled() => return false,
                 () = hard.cancelled() => return false,

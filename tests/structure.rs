@@ -323,6 +323,56 @@ fn closure<'a>(needs: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) -> B
     seen
 }
 
+#[test]
+fn each_log_line_names_an_event_that_is_listed() {
+    let files = sources(&["src", "probes/src", "sinks/src"]);
+    let calls = log_calls(&files);
+    assert!(calls.len() > 100, "only {} calls were found", calls.len());
+    let list = fs::read_to_string(root().join("docs/logs.md")).expect("a list");
+    assert_eq!(badly_logged(&calls, &list), [""; 0]);
+    let text = "//! A.\nfn f() {\n    warn!(\n        event = \"a.b\",\n        \"x\"\n    );\n    \
+        tracing::info!(\"x\");\n    own_error!(1);\n}\n\n\
+        #[cfg(test)]\nmod tests {\n    error!(1);\n}\n";
+    let file = [("src/a.rs".into(), text.to_owned())];
+    let calls = log_calls(&file);
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert_eq!(badly_logged(&calls, "| `a.b` |\n| `a.b` |\n| `a.c` |\n").len(), 3);
+}
+
+/// Of each call that logs, but in tests: its file, and the event that it names first.
+fn log_calls(files: &[File]) -> Vec<(&Path, Option<&str>)> {
+    let mut calls = Vec::new();
+    let tests = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    for (path, text) in files.iter().filter(|(path, _)| !tests(path)) {
+        // An item alone may be for tests, too, and the relay's code goes on after it.
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for mark in ["info!(", "warn!(", "error!("] {
+            let starts = code.match_indices(mark).map(|(at, _)| code.split_at(at));
+            let whole = starts
+                .filter(|(before, _)| !before.ends_with(|l: char| l.is_alphanumeric() || l == '_'));
+            calls.extend(whole.map(|(_, call)| {
+                let first = call[mark.len()..].trim_start().strip_prefix("event = \"");
+                (path.as_path(), first.and_then(|name| name.split('"').next()))
+            }));
+        }
+    }
+    calls
+}
+
+fn badly_logged(calls: &[(&Path, Option<&str>)], list: &str) -> Vec<String> {
+    let rows = list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows: Vec<String> = rows.filter(|name| name.contains('.')).map(str::to_owned).collect();
+    let named: BTreeSet<&str> = calls.iter().filter_map(|(_, name)| *name).collect();
+    let nameless = calls.iter().filter(|(_, name)| name.is_none());
+    let nameless = nameless.map(|(path, _)| format!("{}: a call without `event`", path.display()));
+    let unlisted = named.iter().filter(|name| !rows.iter().any(|row| row == **name));
+    let unused = rows.iter().filter(|row| !named.contains(row.as_str()));
+    let unlisted = unlisted.map(|name| format!("`{name}` is not in docs/logs.md"));
+    let unused = unused.map(|row| format!("`{row}` of docs/logs.md is in no call"));
+    let double = twice(&rows).into_iter().map(|row| format!("`{row}` has two rows"));
+    nameless.chain(unlisted).chain(unused).chain(double).collect()
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

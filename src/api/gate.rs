@@ -85,7 +85,10 @@ impl Gate {
                 () = self.clock.pause(LOOK_EVERY) => {}
             }
             if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "the keys cannot be read; those that were known are good");
+                tracing::warn!(
+                    event = "api.keys_unread", %error,
+                    "the keys cannot be read; those that were known are good"
+                );
             }
         }
     }
@@ -173,7 +176,11 @@ pub(super) async fn admit(
     next: Next,
 ) -> Result<Response, Problem> {
     let need = needs::of(request.method(), matched.as_str()).ok_or_else(|| {
-        tracing::error!(route = matched.as_str(), "nobody has said who may use this route");
+        tracing::error!(
+            event = "api.route_undeclared",
+            route = matched.as_str(),
+            "nobody has said who may use this route"
+        );
         Problem::internal()
     })?;
     let caller = match need {
@@ -190,6 +197,7 @@ pub(super) async fn admit(
     let answer = next.run(request).await;
     if let Some(change) = change.filter(|_| answer.status().is_success()) {
         tracing::info!(
+            event = "operator.action",
             key = change.key.as_ref().map(tracing::field::display),
             method = change.method,
             path = change.path,

@@ -176,7 +176,7 @@ fn refused(error: &KeyError) -> Problem {
     if let KeyError::Grant { field, .. } = error {
         return Problem::field(field, error.to_string());
     }
-    tracing::error!(%error, "no key can be made");
+    tracing::error!(event = "api.key_failed", %error, "no key can be made");
     Problem::internal()
 }
 

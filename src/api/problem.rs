@@ -233,7 +233,10 @@ impl From<StoreError> for Problem {
             }
             StoreError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_busy", detail),
             StoreError::Unknown(source) => {
-                tracing::error!(error = ?source, "the outcome of a write is unknown");
+                tracing::error!(
+                    event = "store.outcome_unknown", error = ?source,
+                    "the outcome of a write is unknown"
+                );
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail)
             }
             StoreError::Closed => Self::closing(),
@@ -249,7 +252,7 @@ impl From<StoreError> for Problem {
             | StoreError::Opening { .. }
             | StoreError::Refused(_)
             | StoreError::InUse(_) => {
-                tracing::error!(error = ?error, "the store failed");
+                tracing::error!(event = "api.store_failed", error = ?error, "the store failed");
                 Self::internal()
             }
         }

@@ -134,7 +134,7 @@ pub(super) async fn serve_with(
             Err(error) => {
                 if let Some(tries) = refused.count() {
                     tracing::error!(
-                        %error, tries,
+                        event = "api.accept_failed", %error, tries,
                         "cannot accept a connection: raise this machine's limits (open files, say)"
                     );
                 }

@@ -57,7 +57,10 @@ async fn stored(config: &Config, file: &Path) -> Result<bool, Failure> {
     let (stored, found) = match looked {
         Ok(looked) => looked,
         Err(StoreError::InUse(why)) => {
-            tracing::warn!("what is stored is not looked at: {why}");
+            tracing::warn!(
+                event = "command.store_skipped",
+                "what is stored is not looked at: {why}"
+            );
             return Ok(true);
         }
         Err(error) => {
@@ -67,8 +70,9 @@ async fn stored(config: &Config, file: &Path) -> Result<bool, Failure> {
     refuse(&config.store, &found)?;
     let Some(stored) = stored else {
         tracing::warn!(
-            "what is stored is not looked at: {} was not written by this release, and a check changes \
-             nothing; the next `milkrun run` brings it up to date",
+            event = "command.store_skipped",
+            "what is stored is not looked at: {} was not written by this release, and a check \
+             changes nothing; the next `milkrun run` brings it up to date",
             config.store
         );
         return Ok(true);

@@ -265,6 +265,7 @@ impl Options {
             Err(error) => {
                 if self.file().exists() {
                     tracing::warn!(
+                        event = "command.address_guessed",
                         "asking port 8080, because the file does not say where:\n{error}"
                     );
                 }

@@ -74,7 +74,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     };
     match args.action.unwrap_or(Action::List) {
         Action::List => output.list(
-            &with_reasons(client.get(&["v1", "sources"], &[]).await?, output),
+            &with_reasons(client.list(&["v1", "sources"], "sources").await?, output),
             "sources",
             &[
                 ("SOURCE", "/name"),
@@ -138,7 +138,10 @@ pub(super) async fn poll(client: &Client, name: &str, output: Output) -> Result<
     }
     let is_before = ended(&view) == before;
     if is_asked(&view) && is_before {
-        tracing::warn!("the walk is still under way: this is the one before");
+        tracing::warn!(
+            event = "command.walk_unfinished",
+            "the walk is still under way: this is the one before"
+        );
     }
     tell(client, &view, output).await?;
     let failed = if is_before { not_asked(&view, name) } else { failed(&view, name) };

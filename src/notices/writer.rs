@@ -53,7 +53,10 @@ impl Writer {
                 Ok(due) => due,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "notices were not appended; tried again soon");
+                    tracing::warn!(
+                        event = "notice.append_failed", %error,
+                        "notices were not appended; tried again soon"
+                    );
                     stop.run_until_cancelled(board.clock.pause(STORE_PAUSE)).await;
                     continue;
                 }

@@ -56,6 +56,7 @@ impl Machine {
         let mut summed = self.summed.lock();
         let Some(count) = summed.count() else { return };
         tracing::error!(
+            event = "outbound.machine_exhausted",
             %error,
             count,
             "this machine has no file, port or memory left for connections: raise its limits or \

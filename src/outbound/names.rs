@@ -51,7 +51,10 @@ impl Guard {
         let found = self.names.look_up(name).await?;
         match found.iter().find(|address| !self.permits(**address)) {
             Some(address) => {
-                tracing::warn!(host = name, %address, "a name leads to a forbidden address");
+                tracing::warn!(
+                    event = "outbound.address_forbidden", host = name, %address,
+                    "a name leads to a forbidden address"
+                );
                 Err(forbidden(Refused::Name { host: name.to_owned() }))
             }
             None => Ok(found),

@@ -73,7 +73,7 @@ impl Troubles {
     pub fn began(&self, code: &'static str, detail: String) {
         let mut board = self.board();
         if board.present.insert(code, detail.clone()).is_none() {
-            tracing::error!(code, "{detail}");
+            tracing::error!(event = "store.degraded", code, "{detail}");
             board.tell(Change::Began, code, detail);
         }
     }
@@ -82,14 +82,14 @@ impl Troubles {
     pub fn ended(&self, code: &'static str, detail: &str) {
         let mut board = self.board();
         if board.present.remove(code).is_some() {
-            tracing::warn!(code, "{detail}");
+            tracing::warn!(event = "store.recovered", code, "{detail}");
             board.tell(Change::Ended, code, detail.to_owned());
         }
     }
 
     /// A trouble was found and is over by now.
     pub fn mended(&self, code: &'static str, detail: String) {
-        tracing::error!(code, "{detail}");
+        tracing::error!(event = "store.mended", code, "{detail}");
         self.board().tell(Change::Mended, code, detail);
     }
 

@@ -216,7 +216,7 @@ pub(super) fn new_secret(kind: SecretKind) -> Result<String, Problem> {
     let mut bytes = [0_u8; 32];
     #[expect(clippy::disallowed_methods, reason = "a secret is asked of the system")]
     getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!(%error, "the system gives no random bytes");
+        tracing::error!(event = "api.secret_failed", %error, "the system gives no random bytes");
         Problem::internal()
     })?;
     let prefix = match kind {

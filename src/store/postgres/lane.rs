@@ -239,7 +239,7 @@ impl Lane {
 fn unreachable(error: StoreError) -> StoreError {
     match error {
         StoreError::Database(sqlx::Error::Io(error)) => {
-            tracing::error!(%error, "the database cannot be reached");
+            tracing::error!(event = "store.unreachable", %error, "the database cannot be reached");
             StoreError::Busy("the database cannot be reached; it is safe to repeat")
         }
         error => error,

@@ -77,7 +77,11 @@ async fn drop_past(conn: &mut PgConnection) -> Result<bool, StoreError> {
             "BEGIN; DROP TABLE events_{slot}; DELETE FROM slots WHERE slot = {slot}; COMMIT"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *conn).await?;
-        tracing::info!(slot, "a partition of events is past and was dropped");
+        tracing::info!(
+            event = "store.partition_dropped",
+            slot,
+            "a partition of events is past and was dropped"
+        );
     }
     Ok(!past.is_empty())
 }

@@ -212,7 +212,13 @@ impl Server {
             Ok(found) if place(&found.connect) == host && found.about.timeline == timeline => {}
             Ok(Primary { connect, about }) => {
                 let (host, port) = place(&connect);
-                tracing::warn!(host, port, timeline = about.timeline, "the primary is another one");
+                tracing::warn!(
+                    event = "store.primary_changed",
+                    host,
+                    port,
+                    timeline = about.timeline,
+                    "the primary is another one"
+                );
                 for pool in pools {
                     pool.set_connect_options(self.writing(&connect));
                 }

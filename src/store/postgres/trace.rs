@@ -78,7 +78,10 @@ async fn run(shared: Arc<Shared>, queue: Arc<TraceQueue>) {
             continue;
         }
         if let Err(error) = write(&shared, &mut conn, &batch).await {
-            tracing::warn!(%error, "attempts were not recorded; tried again");
+            tracing::warn!(
+                event = "trace.write_failed", %error,
+                "attempts were not recorded; tried again"
+            );
             conn = None;
             queue.put_back(batch);
             if closed {

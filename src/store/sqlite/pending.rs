@@ -224,7 +224,11 @@ pub(super) async fn drop_prepared(desk: &mut Desk, before: Micros) -> Result<boo
         .await?;
     let count = ids.len();
     if count > 0 {
-        tracing::warn!(events = count, "prepared events were never committed and are dropped");
+        tracing::warn!(
+            event = "store.prepared_dropped",
+            events = count,
+            "prepared events were never committed and are dropped"
+        );
         desk.change(Change::PendingGone(ids));
     }
     Ok(count >= bounds::PENDING_MAX)

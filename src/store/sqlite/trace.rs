@@ -118,7 +118,10 @@ impl Trace {
                 more
             }
             Err(error) => {
-                tracing::warn!(%error, "old attempts were not removed; tried again later");
+                tracing::warn!(
+                    event = "trace.trim_failed", %error,
+                    "old attempts were not removed; tried again later"
+                );
                 self.file.failed(&mut writer, &error.into()).await;
                 false
             }
@@ -143,7 +146,10 @@ impl Trace {
         let Some(mut writer) = self.file.take().await else { return };
         let done = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut writer.conn).await;
         if let Err(error) = done {
-            tracing::warn!(%error, "the trace was not checkpointed");
+            tracing::warn!(
+                event = "trace.checkpoint_failed", %error,
+                "the trace was not checkpointed"
+            );
         }
     }
 }
@@ -279,7 +285,7 @@ async fn run(queue: Arc<TraceQueue>, file: Arc<TraceFile>) {
                     tries = 0;
                     let records = batch.len();
                     queue.dropped.fetch_add(records as u64, Ordering::Relaxed);
-                    tracing::error!(records, "attempts were not recorded");
+                    tracing::error!(event = "trace.dropped", records, "attempts were not recorded");
                 }
             }
             if !is_closed && !file.is_well() {

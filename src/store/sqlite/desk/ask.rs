@@ -49,7 +49,7 @@ impl SqliteStore {
                 let answer = work(desk).await;
                 if let Err(error @ StoreError::Unreadable { .. }) = &answer {
                     tracing::error!(
-                        %error,
+                        event = "store.row_damaged", %error,
                         "a row of the store is damaged where it was needed; look at the store \
                          with `milkrun check --store` when the relay is stopped"
                     );

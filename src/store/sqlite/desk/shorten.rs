@@ -74,7 +74,7 @@ impl Log {
             }
             Err(error) => {
                 self.not_before = Some(clock::instant() + PAUSE);
-                tracing::error!(%error, "a checkpoint failed");
+                tracing::error!(event = "store.checkpoint_failed", %error, "a checkpoint failed");
                 if matches!(error, StoreError::Database(_)) {
                     desk.doubt();
                 }

@@ -52,7 +52,10 @@ async fn guarded(desk: &mut Desk, group: Vec<Hot>, work: Option<Work>) {
         }
     });
     if done.catch_unwind().await.is_err() {
-        tracing::error!("the writer panicked; what is known is read back from the file");
+        tracing::error!(
+            event = "store.writer_panicked",
+            "the writer panicked; what is known is read back from the file"
+        );
         desk.doubt();
     }
 }
@@ -100,6 +103,6 @@ pub(crate) async fn run(mut desk: Desk, mut queue: mpsc::Receiver<Op>) {
 async fn end(mut desk: Desk) {
     let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut desk.conn).await;
     if let Err(error) = desk.conn.close().await {
-        tracing::warn!(%error, "the database was not closed cleanly");
+        tracing::warn!(event = "store.close_failed", %error, "the database was not closed cleanly");
     }
 }

@@ -62,7 +62,7 @@ fn give(file: &File, name: &Path, store: &Path) {
     };
     if let Err(error) = given {
         tracing::warn!(
-            file = %name.display(), %error,
+            event = "store.permissions_failed", file = %name.display(), %error,
             "the file could not be given the owner and the mode of the store's"
         );
     }

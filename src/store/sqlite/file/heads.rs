@@ -210,7 +210,10 @@ impl Heads {
             lines.file.try_clone()
         };
         if let Err(error) = file.and_then(|file| file.sync_data()) {
-            tracing::warn!(file = %self.path.display(), %error, "the record of heads was not synced");
+            tracing::warn!(
+                event = "store.record_unsynced", file = %self.path.display(), %error,
+                "the record of heads was not synced"
+            );
         }
     }
 
@@ -226,7 +229,7 @@ impl Heads {
             Err(error) if !lines.told => {
                 lines.told = true;
                 tracing::error!(
-                    file = %self.path.display(), %error,
+                    event = "store.record_unwritten", file = %self.path.display(), %error,
                     "the record of heads cannot be written: damage of the store may go unseen"
                 );
             }

@@ -49,9 +49,12 @@ impl Held {
         let (named, other) = lock_beside(&path)?;
         super::record::check_missing(&path, was_empty)?;
         if was_empty && path.exists() {
-            tracing::warn!(file = %path.display(), "the file is empty: a new store begins in it");
+            tracing::warn!(
+                event = "store.file_empty", file = %path.display(),
+                "the file is empty: a new store begins in it"
+            );
         } else if was_empty {
-            tracing::info!(file = %path.display(), "a new store begins");
+            tracing::info!(event = "store.created", file = %path.display(), "a new store begins");
         }
         let database = OpenOptions::new()
             .read(true)
@@ -292,7 +295,10 @@ fn lock_beside(path: &Path) -> Result<(File, String), StoreError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()));
     if let Err(error) = written {
         // On a full disk the lock holds as well; it only does not say whose it is.
-        tracing::warn!(file = %name.display(), %error, "the process was not written into its lock");
+        tracing::warn!(
+            event = "store.lock_unwritten", file = %name.display(), %error,
+            "the process was not written into its lock"
+        );
     }
     let last = if holder.is_empty() { String::new() } else { format!(" (last: process {holder})") };
     Ok((file, last))

@@ -142,6 +142,7 @@ impl Holes {
 
     fn tell(&self, damage: &Damage) {
         tracing::error!(
+            event = "store.damaged",
             topic = %damage.topic, from = damage.from.0, to = damage.to.0, reason = damage.reason,
             "{}", damage.detail
         );

@@ -83,7 +83,7 @@ fn missing(known: &Known) -> Option<(i64, Damage)> {
         known.name, known.head
     );
     let Ok(topic) = known.name.parse() else {
-        tracing::error!("{detail}");
+        tracing::error!(event = "store.damaged", "{detail}");
         return None;
     };
     let (from, to) = (Version(1), known.head.max(Version(1)));
@@ -180,6 +180,7 @@ async fn ends(
     }
     if row.events.is_some() && (last > row.head || first < row.oldest) {
         tracing::error!(
+            event = "store.events_recovered",
             topic = %row.topic, first = first.0, last = last.0, oldest = row.oldest.0,
             head = row.head.0, "the file has more events than the topic says; they are taken in"
         );
@@ -297,7 +298,10 @@ pub(crate) async fn traced(path: &Path) -> Vec<(i64, Version)> {
     match last_traced(path).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(file = %path.display(), %error, "the trace tells nothing of the heads");
+            tracing::warn!(
+                event = "trace.heads_unread", file = %path.display(), %error,
+                "the trace tells nothing of the heads"
+            );
             Vec::new()
         }
     }

@@ -225,7 +225,10 @@ fn restrict(path: &Path) {
     for name in [path.to_owned(), sibling(path, "-wal"), sibling(path, "-shm")] {
         use std::os::unix::fs::PermissionsExt as _;
         if let Err(error) = fs::set_permissions(&name, fs::Permissions::from_mode(0o600)) {
-            tracing::warn!(file = %name.display(), %error, "could not restrict access to the file");
+            tracing::warn!(
+                event = "store.permissions_failed", file = %name.display(), %error,
+                "could not restrict access to the file"
+            );
         }
     }
 }

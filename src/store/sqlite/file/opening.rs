@@ -73,7 +73,7 @@ pub(crate) async fn open(held: &Held, clock: &Clock) -> Result<Opened, StoreErro
     past.unknown |= log.is_some_and(|log| log.damage.is_some());
     doubts.extend(behind(&mut conn, path, &past, log.is_none()).await?);
     for doubt in doubts.iter().chain(&unknown) {
-        tracing::error!(file = %path.display(), "{doubt}");
+        tracing::error!(event = "store.doubted", file = %path.display(), "{doubt}");
     }
     // A record that is missing says nothing against the file.
     if !doubts.is_empty() {
@@ -193,7 +193,10 @@ fn past(path: &Path, found: Found, known: &Identity, doubts: &mut Vec<String>) -
 
 /// A file that was torn from its log can be half of two states.
 async fn check_pages(conn: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    tracing::info!(file = %path.display(), "its pages are checked, which can take a while");
+    tracing::info!(
+        event = "store.check_started", file = %path.display(),
+        "its pages are checked, which can take a while"
+    );
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(5)").fetch_all(conn).await?;
     if found == ["ok"] {
         return Ok(());

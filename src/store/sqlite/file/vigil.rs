@@ -68,7 +68,7 @@ fn step(shared: &Shared, before: &mut Before) {
     if let Err(error) = look(shared, before) {
         if !std::mem::replace(&mut before.told, true) {
             tracing::warn!(
-                file = %shared.path.display(), %error,
+                event = "store.watch_failed", file = %shared.path.display(), %error,
                 "the file and what lies beside it cannot be looked at: damage may go unseen"
             );
         }

@@ -283,7 +283,10 @@ impl TraceFile {
                 "it is not there, and".to_owned()
             }
             Err(failed) => {
-                tracing::error!(file = %self.path.display(), error = %failed, "the trace cannot be set aside");
+                tracing::error!(
+                    event = "trace.set_aside_failed", file = %self.path.display(), error = %failed,
+                    "the trace cannot be set aside"
+                );
                 return None;
             }
         };
@@ -315,10 +318,16 @@ impl TraceFile {
             let _ = fs::remove_file(sibling(path, "-wal"));
             match fs::remove_file(path) {
                 Ok(()) => {
-                    tracing::warn!(file = %path.display(), "an old damaged trace was removed");
+                    tracing::warn!(
+                        event = "trace.damaged_removed", file = %path.display(),
+                        "an old damaged trace was removed"
+                    );
                 }
                 Err(error) => {
-                    tracing::warn!(file = %path.display(), %error, "a damaged trace stays");
+                    tracing::warn!(
+                        event = "trace.damaged_kept", file = %path.display(), %error,
+                        "a damaged trace stays"
+                    );
                 }
             }
         }
