@@ -86,7 +86,7 @@ async fn every_metric_of_the_list_is_shown_and_no_other() {
     let receiver = Receiver::accepting().await;
     let sources = format!(
         "topics: {{ orders: {{ retention: {{ max_bytes: 1000000 }} }} }}\nsources:\n  \
-         - {{ name: list, topic: numbers, http: {} }}\nsubscriptions:\n  \
+         - {{ name: list, topic: numbers, interval: {{ every: 200ms, min: 200ms, max: 200ms }}, http: {} }}\nsubscriptions:\n  \
          - {{ name: billing, topic: numbers, from: earliest, webhook: {{ url: \"{}\", \
          secret: {{ env: HOOK_SECRET }} }} }}\n",
         producer.http(50),

@@ -27,7 +27,7 @@ pub struct SourceFile {
     /// Where its events go.
     #[schemars(schema_with = "forms::name")]
     pub topic: Spanned<String>,
-    /// How often it is asked.
+    /// How often it is asked; by default every minute.
     #[serde(default)]
     #[schemars(with = "Option<IntervalFile>")]
     pub interval: Option<Spanned<IntervalFile>>,

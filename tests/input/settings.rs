@@ -19,12 +19,19 @@ name that you choose. Any text may have variables: `${NAME}`, or `${NAME:-defaul
 #[derive(Default)]
 struct Taken {
     words: Vec<String>,
-    /// The objects among them, by their properties.
-    objects: Vec<Map<String, Value>>,
+    /// The objects among them.
+    objects: Vec<Object>,
     items: Vec<Value>,
     named: Vec<Value>,
     description: Option<String>,
     default: Option<Value>,
+}
+
+/// An object: its properties, and those of them that have to be there.
+#[derive(Clone)]
+struct Object {
+    properties: Map<String, Value>,
+    required: Vec<String>,
 }
 
 struct Page {
@@ -39,18 +46,19 @@ impl Page {
         let sections = schema["properties"].as_object().unwrap();
         page.text.push_str("\n| setting | takes | default | |\n|---|---|---|---|\n");
         for (name, section) in sections {
-            page.setting(name, section, &mut Vec::new());
+            page.setting(name, section, false, &mut Vec::new());
         }
         page.text
     }
 
     /// The row of a setting, and those of what is in it.
-    fn setting(&mut self, path: &str, schema: &Value, within: &mut Vec<String>) {
+    fn setting(&mut self, path: &str, schema: &Value, is_required: bool, within: &mut Vec<String>) {
         let mut taken = Taken::default();
         let references = within.len();
         self.take(schema, &mut taken, within);
         let words = taken.words.join(", ").replace('|', "\\|");
         let default = match &taken.default {
+            _ if is_required => "**required**".to_owned(),
             None | Some(Value::Null | Value::Object(_)) => String::new(),
             Some(Value::String(text)) => format!("`{text}`"),
             Some(other) => format!("`{other}`"),
@@ -58,11 +66,7 @@ impl Page {
         let description = taken.description.unwrap_or_default().replace('\n', " ");
         let description = description.replace('|', "\\|");
         writeln!(self.text, "| `{path}` | {words} | {default} | {description} |").unwrap();
-        for object in &taken.objects {
-            for (name, property) in object {
-                self.setting(&format!("{path}.{name}"), property, within);
-            }
-        }
+        self.inside(path, &taken.objects, within);
         for item in &taken.items {
             self.part(&format!("{path}[]"), item, within);
         }
@@ -72,16 +76,22 @@ impl Page {
         within.truncate(references);
     }
 
+    /// The settings of objects.
+    fn inside(&mut self, path: &str, objects: &[Object], within: &mut Vec<String>) {
+        for Object { properties, required } in objects {
+            for (name, property) in properties {
+                let path = format!("{path}.{name}");
+                self.setting(&path, property, required.contains(name), within);
+            }
+        }
+    }
+
     /// What is in a list or under names; a plain text needs no row of its own.
     fn part(&mut self, path: &str, schema: &Value, within: &mut Vec<String>) {
         let mut taken = Taken::default();
         let references = within.len();
         self.take(schema, &mut taken, within);
-        for object in &taken.objects {
-            for (name, property) in object {
-                self.setting(&format!("{path}.{name}"), property, within);
-            }
-        }
+        self.inside(path, &taken.objects, within);
         within.truncate(references);
     }
 
@@ -134,7 +144,11 @@ impl Page {
 fn take_type(kind: &str, types: &[&str], schema: &Value, taken: &mut Taken) {
     match kind {
         "object" => match (schema["properties"].as_object(), &schema["additionalProperties"]) {
-            (Some(properties), _) => taken.objects.push(properties.clone()),
+            (Some(properties), _) => {
+                let required = schema["required"].as_array().into_iter().flatten();
+                let required = required.map(plain).collect();
+                taken.objects.push(Object { properties: properties.clone(), required });
+            }
             (None, Value::Object(named)) => {
                 add(taken, "a value for each name");
                 taken.named.push(Value::Object(named.clone()));
