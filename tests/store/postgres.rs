@@ -216,6 +216,31 @@ async fn a_term_is_renewed_however_many_read() {
 }
 
 #[tokio::test]
+async fn what_is_acknowledged_is_on_disk_whatever_the_database_says() {
+    let bench = newest().await;
+    let (_, name) = bench.database.url.rsplit_once('/').unwrap();
+    bench.database.run(format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
+    let (store, topic) = with_topic(&bench, TopicSettings::default()).await;
+    // What is written while it is off has no place in the log that was flushed: see what appends say.
+    bench
+        .database
+        .run(
+            "CREATE TABLE said (waits text); CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql \
+             AS $$ BEGIN INSERT INTO said SELECT current_setting('synchronous_commit'); \
+             RETURN NEW; END $$; CREATE TRIGGER say BEFORE INSERT ON events FOR EACH ROW \
+             EXECUTE FUNCTION say()"
+                .into(),
+        )
+        .await;
+    append(&store, &topic, 1..=2).await.unwrap();
+    let mut conn = PgConnection::connect(&bench.database.url).await.unwrap();
+    let said: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT waits FROM said").fetch_all(&mut conn).await.unwrap();
+    assert_eq!(said, ["on"]);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_user_who_may_not_make_tables_is_told_what_helps() {
     let bench = newest().await;
     let guest = "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN END $$";

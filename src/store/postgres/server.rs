@@ -134,6 +134,10 @@ impl Server {
 
     /// Whether the server of a new connection may be worked with.
     async fn greet(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        // A role or a database may say `off`: then what was acknowledged is not on a disk yet.
+        let sql = "-- durable\nSELECT set_config('synchronous_commit', 'on', false) \
+            WHERE current_setting('synchronous_commit') = 'off'";
+        sqlx::query(sql).execute(&mut *conn).await?;
         let about = ask(conn).await?;
         let (timeline, known) = {
             let now = self.now.read();
