@@ -26,7 +26,7 @@ use crate::{
 
 pub use self::{apply::check, error::NodeError, reloads::Reload, role::Role};
 use self::{
-    apply::{Applied, apply},
+    apply::{Applied, Occasion, apply},
     reloads::Reloads,
 };
 
@@ -98,20 +98,25 @@ impl Node {
         gate.refresh().await?;
         let access = api::check_bind(config.listen, config.insecure, gate.has_keys())
             .map_err(NodeError::Config)?;
-        let Applied { setups, removed } = apply(&*store, &config, &clock, false).await?;
-        start_counters(&*store, &config, &metrics).await?;
-        // Behind the store: of two relays on one file the second is to be told of the first.
+        // Behind the store: of two relays on one file the second is to be told of the first. Before
+        // anything is changed: a node that cannot start changes nothing.
         let listener =
             if roles.contains(&Role::Api) { Some(listen(config.listen).await?) } else { None };
         let watched = match config.metrics.listen {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
+        let member = role::member(roles, &config);
+        let others = store.members().await?;
+        let is_alone = !others.iter().any(|other| other.lives && other.name != member.name);
+        let occasion = if is_alone { Occasion::Start } else { Occasion::StartAmongOthers };
+        let Applied { setups, removed } = apply(&*store, &config, &clock, occasion).await?;
+        start_counters(&*store, &config, &metrics).await?;
         let (notices, writer) = Notices::new(store.clone(), clock.clone(), metrics.clone());
         for notice in removed {
             notices.tell(notice);
         }
-        let mut holder = Holder::new(store.clone(), clock.clone(), role::member(roles, &config));
+        let mut holder = Holder::new(store.clone(), clock.clone(), member);
         holder.step().await?;
         let last = CancellationToken::new();
         let mut behind = JoinSet::new();
@@ -198,7 +203,7 @@ impl Node {
         if let (Some(tls), Some(new)) = (&self.tls, &config.tls) {
             tls.replace(&new.shown).map_err(NodeError::Config)?;
         }
-        let applied = apply(&*self.store, &config, &self.clock, true).await?;
+        let applied = apply(&*self.store, &config, &self.clock, Occasion::Reload).await?;
         for notice in applied.removed {
             self.notices.tell(notice);
         }

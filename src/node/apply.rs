@@ -27,19 +27,29 @@ pub(super) struct Applied {
     pub(super) removed: Vec<Notice>,
 }
 
+/// When a file is applied: what becomes of what it does not name any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// The start of the only node: it goes.
+    Start,
+    /// The start of a node among others, whose files may be newer: it stays, and is told.
+    StartAmongOthers,
+    /// A changed file: it goes, unless it is most of what runs and that is not allowed.
+    Reload,
+}
+
 /// Brings the store to what the file says. A source that needs a cursor stands still and keeps
-/// nothing else from being applied. A start takes any file; one that changes may not leave out most
-/// of what runs unless that is allowed.
+/// nothing else from being applied.
 pub(super) async fn apply(
     store: &dyn Store,
     config: &Config,
     clock: &Clock,
-    is_change: bool,
+    occasion: Occasion,
 ) -> Result<Applied, NodeError> {
     let stored = Stored::of(store).await?;
     check(&stored, config)?;
     let leaving = Leaving::of(&stored, config);
-    if is_change {
+    if occasion == Occasion::Reload {
         leaving.check(config)?;
     }
     let known = by_name(&stored.sources);
@@ -87,7 +97,12 @@ pub(super) async fn apply(
             tell_subscription(known.copied(), subscription);
         }
     }
-    let removed = leaving.remove(store, clock).await?;
+    let removed = if occasion == Occasion::StartAmongOthers {
+        leaving.tell_kept();
+        Vec::new()
+    } else {
+        leaving.remove(store, clock).await?
+    };
     Ok(Applied { setups, removed })
 }
 

@@ -69,6 +69,24 @@ impl Leaving {
         )))
     }
 
+    /// Says that it goes on although this node's file lacks it.
+    pub(super) fn tell_kept(&self) {
+        for (source, _) in &self.sources {
+            tracing::warn!(
+                event = "source.kept", %source,
+                "is not in this node's file, and other nodes run: it stays, and is not asked while \
+                 this node holds it; bring the file up to date, or take it out by `milkrun reload`"
+            );
+        }
+        for subscription in &self.subscriptions {
+            tracing::warn!(
+                event = "subscription.kept", %subscription,
+                "is not in this node's file, and other nodes run: it goes on; bring the file up to \
+                 date, or take it out by `milkrun reload`"
+            );
+        }
+    }
+
     /// Removes it all; it is kept as `removed` and finds its place again under its name.
     pub(super) async fn remove(
         self,

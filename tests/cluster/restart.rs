@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use super::{
     account::account,
     kill::{load, term},
+    load::Load,
     rig::Rig,
 };
+use crate::support::Place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_loses_and_repeats_nothing() {
@@ -61,5 +63,31 @@ async fn a_node_that_joins_gets_its_part() {
         assert!(joined.elapsed() < Duration::from_secs(15), "not even: {held:?}, {sources:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    rig.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_with_less_takes_nothing_out() {
+    let load = Load { sources: 2, busy: 1, subscriptions: 4, events_per_second: 10 };
+    let mut rig = Rig::new(1, Duration::from_secs(3), load).await;
+    rig.start_all().await;
+    let store = format!("\"{}\"", rig.database.url);
+    let bare = Place::node(&store, "{ node: bare, term: 3s }", "");
+    let started = bare.start().await;
+    let removed = async || {
+        let all = rig.any().get("/v1/subscriptions").await.ok();
+        let all = all["subscriptions"].as_array().unwrap().clone();
+        all.iter().filter(|one| one["status"] == "removed").count()
+    };
+    assert_eq!(removed().await, 0);
+    let printed = bare.printed();
+    assert_eq!(printed.matches("subscription.kept").count(), load.subscriptions, "{printed}");
+    assert_eq!(printed.matches("source.kept").count(), load.sources, "{printed}");
+    // A reload of that file is refused as on one node, and taken when it is meant.
+    assert_eq!(bare.run(&["reload"]).await.code, Some(1));
+    assert_eq!(removed().await, 0);
+    assert_eq!(bare.run(&["reload", "--allow-removal"]).await.code, Some(0));
+    assert_eq!(removed().await, load.subscriptions);
+    assert!(started.stop().await.success());
     rig.stop_all().await;
 }
