@@ -49,6 +49,10 @@ pub struct Gate {
     present: Arc<RwLock<ByHash>>,
     /// Of keys with a rate: when the next request is due, by the steady reading.
     next: Arc<Mutex<HashMap<KeyId, Micros>>>,
+    /// What is open by a key ends when its token is cancelled.
+    ends: Arc<Mutex<HashMap<KeyHash, CancellationToken>>>,
+    /// Cancels all of them.
+    stop: CancellationToken,
 }
 
 type ByHash = HashMap<KeyHash, Arc<AccessKey>>;
@@ -57,7 +61,20 @@ impl Gate {
     /// A gate that knows no key before [`Gate::refresh`].
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Clock, of_file: FileKeys) -> Self {
-        Self { store, clock, of_file, present: Arc::default(), next: Arc::default() }
+        Self {
+            store,
+            clock,
+            of_file,
+            present: Arc::default(),
+            next: Arc::default(),
+            ends: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// The same gate, whose keys are good for nothing that is open after `stop`.
+    pub(super) fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Takes in the keys as they are now.
@@ -70,8 +87,34 @@ impl Gate {
         let all = of_file.iter().cloned().chain(stored);
         let by_hash: ByHash = all.map(|key| (key.hash, Arc::new(key))).collect();
         self.next.lock().retain(|id, _| by_hash.values().any(|key| key.id == *id));
-        *self.present.write() = by_hash;
+        let before = std::mem::replace(&mut *self.present.write(), by_hash);
+        self.end_what_is_open(&before);
         Ok(())
+    }
+
+    /// Ends what is open by keys that are gone, have expired, or are good for something else now.
+    fn end_what_is_open(&self, before: &ByHash) {
+        let (now, present) = (self.clock.believed(), self.present.read());
+        self.ends.lock().retain(|hash, end| {
+            let key = present.get(hash).filter(|key| !key.has_expired(now));
+            let is_good = key.is_some_and(|key| before.get(hash) == Some(key));
+            if !is_good {
+                end.cancel();
+            }
+            is_good
+        });
+    }
+
+    /// Is cancelled when the key is good for nothing any more, at the latest a few seconds after it
+    /// expires.
+    pub(super) fn end_of(&self, key: &AccessKey) -> CancellationToken {
+        let is_known = self.present.read().contains_key(&key.hash);
+        let end =
+            self.ends.lock().entry(key.hash).or_insert_with(|| self.stop.child_token()).clone();
+        if !is_known {
+            end.cancel();
+        }
+        end
     }
 
     /// Takes in every change of the keys, until `stop`.

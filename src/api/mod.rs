@@ -18,7 +18,6 @@ use tower_http::{
 };
 
 pub(crate) use self::keys::KeyView;
-use self::problem::Problem;
 pub use self::{
     access::{Access, Public, check_bind},
     budget::Budget,
@@ -26,6 +25,7 @@ pub use self::{
     serve::{Entrance, serve},
     tls::Tls,
 };
+use self::{gate::Caller, problem::Problem};
 use crate::{
     clock::Clock,
     event::{Micros, Name, Topic},
@@ -228,7 +228,15 @@ impl ApiState {
     /// The state with keys that were read already.
     #[must_use]
     pub fn with_gate(self, gate: Gate) -> Self {
-        Self { gate, ..self }
+        Self { gate: gate.until(self.stopping.clone()), ..self }
+    }
+
+    /// The state for an answer that lasts: it ends when the caller's key does.
+    fn while_good(self, caller: &Caller) -> Self {
+        match caller {
+            Caller::Holder(key) => Self { stopping: self.gate.end_of(key), ..self },
+            Caller::Anybody | Caller::Nobody => self,
+        }
     }
 
     /// The state with a configuration file that can be applied again.

@@ -13,6 +13,7 @@ use self::{media::Media, selection::Selection};
 use super::{
     ApiState,
     body::Path,
+    gate::Caller,
     position,
     problem::Problem,
     publish,
@@ -69,6 +70,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     ))]
 pub(super) async fn read(
     State(api): State<ApiState>,
+    caller: Caller,
     Path(topic): Path<Topic>,
     query: Query,
     headers: HeaderMap,
@@ -76,6 +78,7 @@ pub(super) async fn read(
     query.allow(&[
         "after", "at", "since", "up_to", "limit", "wait", "type", "key", "id", "source", "filter",
     ])?;
+    let api = api.while_good(&caller);
     let media = Media::negotiate(&headers)?;
     let most = if media.is_page() { LIMIT_MAX } else { usize::MAX };
     let limit = query.number("limit", 1, most)?;

@@ -81,3 +81,32 @@ async fn keys_are_made_shown_once_and_revoked() {
     relay.serve_to(Access::Keyed);
     relay.get("/v1/keys").await.problem(401, "key_missing");
 }
+
+#[tokio::test]
+async fn what_is_open_by_a_key_ends_with_it() {
+    let guarded = Guarded::new().await;
+    guarded.fill().await;
+    let text = guarded.key(Kind::One(Scope::Read)).unwrap().reveal();
+    let ask = |path: &str, accept: &str| {
+        let request = request(Method::GET, path).header("accept", accept);
+        let request = request.header("authorization", format!("Bearer {text}"));
+        guarded.relay.call(request.body(Body::empty()).unwrap())
+    };
+    let stream = ask("/v1/topics/orders/events", "text/event-stream").await;
+    assert_eq!(stream.status().as_u16(), 200);
+    let lines = ask("/v1/topics/orders/events?wait=5m", "application/x-ndjson").await;
+    let revoke = async {
+        tokio::task::yield_now().await;
+        let path = format!("/v1/keys/{}", text.split('_').nth(1).unwrap());
+        guarded.call(Kind::Admin, &Method::DELETE, &path, json!({})).await.ok();
+    };
+    let poll = ask("/v1/topics/orders/events?after=99999&wait=5m", "application/json");
+    let ended = async {
+        let (poll, ()) = tokio::join!(poll, revoke);
+        stream.into_body().collect().await.unwrap();
+        lines.into_body().collect().await.unwrap();
+        poll
+    };
+    tokio::time::timeout(DEADLINE, ended).await.expect("all of it ends");
+    guarded.call(Kind::Admin, &Method::GET, "/v1/keys", json!({})).await.ok();
+}
