@@ -22,22 +22,19 @@ use crate::store::Troubles;
 
 /// The most that is kept in reserve.
 const RESERVE_MAX: u64 = 16 << 20;
-/// The least: a transaction that removes a piece of what is old fits.
-const RESERVE_MIN: u64 = 2 << 20;
+/// The least: a transaction that removes a piece of what is old fits into a quarter, and what is appended
+/// while the write-ahead log is copied into the rest.
+const RESERVE_MIN: u64 = 4 << 20;
 /// A small disk gives up this part of itself at most.
-const PART: u64 = 16;
+const PART: u64 = 8;
 /// Less than this is given up at once.
 const CRUMB: u64 = 64 << 10;
 /// What is kept for copying the write-ahead log into the file, in eighths: a start has to do it, and
 /// without that room a store that was stopped on a full disk does not come up, and nobody can delete
-/// anything. The log may have four eighths that the file has not (`CHECKPOINT_PART`), and on a full disk
-/// it grows by what is given to work, which is the rest. Once it is copied, work writes into it from its
-/// beginning again, and needs no room.
+/// anything. Once the log is copied, work writes into it from its beginning again, and needs no room.
 const COPY_EIGHTHS: u64 = 6;
 /// What only a start is given, which writes some pages and files more.
 const START: u64 = 256 << 10;
-/// This part of the reserve in the write-ahead log alone is worth a checkpoint.
-const CHECKPOINT_PART: u64 = 2;
 /// How often a full disk is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What helps when there is no inode.
@@ -91,9 +88,10 @@ impl Room {
         &self.troubles
     }
 
-    /// What the write-ahead log may have that the file has not, before it is copied.
+    /// What the write-ahead log may have that the file has not, before it is copied. Until that is done
+    /// as much again may come, faster where there is little: all of it has to find room at a start.
     pub(crate) fn log_bytes(&self) -> u64 {
-        self.bytes / CHECKPOINT_PART
+        self.bytes / if self.bytes < RESERVE_MAX { 4 } else { 2 }
     }
 
     /// What is free on the disk; `None` where its file system does not tell.
