@@ -96,7 +96,12 @@ async fn run(
         let least = if room.is_short() { 1 } else { pages };
         pause = match step(&mut conn, least).await.map_err(StoreError::from) {
             Ok(Some(0)) => (pause * 2).min(PAUSE),
-            Ok(_) => EVERY,
+            Ok(more) => {
+                if more.is_some() {
+                    room.copied();
+                }
+                EVERY
+            }
             // The file could not grow: what it is to take in is on disk in the log.
             Err(StoreError::DiskFull) if room.give_to_copy().await => {
                 committed.notify_one();

@@ -33,6 +33,8 @@ const CRUMB: u64 = 64 << 10;
 /// without that room a store that was stopped on a full disk does not come up, and nobody can delete
 /// anything. Once the log is copied, work writes into it from its beginning again, and needs no room.
 const COPY_EIGHTHS: u64 = 6;
+/// How long work waits for the write-ahead log to be copied.
+const COPY_WAIT: Duration = Duration::from_secs(1);
 /// What only a start is given, which writes some pages and files more.
 const START: u64 = 256 << 10;
 /// How often a full disk is looked at.
@@ -58,6 +60,8 @@ pub(crate) struct Room {
     wake: Notify,
     /// Wakes who copies the write-ahead log.
     copy: Notify,
+    /// Wakes whoever waits for that.
+    copied: Notify,
     troubles: Arc<Troubles>,
 }
 
@@ -75,6 +79,7 @@ impl Room {
             turn: Mutex::default(),
             wake: Notify::new(),
             copy: Notify::new(),
+            copied: Notify::new(),
             troubles,
         };
         if !room.refill() {
@@ -128,8 +133,16 @@ impl Room {
     /// For what must go on although the disk is full: gives up half of what is left of the reserve,
     /// because others may take what becomes free. Whether it is worth another try.
     pub(crate) async fn give(self: &Arc<Self>) -> bool {
+        let copied = self.copied.notified();
         self.copy.notify_one();
+        // With nothing more to give, what is copied makes room all the same.
         self.give_down_to(self.bytes / 8 * COPY_EIGHTHS).await
+            || tokio::time::timeout(COPY_WAIT, copied).await.is_ok()
+    }
+
+    /// Says that a part of the write-ahead log was copied.
+    pub(crate) fn copied(&self) {
+        self.copied.notify_waiters();
     }
 
     /// As [`Room::give`], for copying the write-ahead log.
