@@ -111,44 +111,51 @@ impl Metrics {
     /// All metrics, at zero.
     #[must_use]
     pub fn counting(per_subscription: PerSubscription) -> Arc<Self> {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("milkrun"),
+        let mut registry = Registry::with_prefix("milkrun");
+        let all = &mut registry;
+        let metrics = Self {
             per_subscription,
-            attempts: Family::default(),
-            dead_letters: Family::default(),
-            delivery_seconds: Histograms::new_with_constructor(long_seconds),
-            filtered: Family::default(),
-            exceptions_full: Family::default(),
-            attempt_seconds: short_seconds(),
-            resends: Counter::default(),
-            machine_faults: Counter::default(),
-            in_flight: Gauge::default(),
-            read_ahead_bytes: Gauge::default(),
-            rejected: Family::default(),
-            field_errors: Family::default(),
-            waits: Family::default(),
-            polls: Family::default(),
-            poll_seconds: short_seconds(),
-            gaps: Family::default(),
-            walk_bytes: Gauge::default(),
-            appended: Family::default(),
-            duplicates: Family::default(),
-            read_skipped: Family::default(),
-            commit_seconds: short_seconds(),
-            stale: Counter::default(),
-            request_seconds: Histograms::new_with_constructor(short_seconds),
-            api_busy: Counter::default(),
-            api_stalled: Counter::default(),
-            reload_successful: Gauge::default(),
-            notices_dropped: Counter::default(),
-            clock_leaps: Counter::default(),
-            log_lines_dropped: Counter::default(),
+            attempts: add(all, "attempts", Family::default()),
+            dead_letters: add(all, "dead_letters", Family::default()),
+            delivery_seconds: add(
+                all,
+                "delivery_seconds",
+                Histograms::new_with_constructor(long_seconds),
+            ),
+            filtered: add(all, "filtered_events", Family::default()),
+            exceptions_full: add(all, "subscription_exceptions_full", Family::default()),
+            attempt_seconds: add(all, "attempt_seconds", short_seconds()),
+            resends: add(all, "resends", Counter::default()),
+            machine_faults: add(all, "machine_faults", Counter::default()),
+            in_flight: add(all, "deliveries_in_flight", Gauge::default()),
+            read_ahead_bytes: add(all, "read_ahead_bytes", Gauge::default()),
+            rejected: add(all, "source_rejected", Family::default()),
+            field_errors: add(all, "source_field_errors", Family::default()),
+            waits: add(all, "source_waits", Family::default()),
+            polls: add(all, "polls", Family::default()),
+            poll_seconds: add(all, "poll_seconds", short_seconds()),
+            gaps: add(all, "gaps", Family::default()),
+            walk_bytes: add(all, "walk_bytes", Gauge::default()),
+            appended: add(all, "events_appended", Family::default()),
+            duplicates: add(all, "events_duplicate", Family::default()),
+            read_skipped: add(all, "read_skipped", Family::default()),
+            commit_seconds: add(all, "store_commit_seconds", short_seconds()),
+            stale: add(all, "stale", Counter::default()),
+            request_seconds: add(
+                all,
+                "api_request_seconds",
+                Histograms::new_with_constructor(short_seconds),
+            ),
+            api_busy: add(all, "api_busy", Counter::default()),
+            api_stalled: add(all, "api_stalled", Counter::default()),
+            reload_successful: add(all, "config_last_reload_successful", Gauge::default()),
+            notices_dropped: add(all, "notices_dropped", Counter::default()),
+            clock_leaps: add(all, "clock_leaps", Counter::default()),
+            log_lines_dropped: add(all, "log_lines_dropped", Counter::default()),
+            registry,
         };
         // The file that runs is the one that was asked for until another is.
         metrics.reload_successful.set(1);
-        metrics.register_deliveries();
-        metrics.register_sources();
-        metrics.register_others();
         Arc::new(metrics)
     }
 
@@ -156,47 +163,6 @@ impl Metrics {
     #[must_use]
     pub const fn per_subscription(&self) -> PerSubscription {
         self.per_subscription
-    }
-
-    fn register_deliveries(&mut self) {
-        let registry = &mut self.registry;
-        add(registry, "subscription_exceptions_full", self.exceptions_full.clone());
-        add(registry, "dead_letters", self.dead_letters.clone());
-        add(registry, "delivery_seconds", self.delivery_seconds.clone());
-        add(registry, "attempts", self.attempts.clone());
-        add(registry, "attempt_seconds", self.attempt_seconds.clone());
-        add(registry, "filtered_events", self.filtered.clone());
-        add(registry, "deliveries_in_flight", self.in_flight.clone());
-        add(registry, "resends", self.resends.clone());
-        add(registry, "machine_faults", self.machine_faults.clone());
-        add(registry, "read_ahead_bytes", self.read_ahead_bytes.clone());
-    }
-
-    fn register_sources(&mut self) {
-        let registry = &mut self.registry;
-        add(registry, "source_rejected", self.rejected.clone());
-        add(registry, "source_field_errors", self.field_errors.clone());
-        add(registry, "source_waits", self.waits.clone());
-        add(registry, "polls", self.polls.clone());
-        add(registry, "poll_seconds", self.poll_seconds.clone());
-        add(registry, "gaps", self.gaps.clone());
-        add(registry, "walk_bytes", self.walk_bytes.clone());
-    }
-
-    fn register_others(&mut self) {
-        let registry = &mut self.registry;
-        add(registry, "events_appended", self.appended.clone());
-        add(registry, "events_duplicate", self.duplicates.clone());
-        add(registry, "read_skipped", self.read_skipped.clone());
-        add(registry, "store_commit_seconds", self.commit_seconds.clone());
-        add(registry, "stale", self.stale.clone());
-        add(registry, "api_request_seconds", self.request_seconds.clone());
-        add(registry, "api_busy", self.api_busy.clone());
-        add(registry, "api_stalled", self.api_stalled.clone());
-        add(registry, "config_last_reload_successful", self.reload_successful.clone());
-        add(registry, "notices_dropped", self.notices_dropped.clone());
-        add(registry, "clock_leaps", self.clock_leaps.clone());
-        add(registry, "log_lines_dropped", self.log_lines_dropped.clone());
     }
 
     /// Starts a topic's counters at zero; those that are known go on.
@@ -241,10 +207,11 @@ impl Metrics {
     }
 }
 
-/// Registers a metric with the help of the list.
-fn add(registry: &mut Registry, name: &'static str, metric: impl Metric) {
+/// Registers a metric, with the help of the list, and hands it back.
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &'static str, metric: M) -> M {
     let help = list::of(name).map_or("", |metric| metric.help);
-    registry.register(name, help, metric);
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 #[cfg(test)]
