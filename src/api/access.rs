@@ -33,6 +33,13 @@ pub enum Access {
     Keyed,
 }
 
+impl Access {
+    /// Who is let in at `address` without a key.
+    pub(super) fn without_keys(address: SocketAddr) -> Self {
+        if address.ip().to_canonical().is_loopback() { Self::Loopback } else { Self::Open }
+    }
+}
+
 /// By which address others reach the API, when that is not where it listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Public {
@@ -76,16 +83,12 @@ const CLOSED: [(header::HeaderName, HeaderValue); 3] = [
 /// # Errors
 /// A public address without keys is refused unless `insecure`.
 pub fn check_bind(address: SocketAddr, insecure: bool, has_keys: bool) -> Result<Access, String> {
-    if address.ip().to_canonical().is_loopback() {
-        Ok(Access::Loopback)
-    } else if has_keys {
-        Ok(Access::Keyed)
-    } else if insecure {
-        Ok(Access::Open)
-    } else {
-        Err(format!(
+    match Access::without_keys(address) {
+        Access::Open if has_keys => Ok(Access::Keyed),
+        Access::Open if !insecure => Err(format!(
             "`listen: {address}` is reachable from outside and there are no keys: make one (`milkrun keys create --scope admin --owner NAME`), listen on 127.0.0.1 or [::1], or write `insecure: true` into the file (`milkrun run --insecure` for one run)"
-        ))
+        )),
+        access => Ok(access),
     }
 }
 

@@ -136,8 +136,7 @@ impl Client {
         query: &[(&str, String)],
     ) -> Result<(Value, Option<String>), ClientError> {
         let answer = self.answer(self.http.get(self.url(path, query))).await?;
-        let page = serde_json::from_str(&answer.text);
-        Ok((page.map_err(|error| self.strange(error.to_string()))?, answer.next))
+        Ok((self.parse(&answer.text)?, answer.next))
     }
 
     pub(crate) async fn post(&self, path: &[&str], body: Value) -> Result<Value, ClientError> {
@@ -167,7 +166,11 @@ impl Client {
         if text.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).map_err(|error| self.strange(error.to_string()))
+        self.parse(&text)
+    }
+
+    fn parse(&self, text: &str) -> Result<Value, ClientError> {
+        serde_json::from_str(text).map_err(|error| self.strange(error.to_string()))
     }
 
     /// The body of a success, as it came.
