@@ -28,6 +28,9 @@ use crate::{
 /// The trouble of a node whose name another process has.
 const NAME_TAKEN: &str = "node_name_taken";
 
+/// The longest that a node that came waits for work that somebody holds.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// What a kind of work is called in a column.
 const fn name(work: Work) -> &'static str {
     match work {
@@ -99,13 +102,18 @@ impl Holding for PostgresStore {
         }
         drop_dead(pool, self.shared.term).await?;
         let pieces = pieces(pool, work).await?;
-        let spread = spread(&nodes, &pieces);
-        let mine = |piece: &&Piece| spread.get(&*piece.key) == Some(&incarnation);
+        let goes_here = |nodes: &BTreeSet<i64>| {
+            let spread = spread(nodes, &pieces);
+            move |piece: &&Piece| spread.get(&*piece.key) == Some(&incarnation)
+        };
+        let mut settled = self.settled(work, &nodes);
+        settled.insert(incarnation);
         let own: Vec<&Piece> =
             pieces.iter().filter(|piece| piece.holder == Some(incarnation)).collect();
-        let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) = own.into_iter().partition(mine);
+        let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) =
+            own.into_iter().partition(goes_here(&settled));
         let free = pieces.iter().filter(|piece| piece.holder.is_none());
-        let wanted: Vec<i64> = free.filter(mine).map(|piece| piece.number).collect();
+        let wanted: Vec<i64> = free.filter(goes_here(&nodes)).map(|piece| piece.number).collect();
         take(pool, work, incarnation, &wanted).await?;
         let stays: Vec<&Piece> = kept.into_iter().filter(|piece| piece.leaves).collect();
         let left = leave(pool, work, &numbers(&stays), &numbers(&leaving), member.grace()).await?;
@@ -164,6 +172,13 @@ impl Holding for PostgresStore {
 }
 
 impl PostgresStore {
+    /// The nodes that work may move to from who holds it: those that have been there for a quarter of
+    /// a term, and at most 3 seconds.
+    fn settled(&self, work: Work, living: &BTreeSet<i64>) -> BTreeSet<i64> {
+        let ago = (self.shared.term / 4).min(SETTLED);
+        self.shared.comers.settled(work, living, self.shared.clock.steady(), ago)
+    }
+
     /// Whether no other process that lives has this node's name since it joined.
     async fn check_name(&self, name: &str) -> Result<(), StoreError> {
         let Some(mine) = self.shared.lease.lock().incarnation else { return Ok(()) };

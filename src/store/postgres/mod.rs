@@ -12,6 +12,7 @@ use self::{lane::Lanes, shared::Shared, trace::Trace};
 
 mod access_keys;
 mod begin;
+mod comers;
 mod commit;
 mod dead;
 mod held_positions;

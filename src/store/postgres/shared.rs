@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 
-use super::{history, row, server::Server};
+use super::{comers::Comers, history, row, server::Server};
 use crate::{
     clock::Clock,
     event::{Micros, Topic, Version},
@@ -31,6 +31,7 @@ pub(super) struct Shared {
     /// How long a node holds its work after a renewal.
     pub(super) term: Duration,
     pub(super) lease: Mutex<Lease>,
+    pub(super) comers: Comers,
     pub(super) topics: RwLock<BTreeMap<Topic, Published>>,
     pub(super) changes: watch::Sender<u64>,
     pub(super) tail: Tail,
@@ -105,6 +106,7 @@ impl Shared {
             clock: options.clock.clone(),
             term: options.term,
             lease: Mutex::default(),
+            comers: Comers::default(),
             topics: RwLock::default(),
             changes: watch::Sender::new(0),
             tail: Tail::new(options.tail_bytes),
