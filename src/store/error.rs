@@ -116,6 +116,13 @@ impl StoreError {
         }
     }
 
+    /// Whether PostgreSQL refused what was in a statement, not the statement: data exceptions
+    /// (class 22) and constraints (23).
+    pub(super) fn is_of_the_data(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        sql_state(error).is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
+    }
+
     /// SQLite's primary result code.
     pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
         Some(extended_code(error)? & 0xff)

@@ -20,7 +20,7 @@ const NEWS_MAX: usize = 100;
 pub struct Trouble {
     /// The stable word for a program: `disk_full`, `store_locked`, `log_pinned`, `trace_unavailable`,
     /// `trace_replaced`, `record_replaced`, `record_damaged`, `pending_damaged`; of a database:
-    /// `database_refused`, `not_replicated`, `history_lost`, `node_name_taken`, `rows_held`,
+    /// `database_refused`, `database_failed`, `not_replicated`, `history_lost`, `node_name_taken`, `rows_held`,
     /// `snapshot_held`.
     #[schema(value_type = String)]
     pub code: &'static str,

@@ -94,6 +94,64 @@ async fn another_copy_of_the_database_is_another_history() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_that_is_put_back_is_another_history() {
+    let database = Database::new(Release::Oldest).await;
+    let place = plain(&database);
+    let relay = place.start().await;
+    relay.api().publish("numbers", 1, 2).await;
+    let dump = tempfile::NamedTempFile::new().unwrap();
+    let file = dump.path().to_str().unwrap();
+    database.program("pg_dump", &["--clean", "--if-exists", "--file", file]);
+    relay.api().publish("numbers", 3, 3).await;
+    let events = "/v1/topics/numbers/events?after=";
+    let cursor = relay.api().get(&format!("{events}0")).await.ok()["next"].clone();
+    assert!(relay.stop().await.success());
+    // Into the same database of the same server, while nobody runs.
+    database.program("psql", &["--quiet", "--output=/dev/null", "--file", file]);
+    let relay = place.start().await;
+    relay.api().publish("numbers", 30, 30).await;
+    let gone = relay.api().get(&format!("{events}{}", cursor.as_str().unwrap())).await;
+    gone.problem(409, "history_changed");
+    let told = place.printed().matches("history_lost").count();
+    assert!(told > 0, "not told");
+    assert!(relay.stop().await.success());
+    let relay = place.start().await;
+    assert_eq!(place.printed().matches("history_lost").count(), told, "told once");
+    assert!(relay.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_refuses_what_is_written_is_told() {
+    let database = Database::new(Release::Oldest).await;
+    let place = plain(&database);
+    let relay = place.start().await;
+    let api = relay.api();
+    api.publish("numbers", 1, 1).await;
+    let name = database.url.rsplit_once('/').unwrap().1;
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    database.run(format!("{read_only}; {cut}")).await;
+    let publish = async || {
+        let event = serde_json::json!({ "id": "2", "source": "/t", "type": "t", "data": {} });
+        api.post("/v1/topics/numbers/events", &event).await.status
+    };
+    eventually("the trouble", || async {
+        assert_ne!(publish().await, 200);
+        troubles(&relay).await.contains(&"database_failed".to_owned()).then_some(())
+    })
+    .await;
+    let restored = format!("ALTER DATABASE {name} RESET default_transaction_read_only; {cut}");
+    database.run(format!("SET default_transaction_read_only = off; {restored}")).await;
+    eventually("the end of it", || async {
+        publish().await;
+        troubles(&relay).await.is_empty().then_some(())
+    })
+    .await;
+    assert!(relay.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_goes_back_while_a_node_runs_begins_an_epoch() {
     let database = Database::new(Release::Oldest).await;
     let place = plain(&database);

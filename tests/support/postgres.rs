@@ -85,6 +85,14 @@ impl Database {
         conn.close().await
     }
 
+    /// Runs a program of the oldest release on it.
+    pub(crate) fn program(&self, name: &str, arguments: &[&str]) {
+        let program = Release::Oldest.programs().join(name);
+        let done =
+            Command::new(program).args(arguments).arg(&self.url).output().expect("a program");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Changes it past whoever has it open.
     pub(crate) async fn run(&self, sql: String) {
         let mut conn = PgConnection::connect(&self.url).await.expect("a connection");

@@ -16,9 +16,10 @@ use crate::{
 };
 
 /// Each is applied once, in this order.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_store.sql"),
     include_str!("../../../migrations/postgres/0002_keys.sql"),
+    include_str!("../../../migrations/postgres/0003_place.sql"),
 ];
 
 /// Connections for who holds which work.

@@ -26,12 +26,14 @@ pub(super) async fn enter(
     troubles: &Troubles,
 ) -> Result<(), StoreError> {
     let mut transaction = conn.begin().await?;
-    let sql = "-- history\nSELECT system, timeline, replicated, \
+    let sql = "-- history\nSELECT system, timeline, replicated, place, \
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now FROM history FOR UPDATE";
     let row = sqlx::query(sql).fetch_one(&mut *transaction).await?;
     let (system, timeline): (i64, i64) = (row.try_get("system")?, row.try_get("timeline")?);
     let (was_replicated, now): (bool, i64) = (row.try_get("replicated")?, row.try_get("now")?);
-    let is_copy = system != 0 && about.system != 0 && system != about.system;
+    let place: i64 = row.try_get("place")?;
+    let is_other = |was: i64, is: i64| was != 0 && is != 0 && was != is;
+    let is_copy = is_other(system, about.system) || is_other(place, about.place);
     if !is_copy && about.timeline != 0 && about.timeline < timeline {
         return Err(StoreError::Refused(format!(
             "the database is on timeline {}, and was on {timeline} before: it is a former primary",
@@ -61,13 +63,14 @@ pub(super) async fn enter(
             sqlx::query(sql).execute(&mut *transaction).await?;
         }
     }
-    let sql = "-- history entered\nUPDATE history SET system = $1, timeline = $2, replicated = $3, \
+    let sql = "-- history entered\nUPDATE history SET system = $1, timeline = $2, replicated = $3, place = $4, \
         since = CASE WHEN system = $1 AND timeline = $2 THEN since ELSE clock_timestamp() END \
-        WHERE (system, timeline, replicated) IS DISTINCT FROM ($1, $2, $3)";
+        WHERE (system, timeline, replicated, place) IS DISTINCT FROM ($1, $2, $3, $4)";
     sqlx::query(sql)
         .bind(about.system)
         .bind(about.timeline)
         .bind(about.is_replicated)
+        .bind(about.place)
         .execute(&mut *transaction)
         .await?;
     Ok(transaction.commit().await?)

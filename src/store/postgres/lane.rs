@@ -139,6 +139,7 @@ impl Lane {
         if let Err(error) = self.write(&plan).await {
             self.link.roll_back().await;
             if plan.len() == 1 {
+                self.tell_failed(&error);
                 return plan.refuse(error);
             }
             for op in plan.into_ops() {
@@ -147,7 +148,11 @@ impl Lane {
             return;
         }
         match self.link.commit(&self.shared).await {
-            Ended::Committed => self.finish(plan).await,
+            Ended::Committed => {
+                let shared = &self.shared;
+                shared.failing.worked(shared.clock.steady(), &shared.server.troubles);
+                self.finish(plan).await;
+            }
             Ended::Unknown(error) => {
                 // What is known may not be what the database says; nor who still holds its locks.
                 self.forget();
@@ -174,6 +179,7 @@ impl Lane {
             }),
             Err(error) => {
                 self.tell_held(&error);
+                self.tell_failed(&error);
                 self.forget();
                 Err((ops, unreachable(error)))
             }
@@ -190,6 +196,12 @@ impl Lane {
             self.shared.server.troubles.ended(HELD, "rows of the database are free again");
         }
         Ok(ids)
+    }
+
+    /// Tells of a database that refuses what is written.
+    fn tell_failed(&self, error: &StoreError) {
+        let shared = &self.shared;
+        shared.failing.failed(error, shared.clock.steady(), &shared.server.troubles);
     }
 
     /// Tells of rows that somebody else holds for longer than a node's term.

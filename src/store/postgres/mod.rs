@@ -15,6 +15,7 @@ mod begin;
 mod comers;
 mod commit;
 mod dead;
+mod failing;
 mod held_positions;
 mod history;
 mod holding;

@@ -24,6 +24,8 @@ pub(super) struct About {
     pub(super) is_standby: bool,
     /// Which database cluster it is a copy of; 0: it does not tell.
     pub(super) system: i64,
+    /// Which database of the server it is, and which table of it; 0: it has no tables of ours.
+    pub(super) place: i64,
     /// Rises with every promotion; 0: it does not tell.
     pub(super) timeline: i64,
     /// Whether a commit waits for a standby.
@@ -123,6 +125,8 @@ pub(super) async fn ask(conn: &mut PgConnection) -> Result<About, sqlx::Error> {
     // After a promotion `pg_control_checkpoint()` says the old timeline for a while.
     let sql = "-- about\nSELECT pg_is_in_recovery() AS standby, \
         (SELECT system_identifier FROM pg_control_system()) AS system, \
+        (SELECT coalesce(d.oid::bigint << 32 | to_regclass('history')::oid::bigint, 0) \
+        FROM pg_database d WHERE datname = current_database()) AS place, \
         CASE WHEN pg_is_in_recovery() THEN '0' \
         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline, \
         current_setting('synchronous_standby_names') AS names, \
@@ -135,6 +139,7 @@ pub(super) async fn ask(conn: &mut PgConnection) -> Result<About, sqlx::Error> {
     Ok(About {
         is_standby: row.try_get("standby")?,
         system: row.try_get("system")?,
+        place: row.try_get("place")?,
         timeline: i64::from_str_radix(timeline, 16).unwrap_or_default(),
         // `local` and `off` wait for no standby, `remote_write` not for its disk.
         is_replicated: !names.trim().is_empty() && matches!(waits, "on" | "remote_apply"),

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 
-use super::{comers::Comers, history, row, server::Server};
+use super::{comers::Comers, failing::Failing, history, row, server::Server};
 use crate::{
     clock::Clock,
     event::{Micros, Topic, Version},
@@ -51,6 +51,7 @@ pub(super) struct Shared {
     /// Dead letters that went by age or number, since the start.
     pub(super) dead_trimmed: AtomicU64,
     pub(super) moved: Moved,
+    pub(super) failing: Failing,
     /// How long commits take.
     pub(super) commit_seconds: Histogram,
 }
@@ -121,6 +122,7 @@ impl Shared {
             expired: AtomicU64::new(0),
             dead_trimmed: AtomicU64::new(0),
             moved: Moved::default(),
+            failing: Failing::default(),
             commit_seconds: options.commit_seconds.clone(),
         }
     }
