@@ -53,6 +53,7 @@ pub mod vet;
 
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;
+pub mod backups;
 pub mod janitor;
 
 // One process of it all, and how it is told what to do.

@@ -152,6 +152,7 @@ impl Node {
         }
         if roles.contains(&Role::Janitor) {
             node.start_janitor(&holder);
+            node.start_backups();
         }
         let state = node.api_state((access, gate), guard, webhook, &holder);
         if let Some(listener) = watched {
@@ -194,6 +195,7 @@ impl Node {
             ("outbound", config.outbound != self.config.outbound),
             ("limits", config.limits != self.config.limits),
             ("metrics", config.metrics != self.config.metrics),
+            ("backup", config.backup != self.config.backup),
         ];
         if let Some((name, _)) = fixed.iter().find(|(_, changed)| *changed) {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));

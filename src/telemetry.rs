@@ -11,8 +11,8 @@ use prometheus_client::{
 pub use self::{
     deliveries::{Class, Deliveries, PerSubscription},
     labels::{
-        ClassLabel, DeadLabel, FieldLabel, PollLabel, RouteLabel, SourceLabel, SubscriptionLabel,
-        TopicLabel,
+        ClassLabel, DeadLabel, FieldLabel, PollLabel, ResultLabel, RouteLabel, SourceLabel,
+        SubscriptionLabel, TopicLabel,
     },
     sample::Sample,
 };
@@ -91,6 +91,10 @@ pub struct Metrics {
     pub api_busy: Counter,
     /// `milkrun_api_stalled_total`
     pub api_stalled: Counter,
+    /// `milkrun_backups_total{result}`
+    pub backups: Family<ResultLabel, Counter>,
+    /// `milkrun_backup_last_success_timestamp_seconds`
+    pub backup_last_success: Gauge<i64, AtomicI64>,
     /// `milkrun_config_last_reload_successful`
     pub reload_successful: Gauge<i64, AtomicI64>,
     /// `milkrun_notices_dropped_total`
@@ -148,6 +152,12 @@ impl Metrics {
             ),
             api_busy: add(all, "api_busy", Counter::default()),
             api_stalled: add(all, "api_stalled", Counter::default()),
+            backups: add(all, "backups", Family::default()),
+            backup_last_success: add(
+                all,
+                "backup_last_success_timestamp_seconds",
+                Gauge::default(),
+            ),
             reload_successful: add(all, "config_last_reload_successful", Gauge::default()),
             notices_dropped: add(all, "notices_dropped", Counter::default()),
             clock_leaps: add(all, "clock_leaps", Counter::default()),
@@ -156,6 +166,9 @@ impl Metrics {
         };
         // The file that runs is the one that was asked for until another is.
         metrics.reload_successful.set(1);
+        for result in ["made", "failed"] {
+            drop(metrics.backups.get_or_create_owned(&ResultLabel { result }));
+        }
         Arc::new(metrics)
     }
 

@@ -16,6 +16,7 @@ pub use self::failure::Failure;
 use self::{client::Client, output::Output};
 use crate::{config::Listens, key::KeyText, logs::Logs};
 
+mod backup;
 mod check;
 mod client;
 mod cluster;
@@ -128,6 +129,10 @@ enum Command {
     Cluster,
     /// Keys: who may use the API, and for what.
     Keys(keys::Args),
+    /// Copy the store into a file, while the relay runs.
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the store.
+    Restore(backup::RestoreArgs),
     /// Move a store from a file into a database.
     Migrate(migrate::Args),
     /// Let the running relay apply its configuration file as it is now, as SIGHUP does.
@@ -192,6 +197,8 @@ impl Cli {
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Cluster => cluster::run(options).await?,
             Command::Keys(args) => keys::run(args, options).await?,
+            Command::Backup(args) => backup::backup(args, options).await?,
+            Command::Restore(args) => backup::restore(args, options).await?,
             Command::Migrate(args) => migrate::run(args).await?,
             Command::Reload(args) => reload::run(&args, options).await?,
             Command::Healthcheck => healthcheck::run(options).await?,

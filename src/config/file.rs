@@ -9,6 +9,7 @@ use url::Url;
 
 use super::{
     Outbound,
+    backup::BackupFile,
     error::Problems,
     forms,
     keys::KeyFile,
@@ -67,6 +68,9 @@ pub struct File {
     pub reload: ReloadFile,
     /// How much `/metrics` shows, and where besides the API.
     pub metrics: MetricsFile,
+    /// Copies of the store in a file that the relay makes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupFile>,
 }
 
 /// How a changed file is taken.
@@ -108,6 +112,7 @@ impl Default for File {
             insecure: false,
             reload: ReloadFile::default(),
             metrics: MetricsFile::default(),
+            backup: None,
         }
     }
 }

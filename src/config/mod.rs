@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duratio
 
 use url::Url;
 
-use self::{error::Problems, secret::Env};
 pub use self::{
+    backup::BackupPlan,
     error::{ConfigError, Problem},
     file::File,
     limits::Limits,
@@ -16,6 +16,7 @@ pub use self::{
     sources::SourceConfig,
     tls::ApiTls,
 };
+use self::{error::Problems, secret::Env};
 use crate::{
     event::{Topic, TopicPattern},
     key::AccessKey,
@@ -25,6 +26,7 @@ use crate::{
     store::{Address, Durability, NewSubscription},
 };
 
+mod backup;
 mod error;
 mod file;
 mod forms;
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much is shown of what is counted, and where.
     pub metrics: MetricsShown,
+    /// Copies of the store that the relay makes by itself.
+    pub backup: Option<BackupPlan>,
     /// Whether a public address may be bound although there are no keys.
     pub insecure: bool,
     /// Whether a changed file may leave out most of what runs.
@@ -325,6 +329,8 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     let keys = keys::build(&file.keys, problems);
     let metrics = file.metrics.build(problems);
+    let is_database = store.as_ref().is_some_and(|(store, _)| store.is_database());
+    let backup = file.backup.as_ref().map(|backup| backup.build(is_database, problems));
     file.limits.value.check(file.limits.referenced, problems);
     for source in &file.sources {
         source.check_limits(&file.limits.value, problems);
@@ -351,6 +357,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         keys,
         limits: file.limits.value.clone(),
         metrics,
+        backup,
         insecure: file.insecure,
         allow_removal: file.reload.allow_removal,
     })

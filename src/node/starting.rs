@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use super::Node;
 use crate::{
     api::{self, Access, ApiState, Budget, Entrance, Gate, HeldWork, Public},
+    backups::Backups,
     dispatcher::{self, Dispatcher},
     holdings::Holder,
     janitor::Janitor,
@@ -118,6 +119,22 @@ impl Node {
         let soft = self.soft.clone();
         self.roles.spawn(async move {
             janitor.run(soft).await;
+            false
+        });
+    }
+
+    pub(super) fn start_backups(&mut self) {
+        let Some(plan) = self.config.backup.clone() else { return };
+        let backups = Backups::new(
+            self.config.store.clone(),
+            plan,
+            self.clock.clone(),
+            self.metrics.clone(),
+            self.notices.clone(),
+        );
+        let soft = self.soft.clone();
+        self.roles.spawn(async move {
+            backups.run(soft).await;
             false
         });
     }

@@ -6,6 +6,7 @@
 pub use self::{
     access_keys::AccessKeys,
     address::Address,
+    backup::{Backup, BackupTopic, BackupWatch, Restored, backup, restore},
     dead::{DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter},
     error::StoreError,
     holding::{Holding, Member, MemberState, NewMember, Share, Work},
@@ -36,6 +37,7 @@ pub use crate::event::NewEvent;
 
 mod access_keys;
 mod address;
+mod backup;
 mod dead;
 mod error;
 mod holding;

@@ -41,6 +41,13 @@ pub struct SubscriptionLabel {
     pub subscription: String,
 }
 
+/// A word for what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// `made` or `failed`.
+    pub result: &'static str,
+}
+
 /// A subscription and how an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ClassLabel {

@@ -116,6 +116,8 @@ pub const METRICS: &[Described] = &[
     metric("store_trimmed_dead_letters", Counter, NONE, "Dead letters that went by age, or because there were too many"),
     metric("store_damaged_events", Counter, NONE, "Events found lost or damaged"),
     metric("store_oldest_xmin_seconds", Gauge, NONE, "How long the oldest transaction of the database server has been open"),
+    metric("backups", Counter, &["result"], "Backups that the relay made by itself, or could not make: made or failed"),
+    metric("backup_last_success_timestamp_seconds", Gauge, NONE, "The moment of the last backup that the relay made by itself; 0: none is known"),
     metric("trace_queue_records", Gauge, NONE, "Attempts that are to be written to the trace"),
     metric("trace_dropped_records", Counter, NONE, "Attempts that the trace had no room for"),
     metric("stale", Counter, NONE, "Work that a raised fence made void"),

@@ -1,5 +1,6 @@
 //! The built binary as an operator treats it: killed, stopped, started twice, restored.
 
+mod backup;
 mod bombs;
 mod checks;
 mod commands;

@@ -18,6 +18,7 @@ use self::{
 };
 
 mod access_keys;
+pub(super) mod backup;
 mod begin;
 mod believed;
 mod dead;

@@ -152,6 +152,21 @@ pub(crate) async fn open_writer(
     Ok(conn)
 }
 
+/// Opens an empty file that a store is copied to: until all is in it, it is no store.
+pub(crate) async fn open_copy(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = options(path)
+        .pragma("page_size", "8192")
+        .pragma("auto_vacuum", "INCREMENTAL")
+        // What breaks off is thrown away, and what is whole is synced as a file.
+        .pragma("journal_mode", "OFF")
+        .pragma("synchronous", "OFF")
+        .pragma("cache_size", "-32768")
+        .pragma("temp_store", "MEMORY");
+    let mut conn = SqliteConnection::connect_with(&options).await?;
+    migrate(&mut conn, path, LOG).await?;
+    Ok(conn)
+}
+
 /// Opens a connection that writes nothing of its own, and copies what others wrote.
 pub(crate) async fn open_beside(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = options(path).pragma("synchronous", "FULL").pragma("cache_size", "-1024");

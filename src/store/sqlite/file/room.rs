@@ -21,7 +21,7 @@ use super::beside::{self, sibling};
 use crate::store::Troubles;
 
 /// The most that is kept in reserve.
-const RESERVE_MAX: u64 = 16 << 20;
+pub(crate) const RESERVE_MAX: u64 = 16 << 20;
 /// The least: a transaction that removes a piece of what is old fits into a quarter, and what is appended
 /// while the write-ahead log is copied into the rest.
 const RESERVE_MIN: u64 = 4 << 20;
@@ -279,6 +279,13 @@ impl Disk {
             Self { bytes: told.f_blocks * told.f_frsize, free_bytes: told.f_bfree * told.f_frsize };
         (disk.bytes > 0).then_some(disk)
     }
+}
+
+/// What is free on the disk of `path` for whoever is not root; `None`: it does not tell.
+pub(crate) fn available(path: &Path) -> Option<u64> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let told = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+    Some(told.f_bavail * told.f_frsize)
 }
 
 /// What is missing where a file could not be made or grow, with what helps: a disk can have room and

@@ -47,6 +47,19 @@ pub async fn verify(path: &Path) -> Result<Verified, StoreError> {
     done.map(|()| found)
 }
 
+/// As [`verify`], of a file that has nothing beside it, as a backup.
+///
+/// # Errors
+/// As [`verify`].
+pub(crate) async fn alone(path: &Path) -> Result<Verified, StoreError> {
+    let mut found = Verified::default();
+    let mut looked = Looked::begin(path, &mut found).await?;
+    looked.has_run = false;
+    let done = contents(&mut looked, &mut found).await;
+    looked.end().await;
+    done.map(|()| found)
+}
+
 /// What is stored at `path`, as far as it can be had without changing anything; and what is wrong
 /// with its heads and with what lies beside it.
 ///
@@ -89,7 +102,7 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
-    pub(super) async fn begin(path: &Path, found: &mut Verified) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(path: &Path, found: &mut Verified) -> Result<Self, StoreError> {
         let held = Held::take_to_look(path)?;
         let path = held.path().to_owned();
         record::check_missing(&path, held.was_empty())?;
