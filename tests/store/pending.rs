@@ -52,8 +52,11 @@ pub(super) async fn a_due_event_goes_once_and_not_before(bench: &dyn Bench) {
     assert_eq!(release(&store, later(60)).await, [(id, 1)]);
     assert!(head.has_changed().unwrap());
     assert_eq!(release(&store, later(99)).await, []);
-    let gone = store.pending_event(&topic, id).await;
-    assert!(matches!(gone, Err(StoreError::NotFound { .. })));
+    // No number that a caller may give is too small or too large.
+    for none in [id, 0, i64::MIN, i64::MAX] {
+        let gone = store.pending_event(&topic, none).await;
+        assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{none}: {gone:?}");
+    }
     store.close().await;
     drop(store);
     let store = bench.open().await;

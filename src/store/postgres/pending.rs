@@ -55,7 +55,7 @@ impl PendingEvents for PostgresStore {
     }
 
     async fn pending_event(&self, topic: &Topic, id: i64) -> Result<Pending, StoreError> {
-        let mut found = self.pending(topic, id - 1, 1).await?;
+        let mut found = self.pending(topic, id.saturating_sub(1), 1).await?;
         found.pop().filter(|found| found.id == id).ok_or_else(|| rules::not_found(id))
     }
 
