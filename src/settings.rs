@@ -19,6 +19,7 @@ pub use self::{
 };
 
 mod check;
+pub(crate) mod forms;
 mod header;
 mod policy;
 mod rate;

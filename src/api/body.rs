@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 use super::{
     budget::{Ledger, SMALL_BODY_BYTES},
@@ -33,6 +34,11 @@ pub(super) const REFERENCES: &str =
 
 /// A JSON body. An empty body is `{}`.
 pub(super) struct JsonBody<T>(pub T);
+
+/// The body of a write that has nothing to say: it still names its type.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{JsonBody, Path},
+    events::view::LoggedEventView,
     list,
     problem::Problem,
     query::{Query, cut},
@@ -28,6 +29,8 @@ use crate::{
 const CHUNK: usize = 16;
 const PAGE_BYTES: usize = 8 << 20;
 const IDS_MAX: usize = 100_000;
+/// What an answer may be.
+const STATUSES: std::ops::RangeInclusive<u16> = 100..=599;
 
 /// One event that was given up, or a range that retention removed while it was owed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +44,6 @@ pub(super) struct DeadLetterView {
     /// How many of them were owed.
     count: u64,
     /// `attempts`, `age`, `refused`, `expression`, `too_large`, `damaged` or `expired`.
-    #[schema(value_type = String)]
     reason: DeadReason,
     attempts: u32,
     /// When it was first tried.
@@ -52,7 +54,7 @@ pub(super) struct DeadLetterView {
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     last: LastAnswer,
     /// The event, as `GET …/events` shows it; null for a range.
-    #[schema(value_type = Option<BTreeMap<String, serde_json::Value>>)]
+    #[schema(value_type = Option<LoggedEventView>)]
     event: Option<Box<RawValue>>,
 }
 
@@ -73,18 +75,20 @@ pub(super) struct SelectBody {
     /// All of the subscription, when true.
     all: Option<bool>,
     /// Of this topic.
-    #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
     /// `attempts`, `age`, `refused`, `expression`, `too_large`, `damaged` or `expired`.
-    #[schema(value_type = Option<String>)]
     reason: Option<DeadReason>,
     /// Of this version or a later one.
+    #[schema(maximum = 1_099_511_627_775_u64)]
     from: Option<u64>,
     /// Of this version or an earlier one.
+    #[schema(maximum = 1_099_511_627_775_u64)]
     to: Option<u64>,
     /// Given up at this time or later (RFC 3339).
+    #[schema(format = DateTime)]
     since: Option<String>,
     /// Whose last attempt was answered with this status.
+    #[schema(minimum = 100, maximum = 599)]
     status: Option<u16>,
 }
 
@@ -97,21 +101,22 @@ pub(super) struct RedriveBody {
     /// As in a deletion.
     all: Option<bool>,
     /// As in a deletion.
-    #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
     /// As in a deletion.
-    #[schema(value_type = Option<String>)]
     reason: Option<DeadReason>,
     /// As in a deletion.
+    #[schema(maximum = 1_099_511_627_775_u64)]
     from: Option<u64>,
     /// As in a deletion.
+    #[schema(maximum = 1_099_511_627_775_u64)]
     to: Option<u64>,
     /// As in a deletion.
+    #[schema(format = DateTime)]
     since: Option<String>,
     /// As in a deletion.
+    #[schema(minimum = 100, maximum = 599)]
     status: Option<u16>,
     /// So many in a time, as `10/s`; without it all are due at once.
-    #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
 }
 
@@ -170,6 +175,15 @@ impl SelectBody {
                 Problem::field("since", "`since`: expected RFC 3339, as 2026-01-31T12:00:00Z")
             })
         });
+        for (name, version) in [("from", self.from), ("to", self.to)] {
+            if version.is_some_and(|version| version > Version::MAX.0) {
+                let most = Version::MAX;
+                return Err(Problem::field(name, format!("`{name}`: expected at most {most}")));
+            }
+        }
+        if self.status.is_some_and(|status| !STATUSES.contains(&status)) {
+            return Err(Problem::field("status", "`status`: expected a number from 100 to 599"));
+        }
         Ok(DeadFilter {
             topic: self.topic.clone(),
             reason: self.reason,
@@ -277,7 +291,7 @@ pub(super) async fn redrive(
         ("all" = Option<bool>, Query), ("topic" = Option<String>, Query),
         ("reason" = Option<String>, Query), ("from" = Option<u64>, Query), ("to" = Option<u64>, Query),
         ("since" = Option<String>, Query), ("status" = Option<u16>, Query)),
-    request_body = Option<SelectBody>,
+    request_body = SelectBody,
     responses((status = 200, body = Deleted)))]
 pub(super) async fn remove(
     State(api): State<ApiState>,

@@ -44,7 +44,7 @@ pub(super) async fn alive() -> Json<ReadyView> {
 /// The store answers and the relay is not stopping. What goes on while the disk is full, or while
 /// another program holds the file, goes on here: the answer is 200, and says `degraded`.
 #[utoipa::path(get, path = "/readyz", tag = "health",
-    responses((status = 200, body = ReadyView), (status = 503, description = "Not now")))]
+    responses((status = 200, body = ReadyView), (status = 503, description = "Not now: it is stopping, or the store does not answer")))]
 pub(super) async fn ready(State(api): State<ApiState>) -> Result<Json<ReadyView>, Problem> {
     if api.stopping.is_cancelled() {
         return Err(Problem::closing());

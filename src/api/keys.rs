@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::{
     Access, ApiState,
-    body::{JsonBody, Path},
+    body::{JsonBody, Nothing, Path},
     list,
     problem::Problem,
     query::Query,
@@ -31,20 +31,19 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyBody {
     /// Its public part: 1 to 40 of a-z, 0-9 and `-`. Default: at random.
-    #[schema(value_type = Option<String>)]
     id: Option<KeyId>,
     /// Whose it is: a person, a team or a program.
-    #[schema(value_type = String)]
     owner: Name,
     /// What it is good for.
+    #[schema(min_items = 1)]
     scopes: BTreeSet<Scope>,
     /// In which topics: names and patterns. Default `["*"]`, which is all but those of the relay.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(min_items = 1, max_items = 100)]
     topics: Option<Vec<TopicPattern>>,
     /// From when on it is good for nothing, RFC 3339. Default: never.
+    #[schema(format = DateTime)]
     expires: Option<String>,
     /// The most requests in a time on each node, as `100/s`. Default: as many as are sent.
-    #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
 }
 
@@ -66,7 +65,6 @@ pub(crate) struct KeyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
     /// `file` or `api`.
-    #[schema(value_type = String)]
     origin: Origin,
     /// The whole key, only in the answer that makes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +103,7 @@ pub(super) async fn list_keys(
 /// nobody is let in without a key.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = KeyBody,
     responses((status = 201, body = KeyView), (status = 409, description = "`exists`"),
+        (status = 429, description = "`full`: there are as many keys as may be"),
         (status = 422, description = "`invalid`: `field` says where")))]
 pub(super) async fn create(
     State(api): State<ApiState>,
@@ -137,12 +136,14 @@ pub(super) async fn create(
 
 /// Revokes a key: from the answer on it is good for nothing here, and within seconds on every node.
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
+    request_body = Nothing,
     responses((status = 204, description = "It is revoked"), (status = 404, description = "No such key"),
         (status = 409, description = "`read_only`: it stands in the configuration file; `conflict`: the last one with the scope `admin`")))]
 pub(super) async fn revoke(
     State(api): State<ApiState>,
     Path(id): Path<KeyId>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<StatusCode, Problem> {
     query.allow(&[])?;
     let known = api.gate.keys();

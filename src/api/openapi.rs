@@ -6,6 +6,7 @@ use axum::{
     routing,
 };
 use http::{Method, StatusCode};
+use serde_json::Value;
 use url::Url;
 use utoipa::{
     OpenApi,
@@ -23,7 +24,10 @@ use super::{
     publish, reload, sources, subscriptions, topics,
 };
 
+pub(super) mod forms;
 mod operation;
+mod parameters;
+mod split;
 
 /// The document.
 #[derive(OpenApi)]
@@ -82,12 +86,15 @@ mod operation;
         health::ready,
         metrics::show,
     ),
-    components(schemas(ProblemView))
+    components(schemas(ProblemView, subscriptions::request::SubscriptionBody))
 )]
 pub(super) struct Document;
 
 /// The document with what holds for every operation.
-pub(super) fn document(public: &Public) -> utoipa::openapi::OpenApi {
+///
+/// # Panics
+/// Never: JSON takes all that it consists of.
+pub(super) fn document(public: &Public) -> Value {
     let mut document = Document::openapi();
     let url = public.url.as_ref().map_or("/", Url::as_str);
     document.servers = Some(vec![Server::new(url)]);
@@ -109,6 +116,10 @@ pub(super) fn document(public: &Public) -> utoipa::openapi::OpenApi {
             }
         }
     }
+    let mut document = serde_json::to_value(document).expect("JSON takes all of a document");
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        split::split(schemas);
+    }
     document
 }
 
@@ -117,8 +128,10 @@ pub(super) fn routes(public: &Public) -> Router {
     // Seen from the page, whatever a proxy puts before it. Without the other setting the page asks a
     // public validator about the document.
     let config = Config::new(["../openapi.json"]).validator_url("none");
-    let page: Router =
-        SwaggerUi::new("/docs").url("/openapi.json", document(public)).config(config).into();
+    let page: Router = SwaggerUi::new("/docs")
+        .external_url_unchecked("/openapi.json", document(public))
+        .config(config)
+        .into();
     // Whoever opens the relay's address in a browser finds what it offers.
     let first = routing::get(async || Redirect::temporary("/docs/"));
     page.route_layer(middleware::map_response(refused)).route("/", first)

@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 
 use super::{
     ApiState,
-    body::{JsonBody, Path},
+    body::{JsonBody, Nothing, Path},
+    events::view::CloudEventView,
     list,
     problem::Problem,
     query::Query,
@@ -42,7 +43,7 @@ pub(super) struct PendingView {
     /// When it was published.
     since: String,
     /// The event as a CloudEvent, as it was published.
-    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
+    #[schema(value_type = CloudEventView)]
     event: Option<Box<RawValue>>,
     /// The version that it has got by its commit; absent while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +66,7 @@ pub(super) struct PendingList {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeBody {
     /// When it goes into the log, RFC 3339; at most 366 days ahead. A moment that has passed: now.
+    #[schema(format = DateTime)]
     deliverat: String,
 }
 
@@ -149,7 +151,7 @@ pub(super) async fn change(
 /// Commits a prepared event. One that is due is in the log when this answers, with its `version`;
 /// one whose `deliverat` lies ahead goes then, and cannot be cancelled any more.
 #[utoipa::path(post, path = "/v1/topics/{topic}/pending/{id}/commit", tag = "pending",
-    params(("topic" = String, Path), ("id" = i64, Path)),
+    params(("topic" = String, Path), ("id" = i64, Path)), request_body = Nothing,
     responses((status = 200, body = PendingView),
         (status = 404, description = "There is none of this id, or it is in the log by now"),
         (status = 409, description = "`conflict`: it is not prepared, or committed already")))]
@@ -157,6 +159,7 @@ pub(super) async fn commit(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<Json<PendingView>, Problem> {
     query.allow(&[])?;
     let known = api.store.pending_event(&topic, id).await.map_err(|error| absent(error, &topic))?;
@@ -188,7 +191,7 @@ fn absent(error: StoreError, topic: &Topic) -> Problem {
 
 /// Forgets a pending event: it is never delivered.
 #[utoipa::path(delete, path = "/v1/topics/{topic}/pending/{id}", tag = "pending",
-    params(("topic" = String, Path), ("id" = i64, Path)),
+    params(("topic" = String, Path), ("id" = i64, Path)), request_body = Nothing,
     responses((status = 204, description = "It is gone"),
         (status = 404, description = "There is none of this id, or it is in the log by now"),
         (status = 409, description = "`conflict`: it was committed")))]
@@ -196,6 +199,7 @@ pub(super) async fn cancel(
     State(api): State<ApiState>,
     Path((topic, id)): Path<(Topic, i64)>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<StatusCode, Problem> {
     query.allow(&[])?;
     api.store.cancel_pending(&topic, id).await?;

@@ -1,11 +1,17 @@
 //! What the API answers when it does not do what was asked: RFC 9457 with a stable `code`.
 
+use std::collections::BTreeSet;
+
 use axum::{
     body::Bytes,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+};
 
 use super::NotApplied;
 use crate::{
@@ -53,6 +59,20 @@ pub(super) const CODES: [(u16, &str); 33] = [
     (507, "disk_full"),
 ];
 
+/// The stable word for a program; docs/api.md says what each means.
+enum ProblemCode {}
+
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        let codes: BTreeSet<&str> = CODES.into_iter().map(|(_, code)| code).collect();
+        let described = "The stable word for a program; docs/api.md says what each means";
+        let codes = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes));
+        codes.description(Some(described)).into()
+    }
+}
+
+impl ToSchema for ProblemCode {}
+
 /// A problem as the OpenAPI document has it.
 #[derive(utoipa::ToSchema)]
 #[schema(as = Problem)]
@@ -64,9 +84,9 @@ pub(super) struct ProblemView {
     /// The name of the status.
     title: String,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// The stable word for a program, as docs/api.md lists them.
-    code: String,
+    code: ProblemCode,
     /// What was wrong and what was expected, for a person.
     detail: String,
     /// With `bad_parameter`: the query parameter.

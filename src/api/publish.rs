@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{self, Path},
+    events::view::CloudEventView,
     pending,
     problem::Problem,
     query::Query,
@@ -61,15 +62,17 @@ pub(super) struct Published {
     params(("topic" = String, Path),
         ("prepare" = Option<bool>, Query, description = "The events wait, each until it is committed; 24 hours at most")),
     request_body(content(
-        (BTreeMap<String, serde_json::Value> = "application/cloudevents+json"),
-        (Vec<BTreeMap<String, serde_json::Value>> = "application/cloudevents-batch+json"),
+        (CloudEventView = "application/cloudevents+json"),
+        (Vec<CloudEventView> = "application/cloudevents-batch+json"),
     ), description = "At most 8 MiB, 10,000 events and 1 MiB an event. In binary mode the attributes are `ce-` headers and the body is the data."),
     responses(
         (status = 200, body = Published),
+        (status = 403, description = "`reserved`: the topic belongs to the relay"),
         (status = 404, description = "No such topic"),
         (status = 422, description = "An event is not valid: `index` and `field` say which and where"),
-        (status = 503, description = "Not now, with `Retry-After`: `store_busy` when another program has locked the store's file, `unknown` when its outcome is, `busy`, `closing`; safe to repeat"),
-        (status = 507, description = "`disk_full`: nothing new is kept until there is room; safe to repeat"),
+        (status = 429, description = "`full`: as many events are pending as may be"),
+        (status = 503, description = "Safe to repeat: known events are not doubled"),
+        (status = 507, description = "Nothing new is kept until there is room; safe to repeat"),
     ))]
 pub(super) async fn publish(
     State(api): State<ApiState>,

@@ -30,7 +30,7 @@ pub(super) struct ReloadView {
 /// leaves out more than half of what runs by it without `allow_removal`, is refused
 /// (`file_refused`), and everything stays as it was.
 #[utoipa::path(post, path = "/v1/reload", tag = "configuration", request_body = ReloadBody,
-    responses((status = 200, body = ReloadView), (status = 409, description = "The file is refused")))]
+    responses((status = 200, body = ReloadView), (status = 409, description = "`file_refused`, or `conflict`: there is no file to apply")))]
 pub(super) async fn reload(
     State(api): State<ApiState>,
     query: Query,

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     ApiState,
-    body::{JsonBody, Path},
+    body::{JsonBody, Nothing, Path},
     gate::Caller,
     list,
     problem::Problem,
@@ -37,7 +37,6 @@ pub(super) struct SourceView {
     /// its URL changes.
     event_source: Option<String>,
     /// `active`, `paused` or `removed`.
-    #[schema(value_type = String)]
     status: SourceStatus,
     /// Where the next walk starts; null before the first. A list leaves out its large parts (which
     /// items were seen at its edge): to give it back, take it from `GET /v1/sources/{name}`.
@@ -172,33 +171,42 @@ pub(super) async fn show(
 
 /// Polls as soon as may be.
 #[utoipa::path(post, path = "/v1/sources/{name}/poll", tag = "sources",
-    params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
+    params(("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = SourceView),
+        (status = 409, description = "`conflict`: it has left the configuration file")))]
 pub(super) async fn poll(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<Json<SourceView>, Problem> {
     steer(&api, &name, &query, Steer::Poll).await
 }
 
 /// Stops polling; the source keeps its place.
 #[utoipa::path(post, path = "/v1/sources/{name}/pause", tag = "sources",
-    params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
+    params(("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = SourceView),
+        (status = 409, description = "`conflict`: it has left the configuration file")))]
 pub(super) async fn pause(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<Json<SourceView>, Problem> {
     steer(&api, &name, &query, Steer::Pause).await
 }
 
 /// Polls again.
 #[utoipa::path(post, path = "/v1/sources/{name}/resume", tag = "sources",
-    params(("name" = String, Path)), responses((status = 200, body = SourceView)))]
+    params(("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = SourceView),
+        (status = 409, description = "`conflict`: it has left the configuration file")))]
 pub(super) async fn resume(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<Json<SourceView>, Problem> {
     steer(&api, &name, &query, Steer::Resume).await
 }
@@ -208,7 +216,7 @@ pub(super) async fn resume(
 #[utoipa::path(post, path = "/v1/sources/{name}/cursor", tag = "sources",
     params(("name" = String, Path)), request_body = CursorBody,
     responses((status = 200, body = SourceView),
-        (status = 409, description = "The file is refused, or there is no cursor to keep")))]
+        (status = 409, description = "`file_refused`, or `conflict`: there is no cursor to keep, or no file to apply")))]
 pub(super) async fn set_cursor(
     State(api): State<ApiState>,
     Path(name): Path<Name>,

@@ -9,13 +9,13 @@ use axum::{
     routing::{self, MethodRouter},
 };
 use http::StatusCode;
-use probes::period::Period;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use self::body::TopicBody;
 use super::{
     ApiState,
-    body::{JsonBody, Path},
+    body::{JsonBody, Nothing, Path},
     gate::Caller,
     list,
     problem::Problem,
@@ -26,6 +26,8 @@ use crate::{
     settings::TopicSettings,
     store::{StoreError, TopicState},
 };
+
+mod body;
 
 /// Over how long the rate is taken.
 const RATE_OVER: Duration = Duration::from_mins(1);
@@ -77,89 +79,12 @@ pub(super) struct TopicList {
     topics: Vec<TopicView>,
 }
 
-/// What a topic is set to; what is left out is as by default.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TopicBody {
-    retention: RetentionBody,
-    dedupe: DedupeBody,
-    /// Whether anyone may read it without a key.
-    public: bool,
-}
-
-/// How long and how much is kept.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RetentionBody {
-    /// Events older than this go; null: never. Default `30d`.
-    #[schema(value_type = Option<String>)]
-    age: Option<Period>,
-    /// More events than this go.
-    count: Option<u64>,
-    /// The hard cap.
-    max_bytes: Option<u64>,
-    /// How long owed events outlive the limits. Default `30d`.
-    #[schema(value_type = String)]
-    owed: Period,
-}
-
-impl Default for RetentionBody {
-    fn default() -> Self {
-        TopicBody::from(&TopicSettings::default()).retention
-    }
-}
-
-/// What is recognised as known.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct DedupeBody {
-    /// How far back. Default `7d`.
-    #[schema(value_type = String)]
-    age: Period,
-    /// How many events back. Default 1,000,000.
-    count: u64,
-}
-
-impl Default for DedupeBody {
-    fn default() -> Self {
-        TopicBody::from(&TopicSettings::default()).dedupe
-    }
-}
-
-impl From<&TopicSettings> for TopicBody {
-    fn from(settings: &TopicSettings) -> Self {
-        Self {
-            retention: RetentionBody {
-                age: settings.max_age.map(Period),
-                count: settings.max_count,
-                max_bytes: settings.max_bytes,
-                owed: Period(settings.owed),
-            },
-            dedupe: DedupeBody { age: Period(settings.dedupe_age), count: settings.dedupe_count },
-            public: settings.public,
-        }
-    }
-}
-
-impl From<TopicBody> for TopicSettings {
-    fn from(body: TopicBody) -> Self {
-        Self {
-            max_age: body.retention.age.map(Duration::from),
-            max_count: body.retention.count,
-            max_bytes: body.retention.max_bytes,
-            owed: body.retention.owed.0,
-            dedupe_age: body.dedupe.age.0,
-            dedupe_count: body.dedupe.count,
-            public: body.public,
-        }
-    }
-}
-
 /// Why history may have been cut.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewEpochBody {
     /// Kept with the epoch.
+    #[schema(max_length = 1_000)]
     reason: Option<String>,
 }
 
@@ -241,7 +166,9 @@ pub(super) async fn show(
 #[utoipa::path(put, path = "/v1/topics/{topic}", tag = "topics", params(("topic" = String, Path)),
     request_body = TopicBody,
     responses((status = 200, body = TopicView), (status = 201, body = TopicView),
-        (status = 409, description = "`read_only`: the configuration file says otherwise")))]
+        (status = 403, description = "`reserved`: the topic belongs to the relay"),
+        (status = 409, description = "`read_only`: the configuration file says otherwise"),
+        (status = 429, description = "`full`: subscriptions by a pattern would have too many positions")))]
 pub(super) async fn put(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
@@ -251,7 +178,7 @@ pub(super) async fn put(
     query.allow(&[])?;
     refuse_reserved(&topic)?;
     let settings = TopicSettings::from(body);
-    refuse_nothing(&settings)?;
+    body::refuse_senseless(&settings)?;
     let status = match api.store.topic(&topic).await {
         Ok(known) if known.settings == settings => StatusCode::OK,
         Ok(_) => {
@@ -268,12 +195,14 @@ pub(super) async fn put(
 
 /// Removes a topic with its events, unless a source or subscription uses it.
 #[utoipa::path(delete, path = "/v1/topics/{topic}", tag = "topics",
-    params(("topic" = String, Path)),
-    responses((status = 204, description = "It is gone"), (status = 409, description = "In use, or `read_only`: named by the configuration file")))]
+    params(("topic" = String, Path)), request_body = Nothing,
+    responses((status = 204, description = "It is gone"),
+        (status = 403, description = "`reserved`: the topic belongs to the relay"), (status = 409, description = "`conflict`: in use, or `read_only`: named by the configuration file")))]
 pub(super) async fn remove(
     State(api): State<ApiState>,
     Path(topic): Path<Topic>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<StatusCode, Problem> {
     query.allow(&[])?;
     refuse_reserved(&topic)?;
@@ -335,21 +264,6 @@ fn refuse_reserved(topic: &Topic) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, "reserved", detail));
     }
     Ok(())
-}
-
-/// A limit of nothing would remove every event, which nobody means.
-fn refuse_nothing(settings: &TopicSettings) -> Result<(), Problem> {
-    let nothing = [
-        ("retention.age", settings.max_age.is_some_and(|age| age.is_zero())),
-        ("retention.count", settings.max_count == Some(0)),
-        ("retention.max_bytes", settings.max_bytes == Some(0)),
-    ];
-    match nothing.iter().find(|(_, nothing)| *nothing) {
-        Some((field, _)) => {
-            Err(Problem::field(field, format!("`{field}`: expected more than zero, or null")))
-        }
-        None => Ok(()),
-    }
 }
 
 /// A change that the next start or reload would undo is refused rather than made.

@@ -8,7 +8,6 @@ use crate::clock::Clock;
 /// How an endpoint is doing, for a person.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct HealthView {
-    #[schema(value_type = String)]
     state: State,
     /// Since when it is on hold; null: it is not.
     since: Option<String>,

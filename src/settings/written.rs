@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{BatchPolicy, Delays, Fault, HoldPolicy, RetryPolicy};
+use super::{BatchPolicy, Delays, Fault, HoldPolicy, RetryPolicy, forms::PeriodText};
 
 /// How much a delay varies unless said otherwise.
 const JITTER: f64 = 0.2;
@@ -18,20 +18,22 @@ const JITTER: f64 = 0.2;
 pub struct Retry {
     /// The delays between attempts, one after the other; or `exponential`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<PeriodText>>)]
     pub schedule: Option<Vec<Period>>,
     /// Delays that grow; or `schedule`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exponential: Option<Exponential>,
     /// The share by which the delays of a schedule vary, 0 to 1. Default 0.2.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     pub jitter: Option<f64>,
     /// The most attempts that count against an event; by default one more than the schedule has
     /// delays, else 10. With 1 an event is settled before it is sent, and so sent at most once.
     #[schemars(range(min = 1, max = 1_000))]
+    #[schema(minimum = 1, maximum = 1_000)]
     pub max_attempts: Option<u32>,
     /// The longest time from the first attempt; stands still on hold and pause.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PeriodText>)]
     pub max_age: Option<Period>,
     /// Statuses after which an event is given up at once.
     pub never_retry: Vec<u16>,
@@ -42,14 +44,16 @@ pub struct Retry {
 #[serde(deny_unknown_fields, default)]
 pub struct Exponential {
     /// The first delay. Default `5s`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub initial: Period,
     /// The factor, 1 to 100. Default 2.
+    #[schema(minimum = 1, maximum = 100)]
     pub multiplier: f64,
     /// The longest delay. Default `1h`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub max: Period,
     /// The share by which a delay varies, 0 to 1. Default 0.2.
+    #[schema(minimum = 0, maximum = 1)]
     pub jitter: f64,
 }
 
@@ -132,18 +136,19 @@ impl From<&RetryPolicy> for Retry {
 pub struct Hold {
     /// So many failed attempts in a row begin a hold. Default 5.
     #[schemars(range(min = 1, max = 1_000))]
+    #[schema(minimum = 1, maximum = 1_000)]
     pub after: u32,
     /// The first pause between two trials; doubles. Default `5s`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub interval: Period,
     /// The longest pause between two trials. Default `1m`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub max_interval: Period,
     /// The longest `Retry-After` that is obeyed. Default `1h`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub max: Period,
     /// An endless hold ends after this: the subscription is disabled. Default `5d`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub give_up_after: Period,
 }
 
@@ -183,9 +188,10 @@ impl From<Hold> for HoldPolicy {
 pub struct Batch {
     /// The most events of one request, 1 to 1000. Default 100.
     #[schemars(range(min = 1, max = 1_000))]
+    #[schema(minimum = 1, maximum = 1_000)]
     pub max_events: usize,
     /// The longest that an event waits for others, at most `10m`. Default `1s`.
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     pub max_wait: Period,
 }
 

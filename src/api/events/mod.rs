@@ -9,7 +9,11 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use self::{media::Media, selection::Selection};
+use self::{
+    media::Media,
+    selection::Selection,
+    view::{CloudEventView, EventPageView, LoggedEventView},
+};
 use super::{
     ApiState,
     body::Path,
@@ -31,6 +35,7 @@ mod page;
 mod selection;
 mod stream;
 pub(super) mod trace;
+pub(super) mod view;
 
 /// The longest long poll.
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -60,13 +65,16 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("Last-Event-ID" = Option<String>, Header, description = "A cursor; goes before `after`"),
     ),
     responses(
-        (status = 200, description = "`{topic, epoch, head, oldest, next, events}`; a full page has no head and oldest. An event that `filter` fails on is passed over and told, as `{version, reason}`: in JSON in the list `skipped`, in an event stream as `event: skipped`, in NDJSON as a line `{\"skipped\": …}`; `milkrun-skipped` counts them on a page. An event stream begins with a comment",
-            content((BTreeMap<String, serde_json::Value> = "application/json"),
-                (Vec<BTreeMap<String, serde_json::Value>> = "application/cloudevents-batch+json"),
+        (status = 200, description = "A page, or a stream. An event that `filter` fails on is passed over and told, as `{version, reason}`: in JSON in the list `skipped`, in an event stream as `event: skipped`, in NDJSON as a line `{\"skipped\": …}`; `milkrun-skipped` counts them on a page. An event stream begins with a comment",
+            content((EventPageView = "application/json"),
+                (Vec<CloudEventView> = "application/cloudevents-batch+json"),
                 (String = "application/x-ndjson"), (String = "text/event-stream"))),
         (status = 304, description = "A full page that has not changed"),
         (status = 409, description = "`history_changed`, with `last_common`, `epoch` and `head`"),
+        (status = 406, description = "`not_acceptable`"),
         (status = 410, description = "`gone`, with `oldest`"),
+        (status = 500, description = "`damaged`, with `from` and `to`"),
+        (status = 503, description = "`too_many_waiting`"),
     ))]
 pub(super) async fn read(
     State(api): State<ApiState>,
@@ -106,10 +114,11 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
 /// One event, by version or cursor.
 #[utoipa::path(get, path = "/v1/topics/{topic}/events/{version}", tag = "events",
     params(("topic" = String, Path), ("version" = String, Path, description = "A version or a cursor")),
-    responses((status = 200, content((BTreeMap<String, serde_json::Value> = "application/json"),
-            (BTreeMap<String, serde_json::Value> = "application/cloudevents+json"))),
+    responses((status = 200, content((LoggedEventView = "application/json"),
+            (CloudEventView = "application/cloudevents+json"))),
         (status = 404, description = "Not yet"), (status = 409, description = "`history_changed`"),
-        (status = 410, description = "`gone`, with `oldest`")))]
+        (status = 410, description = "`gone`, with `oldest`"),
+        (status = 500, description = "`damaged`, with `from` and `to`")))]
 pub(super) async fn one(
     State(api): State<ApiState>,
     Path((topic, version)): Path<(Topic, String)>,

@@ -32,7 +32,6 @@ pub(super) struct StateView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempts: Option<u32>,
     /// Why it is dead.
-    #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<DeadReason>,
     /// How the last attempt ended: `{status, error}`.

@@ -58,7 +58,8 @@ pub(crate) struct WaitView {
 #[utoipa::path(get, path = "/v1/topics/{topic}/events/{version}/trace", tag = "events",
     params(("topic" = String, Path), ("version" = String, Path, description = "A version or a cursor"),
         ("limit" = Option<usize>, Query, description = "Of attempts")),
-    responses((status = 200, body = EventTrace)))]
+    responses((status = 200, body = EventTrace), (status = 409, description = "`history_changed`"),
+        (status = 500, description = "`damaged`, with `from` and `to`")))]
 pub(crate) async fn trace(
     State(api): State<ApiState>,
     caller: Caller,

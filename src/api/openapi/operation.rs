@@ -2,10 +2,11 @@
 
 use http::{Method, StatusCode};
 use utoipa::openapi::{
-    ContentBuilder, Ref, RefOr, ResponseBuilder, path::Operation, request_body::RequestBodyBuilder,
+    ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder, path::Operation,
     security::SecurityRequirement,
 };
 
+use super::parameters;
 use crate::api::{
     gate::needs::{self, Need},
     problem::{CODES, MEDIA_TYPE},
@@ -23,8 +24,7 @@ struct Kind {
     names: bool,
 }
 
-/// Completes an operation. A write that takes no body is sent an empty object all the same: so the
-/// document names the type that every write has to name.
+/// Completes an operation.
 pub(super) fn complete(operation: &mut Operation, method: &Method, path: &str) {
     let Some((name, need)) = needs::named(method, path) else { return };
     let writes = *method != Method::GET;
@@ -35,14 +35,10 @@ pub(super) fn complete(operation: &mut Operation, method: &Method, path: &str) {
         let none = SecurityRequirement::default();
         operation.security = Some(vec![none, SecurityRequirement::new(KEY, [""; 0])]);
     }
-    if writes {
-        operation.request_body.get_or_insert_with(|| {
-            let nothing = ContentBuilder::new().example(Some(serde_json::json!({}))).build();
-            let body = RequestBodyBuilder::new()
-                .description(Some("Nothing is read of it"))
-                .content("application/json", nothing);
-            body.build().into()
-        });
+    parameters::describe(operation, path);
+    // Without one nothing would name the type that every write has to name.
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.required = Some(Required::True);
     }
     answers(operation, kind);
 }
@@ -52,10 +48,18 @@ fn answers(operation: &mut Operation, kind: Kind) {
     let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let answers = &mut operation.responses.responses;
     for (status, codes) in common(kind) {
-        answers.entry(status.to_string()).or_insert_with(|| {
-            let codes: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-            ResponseBuilder::new().description(codes.join(", ")).build().into()
-        });
+        let told = answers.entry(status.to_string()).or_insert_with(|| Response::default().into());
+        let RefOr::T(told) = told else { continue };
+        let codes: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
+        let codes: Vec<&str> = codes
+            .iter()
+            .map(String::as_str)
+            .filter(|code| !told.description.contains(code))
+            .collect();
+        if !told.description.is_empty() && !codes.is_empty() {
+            told.description.push_str("; ");
+        }
+        told.description.push_str(&codes.join(", "));
     }
     for (status, answer) in answers.iter_mut() {
         let RefOr::T(answer) = answer else { continue };
@@ -82,10 +86,10 @@ fn common(kind: Kind) -> Vec<(u16, Vec<&'static str>)> {
         (400, _)
         | (403, "foreign_host" | "foreign_origin")
         | (500, "internal")
-        | (503, "closing" | "store_busy" | "store_lost") => true,
+        | (503, "busy" | "closing" | "store_busy" | "store_lost") => true,
         (401, _) | (403, "forbidden") | (429, "rate_limited") => kind.needs_key,
         (404, "not_found") => kind.names,
-        (408 | 413 | 415 | 422, _) | (503, "busy" | "unknown") => kind.writes,
+        (408 | 413 | 415 | 422 | 507, _) | (503, "unknown") => kind.writes,
         _ => false,
     };
     let mut all: Vec<(u16, Vec<&'static str>)> = Vec::new();

@@ -3,7 +3,7 @@
 mod change;
 mod place;
 pub(super) mod replays;
-mod request;
+pub(super) mod request;
 pub(super) mod secrets;
 pub(super) mod steer;
 pub(super) mod trial;
@@ -25,7 +25,7 @@ use self::{
 };
 use super::{
     ApiState,
-    body::{JsonBody, Path},
+    body::{JsonBody, Nothing, Path},
     gate::Caller,
     list,
     problem::Problem,
@@ -81,9 +81,12 @@ pub(super) async fn list_subscriptions(
 }
 
 /// Makes a subscription. A signing secret is made and shown once when none is given.
-#[utoipa::path(post, path = "/v1/subscriptions", tag = "subscriptions", request_body = SubscriptionBody,
+#[utoipa::path(post, path = "/v1/subscriptions", tag = "subscriptions",
+    request_body(content = ref("#/components/schemas/NewSubscription")),
     responses((status = 201, body = SubscriptionView),
-        (status = 409, description = "`exists`, or `history_changed` for `from`"),
+        (status = 409, description = "`exists`; or for `from`, `history_changed`, or `conflict`: ahead of the head"),
+        (status = 410, description = "`gone`, for `from`"),
+        (status = 429, description = "`full`: there are as many subscriptions or positions as may be"),
         (status = 422, description = "`invalid`: `field` says where")))]
 pub(super) async fn create(
     State(api): State<ApiState>,
@@ -155,7 +158,8 @@ pub(super) async fn show(
 
 /// Changes settings; positions and what is in flight stay.
 #[utoipa::path(patch, path = "/v1/subscriptions/{name}", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = SubscriptionBody,
+    params(("name" = String, Path)),
+    request_body(content = ref("#/components/schemas/SubscriptionChange")),
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
 pub(super) async fn change(
@@ -192,13 +196,14 @@ async fn update(
 
 /// Deletes a subscription with its positions and dead letters.
 #[utoipa::path(delete, path = "/v1/subscriptions/{name}", tag = "subscriptions",
-    params(("name" = String, Path)),
+    params(("name" = String, Path)), request_body = Nothing,
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
 pub(super) async fn remove(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<StatusCode, Problem> {
     query.allow(&[])?;
     owned(&api, &name).await?;

@@ -4,9 +4,13 @@ use std::str::FromStr;
 
 use probes::moment::MomentError;
 use serde::{Deserialize, Deserializer, de};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use crate::{
-    api::{ApiState, position, problem::Problem},
+    api::{ApiState, openapi::forms, position, problem::Problem},
     event::{Micros, Position, Version},
     store::TopicState,
 };
@@ -64,6 +68,14 @@ impl<'de> Deserialize<'de> for Place {
         deserializer.deserialize_any(Words)
     }
 }
+
+impl PartialSchema for Place {
+    fn schema() -> RefOr<Schema> {
+        forms::place()
+    }
+}
+
+impl ToSchema for Place {}
 
 impl Place {
     /// Whether it means the same in every topic.

@@ -13,7 +13,7 @@ use super::place::Place;
 use crate::{
     api::{
         ApiState,
-        body::{JsonBody, Path},
+        body::{JsonBody, Nothing, Path},
         problem::Problem,
         query::Query,
     },
@@ -27,17 +27,13 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayBody {
     /// The topic; needed when the subscription has several.
-    #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
     /// The first event wanted: a version, a cursor, a time, or `earliest`.
-    #[schema(value_type = String)]
     from: Place,
     /// The last event wanted: a version or cursor; or a time that it is before. Default: the
     /// newest.
-    #[schema(value_type = Option<String>)]
     to: Option<Place>,
     /// The most events started in a time, as `100/s`. Default: as fast as the endpoint allows.
-    #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
 }
 
@@ -51,7 +47,6 @@ pub(crate) struct ReplayView {
     from: u64,
     /// The last version.
     to: u64,
-    #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
     /// `running`, `done` or `cancelled`; or `waiting`, while the subscription is not served.
     status: &'static str,
@@ -120,8 +115,10 @@ impl ReplayView {
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/replays", tag = "subscriptions",
     params(("name" = String, Path)), request_body = ReplayBody,
     responses((status = 201, body = ReplayView),
-        (status = 409, description = "`history_changed`, or there is nothing to replay"),
-        (status = 410, description = "`gone`: older than what is kept")))]
+        (status = 409, description = "`history_changed`, or `conflict`: there is nothing to replay"),
+        (status = 410, description = "`gone`: older than what is kept"),
+        (status = 429, description = "`full`: as many run as may"),
+        (status = 500, description = "`damaged`, with `from` and `to`")))]
 pub(crate) async fn start(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
@@ -209,13 +206,14 @@ pub(crate) async fn show(
 
 /// Ends a replay job before its time; what is in flight may still arrive.
 #[utoipa::path(delete, path = "/v1/subscriptions/{name}/replays/{id}", tag = "subscriptions",
-    params(("name" = String, Path), ("id" = i64, Path)),
+    params(("name" = String, Path), ("id" = i64, Path)), request_body = Nothing,
     responses((status = 200, body = ReplayView), (status = 404, description = "No such job"),
-        (status = 409, description = "It has ended")))]
+        (status = 409, description = "`conflict`: it has ended")))]
 pub(crate) async fn cancel(
     State(api): State<ApiState>,
     Path((name, id)): Path<(Name, i64)>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<Json<ReplayView>, Problem> {
     query.allow(&[])?;
     let job = api.store.cancel_replay(&name, id, api.clock.now()).await?;

@@ -17,7 +17,7 @@ use crate::{
     key::Scope,
     settings::{
         Fault, Format, HoldPolicy, OnDead, Order, PriorityPolicy, Rate, SubscriptionSettings,
-        written,
+        forms::PeriodText, written,
     },
     store::Origin,
     vet,
@@ -31,22 +31,19 @@ const TOPICS_MAX: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubscriptionBody {
     /// Its name; required when it is made, and cannot be changed.
-    #[schema(value_type = Option<String>)]
     name: Option<Name>,
     /// Its topic, or a pattern as `billing.*`; or `topics`. Cannot be changed.
-    #[schema(value_type = Option<String>)]
     topic: Option<TopicPattern>,
     /// Its topics, or patterns as `billing.*`; or `topic`. Cannot be changed.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(min_items = 1, max_items = 100)]
     topics: Option<Vec<TopicPattern>>,
     /// Whose it is: keys of this owner with the scope `subscribe` see and change it. Default: the
     /// owner of the key that makes it; only an admin names another.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Name>)]
     owner: Change<Name>,
     /// Where it begins: `latest` (default), `earliest`, a version, a cursor or a time; later, it
     /// is rewound.
-    #[schema(value_type = Option<String>)]
     from: Option<Place>,
     /// Where to push, and how; what is left out of it stays too. Required when it is made.
     webhook: Option<WebhookBody>,
@@ -84,20 +81,20 @@ pub(crate) struct SubscriptionBody {
     /// So many events are looked at ahead for those of a higher priority; without an order only.
     /// Default 4096.
     #[serde(default)]
-    #[schema(value_type = Option<usize>)]
+    #[schema(value_type = Option<usize>, minimum = 1, maximum = 100_000)]
     read_ahead: Change<usize>,
     /// The longest that an event is overtaken by those of a higher priority. Default `1m`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PeriodText>)]
     priority_max_wait: Change<Period>,
     /// The most events started in a time, as `100/s`, `20/m` or `5/h`. Default: as fast as they
     /// are taken.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Rate>)]
     rate: Change<Rate>,
     /// The most deliveries under way at once in each topic, 1 to 1024. Default 16.
     #[serde(default)]
-    #[schema(value_type = Option<usize>)]
+    #[schema(value_type = Option<usize>, minimum = 1, maximum = 1_024)]
     concurrency: Change<usize>,
     /// When a failed event is tried again; the whole policy is replaced.
     #[serde(default)]
@@ -109,7 +106,7 @@ pub(crate) struct SubscriptionBody {
     hold: Change<written::Hold>,
     /// The most exceptions of one position. Default 100,000.
     #[serde(default)]
-    #[schema(value_type = Option<usize>)]
+    #[schema(value_type = Option<usize>, minimum = 1, maximum = 1_000_000)]
     max_exceptions: Change<usize>,
 }
 

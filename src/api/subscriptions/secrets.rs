@@ -21,7 +21,7 @@ use crate::{
         query::Query,
     },
     event::{Micros, Name},
-    settings::{Retiring, SubscriptionSettings, days},
+    settings::{Retiring, SubscriptionSettings, days, forms::PeriodText},
 };
 
 const OVERLAP: Period = Period(Duration::from_hours(24));
@@ -36,7 +36,7 @@ pub(crate) struct RotateBody {
     secret: Option<String>,
     /// How long the old secrets go on signing, at most `30d`; `0s` drops them at once. Default
     /// `24h`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PeriodText>)]
     overlap: Option<Period>,
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         ApiState,
-        body::{JsonBody, Path},
+        body::{JsonBody, Nothing, Path},
         problem::Problem,
         query::Query,
     },
@@ -24,13 +24,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct RewindBody {
     /// Only the position in this topic; needed for a version or cursor when there are several.
-    #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
     /// The last event not wanted: the next one delivered is the one after it. Or a word or time.
-    #[schema(value_type = Option<String>)]
     to: Option<Place>,
     /// The first event wanted. Or a word or time.
-    #[schema(value_type = Option<String>)]
     from: Option<Place>,
 }
 
@@ -40,20 +37,21 @@ pub(crate) struct RewindBody {
 pub(crate) struct ResumeBody {
     /// Only the position in this topic is moved; needed for a version or cursor when there are
     /// several.
-    #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
     /// The first event wanted, or `latest`, `earliest` or a time. Default: where it stands.
-    #[schema(value_type = Option<String>)]
     from: Option<Place>,
 }
 
 /// Stops pushing; the subscription keeps its place.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/pause", tag = "subscriptions",
-    params(("name" = String, Path)), responses((status = 200, body = SubscriptionView)))]
+    params(("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = SubscriptionView),
+        (status = 409, description = "`conflict`: it has left the configuration file")))]
 pub(crate) async fn pause(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
+    _: JsonBody<Nothing>,
 ) -> Result<Json<SubscriptionView>, Problem> {
     steer(&api, &name, &query, SubscriptionSteer::Pause).await
 }
@@ -63,7 +61,8 @@ pub(crate) async fn pause(
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/resume", tag = "subscriptions",
     params(("name" = String, Path)), request_body = ResumeBody,
     responses((status = 200, body = SubscriptionView),
-        (status = 409, description = "`history_changed`"), (status = 410, description = "`gone`")))]
+        (status = 409, description = "`history_changed`; `conflict`: ahead of the head, or it has left the configuration file"),
+        (status = 410, description = "`gone`")))]
 pub(crate) async fn resume(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
@@ -96,7 +95,8 @@ async fn steer(
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/rewind", tag = "subscriptions",
     params(("name" = String, Path)), request_body = RewindBody,
     responses((status = 200, body = SubscriptionView),
-        (status = 409, description = "`history_changed`"), (status = 410, description = "`gone`")))]
+        (status = 409, description = "`history_changed`; `conflict`: ahead of the head, or it has left the configuration file"),
+        (status = 410, description = "`gone`")))]
 pub(crate) async fn rewind(
     State(api): State<ApiState>,
     Path(name): Path<Name>,

@@ -16,6 +16,7 @@ use crate::{
         ApiState,
         body::{JsonBody, Path},
         events::absent,
+        openapi::forms::PositionValue,
         position,
         problem::Problem,
         query::Query,
@@ -30,10 +31,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrialBody {
     /// The topic; needed when the subscription is in several.
-    #[schema(value_type = Option<String>)]
     topic: Option<Topic>,
     /// The event, by version or cursor. Default: the newest.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PositionValue>)]
     version: Option<Place>,
     /// Whether it is sent, once, outside of all accounting. Default false.
     #[serde(default)]
@@ -86,7 +86,9 @@ pub(crate) struct AnswerView {
     params(("name" = String, Path)), request_body = TrialBody,
     responses((status = 200, body = TrialView),
         (status = 409, description = "`history_changed`, or `conflict`: there is no event yet"),
-        (status = 410, description = "`gone`")))]
+        (status = 410, description = "`gone`"),
+        (status = 500, description = "`damaged`, with `from` and `to`"),
+        (status = 503, description = "`too_many_waiting`")))]
 pub(crate) async fn trial(
     State(api): State<ApiState>,
     Path(name): Path<Name>,

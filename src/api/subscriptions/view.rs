@@ -16,7 +16,9 @@ use crate::{
     },
     event::Topic,
     health::{Health, HealthView},
-    settings::{Auth, Format, OnDead, Order, Rate, SubscriptionSettings, written},
+    settings::{
+        Auth, Format, OnDead, Order, Rate, SubscriptionSettings, forms::PeriodText, written,
+    },
     store::{
         AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
         TopicState,
@@ -31,12 +33,10 @@ const LAST_ANSWERS: usize = 10;
 pub(crate) struct SubscriptionView {
     name: String,
     /// `file` or `api`: only those of the API can be changed here.
-    #[schema(value_type = String)]
     origin: Origin,
     /// Whose it is; null: only admins see and change it.
     owner: Option<String>,
     /// `active`, `paused`, `disabled` or `removed`.
-    #[schema(value_type = String)]
     status: SubscriptionStatus,
     /// Why it is disabled.
     reason: Option<String>,
@@ -64,10 +64,9 @@ pub(crate) struct SubscriptionView {
     order: Order,
     on_dead: OnDead,
     read_ahead: usize,
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     priority_max_wait: Period,
     /// The most events started in a time; null: as fast as they are taken.
-    #[schema(value_type = Option<String>)]
     rate: Option<Rate>,
     concurrency: usize,
     retry: written::Retry,
@@ -123,7 +122,7 @@ pub(super) struct WebhookView {
     retiring: Vec<String>,
     /// Names of the extra headers, with their values hidden.
     headers: BTreeMap<String, &'static str>,
-    #[schema(value_type = String)]
+    #[schema(value_type = PeriodText)]
     timeout: Period,
     /// `bearer`, `basic` or `oauth2`; null: none.
     auth: Option<&'static str>,

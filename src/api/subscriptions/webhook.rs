@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::change::Change;
 use crate::{
     api::{body::REFERENCES, problem::Problem},
-    settings::{Auth, SubscriptionSettings, Tls},
+    settings::{Auth, SubscriptionSettings, Tls, forms::PeriodText},
 };
 
 /// Where to push, and how.
@@ -32,7 +32,7 @@ pub(super) struct WebhookBody {
     headers: Change<BTreeMap<String, String>>,
     /// One deadline over the whole exchange. Default `15s`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PeriodText>)]
     timeout: Change<Period>,
     /// How the relay says who it is, besides its signature.
     #[serde(default)]

@@ -282,3 +282,39 @@ async fn a_panic_is_a_problem_and_no_more() {
     relay.post("/v1/subscriptions", body).await.problem(500, "internal");
     relay.get("/healthz").await.ok();
 }
+
+/// What is not read would be taken for done.
+#[tokio::test]
+async fn a_call_that_asks_for_nothing_takes_nothing() {
+    let relay = Relay::new().await;
+    for (method, path) in [
+        (Method::POST, "/v1/sources/none/pause"),
+        (Method::POST, "/v1/subscriptions/none/pause"),
+        (Method::POST, "/v1/topics/orders/pending/1/commit"),
+        (Method::DELETE, "/v1/topics/orders"),
+        (Method::DELETE, "/v1/keys/none"),
+    ] {
+        let problem = relay.with_json(method, path, &json!({"from": 1})).await;
+        assert_eq!(problem.problem(422, "invalid")["field"], "from", "{path}");
+    }
+    relay.get("/v1/topics/orders").await.ok();
+}
+
+#[tokio::test]
+async fn numbers_that_cannot_be_are_refused() {
+    let relay = Relay::new().await;
+    let most = i64::MAX.cast_unsigned() + 1;
+    for (body, field) in [
+        (json!({"retention": {"max_bytes": most}}), "retention.max_bytes"),
+        (json!({"dedupe": {"count": most}}), "dedupe.count"),
+    ] {
+        let refused = relay.with_json(Method::PUT, "/v1/topics/orders", &body).await;
+        assert_eq!(refused.problem(422, "invalid")["field"], field);
+    }
+    let path = "/v1/subscriptions/none/dead-letters";
+    for (field, number) in [("status", 0_u64), ("status", 600), ("from", 1 << 40), ("to", 1 << 40)]
+    {
+        let refused = relay.with_json(Method::DELETE, path, &json!({field: number})).await;
+        assert_eq!(refused.problem(422, "invalid")["field"], field);
+    }
+}

@@ -77,6 +77,10 @@ async fn every_operation_says_how_it_is_refused() {
         assert!(schema["properties"][name].is_object(), "{name}: {schema}");
     }
     assert_eq!(schema["required"], json!(["type", "title", "status", "code", "detail"]));
+    let words = &document["components"]["schemas"]["ProblemCode"]["enum"];
+    let mut codes = crate::api::problem::CODES.map(|(_, code)| code);
+    codes.sort_unstable();
+    assert_eq!(*words, json!(codes.to_vec()));
 }
 
 /// A refusal of another code fails where it is made, so that the list is whole.
@@ -134,6 +138,29 @@ async fn what_the_page_does_not_have_is_refused_as_everything_is() {
     relay.get("/docs/none.js").await.problem(404, "not_found");
     relay.get("/docs/..%2f..%2fCargo.toml").await.problem(404, "not_found");
     relay.get("/docs/%ff").await.problem(400, "malformed");
+}
+
+/// What is made, what changes it and what is shown of it need other members.
+#[tokio::test]
+async fn no_schema_has_two_meanings() {
+    let relay = Relay::new().await;
+    let document = relay.get("/openapi.json").await.ok();
+    for gone in ["SubscriptionBody", "WebhookBody"] {
+        assert!(!document.text().contains(gone), "{gone}");
+    }
+    let schemas = &document.json()["components"]["schemas"];
+    assert_eq!(schemas["NewSubscription"]["required"], json!(["name", "webhook"]));
+    assert_eq!(schemas["NewWebhook"]["required"], json!(["url"]));
+    let change = &schemas["SubscriptionChange"]["properties"];
+    assert!(change["rate"].is_object() && change["name"].is_null(), "{change}");
+    assert!(change["webhook"].to_string().contains("/WebhookChange"), "{change}");
+    for (written, shown) in [("TopicBody", "TopicSettings"), ("Hold", "HoldPolicy")] {
+        assert!(schemas[written]["required"].is_null(), "{written}");
+        let properties = schemas[shown]["properties"].as_object().unwrap();
+        assert_eq!(schemas[shown]["required"].as_array().unwrap().len(), properties.len());
+    }
+    let shown = &schemas["TopicView"]["properties"]["settings"]["$ref"];
+    assert_eq!(shown, "#/components/schemas/TopicSettings");
 }
 
 /// Clients are made of it: each operation has a name of its own, and every answer says what it is.
