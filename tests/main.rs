@@ -8,6 +8,7 @@
 mod support;
 
 mod cells;
+mod clients;
 mod cluster;
 mod delivery;
 mod deploy;

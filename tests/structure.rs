@@ -378,7 +378,7 @@ fn root() -> &'static Path {
 }
 
 /// Every Rust file below these directories of the root, by path.
-fn sources(directories: &[&str]) -> Vec<File> {
+pub(crate) fn sources(directories: &[&str]) -> Vec<File> {
     let mut files = Vec::new();
     let mut open: Vec<PathBuf> = directories.iter().map(|name| root().join(name)).collect();
     while let Some(directory) = open.pop() {

