@@ -21,7 +21,7 @@ use crate::{
 
 /// What a run of all checks may take: in its short form, and with 100 examples an operation.
 const SHORT: Duration = Duration::from_mins(1);
-const WHOLE: Duration = Duration::from_mins(20);
+const WHOLE: Duration = Duration::from_mins(9);
 /// How many calls each client makes.
 const CALLS: &str = "10";
 
