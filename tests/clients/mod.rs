@@ -48,12 +48,17 @@ fn node_modules() -> PathBuf {
     program("MILKRUN_TEST_CLIENTS_NODE", "target/clients", "node_modules")
 }
 
-/// What it printed, when it ended well.
+/// What it printed as data, when it ended well.
 async fn good(what: &str, limit: Duration, command: &mut Command) -> String {
+    ended(what, limit, command).await.0
+}
+
+/// What it printed as data and as messages, when it ended well.
+async fn ended(what: &str, limit: Duration, command: &mut Command) -> (String, String) {
     let Output { status, stdout, stderr } = within(limit, what, command.output()).await.unwrap();
     let (told, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{what}: {status}\n{told}\n{errors}");
-    told.into_owned()
+    (told.into_owned(), errors.into_owned())
 }
 
 #[tokio::test]
@@ -69,6 +74,9 @@ async fn the_document_is_valid() {
 async fn the_relay_answers_as_the_document_says() {
     let rig = Rig::start().await;
     let document = rig.document(|document| {
+        // A topic that a call makes public wants no key from then on, as it should.
+        let topic = &mut document["components"]["schemas"]["TopicBody"]["properties"];
+        topic.as_object_mut().unwrap().remove("public").unwrap();
         let paths = document["paths"].as_object_mut().unwrap().values_mut();
         for operation in paths.flat_map(|path| path.as_object_mut().unwrap().values_mut()) {
             operation["responses"].as_object_mut().unwrap().remove("default").unwrap();
@@ -129,9 +137,9 @@ async fn a_client_in_python_is_made_and_works() {
         .arg(document)
         .arg("--config")
         .arg(root().join("docs/openapi-python-client.yaml"));
-    let told = good("openapi-python-client", SHORT, &mut make).await;
+    let (_, told) = ended("openapi-python-client", SHORT, &mut make).await;
     // Batches, as the file says.
-    assert_eq!(told.matches("WARNING").count(), 1, "{told}");
+    assert_eq!(told.matches("WARNING parsing").count(), 1, "{told}");
     std::fs::copy(script, rig.folder().join("client.py")).unwrap();
     let mut check = python("mypy");
     check.current_dir(rig.folder()).args(["--strict", "client.py", "relay"]);
