@@ -21,4 +21,5 @@ mod start;
 mod stop;
 mod stop_walk;
 mod streams;
+mod upgrade;
 mod walk;
