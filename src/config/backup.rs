@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
-use super::{error::Problems, table::unplaced};
+use super::{error::Problems, secret::Env, table::unplaced};
 
 /// The shortest time between two backups.
 const EVERY_MIN: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const KEEP_MAX: usize = 10_000;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupFile {
-    /// The folder that they go to; best on another disk.
+    /// The folder that they go to, relative to where the configuration is; best on another disk.
     pub dir: PathBuf,
     /// How often one is made.
     #[serde(default = "hourly")]
@@ -52,7 +52,12 @@ pub struct BackupPlan {
 }
 
 impl BackupFile {
-    pub(super) fn build(&self, is_database: bool, problems: &mut Problems<'_>) -> BackupPlan {
+    pub(super) fn build(
+        &self,
+        is_database: bool,
+        env: Env<'_>,
+        problems: &mut Problems<'_>,
+    ) -> BackupPlan {
         if is_database {
             let why = "`backup`: a store on PostgreSQL is backed up with PostgreSQL's own tools \
                 (docs/backup.md): remove this";
@@ -67,6 +72,10 @@ impl BackupFile {
         if !(1..=KEEP_MAX).contains(&self.keep.value) {
             problems.add(self.keep.referenced, "`backup.keep`: expected 1 to 10000");
         }
-        BackupPlan { dir: self.dir.clone(), every: self.every.value.0, keep: self.keep.value }
+        BackupPlan {
+            dir: env.folder.join(&self.dir),
+            every: self.every.value.0,
+            keep: self.keep.value,
+        }
     }
 }

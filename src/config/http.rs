@@ -281,15 +281,15 @@ impl HttpFile {
     pub(super) fn hide(at: Location, env: Env<'_>, problems: &Problems<'_>, spec: &mut Spec) {
         for (path, template) in problems.outline().templates_below((at.line(), at.column())) {
             let template = &*template.text;
-            let mut values = variables::values(template, env);
+            let mut values = variables::values(template, env.variables);
             if path == "url" {
                 // Who is asked may be told.
                 let host = spec.url.base().host_str().unwrap_or_default().to_owned();
                 values.retain(|value| !host.contains(value.as_str()));
-                let shown = variables::shown_url(template, env);
+                let shown = variables::shown_url(template, env.variables);
                 spec.shown_url = shown.and_then(|url| Target::parse(&url).ok());
             } else if let Some(name) = path.strip_prefix("query.") {
-                spec.shown_query.push((name.to_owned(), variables::shown(template, env)));
+                spec.shown_query.push((name.to_owned(), variables::shown(template, env.variables)));
             }
             spec.hidden.extend(values.into_iter().map(Secret));
         }

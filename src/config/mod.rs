@@ -16,7 +16,10 @@ pub use self::{
     sources::SourceConfig,
     tls::ApiTls,
 };
-use self::{error::Problems, secret::Env};
+use self::{
+    error::Problems,
+    secret::{Env, Variables},
+};
 use crate::{
     event::{Topic, TopicPattern},
     key::AccessKey,
@@ -180,8 +183,8 @@ pub fn parse(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(text);
-    let built =
-        file(text, &env, &mut problems).and_then(|(file, _)| build(&file, &env, &mut problems));
+    let built = file(text, &env, &mut problems)
+        .and_then(|(file, _)| build(&file, Env::of(name, &env), &mut problems));
     match built {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(problems.into_error(name)),
@@ -235,7 +238,7 @@ pub fn listen(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Liste
     Ok(Listens {
         address,
         is_encrypted: tls.is_some(),
-        certificate: tls.and_then(|tls| tls.certificate(&env)),
+        certificate: tls.and_then(|tls| tls.certificate(Env::of(&name, &env))),
     })
 }
 
@@ -275,7 +278,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 /// The parsed file and the variables that it uses.
 fn file(
     text: &str,
-    env: Env<'_>,
+    env: Variables<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(File, std::collections::HashMap<String, String>)> {
     read_as::<File>(text, env, problems).map(|(mut file, used)| {
@@ -286,7 +289,7 @@ fn file(
 
 fn read_as<T: serde::de::DeserializeOwned + Default>(
     text: &str,
-    env: Env<'_>,
+    env: Variables<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(T, std::collections::HashMap<String, String>)> {
     let used = variables::used(env, problems);
@@ -330,7 +333,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let keys = keys::build(&file.keys, problems);
     let metrics = file.metrics.build(problems);
     let is_database = store.as_ref().is_some_and(|(store, _)| store.is_database());
-    let backup = file.backup.as_ref().map(|backup| backup.build(is_database, problems));
+    let backup = file.backup.as_ref().map(|backup| backup.build(is_database, env, problems));
     file.limits.value.check(file.limits.referenced, problems);
     for source in &file.sources {
         source.check_limits(&file.limits.value, problems);

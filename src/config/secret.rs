@@ -1,6 +1,9 @@
 //! Secrets by reference: `{ env: NAME }` or `{ file: PATH }`. Only the file has these forms.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use schemars::JsonSchema;
 use serde::{
@@ -21,7 +24,7 @@ use crate::regular;
 pub enum SecretRef {
     /// In this environment variable.
     Env(String),
-    /// In this regular file, relative to the working directory; blanks and line breaks at its ends do
+    /// In this regular file, relative to where the configuration is; blanks and line breaks at its ends do
     /// not count.
     File(PathBuf),
 }
@@ -60,8 +63,24 @@ impl Value {
     }
 }
 
-/// The environment as the file sees it.
-pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// What environment variables hold.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What surrounds the file.
+#[derive(Clone, Copy)]
+pub(crate) struct Env<'a> {
+    /// What environment variables hold.
+    pub(crate) variables: Variables<'a>,
+    /// Where the file is: relative paths in it begin there, wherever the command is started.
+    pub(crate) folder: &'a Path,
+}
+
+impl<'a> Env<'a> {
+    /// Of the file of this name.
+    pub(crate) fn of(name: &'a str, variables: Variables<'a>) -> Self {
+        Self { variables, folder: Path::new(name).parent().unwrap_or(Path::new("")) }
+    }
+}
 
 /// The longest secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -73,10 +92,11 @@ impl SecretRef {
     /// It cannot be had, is empty, or has invisible characters in it.
     pub(crate) fn read(&self, env: Env<'_>) -> Result<String, String> {
         let value = match self {
-            Self::Env(name) => env(name).ok_or_else(|| format!("{self} is not set"))?,
+            Self::Env(name) => (env.variables)(name).ok_or_else(|| format!("{self} is not set"))?,
             Self::File(path) => {
+                let path = env.folder.join(path);
                 let cannot = |why: String| format!("cannot read `{}`: {why}", path.display());
-                regular::read_text(path, SECRET_BYTES_MAX)
+                regular::read_text(&path, SECRET_BYTES_MAX)
                     .map_err(|error| cannot(error.to_string()))?
             }
         };
@@ -92,6 +112,16 @@ impl SecretRef {
             ));
         }
         Ok(value.to_owned())
+    }
+}
+
+impl SecretRef {
+    /// The same, wherever it is read.
+    pub(crate) fn rooted(&self, env: Env<'_>) -> Self {
+        match self {
+            Self::Env(name) => Self::Env(name.clone()),
+            Self::File(path) => Self::File(env.folder.join(path)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `store` and `cluster`: where everything is kept, and what this node is to the others there.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use probes::period::Period;
 use schemars::JsonSchema;
@@ -27,7 +27,7 @@ const EXPECTED: &str = "expected `sqlite:` and the path of a file, as sqlite:dat
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum StoreFile {
-    /// The address: `sqlite:PATH` or `postgres://USER@HOST,HOST:PORT/DATABASE`.
+    /// The address: `sqlite:PATH`, relative to where the configuration is, or `postgres://USER@HOST,HOST:PORT/DATABASE`.
     Plain(
         #[schemars(regex(pattern = "^(sqlite:/*[^/~]|postgres(ql)?://)"))]
         String,
@@ -93,7 +93,13 @@ impl StoreFile {
         } else if path.is_some() && durability == Durability::Replicated {
             "a file is on one machine: `durability: replicated` wants a database"
         } else if path.or(database).is_some_and(|rest| !rest.is_empty()) {
-            return Some((Address::new(url), durability));
+            return match rooted(&url, env.folder) {
+                Ok(url) => Some((Address::new(url), durability)),
+                Err(problem) => {
+                    problems.add(at, problem);
+                    None
+                }
+            };
         } else if url.is_empty() && matches!(self, Self::Settings(_)) {
             // Why a reference leads nowhere is told already.
             return None;
@@ -103,6 +109,31 @@ impl StoreFile {
         problems.add(at, format!("`store`: {problem}"));
         None
     }
+}
+
+/// The address with the path of its file from the folder of the configuration on.
+///
+/// Earlier releases began at the working directory. Where one has left a store, a new one would begin in
+/// another place and everything be pushed again: that is refused.
+fn rooted(url: &str, folder: &Path) -> Result<String, String> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    let Some(former) = path.map(Path::new).filter(|path| path.is_relative()) else {
+        return Ok(url.to_owned());
+    };
+    let path = folder.join(former);
+    let is_same = std::path::absolute(&path).ok() == std::path::absolute(former).ok();
+    if !is_same && former.is_file() && !path.exists() {
+        let whole = std::path::absolute(former).unwrap_or_else(|_| former.to_owned());
+        return Err(format!(
+            "`store`: a relative path begins where the configuration is, so this is `{}`, where there is \
+             no store; there is one at `{}`, where earlier releases looked: write \
+             sqlite:{}, or move it with everything beside it",
+            path.display(),
+            former.display(),
+            whole.display()
+        ));
+    }
+    Ok(format!("sqlite:{}", path.display()))
 }
 
 /// What this node is to the others on the same database.

@@ -46,7 +46,7 @@ impl ApiTls {
     /// What cannot be read.
     pub fn read(&self) -> Result<Tls, String> {
         let again = |reference: Option<&SecretRef>, shown: &Option<String>| match reference {
-            Some(file @ SecretRef::File(_)) => file.read(&|_| None).map(Some),
+            Some(file @ SecretRef::File(_)) => file.read(Env::of("", &|_| None)).map(Some),
             _ => Ok(shown.clone()),
         };
         Ok(Tls {
@@ -77,8 +77,11 @@ impl ApiTlsFile {
         let key = resolve(&self.key, env, problems);
         ApiTls {
             shown: tls(certificate, key),
-            certificate: self.certificate.value.clone(),
-            key: self.key.value.clone(),
+            certificate: match &self.certificate.value {
+                Value::Secret(reference) => Value::Secret(reference.rooted(env)),
+                plain => plain.clone(),
+            },
+            key: self.key.value.rooted(env),
         }
     }
 }

@@ -165,7 +165,7 @@ impl WebhookFile {
         settings.shown_url = problems
             .outline()
             .template((self.url.defined.line(), self.url.defined.column()))
-            .and_then(|template| variables::shown_url(template, env));
+            .and_then(|template| variables::shown_url(template, env.variables));
         settings.timeout = self.timeout.value.0;
         for (name, value) in &self.headers.0 {
             let (text, _) = resolve_value(value, env, problems);

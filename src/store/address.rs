@@ -35,8 +35,7 @@ impl Address {
         (!self.is_database()).then(|| Path::new(path.unwrap_or(&self.0)))
     }
 
-    /// Where it is, for a person: a file by its whole path, which the address may have from the
-    /// working directory on.
+    /// Where it is, for a person: a file by its whole path.
     #[must_use]
     pub fn place(&self) -> String {
         let whole = self.path().and_then(|path| std::path::absolute(path).ok());
@@ -46,9 +45,7 @@ impl Address {
     /// What is told when its file is not there.
     #[must_use]
     pub fn absent(&self) -> String {
-        let from_here = self.path().is_some_and(Path::is_relative);
-        let hint = if from_here { " (`store` is taken from the working directory on)" } else { "" };
-        format!("{}: there is no such file{hint}", self.place())
+        format!("{}: there is no such file", self.place())
     }
 }
 
@@ -80,8 +77,6 @@ mod tests {
         for url in ["sqlite:data/m.db", "sqlite://data/m.db"] {
             let place = Address::new(url).place();
             assert_eq!(place, format!("sqlite:{}/data/m.db", here.display()));
-            let absent = Address::new(url).absent();
-            assert!(absent.contains("working directory"), "{absent}");
         }
         let absent = Address::new("sqlite:/x/m.db").absent();
         assert_eq!(absent, "sqlite:/x/m.db: there is no such file");

@@ -1,6 +1,6 @@
 //! What a start costs with much history, and what it shows at once.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use crate::support::{Place, Producer, eventually, full};
 
@@ -56,4 +56,39 @@ async fn counters_show_before_anything_is_counted() {
     })
     .await;
     assert!(relay.stop().await.success());
+}
+
+/// A store begins anew nowhere because a command was started somewhere else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relative_paths_begin_where_the_configuration_is() {
+    let place = Place::new("");
+    let folder = place.path("etc");
+    fs::create_dir(&folder).unwrap();
+    let port = place.base().rsplit(':').next().unwrap().to_owned();
+    let yaml = format!(
+        "store: sqlite:data/log.db\nlisten: 127.0.0.1:{port}\ntopics: {{ numbers: {{}} }}\n\
+         backup: {{ dir: copies, every: 1h }}\nsubscriptions:\n  - {{ name: a, topic: numbers, webhook: \
+         {{ url: \"https://hooks.example/\", secret: {{ file: hook.secret }} }} }}\n"
+    );
+    fs::write(folder.join("milkrun.yaml"), yaml).unwrap();
+    fs::write(folder.join("hook.secret"), crate::support::relay::SECRET).unwrap();
+    // An earlier release began in the working directory.
+    fs::create_dir(place.path("data")).unwrap();
+    fs::write(place.path("data/log.db"), "").unwrap();
+    let refused = place.run(&["check", "-c", "etc/milkrun.yaml"]).await;
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    let whole = format!("sqlite:{}", place.path("data/log.db").display());
+    assert!(refused.stderr.contains("etc/data/log.db") && refused.stderr.contains(&whole));
+    assert!(!folder.join("data").exists());
+    fs::remove_dir_all(place.path("data")).unwrap();
+
+    let mut relay = place.command(&["run", "-c", "etc/milkrun.yaml"]).spawn().unwrap();
+    eventually("a store and a backup where the file is", || async {
+        let copies = fs::read_dir(folder.join("copies")).ok()?;
+        let is_made = copies.flatten().any(|entry| entry.path().extension() == Some("db".as_ref()));
+        (is_made && folder.join("data/log.db").exists()).then_some(())
+    })
+    .await;
+    relay.kill().await.unwrap();
+    assert!(!place.path("data").exists() && !place.path("copies").exists());
 }
