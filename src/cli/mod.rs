@@ -43,6 +43,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod trace;
 mod when;
 
 /// Probes producers, keeps a versioned history, and pushes to webhooks.
@@ -113,6 +114,8 @@ enum Command {
     Topics(topics::Args),
     /// Events of a topic in version order.
     Events(events::Args),
+    /// Where one event is: at every subscription, with every attempt, and what helps.
+    Trace(trace::Args),
     /// Publish events.
     Publish(publish::Args),
     /// Subscriptions: where they stand, and how to steer them.
@@ -189,6 +192,7 @@ impl Cli {
             Command::Probe(args) => probe::run(args, options).await?,
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
+            Command::Trace(args) => trace::run(args, options).await?,
             Command::Publish(args) => publish::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,

@@ -21,5 +21,6 @@ mod start;
 mod stop;
 mod stop_walk;
 mod streams;
+mod trace;
 mod upgrade;
 mod walk;
