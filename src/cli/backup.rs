@@ -23,8 +23,8 @@ const BACKUP_EXAMPLE: &str = "\
   milkrun backup -c /etc/milkrun/milkrun.yaml /backups/monday.db -o json
 
 The relay may be running, and goes on meanwhile. What is in the backup, its heads and its SHA-256 are
-in FILE.json beside it. Both hold secrets: only their owner may read them. The trace of attempts is
-not in it. A store on PostgreSQL is backed up with PostgreSQL's own tools.";
+in FILE.json beside it. The backup holds secrets: only the owner of the store may read it. The trace of
+attempts is not in it. A store on PostgreSQL is backed up with PostgreSQL's own tools.";
 
 const RESTORE_EXAMPLE: &str = "\
 Stop the relay, put the backup back, start the relay:

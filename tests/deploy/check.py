@@ -89,5 +89,7 @@ tools = Path(sys.executable).parent
 run(str(tools / "hadolint"), "deploy/Dockerfile")
 compose = [str(path) for path in sorted(Path("deploy").glob("compose*.yaml"))]
 run(str(tools / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", *compose)
+workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+run(str(tools / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", *workflows)
 chart("deploy/helm/milkrun")
 print("\n".join(problems), end="")
