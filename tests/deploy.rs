@@ -39,11 +39,27 @@ async fn what_deploys_passes_its_tools() {
         folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 2);
     files.insert(root().join("deploy/container/milkrun.yaml"));
+    files.insert(root().join("deploy/deb/milkrun.yaml"));
     for file in files {
         let good = check(&file);
         let errors = String::from_utf8_lossy(&good.stderr);
         assert!(good.status.success(), "{}: {errors}", file.display());
     }
+}
+
+#[tokio::test]
+async fn what_is_released_passes_its_tools() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = python()
+        .args(["tests/deploy/packages.py", env!("CARGO_BIN_EXE_milkrun")])
+        .arg(folder.path())
+        .current_dir(root())
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&checked.stdout);
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && told.is_empty(), "{told}{errors}");
 }
 
 #[test]

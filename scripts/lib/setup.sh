@@ -5,7 +5,8 @@ as_root() {
 }
 
 # Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier,
-# Node for the other verifier, nginx for a receiver, PostgreSQL for a store.
+# Node for the other verifier, nginx for a receiver, PostgreSQL for a store, what judges a package
+# and its manual page.
 install_debian() {
   local missing=()
   command -v cc >/dev/null || missing+=(build-essential)
@@ -13,6 +14,8 @@ install_debian() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv python3-pip)
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
+  command -v lintian >/dev/null || missing+=(lintian)
+  command -v mandoc >/dev/null || missing+=(mandoc)
   [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   [ -x /usr/lib/postgresql/15/bin/postgres ] || missing+=(postgresql-15)
   [ "${#missing[@]}" -eq 0 ] && return 0
