@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, path::Path, process::Command};
 
 use crate::kinto::python::python;
 
+mod image;
+
 /// What the sandbox of a unit may come to at most, by `systemd-analyze security`.
 const EXPOSURE_MAX: f64 = 2.0;
 
