@@ -95,7 +95,7 @@ impl Backups {
             |error: io::Error| StoreError::Refused(format!("{}: {error}", self.plan.dir.display()));
         fs::create_dir_all(&self.plan.dir).map_err(cannot)?;
         // Of a relay that was killed.
-        remove(&self.plan.dir, is_broken_off).map_err(cannot)?;
+        remove_broken_off(&self.plan.dir).map_err(cannot)?;
         let name = wall.timestamp().strftime(MOMENT);
         let file = self.plan.dir.join(format!("{}{name}{}", NAME.0, NAME.1));
         let mut until = Until(stop.clone());
@@ -118,9 +118,7 @@ impl Backups {
         let made = made(&self.plan.dir)?;
         for old in made.iter().rev().skip(self.plan.keep) {
             fs::remove_file(old)?;
-            let mut description = old.clone().into_os_string();
-            description.push(".json");
-            match fs::remove_file(description) {
+            match fs::remove_file(store::description(old)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -192,10 +190,10 @@ fn is_broken_off(path: &Path) -> bool {
     name.starts_with(NAME.0) && path.extension().is_some_and(|ending| ending == "part")
 }
 
-fn remove(dir: &Path, which: impl Fn(&Path) -> bool) -> io::Result<()> {
+fn remove_broken_off(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if which(&path) {
+        if is_broken_off(&path) {
             fs::remove_file(path)?;
         }
     }

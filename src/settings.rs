@@ -54,6 +54,18 @@ pub struct TopicSettings {
     pub public: bool,
 }
 
+impl TopicSettings {
+    /// The limits that are zero, by the names they are written by: each would remove every event.
+    pub(crate) fn limits_of_nothing(&self) -> impl Iterator<Item = &'static str> {
+        let limits = [
+            ("retention.age", self.max_age.is_some_and(|age| age.is_zero())),
+            ("retention.count", self.max_count == Some(0)),
+            ("retention.max_bytes", self.max_bytes == Some(0)),
+        ];
+        limits.into_iter().filter(|(_, is_zero)| *is_zero).map(|(limit, _)| limit)
+    }
+}
+
 impl Default for TopicSettings {
     fn default() -> Self {
         Self {

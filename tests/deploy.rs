@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
+use tempfile::TempDir;
+
 use crate::kinto::python::python;
 
 mod image;
@@ -23,19 +25,21 @@ fn check(file: &Path) -> std::process::Output {
         .unwrap()
 }
 
-#[tokio::test]
-async fn what_deploys_passes_its_tools() {
+/// A script that prints what its tools find prints nothing; answers the folder where it worked.
+async fn passes(arguments: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let checked = python()
-        .arg("tests/deploy/check.py")
-        .arg(folder.path())
-        .current_dir(root())
-        .output()
-        .await
-        .unwrap();
+    let mut script = python();
+    script.args(arguments).arg(folder.path()).current_dir(root());
+    let checked = script.output().await.unwrap();
     let told = String::from_utf8_lossy(&checked.stdout);
     let errors = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && told.is_empty(), "{told}{errors}");
+    folder
+}
+
+#[tokio::test]
+async fn what_deploys_passes_its_tools() {
+    let folder = passes(&["tests/deploy/check.py"]).await;
     // What the chart and the image write is read by the binary.
     let mut files: BTreeSet<_> =
         folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -51,17 +55,7 @@ async fn what_deploys_passes_its_tools() {
 
 #[tokio::test]
 async fn what_is_released_passes_its_tools() {
-    let folder = tempfile::tempdir().unwrap();
-    let checked = python()
-        .args(["tests/deploy/packages.py", env!("CARGO_BIN_EXE_milkrun")])
-        .arg(folder.path())
-        .current_dir(root())
-        .output()
-        .await
-        .unwrap();
-    let told = String::from_utf8_lossy(&checked.stdout);
-    let errors = String::from_utf8_lossy(&checked.stderr);
-    assert!(checked.status.success() && told.is_empty(), "{told}{errors}");
+    passes(&["tests/deploy/packages.py", env!("CARGO_BIN_EXE_milkrun")]).await;
 }
 
 #[test]

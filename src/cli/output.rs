@@ -1,8 +1,9 @@
 //! Data on stdout: tables for people, JSON for programs.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::{Table, presets::NOTHING};
+use indicatif::ProgressBar;
 use serde_json::Value;
 
 /// How data is printed.
@@ -93,6 +94,19 @@ pub(crate) fn table(items: &[Value], columns: &[Column]) -> String {
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// A text of so many characters at most, for a line.
+pub(crate) fn shortened(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    text.chars().take(chars_max - 1).chain(['…']).collect()
+}
+
+/// A bar, where somebody sees it.
+pub(crate) fn seen(bar: ProgressBar) -> ProgressBar {
+    if std::io::stderr().is_terminal() { bar } else { ProgressBar::hidden() }
 }
 
 /// A value in a cell.

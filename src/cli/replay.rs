@@ -1,6 +1,6 @@
 //! `milkrun replay`: a part of a topic once more, beside live delivery.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
@@ -104,11 +104,7 @@ async fn follow(client: &Client, name: &str, mut job: Value) -> Result<Value, Fa
     let number = |job: &Value, field: &str| job[field].as_u64().unwrap_or_default();
     let first = number(&job, "from");
     let all = (number(&job, "to") + 1).saturating_sub(first);
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new(all).with_style(style())
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar = output::seen(ProgressBar::new(all).with_style(style()));
     let id = job["id"].to_string();
     let mut told = Value::Null;
     while matches!(job["status"].as_str(), Some("running" | "waiting")) {

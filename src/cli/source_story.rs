@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::output::text;
+use super::output::{shortened, text};
 use crate::event::Micros;
 
 /// The longest reason in a list.
@@ -24,10 +24,7 @@ pub(super) fn reason(view: &Value) -> String {
     } else {
         text(&report["message"])
     };
-    if told.chars().count() <= REASON_CHARS_MAX {
-        return told;
-    }
-    told.chars().take(REASON_CHARS_MAX - 1).chain(['…']).collect()
+    shortened(&told, REASON_CHARS_MAX)
 }
 
 /// A source with all that a person needs to act; `gaps` are those of its topic, newest first.

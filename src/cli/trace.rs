@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{
     Failure, Options,
     client::Client,
-    output::{Column, Output, print, table, text},
+    events::is_last,
+    output::{Column, Output, print, shortened, table, text},
     source_story::{ago, moment},
 };
 use crate::{clock::Clock, event::Micros};
@@ -96,9 +97,7 @@ async fn look_up(client: &Client, args: &Args, id: &str) -> Result<String, Failu
             return Ok(version.to_string());
         }
         let next = page["next"].as_str().unwrap_or_default().to_owned();
-        let behind = |cursor: &str| cursor.rsplit('-').next()?.parse::<u64>().ok();
-        let is_last = behind(&next).zip(page["head"].as_u64()).is_none_or(|(at, head)| at >= head);
-        if args.source.is_some() || is_last {
+        if args.source.is_some() || is_last(&next, page["head"].as_u64()) {
             let of = args.source.as_ref().map_or_else(String::new, |of| format!(" of source {of}"));
             return Err(Failure::new(format!(
                 "topic `{}` has no event with the id `{id}`{of}: it did not come, or retention has \
@@ -189,22 +188,15 @@ fn state(view: &Value, trace: &Value, now: Micros) -> Value {
     let answer = if last["status"].is_null() { &last["error"] } else { &last["status"] };
     let replay = view["replay"].as_i64().map_or_else(String::new, |job| format!(" (replay {job})"));
     json!({ "subscription": format!("{name}{replay}"), "told": told, "helps": helps,
-        "attempts": view["attempts"], "answer": short(&text(answer)) })
+        "attempts": view["attempts"], "answer": shortened(&text(answer), ANSWER_CHARS_MAX) })
 }
 
 /// An attempt with what came back in a line.
 fn attempt(view: &Value) -> Value {
     let mut shown = view.clone();
     let told = if view["error"].is_null() { &view["answer"] } else { &view["error"] };
-    shown["told"] = short(&text(told)).into();
+    shown["told"] = shortened(&text(told), ANSWER_CHARS_MAX).into();
     shown
-}
-
-fn short(text: &str) -> String {
-    if text.chars().count() <= ANSWER_CHARS_MAX {
-        return text.to_owned();
-    }
-    text.chars().take(ANSWER_CHARS_MAX - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -93,8 +93,8 @@ impl StoreFile {
         } else if path.is_some() && durability == Durability::Replicated {
             "a file is on one machine: `durability: replicated` wants a database"
         } else if path.or(database).is_some_and(|rest| !rest.is_empty()) {
-            return match rooted(&url, env.folder) {
-                Ok(url) => Some((Address::new(url), durability)),
+            return match rooted(Address::new(url), env.folder) {
+                Ok(address) => Some((address, durability)),
                 Err(problem) => {
                     problems.add(at, problem);
                     None
@@ -115,10 +115,9 @@ impl StoreFile {
 ///
 /// Earlier releases began at the working directory. Where one has left a store, a new one would begin in
 /// another place and everything be pushed again: that is refused.
-fn rooted(url: &str, folder: &Path) -> Result<String, String> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    let Some(former) = path.map(Path::new).filter(|path| path.is_relative()) else {
-        return Ok(url.to_owned());
+fn rooted(address: Address, folder: &Path) -> Result<Address, String> {
+    let Some(former) = address.path().filter(|path| path.is_relative()) else {
+        return Ok(address);
     };
     let path = folder.join(former);
     let is_same = std::path::absolute(&path).ok() == std::path::absolute(former).ok();
@@ -133,7 +132,7 @@ fn rooted(url: &str, folder: &Path) -> Result<String, String> {
             whole.display()
         ));
     }
-    Ok(format!("sqlite:{}", path.display()))
+    Ok(Address::new(format!("sqlite:{}", path.display())))
 }
 
 /// What this node is to the others on the same database.

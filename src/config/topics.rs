@@ -91,12 +91,7 @@ pub(crate) fn build(
         .iter()
         .filter_map(|(name, topic)| {
             let settings = topic.clone().unwrap_or_default().settings();
-            let zero = [
-                ("retention.age", settings.max_age.is_some_and(|age| age.is_zero())),
-                ("retention.count", settings.max_count == Some(0)),
-                ("retention.max_bytes", settings.max_bytes == Some(0)),
-            ];
-            for (field, _) in zero.iter().filter(|(_, zero)| *zero) {
+            for field in settings.limits_of_nothing() {
                 problems.add(name.referenced, format!("`{field}`: expected more than zero"));
             }
             names::own(name, "topic", problems).map(|name| (name, settings))

@@ -4,7 +4,6 @@
 //! file of that name is a whole one.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
@@ -17,12 +16,13 @@ use super::{
     Address, StoreError, open,
     sqlite::{
         self,
-        backup::{Use, cannot_write},
+        backup::{cannot_write, folder, sibling},
     },
 };
 use crate::{
     clock::Clock,
     event::{Micros, Topic},
+    key::hex,
     regular,
 };
 
@@ -83,10 +83,9 @@ pub async fn backup(
     if fs::symlink_metadata(to).is_ok() {
         return Err(StoreError::Refused(format!("{}: there is a file already", to.display())));
     }
-    let part = with(to, ".part");
-    let used = if here { Use::Here } else { Use::Perhaps };
+    let part = sibling(to, ".part");
     let done = async {
-        let moment = sqlite::backup::copy(path, &part, used, clock, watch).await?;
+        let moment = sqlite::backup::copy(path, &part, here, clock, watch).await?;
         // Nobody else has the copy open: this may be dropped at any time.
         let described = watch.stop().run_until_cancelled_owned(describe(&part, moment)).await;
         let backup = described.unwrap_or(Err(StoreError::Closed))?;
@@ -120,7 +119,7 @@ pub async fn restore(
             return Err(StoreError::Refused(format!(
                 "{}: it is not what {} tells of: its SHA-256 is {sum}",
                 from.display(),
-                with(from, ".json").display()
+                description(from).display()
             )));
         }
     }
@@ -135,11 +134,10 @@ fn of_file(url: &str) -> Result<&Path, StoreError> {
     open::path(url)
 }
 
-/// `FILE` with `suffix` behind its name.
-fn with(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// Where the description of the backup at `file` is.
+#[must_use]
+pub fn description(file: &Path) -> PathBuf {
+    sibling(file, ".json")
 }
 
 /// Reads a copy whole.
@@ -165,20 +163,19 @@ async fn describe(file: &Path, moment: Micros) -> Result<Backup, StoreError> {
 
 /// Gives a copy its name, its description first: whoever finds the file finds that too.
 fn name(part: &Path, to: &Path, backup: &Backup) -> io::Result<()> {
-    let (description, written) = (with(to, ".json"), with(to, ".json.part"));
+    let (description, written) = (description(to), sibling(to, ".json.part"));
     let mut file = File::create(&written)?;
     serde_json::to_writer_pretty(&mut file, backup)?;
     writeln!(file)?;
     file.sync_all()?;
     fs::rename(&written, &description)?;
     fs::rename(part, to)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder(to))?.sync_all()
 }
 
 /// The description of a backup, when there is one.
 fn described(file: &Path) -> Result<Option<Backup>, StoreError> {
-    let name = with(file, ".json");
+    let name = description(file);
     let refused = |why: String| StoreError::Refused(format!("{}: {why}", name.display()));
     let text = match regular::read_text(&name, DESCRIPTION_BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -204,11 +201,7 @@ async fn hash(file: &Path) -> Result<String, StoreError> {
                 count => sum.update(&piece[..count]),
             }
         }
-        Ok(sum.finalize().iter().fold(String::new(), |mut text, byte| {
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        Ok(hex(&sum.finalize()))
     });
     let hashed: io::Result<String> = hashed.await.map_err(|_| StoreError::Closed)?;
     hashed.map_err(|error| StoreError::Refused(format!("{}: {error}", file.display())))

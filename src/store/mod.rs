@@ -6,7 +6,7 @@
 pub use self::{
     access_keys::AccessKeys,
     address::Address,
-    backup::{Backup, BackupTopic, BackupWatch, Restored, backup, restore},
+    backup::{Backup, BackupTopic, BackupWatch, Restored, backup, description, restore},
     dead::{DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter},
     error::StoreError,
     holding::{Holding, Member, MemberState, NewMember, Share, Work},

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use self::rig::Rig;
 use crate::{
     structure::sources,
-    support::{full, scaled, within},
+    support::{full, installed, scaled, within},
 };
 
 /// What a run of all checks may take: in its short form, and with 100 examples an operation.
@@ -29,23 +29,16 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A program of the packages in `tests/clients/`, as `scripts/test` has installed them.
-fn program(variable: &str, usual: &str, name: &str) -> PathBuf {
-    let given = std::env::var_os(variable).map(PathBuf::from);
-    let path = given.unwrap_or_else(|| root().join(usual)).join(name);
-    assert!(path.exists(), "{} is missing: run scripts/test once", path.display());
-    path
-}
-
+/// A program of the packages in `tests/clients/`.
 fn python(name: &str) -> Command {
-    let mut command =
-        Command::new(program("MILKRUN_TEST_CLIENTS_PYTHON", "target/openapi/bin", name));
+    let program = installed("MILKRUN_TEST_CLIENTS_PYTHON", "target/openapi/bin", Some(name));
+    let mut command = Command::new(program);
     command.kill_on_drop(true);
     command
 }
 
 fn node_modules() -> PathBuf {
-    program("MILKRUN_TEST_CLIENTS_NODE", "target/clients", "node_modules")
+    installed("MILKRUN_TEST_CLIENTS_NODE", "target/clients", Some("node_modules"))
 }
 
 /// What it printed as data, when it ended well.

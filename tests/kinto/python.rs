@@ -1,6 +1,6 @@
 //! The Python side: a Kinto server and the verifying consumer as children.
 
-use std::{path::PathBuf, process::Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Api, LONG, eventually,
+    Api, LONG, eventually, installed,
     relay::{SECRET, free_port},
     within,
 };
@@ -22,14 +22,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A Python with the packages of `tests/kinto/requirements.txt`; made by `scripts/test`.
 pub(crate) fn python() -> Command {
-    let given = std::env::var_os("MILKRUN_TEST_PYTHON").map(PathBuf::from);
-    let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
-    let python = given.unwrap_or(usual);
-    assert!(
-        python.exists(),
-        "{} is missing: run scripts/test once, or set MILKRUN_TEST_PYTHON",
-        python.display()
-    );
+    let python = installed("MILKRUN_TEST_PYTHON", "target/python/bin/python", None);
     let mut command = Command::new(python);
     command.kill_on_drop(true);
     command

@@ -11,7 +11,11 @@ pub(crate) mod receiver;
 pub(crate) mod relay;
 pub(crate) mod server;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub(crate) use api::{Api, Reply};
 pub(crate) use preload::Library;
@@ -32,6 +36,20 @@ pub(crate) fn full() -> bool {
 /// `short`, or `long` when the full counts are asked for.
 pub(crate) fn scaled(short: usize, long: usize) -> usize {
     if full() { long } else { short }
+}
+
+/// What `scripts/test` has installed: where a variable says, else at a place in the repository; or what is
+/// `below` that.
+pub(crate) fn installed(variable: &str, usual: &str, below: Option<&str>) -> PathBuf {
+    let given = std::env::var_os(variable).map(PathBuf::from);
+    let mut path = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(usual));
+    path.extend(below);
+    assert!(
+        path.exists(),
+        "{} is missing: run scripts/test once, or set {variable}",
+        path.display()
+    );
+    path
 }
 
 /// What `work` gives, or a panic naming `what` when it takes longer than `limit`.

@@ -14,7 +14,10 @@ use std::{
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{kinto::python::python, support::scaled};
+use crate::{
+    kinto::python::python,
+    support::{installed, scaled},
+};
 use requests::Maker;
 
 #[tokio::test]
@@ -61,14 +64,7 @@ fn with_python() -> Command {
 
 /// Node with the packages of `tests/verify/package.json`; made by `scripts/test`.
 fn with_node() -> Command {
-    let given = std::env::var_os("MILKRUN_TEST_NODE_MODULES").map(PathBuf::from);
-    let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/node/node_modules");
-    let modules = given.unwrap_or(usual);
-    assert!(
-        modules.exists(),
-        "{} is missing: run scripts/test once, or set MILKRUN_TEST_NODE_MODULES",
-        modules.display()
-    );
+    let modules = installed("MILKRUN_TEST_NODE_MODULES", "target/node/node_modules", None);
     let mut command = Command::new("node");
     command.arg(script("check.cjs")).env("MILKRUN_TEST_NODE_MODULES", modules).kill_on_drop(true);
     command

@@ -51,10 +51,13 @@ texts! {
 /// A position in a body, where a version may be a number.
 pub(in crate::api) enum PositionValue {}
 
+fn position() -> RefOr<Schema> {
+    text("A version or a cursor", POSITION, "0a1b2c3d-42")
+}
+
 impl PartialSchema for PositionValue {
     fn schema() -> RefOr<Schema> {
-        let position = text("A version or a cursor", POSITION, "0a1b2c3d-42");
-        AnyOfBuilder::new().item(position).item(version()).into()
+        AnyOfBuilder::new().item(position()).item(version()).into()
     }
 }
 
@@ -80,11 +83,10 @@ pub(in crate::api) fn version() -> ObjectBuilder {
 pub(in crate::api) fn place() -> RefOr<Schema> {
     let words =
         ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["latest", "earliest"]));
-    let position = text("A version or a cursor", POSITION, "0a1b2c3d-42");
     AnyOfBuilder::new()
         .description(Some("`latest`, `earliest`, a version, a cursor or a time"))
         .item(words)
-        .item(position)
+        .item(position())
         .item(moment())
         .item(version())
         .into()

@@ -50,12 +50,8 @@ fn answers(operation: &mut Operation, kind: Kind) {
     for (status, codes) in common(kind) {
         let told = answers.entry(status.to_string()).or_insert_with(|| Response::default().into());
         let RefOr::T(told) = told else { continue };
-        let codes: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-        let codes: Vec<&str> = codes
-            .iter()
-            .map(String::as_str)
-            .filter(|code| !told.description.contains(code))
-            .collect();
+        let codes = codes.iter().map(|code| format!("`{code}`"));
+        let codes: Vec<String> = codes.filter(|code| !told.description.contains(code)).collect();
         if !told.description.is_empty() && !codes.is_empty() {
             told.description.push_str("; ");
         }

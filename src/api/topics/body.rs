@@ -97,12 +97,7 @@ impl From<TopicBody> for TopicSettings {
 /// A limit of nothing would remove every event, which nobody means; one that is no `int64` would be
 /// shown to clients that cannot read it.
 pub(super) fn refuse_senseless(settings: &TopicSettings) -> Result<(), Problem> {
-    let nothing = [
-        ("retention.age", settings.max_age.is_some_and(|age| age.is_zero())),
-        ("retention.count", settings.max_count == Some(0)),
-        ("retention.max_bytes", settings.max_bytes == Some(0)),
-    ];
-    if let Some((field, _)) = nothing.iter().find(|(_, nothing)| *nothing) {
+    if let Some(field) = settings.limits_of_nothing().next() {
         return Err(Problem::field(field, format!("`{field}`: expected more than zero, or null")));
     }
     let counts = [

@@ -112,8 +112,13 @@ impl Holding for PostgresStore {
             pieces.iter().filter(|piece| piece.holder == Some(incarnation)).collect();
         let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) =
             own.into_iter().partition(goes_here(&settled));
-        let free = pieces.iter().filter(|piece| piece.holder.is_none());
-        let wanted: Vec<i64> = free.filter(goes_here(&nodes)).map(|piece| piece.number).collect();
+        let free: Vec<&Piece> = pieces.iter().filter(|piece| piece.holder.is_none()).collect();
+        let wanted: Vec<i64> = if free.is_empty() {
+            // As it is nearly always.
+            Vec::new()
+        } else {
+            free.into_iter().filter(goes_here(&nodes)).map(|piece| piece.number).collect()
+        };
         take(pool, work, incarnation, &wanted).await?;
         let stays: Vec<&Piece> = kept.into_iter().filter(|piece| piece.leaves).collect();
         let left = leave(pool, work, &numbers(&stays), &numbers(&leaving), member.grace()).await?;

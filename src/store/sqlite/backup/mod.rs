@@ -14,7 +14,11 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 pub(crate) use self::restore::{restore, topics};
 use self::tables::{Rows, all_tables, is_same_schema, same};
 pub use self::{restore::Restored, watch::BackupWatch};
-use super::file::{self, beside, beside::sibling, room, slot, verify::Looked};
+use super::file::{self, beside, room, slot, verify::Looked};
+pub(crate) use super::file::{
+    beside::{folder, sibling},
+    verify::alone as check,
+};
 use crate::{
     clock::Clock,
     event::Micros,
@@ -30,35 +34,21 @@ const ROUNDS_MAX: usize = 20;
 /// The last look copies about so many rows.
 const REST: u64 = 2_000;
 
-/// Whether somebody works on the file that is copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// This process does.
-    Here,
-    /// Perhaps another one does.
-    Perhaps,
-}
-
 /// Copies the file at `path` to `to`; answers of which moment the copy is: everything that was acknowledged
-/// before it is there.
+/// before it is there. `here` says that this process works on the file; else perhaps another one does.
 pub(crate) async fn copy(
     path: &Path,
     to: &Path,
-    used: Use,
+    here: bool,
     clock: &Clock,
     watch: &mut dyn BackupWatch,
 ) -> Result<Micros, StoreError> {
-    let source = Source::open(path, used).await?;
+    let source = Source::open(path, here).await?;
     let copied = copied(&source, to, clock, watch).await;
     source.end().await;
     let moment = copied?;
     sync(to).map_err(|error| cannot_write(to, &error))?;
     Ok(moment)
-}
-
-/// Reads a copy whole: what is wrong with it.
-pub(crate) async fn check(copy: &Path) -> Result<Verified, StoreError> {
-    file::verify::alone(copy).await
 }
 
 /// Waits until the file is on the disk.
@@ -81,17 +71,18 @@ struct Source {
 }
 
 impl Source {
-    async fn open(path: &Path, used: Use) -> Result<Self, StoreError> {
+    async fn open(path: &Path, here: bool) -> Result<Self, StoreError> {
         let refused = |why: String| StoreError::Refused(format!("{}: {why}", path.display()));
         let path = fs::canonicalize(path).map_err(|error| refused(error.to_string()))?;
         let url = url::Url::from_file_path(&path).map_err(|()| refused("no path".into()))?;
-        let looked = match used {
-            Use::Here => None,
-            Use::Perhaps => match Looked::begin(&path, &mut Verified::default()).await {
+        let looked = if here {
+            None
+        } else {
+            match Looked::begin(&path, &mut Verified::default()).await {
                 Ok(looked) => Some(looked),
                 Err(StoreError::InUse(_)) => None,
                 Err(error) => return Err(error),
-            },
+            }
         };
         let how = match &looked {
             None => "mode=ro",

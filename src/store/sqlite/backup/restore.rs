@@ -13,14 +13,14 @@ use std::{
 use super::{
     super::{
         SqliteStore,
+        desk::load,
         file::{
             self, beside,
-            beside::sibling,
             held::Held,
             record::{self, Found},
         },
     },
-    cannot_write, sync,
+    cannot_write, check, folder, sibling, sync,
 };
 use crate::{
     clock::Clock,
@@ -35,8 +35,8 @@ const ASIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 pub struct Restored {
     /// Where the file that was there before is now.
     pub aside: Option<PathBuf>,
-    /// Every topic as it is now.
-    pub topics: Vec<Arc<TopicState>>,
+    /// How many topics there are now.
+    pub topics: usize,
     /// Versions that were given since the backup, which are lost: the name of the topic, the first and
     /// the last. `None`: it is not known what was given.
     pub lost: Option<Vec<(String, u64, u64)>>,
@@ -47,7 +47,7 @@ pub(crate) async fn topics(path: &Path) -> Result<Vec<Arc<TopicState>>, StoreErr
     let conns = file::open_to_look(path, false).await?;
     let mut known = Known::default();
     let mut conn = conns.acquire().await?;
-    let loaded = super::super::desk::load::topics(&mut known, &mut conn).await;
+    let loaded = load::topics(&mut known, &mut conn).await;
     drop(conn);
     conns.close().await;
     loaded?;
@@ -63,7 +63,7 @@ pub(crate) async fn restore(
     replace: bool,
     clock: &Clock,
 ) -> Result<Restored, StoreError> {
-    let found = file::verify::alone(from).await?;
+    let found = check(from).await?;
     if let Some(problem) = found.problems.first() {
         let why = format!(
             "{}: the backup is damaged ({} problems): {problem}",
@@ -92,7 +92,7 @@ pub(crate) async fn restore(
     let options = Options { records_attempts: false, clock: clock.clone(), ..Options::default() };
     // A start brings it in order.
     SqliteStore::open(&to, &options).await?.close().await;
-    Ok(Restored { aside, lost: lost(&given, &before), topics: topics(&to).await? })
+    Ok(Restored { aside, lost: lost(&given, &before), topics: before.len() })
 }
 
 /// What is in the place of the store, held against a relay; it may be no store any more.
@@ -110,9 +110,7 @@ fn there(to: &Path, replace: bool) -> Result<Option<Held>, StoreError> {
 }
 
 fn copy_file(from: &Path, copy: &Path, to: &Path) -> io::Result<()> {
-    if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
-    }
+    fs::create_dir_all(folder(to))?;
     io::copy(&mut fs::File::open(from)?, &mut beside::create(to, copy)?)?;
     sync(copy)
 }

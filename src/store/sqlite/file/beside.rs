@@ -20,6 +20,12 @@ pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The folder of a file; a bare name is in the working directory.
+pub(crate) fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// Refuses what cannot be ours, before anybody opens it: a named pipe would be waited for.
 pub(crate) fn check_kinds(path: &Path) -> Result<(), StoreError> {
     for name in COMPANIONS.map(|suffix| sibling(path, suffix)) {

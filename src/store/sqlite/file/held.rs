@@ -200,8 +200,7 @@ fn real_path(path: &Path) -> Result<PathBuf, StoreError> {
     if path.to_string_lossy().starts_with('~') {
         return Err(refused("`~` is not expanded here; write the whole path".into()));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = beside::folder(path);
     fs::create_dir_all(folder)
         .map_err(|error| refused(format!("its folder cannot be made: {error}")))?;
     match fs::canonicalize(path) {

@@ -124,6 +124,17 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Of a file that may have to be made.
+fn making(path: &Path) -> SqliteConnectOptions {
+    options(path)
+        // Both must precede the first table; on an existing file they change nothing.
+        .pragma("page_size", "8192")
+        .pragma("auto_vacuum", "INCREMENTAL")
+        .pragma("cache_size", "-32768")
+        // What a statement may have to undo: else a file is made and removed for each large one.
+        .pragma("temp_store", "MEMORY")
+}
+
 /// Opens the one writing connection of a file, making and migrating it as needed.
 /// `synchronous` is `FULL` for what must not be lost.
 pub(crate) async fn open_writer(
@@ -131,20 +142,14 @@ pub(crate) async fn open_writer(
     synchronous: &'static str,
     migrations: Migrations,
 ) -> Result<SqliteConnection, StoreError> {
-    // Both must precede the first table; on an existing file they change nothing.
-    let options = options(path)
+    let options = making(path)
         .create_if_missing(true)
-        .pragma("page_size", "8192")
-        .pragma("auto_vacuum", "INCREMENTAL")
         .pragma("journal_mode", "WAL")
         .pragma("synchronous", synchronous)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", (128 << 20).to_string())
-        .pragma("cache_size", "-32768")
         // What is deleted is overwritten where that costs no page more.
-        .pragma("secure_delete", "FAST")
-        // What a statement may have to undo: else a file is made and removed for each large one.
-        .pragma("temp_store", "MEMORY");
+        .pragma("secure_delete", "FAST");
     let mut conn = SqliteConnection::connect_with(&options).await?;
     check_version(&mut conn).await?;
     migrate(&mut conn, path, migrations).await?;
@@ -154,14 +159,8 @@ pub(crate) async fn open_writer(
 
 /// Opens an empty file that a store is copied to: until all is in it, it is no store.
 pub(crate) async fn open_copy(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let options = options(path)
-        .pragma("page_size", "8192")
-        .pragma("auto_vacuum", "INCREMENTAL")
-        // What breaks off is thrown away, and what is whole is synced as a file.
-        .pragma("journal_mode", "OFF")
-        .pragma("synchronous", "OFF")
-        .pragma("cache_size", "-32768")
-        .pragma("temp_store", "MEMORY");
+    // What breaks off is thrown away, and what is whole is synced as a file.
+    let options = making(path).pragma("journal_mode", "OFF").pragma("synchronous", "OFF");
     let mut conn = SqliteConnection::connect_with(&options).await?;
     migrate(&mut conn, path, LOG).await?;
     Ok(conn)

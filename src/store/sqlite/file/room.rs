@@ -14,6 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use rustix::fs::StatVfs;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -272,8 +273,7 @@ struct Disk {
 impl Disk {
     /// None where a file system does not tell.
     fn of(path: &Path) -> Option<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let told = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
+        let told = told(path)?;
         // What is kept for root counts: whether we get it is seen when it is taken.
         let disk =
             Self { bytes: told.f_blocks * told.f_frsize, free_bytes: told.f_bfree * told.f_frsize };
@@ -281,11 +281,14 @@ impl Disk {
     }
 }
 
+/// What the disk of `path` says of itself.
+fn told(path: &Path) -> Option<StatVfs> {
+    rustix::fs::statvfs(beside::folder(path)).ok()
+}
+
 /// What is free on the disk of `path` for whoever is not root; `None`: it does not tell.
 pub(crate) fn available(path: &Path) -> Option<u64> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let told = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
-    Some(told.f_bavail * told.f_frsize)
+    told(path).map(|told| told.f_bavail * told.f_frsize)
 }
 
 /// What is missing where a file could not be made or grow, with what helps: a disk can have room and
@@ -296,9 +299,8 @@ pub(crate) fn what_is_full(path: &Path, error: &io::Error) -> &'static str {
 
 /// Whether a file can be made on the disk of `path`.
 pub(crate) fn has_inodes(path: &Path) -> bool {
-    let told = rustix::fs::statvfs(path.parent().unwrap_or(Path::new(".")));
     // Some file systems have no such bound, and tell 0 of 0.
-    told.is_ok_and(|told| told.f_files == 0 || told.f_favail > 0)
+    told(path).is_some_and(|told| told.f_files == 0 || told.f_favail > 0)
 }
 
 fn is_full(error: &io::Error) -> bool {

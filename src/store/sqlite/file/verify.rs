@@ -41,10 +41,8 @@ impl Verified {
 /// `Refused` when it is in use or no store of ours; else as the database has them.
 pub async fn verify(path: &Path) -> Result<Verified, StoreError> {
     let mut found = Verified::default();
-    let mut looked = Looked::begin(path, &mut found).await?;
-    let done = contents(&mut looked, &mut found).await;
-    looked.end().await;
-    done.map(|()| found)
+    let looked = Looked::begin(path, &mut found).await?;
+    whole(looked, found).await
 }
 
 /// As [`verify`], of a file that has nothing beside it, as a backup.
@@ -55,6 +53,10 @@ pub(crate) async fn alone(path: &Path) -> Result<Verified, StoreError> {
     let mut found = Verified::default();
     let mut looked = Looked::begin(path, &mut found).await?;
     looked.has_run = false;
+    whole(looked, found).await
+}
+
+async fn whole(mut looked: Looked, mut found: Verified) -> Result<Verified, StoreError> {
     let done = contents(&mut looked, &mut found).await;
     looked.end().await;
     done.map(|()| found)
