@@ -1,7 +1,7 @@
 //! Who may talk to the API at all.
 //!
 //! A page in somebody's browser can send requests to loopback and to whatever else that browser
-//! reaches. It cannot forge `Host` (a name that was made to resolve to loopback shows in it), cannot
+//! reaches. It cannot forge `Host` (a name that was made to resolve to the relay shows in it), cannot
 //! leave out a foreign `Origin` or `Sec-Fetch-Site`, and cannot name JSON as the type of a body
 //! without asking first, which nobody here allows. Another port of the same machine is as foreign as
 //! any other site.
@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use url::{Origin, Url};
+use url::{Host, Origin, Url};
 
 use super::problem::Problem;
 use crate::wire;
@@ -135,8 +135,20 @@ fn check(
             "without keys the relay answers only to `Host: localhost`, 127.0.0.1, [::1] and the host of `public_url`",
         ));
     }
-    let own: Vec<Origin> = own.into_iter().chain(public.origin()).collect();
+    // Whoever owns a name can let it lead here, and then his page is of the same origin: an address, a
+    // loopback name and `public_url` are nobody else's. A key is what such a page lacks.
+    let is_sure = |origin: &Origin| access != Access::Open || is_own_name(origin);
+    let own: Vec<Origin> = own.into_iter().filter(is_sure).chain(public.origin()).collect();
     check_page(method, headers, &own)
+}
+
+/// Whether nobody can give this host another meaning: an address, or a loopback name.
+fn is_own_name(origin: &Origin) -> bool {
+    match origin {
+        Origin::Tuple(_, Host::Domain(name), _) => is_loopback_authority(name),
+        Origin::Tuple(..) => true,
+        Origin::Opaque(_) => false,
+    }
 }
 
 /// Refuses what the page of another origin sends; `own` are the origins of what was asked.
@@ -144,7 +156,7 @@ fn check_page(method: &Method, headers: &HeaderMap, own: &[Origin]) -> Result<()
     let refuse = |name: &str, value: &HeaderValue| {
         let value = String::from_utf8_lossy(value.as_bytes());
         let detail = format!(
-            "the relay answers no page of another origin than its own, and this request comes with `{name}: {}`",
+            "the relay answers no page of another origin than its own, and this request comes with `{name}: {}`; a name other than `localhost` is its own without keys only as the host of `public_url`",
             super::query::cut(&value)
         );
         Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail))
