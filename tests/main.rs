@@ -7,6 +7,7 @@
 
 mod support;
 
+mod browser;
 mod cells;
 mod clients;
 mod cluster;

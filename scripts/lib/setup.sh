@@ -6,7 +6,7 @@ as_root() {
 
 # Debian packages: a C compiler for SQLite and ring, Python for the real producer and verifier,
 # Node for the other verifier, nginx for a receiver, PostgreSQL for a store, what judges a package
-# and its manual page.
+# and its manual page, a browser for hostile pages.
 install_debian() {
   local missing=()
   command -v cc >/dev/null || missing+=(build-essential)
@@ -18,6 +18,7 @@ install_debian() {
   command -v mandoc >/dev/null || missing+=(mandoc)
   [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   [ -x /usr/lib/postgresql/15/bin/postgres ] || missing+=(postgresql-15)
+  command -v chromium >/dev/null || missing+=(chromium)
   [ "${#missing[@]}" -eq 0 ] && return 0
   if ! command -v apt-get >/dev/null; then
     printf 'missing, and there is no apt-get to install it with: %s\n' "${missing[*]}" >&2
