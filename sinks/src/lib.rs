@@ -210,6 +210,7 @@ pub trait Sink: Send + Sync {
 
 mod answer;
 pub mod auth;
+mod hide;
 mod identity;
 mod recent;
 pub mod sign;

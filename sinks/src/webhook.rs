@@ -15,6 +15,7 @@ use crate::{
     Asked, Auth, Greeting, Identity, Manner, Network, Outcome, Parcel, SilentKind, Sink, Target,
     answer::{self, KEPT_BYTES},
     auth::{Bearer, Tokens},
+    hide::Secrets,
     identity::Networks,
     sign,
 };
@@ -218,8 +219,10 @@ impl Sink for Webhook {
 }
 
 async fn ask(network: &Network, request: Request<Bytes>) -> Result<(Parts, Bytes), Outcome> {
+    let secrets = Secrets::of(request.headers());
     answer::ask(network.clone(), request, KEPT_BYTES)
         .await
+        .map(|(head, body)| secrets.hide(head, body))
         .map_err(|error| silent(answer::kind_of(error.kind()), error.to_string()))
 }
 
