@@ -22,6 +22,7 @@ mod liar;
 mod metrics;
 mod process;
 mod recipes;
+mod secrets;
 mod steering;
 mod store;
 mod structure;
