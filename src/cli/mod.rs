@@ -23,6 +23,7 @@ mod cluster;
 mod config;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod dry_run;
 mod events;
 mod failure;
@@ -105,6 +106,9 @@ enum Command {
     Demo(demo::Args),
     /// Say what is wrong with the configuration.
     Check(check::Args),
+    /// Say whether this machine and what is around it are fit for the configuration: one line for each
+    /// check, with what helps.
+    Doctor(doctor::Args),
     /// The configuration: its schema, or as it was understood.
     #[command(subcommand)]
     Config(config::Action),
@@ -188,6 +192,7 @@ impl Cli {
             Command::Run(args) => return run::run(args, options.file(), &self.logs).await,
             Command::Demo(args) => return demo::run(args).await,
             Command::Check(args) => check::run(args, options.file()).await?,
+            Command::Doctor(args) => doctor::run(args, options).await?,
             Command::Config(action) => config::run(&action, options.file())?,
             Command::Probe(args) => probe::run(args, options).await?,
             Command::Topics(args) => topics::run(args, options).await?,

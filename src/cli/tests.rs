@@ -54,6 +54,7 @@ fn arguments_are_read() {
         "demo --once",
         "demo --cluster --once",
         "check --online",
+        "doctor --online -o json",
         "config schema",
         "config show -c x.yaml",
         "probe shop --dry-run --pages 2",

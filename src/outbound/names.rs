@@ -46,6 +46,14 @@ impl fmt::Debug for Names {
 }
 
 impl Guard {
+    /// All addresses of a name, whether they may be asked or not; at least one.
+    ///
+    /// # Errors
+    /// There is none, or nobody could be asked for them.
+    pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        self.names.look_up(name).await
+    }
+
     /// The addresses of a name, if **all** of them may be asked.
     pub(super) async fn vetted(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
         let found = self.names.look_up(name).await?;

@@ -3,6 +3,7 @@
 //! Every backend keeps the promises written on [`Store`]; the cases in `tests/store/` hold each
 //! backend to them.
 
+pub(crate) use self::sqlite::room;
 pub use self::{
     access_keys::AccessKeys,
     address::Address,

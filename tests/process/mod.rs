@@ -5,6 +5,7 @@ mod bombs;
 mod checks;
 mod commands;
 mod cursor;
+mod doctor;
 mod faults;
 mod files;
 mod full;

@@ -11,6 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::DropGuard;
 
+pub(crate) use self::file::room;
 pub use self::file::verify::{look, verify};
 use self::{
     desk::{shared::Shared, writer::Op},
