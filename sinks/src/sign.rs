@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::GeneralPurpose, prelude::BASE64_STANDARD};
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -138,6 +138,28 @@ pub fn signature(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> S
     text
 }
 
+/// Whether a `v1a,…` was made with the private key of this public one, `whpk_…`, as receivers find out.
+///
+/// # Errors
+/// The text is no public key.
+pub fn is_of_pair(
+    public: &str,
+    signature: &str,
+    id: &str,
+    timestamp: i64,
+    body: &[u8],
+) -> Result<bool, SecretError> {
+    let key = public.strip_prefix(Secret::PUBLIC_PREFIX).unwrap_or(public);
+    let key = LENIENT.decode(key).map_err(|_| SecretError::NotBase64)?;
+    let wrong = SecretError::KeyLength(key.len());
+    let key = key.as_slice().try_into().map_err(|_| wrong)?;
+    let key = VerifyingKey::from_bytes(key).map_err(|_| wrong)?;
+    let given = signature.strip_prefix("v1a,").and_then(|text| LENIENT.decode(text).ok());
+    let given = given.and_then(|bytes| Signature::from_slice(&bytes).ok());
+    let whole = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
+    Ok(given.is_some_and(|given| key.verify_strict(&whole, &given).is_ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +191,23 @@ mod tests {
             );
         }
         assert_eq!(KEY.parse::<Secret>().unwrap().public(), None);
+    }
+
+    #[test]
+    fn a_public_key_knows_the_signatures_of_its_pair() {
+        let pair: Secret = PAIR.parse().unwrap();
+        let (public, given) = (pair.public().unwrap(), signature(&[pair], "m", 1, b"x"));
+        assert_eq!(is_of_pair(&public, &given, "m", 1, b"x"), Ok(true));
+        for (signature, id, timestamp, body) in [
+            (&*given, "m", 1, b"y"),
+            (&given, "n", 1, b"x"),
+            (&given, "m", 2, b"x"),
+            ("v1,x", "m", 1, b"x"),
+        ] {
+            assert_eq!(is_of_pair(&public, signature, id, timestamp, body), Ok(false));
+        }
+        assert_eq!(is_of_pair("whpk_!", &given, "m", 1, b"x"), Err(SecretError::NotBase64));
+        assert_eq!(is_of_pair("whpk_", &given, "m", 1, b"x"), Err(SecretError::KeyLength(0)));
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod subscriptions;
 mod tests;
 mod topics;
 mod trace;
+mod verify;
 mod when;
 
 /// Probes producers, keeps a versioned history, and pushes to webhooks.
@@ -120,6 +121,8 @@ enum Command {
     Events(events::Args),
     /// Where one event is: at every subscription, with every attempt, and what helps.
     Trace(trace::Args),
+    /// Say whether the signature of a webhook is good, or which part of it is wrong.
+    Verify(verify::Args),
     /// Publish events.
     Publish(publish::Args),
     /// Subscriptions: where they stand, and how to steer them.
@@ -183,6 +186,7 @@ impl Cli {
             self.command,
             Command::Demo(_)
                 | Command::Migrate(_)
+                | Command::Verify(_)
                 | Command::Config(config::Action::Schema)
                 | Command::Completions { .. }
         ) {
@@ -198,6 +202,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
             Command::Trace(args) => trace::run(args, options).await?,
+            Command::Verify(args) => verify::run(args, options)?,
             Command::Publish(args) => publish::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,

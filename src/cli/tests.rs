@@ -56,6 +56,7 @@ fn arguments_are_read() {
         "check --online",
         "doctor --online -o json",
         "config schema",
+        "verify --id m --timestamp -1 --signature v1,x --body b.json",
         "config show -c x.yaml",
         "probe shop --dry-run --pages 2",
         "topics",
@@ -96,6 +97,7 @@ fn arguments_are_read() {
         "probe shop --pages 3",
         "migrate --to postgres://db/log",
         "events",
+        "verify --request r --id m",
     ] {
         let words = std::iter::once("milkrun").chain(bad.split_whitespace());
         let error = Cli::try_parse_from(words).expect_err(bad);

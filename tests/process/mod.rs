@@ -24,4 +24,5 @@ mod stop_walk;
 mod streams;
 mod trace;
 mod upgrade;
+mod verify;
 mod walk;
