@@ -22,6 +22,7 @@ mod start;
 mod stop;
 mod stop_walk;
 mod streams;
+mod tasks;
 mod trace;
 mod upgrade;
 mod verify;
