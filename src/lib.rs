@@ -19,6 +19,7 @@ pub mod expr;
 pub mod clock;
 
 pub mod key;
+pub mod seal;
 
 pub mod holdings;
 

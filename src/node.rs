@@ -88,6 +88,7 @@ impl Node {
             readers: config.limits.readers,
             durability: config.durability,
             term: config.cluster.term,
+            seal: config.seal.clone(),
             clock: clock.clone(),
             commit_seconds: metrics.commit_seconds.clone(),
             ..store::Options::default()
@@ -110,6 +111,10 @@ impl Node {
         let others = store.members().await?;
         let is_alone = !others.iter().any(|other| other.lives && other.name != member.name);
         let occasion = if is_alone { Occasion::Start } else { Occasion::StartAmongOthers };
+        // Nodes that are about may lack the key: `milkrun secrets rekey` is for them.
+        if is_alone {
+            starting::reseal(&*store, &config.seal).await?;
+        }
         let Applied { setups, removed } = apply(&*store, &config, &clock, occasion).await?;
         start_counters(&*store, &config, &metrics).await?;
         let (notices, writer) = Notices::new(store.clone(), clock.clone(), metrics.clone());
@@ -196,6 +201,7 @@ impl Node {
             ("limits", config.limits != self.config.limits),
             ("metrics", config.metrics != self.config.metrics),
             ("backup", config.backup != self.config.backup),
+            ("secrets", config.seal != self.config.seal),
         ];
         if let Some((name, _)) = fixed.iter().find(|(_, changed)| *changed) {
             return Err(NodeError::Config(format!("`{name}` changes only with a restart")));

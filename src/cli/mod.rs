@@ -38,6 +38,7 @@ mod publish;
 mod reload;
 mod replay;
 mod run;
+mod secrets;
 mod source_story;
 mod sources;
 mod subscriptions;
@@ -139,6 +140,8 @@ enum Command {
     Cluster,
     /// Keys: who may use the API, and for what.
     Keys(keys::Args),
+    /// The master key, under which secrets are kept in the store.
+    Secrets(secrets::Args),
     /// Copy the store into a file, while the relay runs.
     Backup(backup::BackupArgs),
     /// Put a backup in the place of the store.
@@ -211,6 +214,7 @@ impl Cli {
             Command::Sources(args) => sources::run(args, options).await?,
             Command::Cluster => cluster::run(options).await?,
             Command::Keys(args) => keys::run(args, options).await?,
+            Command::Secrets(args) => secrets::run(args, options).await?,
             Command::Backup(args) => backup::backup(args, options).await?,
             Command::Restore(args) => backup::restore(args, options).await?,
             Command::Migrate(args) => migrate::run(args).await?,

@@ -37,6 +37,7 @@ pub(super) fn untouched(config: &Config) -> store::Options {
         durability: config.durability,
         makes_tables: false,
         records_attempts: false,
+        seal: config.seal.clone(),
         ..store::Options::default()
     }
 }

@@ -17,6 +17,7 @@ use super::{
     listen,
     metrics::MetricsFile,
     secret::{Env, Value, resolve_value},
+    secrets::SecretsFile,
     sources::SourceFile,
     store::{ClusterFile, StoreFile},
     subscriptions::SubscriptionFile,
@@ -71,6 +72,8 @@ pub struct File {
     /// Copies of the store in a file that the relay makes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupFile>,
+    /// Under which key secrets are kept in the store.
+    pub secrets: SecretsFile,
 }
 
 /// How a changed file is taken.
@@ -113,6 +116,7 @@ impl Default for File {
             reload: ReloadFile::default(),
             metrics: MetricsFile::default(),
             backup: None,
+            secrets: SecretsFile::default(),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     key::AccessKey,
     outbound::Guard,
     regular,
+    seal::Seal,
     settings::TopicSettings,
     store::{Address, Durability, NewSubscription},
 };
@@ -43,6 +44,7 @@ mod names;
 mod outline;
 mod schema;
 mod secret;
+mod secrets;
 mod sources;
 mod store;
 mod subscriptions;
@@ -88,6 +90,8 @@ pub struct Config {
     pub metrics: MetricsShown,
     /// Copies of the store that the relay makes by itself.
     pub backup: Option<BackupPlan>,
+    /// Under which key secrets are kept in the store.
+    pub seal: Seal,
     /// Whether a public address may be bound although there are no keys.
     pub insecure: bool,
     /// Whether a changed file may leave out most of what runs.
@@ -361,6 +365,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         limits: file.limits.value.clone(),
         metrics,
         backup,
+        seal: file.secrets.build(env, problems),
         insecure: file.insecure,
         allow_removal: file.reload.allow_removal,
     })

@@ -6,7 +6,7 @@ use axum::Router;
 use sinks::webhook::Webhook;
 use tokio::net::TcpListener;
 
-use super::Node;
+use super::{Node, NodeError};
 use crate::{
     api::{self, Access, ApiState, Budget, Entrance, Gate, HeldWork, Public},
     backups::Backups,
@@ -16,7 +16,8 @@ use crate::{
     outbound::Guard,
     pending::Releaser,
     prober::{self, Prober},
-    store::Work,
+    seal::Seal,
+    store::{Resealed, Store, Work},
     telemetry::Metrics,
 };
 
@@ -216,4 +217,24 @@ impl Node {
             false
         });
     }
+}
+
+/// Writes secrets as they are to be kept from now on.
+pub(super) async fn reseal(store: &dyn Store, seal: &Seal) -> Result<(), NodeError> {
+    let Resealed { changed, .. } = store.reseal().await?;
+    match seal.master() {
+        _ if changed == 0 => {}
+        Some(key) => tracing::info!(
+            event = "secrets.sealed",
+            subscriptions = changed,
+            key = key.id(),
+            "their settings are sealed under the master key"
+        ),
+        None => tracing::warn!(
+            event = "secrets.opened",
+            subscriptions = changed,
+            "there is no master key any more: their settings are kept in clear"
+        ),
+    }
+    Ok(())
 }

@@ -21,6 +21,7 @@ pub use self::{
     position::{
         EventPlace, EventState, Exception, ExceptionKind, PositionState, Positions, Settlement,
     },
+    sealed::Resealed,
     source::{
         EventSource, NewRejected, NewSource, REJECTED_BYTES_MAX, Rejected, SourceProgress,
         SourceState, SourceStatus, Sources, Steer,
@@ -54,6 +55,7 @@ mod position;
 pub mod postgres;
 mod question;
 mod rules;
+mod sealed;
 pub(crate) mod slot;
 mod source;
 pub mod sqlite;

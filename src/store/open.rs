@@ -30,7 +30,7 @@ pub async fn verify(url: &str) -> Result<Verified, StoreError> {
 /// As [`open`].
 pub async fn look(url: &str, options: &Options) -> Result<(Option<Stored>, Verified), StoreError> {
     if !Address::new(url).is_database() {
-        return sqlite::look(path(url)?).await;
+        return sqlite::look(path(url)?, &options.seal).await;
     }
     let store = PostgresStore::open(url, options).await?;
     let stored = Stored::of(&store).await;

@@ -6,7 +6,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, seal::Seal};
 
 /// What must be true of an event that was acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,8 @@ pub struct Options {
     pub records_attempts: bool,
     /// How long a node holds its work after it last renewed its term.
     pub term: Duration,
+    /// Seals what subscriptions are set to, and opens it.
+    pub seal: Seal,
     /// Tells when damage was found.
     pub clock: Clock,
     /// Takes how long each commit of appends and settlements took.
@@ -58,6 +60,7 @@ impl Default for Options {
             makes_tables: true,
             records_attempts: true,
             term: Duration::from_secs(10),
+            seal: Seal::default(),
             clock: Clock::system(),
             // Nobody reads it.
             commit_seconds: Histogram::new([]),

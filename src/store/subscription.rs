@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
-use super::{Fence, Share, StoreError, TopicState};
+use super::{Fence, Resealed, Share, StoreError, TopicState};
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
@@ -245,4 +245,7 @@ pub trait Subscriptions: Send + Sync {
         to: Version,
         now: Micros,
     ) -> Result<Subscription, StoreError>;
+    /// Writes all settings as they are to be kept now: sealed under the master key, or in clear where
+    /// there is none. `Refused`: a key that some are sealed under is not here, and nothing is changed.
+    async fn reseal(&self) -> Result<Resealed, StoreError>;
 }

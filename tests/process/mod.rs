@@ -11,6 +11,7 @@ mod files;
 mod full;
 mod kill;
 mod lost;
+mod master_key;
 mod positions;
 mod power;
 mod readers;

@@ -236,6 +236,17 @@ async fn no_secret_is_told_and_the_file_has_only_those_of_subscriptions() {
 }
 
 #[tokio::test]
+async fn under_a_master_key_no_secret_is_in_the_file() {
+    let echo = echo().await;
+    let rest = yaml(&ends(&echo), &echo.url("/token"));
+    let mut place =
+        Place::new(&format!("secrets: {{ master_key: {{ env: MASTER_KEY }} }}\n{rest}"));
+    give(&mut place);
+    let stored = look_everywhere(&mut place, &echo).await;
+    assert_eq!(stored, BTreeSet::new(), "in the store");
+}
+
+#[tokio::test]
 async fn no_secret_of_a_database_or_a_proxy_is_told() {
     let (echo, database) = (echo().await, Database::new(Release::Oldest).await);
     let url = database.url.replace("milkrun@", &format!("milkrun:{}@", STORE.1));

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::support::Place;
 
 /// Each by how it is given; all are letters and digits, so that no encoding of a URL changes them.
-pub(super) const PLANTED: [(&str, &str); 14] = [
+pub(super) const PLANTED: [(&str, &str); 15] = [
     ("SOURCE_BEARER", "plantedSourceBearer7Qx1"),
     ("SOURCE_PASSWORD", "plantedSourcePassword7Qx2"),
     ("SOURCE_KEY", "plantedSourceKey7Qx3"),
@@ -21,6 +21,7 @@ pub(super) const PLANTED: [(&str, &str); 14] = [
     ("API_SIGNING", "whsec_cGxhbnRlZFNpZ25pbmdTZWNyZXRUd28xMjM0NTY3"),
     ("API_BEARER", "plantedApiBearer7Qxc"),
     ("API_HEADER", "plantedApiHeader7Qxd"),
+    ("MASTER_KEY", "cGxhbnRlZE1hc3RlcktleTdReGhwbGFudGVkTWFzdGU="),
     // As a key that no relay has.
     ("WRONG_KEY", "mk_wrongkey_plantedWrongKey7QxePlantedWrongKey7QxePlanted"),
 ];

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use milkrun::{
     event::{Data, Event, Micros, Name, Topic, Version},
+    seal::Seal,
     settings::{SubscriptionSettings, TopicSettings},
     store::{
         Append, EventSource, Expired, NewEvent, NewSource, NewSubscription, Origin, Placed, Read,
@@ -45,7 +46,11 @@ mod waiting;
 pub(crate) trait Bench: Send + Sync {
     /// Opens the store, the second time with what the first left; it keeps 20,000 dedupe keys,
     /// 3,000 pending events and 100 positions.
-    async fn open(&self) -> Arc<dyn Store>;
+    async fn open(&self) -> Arc<dyn Store> {
+        self.open_sealed(Seal::default()).await.expect("a store")
+    }
+    /// The same, by whoever has these keys to its secrets.
+    async fn open_sealed(&self, seal: Seal) -> Result<Arc<dyn Store>, StoreError>;
     /// What a second node on the store has, beside the first one's.
     async fn beside(&self, first: &Arc<dyn Store>) -> Arc<dyn Store>;
     /// From now on storing an event whose attributes contain `text` fails.
@@ -115,6 +120,7 @@ macro_rules! contract {
         dead::letters_are_chosen,
         dead::letters_are_redriven_one_after_the_other,
         replays::a_replay_is_one_more_position,
+        secrets::settings_are_sealed_under_the_master_key,
         states::an_event_stands_somewhere_at_every_subscription,
         states::what_came_before_a_subscription_was_never_owed,
         replays::a_replay_ends_once,

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use milkrun::{
     event::{Topic, Version},
+    seal::Seal,
     settings::TopicSettings,
     store::{
-        DeadFilter, DeadSelect, Member, NewMember, Options, Placed, Read, Share, Store, Work, open,
+        DeadFilter, DeadSelect, Member, NewMember, Options, Placed, Read, Share, Store, StoreError,
+        Work, open,
     },
 };
 
@@ -36,16 +38,17 @@ pub(super) async fn newest() -> PostgresBench {
 
 #[async_trait::async_trait]
 impl Bench for PostgresBench {
-    async fn open(&self) -> Arc<dyn Store> {
+    async fn open_sealed(&self, seal: Seal) -> Result<Arc<dyn Store>, StoreError> {
         // Small, so that cases read from the tail and from the tables.
         let options = Options {
             tail_bytes: 4_000,
             dedupe_keys_max: 20_000,
             pending_max: 3_000,
             positions_max: 100,
+            seal,
             ..Options::default()
         };
-        open(&self.database.url, &options).await.expect("a store")
+        open(&self.database.url, &options).await
     }
 
     async fn beside(&self, _first: &Arc<dyn Store>) -> Arc<dyn Store> {

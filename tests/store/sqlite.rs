@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use milkrun::{
     event::Version,
+    seal::Seal,
     settings::{SubscriptionSettings, TopicSettings},
     store::{EventSource, NewJob, NewSource, Options, Store, StoreError, open},
 };
@@ -41,16 +42,17 @@ impl SqliteBench {
 
 #[async_trait::async_trait]
 impl Bench for SqliteBench {
-    async fn open(&self) -> Arc<dyn Store> {
+    async fn open_sealed(&self, seal: Seal) -> Result<Arc<dyn Store>, StoreError> {
         // Small, so that cases read from the tail and from the file.
         let options = Options {
             tail_bytes: 4_000,
             dedupe_keys_max: 20_000,
             pending_max: 3_000,
             positions_max: 100,
+            seal,
             ..Options::default()
         };
-        open(&format!("sqlite:{}", self.path()), &options).await.expect("a store")
+        open(&format!("sqlite:{}", self.path()), &options).await
     }
 
     /// A file has one process, so its nodes share what is open.

@@ -88,7 +88,7 @@ pub(super) async fn list(
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let chosen = Chosen::new(shared, select).await?;
     let mut conn = shared.pool.acquire().await?;
-    let subscription = summaries::one(&mut conn, name).await?.id;
+    let subscription = summaries::one(&mut conn, &shared.seal, name).await?.id;
     let sql = choosing!(
         "-- dead letters\nSELECT d.id, t.name AS topic_name, version, up_to, count, reason, attempts, first, at, \
          status, error, d.recorded, attributes, form, data, checksum FROM dead_letters d \
@@ -208,7 +208,7 @@ pub(super) async fn redrive(
     now: Micros,
 ) -> Result<u64, StoreError> {
     let chosen = Chosen::new(&registry.shared, select).await?;
-    let known = summaries::one(&mut registry.conn, name).await?;
+    let known = summaries::one(&mut registry.conn, &registry.shared.seal, name).await?;
     positions::of(&mut registry.conn, known.id).await?;
     let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
@@ -275,7 +275,7 @@ pub(super) async fn delete(
     name: &Name,
     select: &DeadSelect,
 ) -> Result<u64, StoreError> {
-    let known = summaries::one(&mut registry.conn, name).await?;
+    let known = summaries::one(&mut registry.conn, &registry.shared.seal, name).await?;
     positions::of(&mut registry.conn, known.id).await?;
     let chosen = Chosen::new(&registry.shared, select).await?;
     let sql = choosing!("-- letters to delete\nSELECT d.id FROM dead_letters d", "");

@@ -32,6 +32,7 @@ mod replays;
 mod retention;
 mod row;
 mod server;
+mod settings;
 mod settled;
 mod shared;
 mod snapshot;

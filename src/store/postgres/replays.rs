@@ -88,7 +88,7 @@ fn job(row: &PgRow) -> Result<Job, StoreError> {
 /// The jobs of a subscription, newest first.
 pub(super) async fn list(shared: &Shared, name: &Name) -> Result<Vec<Job>, StoreError> {
     let mut conn = shared.pool.acquire().await?;
-    let subscription = summaries::one(&mut conn, name).await?.id;
+    let subscription = summaries::one(&mut conn, &shared.seal, name).await?.id;
     let rows = sqlx::query(select!("WHERE j.subscription = $1 ORDER BY j.id DESC LIMIT 110"))
         .bind(subscription)
         .fetch_all(&mut *conn)
@@ -118,7 +118,7 @@ pub(super) async fn start(
     new: &NewJob,
     now: Micros,
 ) -> Result<Job, StoreError> {
-    let known = summaries::one(&mut registry.conn, name).await?;
+    let known = summaries::one(&mut registry.conn, &registry.shared.seal, name).await?;
     let topic = locked(&mut registry.conn, &new.topic).await?;
     let held = positions::of(&mut registry.conn, known.id).await?;
     let is_in_topic = held.iter().any(|(_, held)| *held == topic.id);
@@ -166,7 +166,7 @@ pub(super) async fn cancel(
     id: i64,
     now: Micros,
 ) -> Result<Job, StoreError> {
-    let known = summaries::one(&mut registry.conn, name).await?;
+    let known = summaries::one(&mut registry.conn, &registry.shared.seal, name).await?;
     let (job, position) = one(&mut registry.conn, known.id, id).await?;
     if job.status == JobStatus::Done {
         return Err(StoreError::Conflict(format!("replay {id} of `{name}` is done already")));

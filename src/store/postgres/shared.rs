@@ -18,6 +18,7 @@ use super::{comers::Comers, failing::Failing, history, row, server::Server};
 use crate::{
     clock::Clock,
     event::{Micros, Topic, Version},
+    seal::Seal,
     store::{Options, Pending, StoreError, TopicState, tail::Tail},
 };
 
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) hash_key: [u8; 16],
     pub(super) keys_max: usize,
     pub(super) keys: AtomicUsize,
+    /// Seals what subscriptions are set to.
+    pub(super) seal: Seal,
     pub(super) pending_max: usize,
     pub(super) positions_max: usize,
     /// When the next pending event is due.
@@ -114,6 +117,7 @@ impl Shared {
             hash_key,
             keys_max: options.dedupe_keys_max,
             keys: AtomicUsize::new(0),
+            seal: options.seal.clone(),
             pending_max: options.pending_max,
             positions_max: options.positions_max,
             next_pending: watch::Sender::new(None),

@@ -3,7 +3,7 @@
 use super::{
     positions,
     registry::{Registry, locked},
-    row,
+    row, settings,
     summaries::one,
 };
 use crate::{
@@ -22,7 +22,7 @@ pub(super) async fn steer(
     steer: SubscriptionSteer,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let known = one(&mut registry.conn, name).await?;
+    let known = one(&mut registry.conn, &registry.shared.seal, name).await?;
     if !registry::may_steer(&known, &steer)? {
         return Ok(known);
     }
@@ -37,7 +37,7 @@ pub(super) async fn steer(
         }
         SubscriptionSteer::Remove => (None, None),
         SubscriptionSteer::Delete => {
-            delete(registry, known.id, now).await?;
+            delete(registry, (known.id, name), now).await?;
             (Some(SubscriptionStatus::Deleted), None)
         }
     };
@@ -66,11 +66,15 @@ pub(super) async fn steer(
             ..known
         });
     }
-    one(&mut registry.conn, name).await
+    one(&mut registry.conn, &registry.shared.seal, name).await
 }
 
 /// Removes what a subscription has.
-async fn delete(registry: &mut Registry, id: i64, now: Micros) -> Result<(), StoreError> {
+async fn delete(
+    registry: &mut Registry,
+    (id, name): (i64, &Name),
+    now: Micros,
+) -> Result<(), StoreError> {
     for (position, _) in positions::of(&mut registry.conn, id).await? {
         positions::remove(registry, position, now).await?;
     }
@@ -79,7 +83,8 @@ async fn delete(registry: &mut Registry, id: i64, now: Micros) -> Result<(), Sto
         .execute(&mut *registry.conn)
         .await?;
     // Nobody reads them any more, and secrets are among them.
-    overwrite(registry, id, &SubscriptionSettings::new(String::new(), Vec::new())).await
+    settings::overwrite(registry, (id, name), &SubscriptionSettings::new(String::new(), Vec::new()))
+        .await
 }
 
 /// Moves positions so that the next event is the one after `to`.
@@ -90,7 +95,7 @@ pub(super) async fn rewind(
     to: Version,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let known = one(&mut registry.conn, name).await?;
+    let known = one(&mut registry.conn, &registry.shared.seal, name).await?;
     let only = match topic {
         Some(topic) => Some(locked(&mut registry.conn, topic).await?.id),
         None => None,
@@ -119,7 +124,7 @@ pub(super) async fn rewind(
         sqlx::query(sql).bind(in_topic).bind(position).execute(&mut *registry.conn).await?;
     }
     touch(registry, known.id).await?;
-    one(&mut registry.conn, name).await
+    one(&mut registry.conn, &registry.shared.seal, name).await
 }
 
 /// Forgets what was learnt of an endpoint: its health, and when its failed events are due. What was
@@ -148,21 +153,4 @@ pub(super) async fn touch(registry: &mut Registry, subscription: i64) -> Result<
         .execute(&mut *registry.conn)
         .await?;
     Ok(())
-}
-
-/// Puts settings in the place of others.
-pub(super) async fn overwrite(
-    registry: &mut Registry,
-    id: i64,
-    settings: &SubscriptionSettings,
-) -> Result<(), StoreError> {
-    let sql = "-- settings\nUPDATE subscriptions SET settings = $2 WHERE id = $1";
-    let query = sqlx::query(sql).bind(id).bind(settings_text(settings));
-    query.execute(&mut *registry.conn).await?;
-    Ok(())
-}
-
-/// Plain data, which JSON always takes.
-pub(super) fn settings_text(settings: &SubscriptionSettings) -> String {
-    serde_json::to_string(settings).expect("settings are plain data")
 }

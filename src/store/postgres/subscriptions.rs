@@ -9,20 +9,21 @@ use super::{
     PostgresStore, positions,
     registry::Registry,
     row::{self, Cells},
-    standings, steering,
+    settings, standings, steering,
     summaries::{self, one},
 };
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Share, Standing, StoreError, Subscription, SubscriptionSteer,
+        NewSubscription, Resealed, Share, Standing, StoreError, Subscription, SubscriptionSteer,
         Subscriptions, is_known_subscription,
         rules::{
             bounds,
             known::{Change, Known},
             registry,
         },
+        sealed,
     },
 };
 
@@ -59,12 +60,19 @@ impl Subscriptions for PostgresStore {
         Ok(set)
     }
 
+    async fn reseal(&self) -> Result<Resealed, StoreError> {
+        let mut registry = self.registry().await?;
+        let done = settings::reseal(&mut registry).await?;
+        registry.commit_quietly().await?;
+        Ok(done)
+    }
+
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
-        one(&mut *self.shared.pool.acquire().await?, name).await
+        one(&mut *self.shared.pool.acquire().await?, &self.shared.seal, name).await
     }
 
     async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError> {
-        summaries::since(&self.shared.pool, edit).await
+        summaries::since(&self.shared.pool, &self.shared.seal, edit).await
     }
 
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
@@ -171,7 +179,7 @@ pub(super) async fn put(
 ) -> Result<Subscription, StoreError> {
     let known_topics = topics(&mut registry.conn, &new.topics).await?;
     let mut topics = registry::meant(&known_topics, &new.topics)?;
-    let id = match one(&mut registry.conn, &new.name).await {
+    let id = match one(&mut registry.conn, &registry.shared.seal, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(registry, new, now).await?,
         Err(error) => return Err(error),
         Ok(known) => {
@@ -187,7 +195,7 @@ pub(super) async fn put(
     for topic in topics.iter().filter_map(|topic| known_topics.topics.get(topic)) {
         positions::add(registry, id, &topic.state, new.from).await?;
     }
-    one(&mut registry.conn, &new.name).await
+    one(&mut registry.conn, &registry.shared.seal, &new.name).await
 }
 
 async fn insert(
@@ -210,7 +218,7 @@ async fn insert(
     let id = sqlx::query_scalar(sql)
         .bind(new.name.as_str())
         .bind(<&str>::from(new.origin))
-        .bind(steering::settings_text(&new.settings))
+        .bind(sealed::text(&registry.shared.seal, new.name.as_str(), &new.settings)?)
         .bind(edit)
         .bind(now.0)
         .bind(patterns_text(&new.topics))
@@ -233,7 +241,7 @@ async fn renew(
         steering::forget_endpoint(registry, known.id, now).await?;
     }
     let edit = registry.next_edit().await?;
-    steering::overwrite(registry, known.id, &new.settings).await?;
+    settings::overwrite(registry, (known.id, &known.name), &new.settings).await?;
     let sql = "-- renewed subscription\nUPDATE subscriptions SET edit = $2, topics = $3, \
         removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
@@ -260,7 +268,7 @@ pub(super) async fn set(
     read: Option<u64>,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let known = one(&mut registry.conn, name).await?;
+    let known = one(&mut registry.conn, &registry.shared.seal, name).await?;
     if read.is_some_and(|read| read != known.edit) {
         return Err(StoreError::Stale);
     }
@@ -268,13 +276,13 @@ pub(super) async fn set(
         steering::forget_endpoint(registry, known.id, now).await?;
     }
     let edit = registry.next_edit().await?;
-    steering::overwrite(registry, known.id, settings).await?;
+    settings::overwrite(registry, (known.id, &known.name), settings).await?;
     sqlx::query("-- edit\nUPDATE subscriptions SET edit = $2 WHERE id = $1")
         .bind(known.id)
         .bind(edit)
         .execute(&mut *registry.conn)
         .await?;
-    one(&mut registry.conn, name).await
+    one(&mut registry.conn, &registry.shared.seal, name).await
 }
 
 fn patterns_text(patterns: &[TopicPattern]) -> String {

@@ -7,7 +7,10 @@ use sqlx::{PgConnection, PgPool, postgres::PgRow};
 use super::row::{Cells, signed};
 use crate::{
     event::{Micros, Name},
-    store::{PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry},
+    seal::Seal,
+    store::{
+        PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry, sealed,
+    },
 };
 
 macro_rules! select {
@@ -22,12 +25,16 @@ macro_rules! select {
     };
 }
 
-fn subscription(row: &PgRow, positions: Vec<PositionSummary>) -> Result<Subscription, StoreError> {
+fn subscription(
+    row: &PgRow,
+    seal: &Seal,
+    positions: Vec<PositionSummary>,
+) -> Result<Subscription, StoreError> {
     let row = Cells::of(row, "subscriptions");
     let removed_at: Option<Micros> = row.get("removed_at")?;
+    let name: Name = row.get("name")?;
     Ok(Subscription {
         id: row.get("id")?,
-        name: row.get("name")?,
         origin: row.get("origin")?,
         status: match row.get("status")? {
             SubscriptionStatus::Deleted => SubscriptionStatus::Deleted,
@@ -36,7 +43,8 @@ fn subscription(row: &PgRow, positions: Vec<PositionSummary>) -> Result<Subscrip
         },
         reason: row.get("reason")?,
         topics: row.json("topics")?,
-        settings: row.json("settings")?,
+        settings: sealed::settings(seal, name.as_str(), row.get("settings")?)?,
+        name,
         positions,
         health: row.get("health")?,
         resets: row.count("resets")?,
@@ -47,18 +55,26 @@ fn subscription(row: &PgRow, positions: Vec<PositionSummary>) -> Result<Subscrip
 }
 
 /// One subscription that was not deleted.
-pub(super) async fn one(conn: &mut PgConnection, name: &Name) -> Result<Subscription, StoreError> {
+pub(super) async fn one(
+    conn: &mut PgConnection,
+    seal: &Seal,
+    name: &Name,
+) -> Result<Subscription, StoreError> {
     let row = sqlx::query(select!("WHERE name = $1"))
         .bind(name.as_str())
         .fetch_optional(&mut *conn)
         .await?
         .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
     let positions = summaries(conn, Some(id(&row)?)).await?;
-    subscription(&row, positions.into_iter().map(|(_, summary)| summary).collect())
+    subscription(&row, seal, positions.into_iter().map(|(_, summary)| summary).collect())
 }
 
 /// All that changed after `edit`; deleted ones only when `edit` is not 0.
-pub(super) async fn since(readers: &PgPool, edit: u64) -> Result<Vec<Subscription>, StoreError> {
+pub(super) async fn since(
+    readers: &PgPool,
+    seal: &Seal,
+    edit: u64,
+) -> Result<Vec<Subscription>, StoreError> {
     let mut conn = readers.acquire().await?;
     let rows =
         sqlx::query(select!("WHERE edit > $1 AND ($1 > 0 OR status <> 'deleted') ORDER BY edit"))
@@ -76,7 +92,7 @@ pub(super) async fn since(readers: &PgPool, edit: u64) -> Result<Vec<Subscriptio
         }
     }
     rows.iter()
-        .map(|row| subscription(row, positions.remove(&id(row)?).unwrap_or_default()))
+        .map(|row| subscription(row, seal, positions.remove(&id(row)?).unwrap_or_default()))
         .collect()
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn list(
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let chosen = Chosen::new(shared, select)?;
     let mut conn = shared.readers.acquire().await?;
-    let subscription = summaries::one(&mut conn, name).await?.id;
+    let subscription = summaries::one(&mut conn, &shared.seal, name).await?.id;
     let sql = choosing!(
         "-- dead letters\nSELECT d.id, topic, version, up_to, count, reason, attempts, first, at, \
          status, error, recorded, attributes, form, data, checksum FROM dead_letters d",
@@ -191,7 +191,7 @@ pub(super) async fn redrive(
     now: Micros,
 ) -> Result<u64, StoreError> {
     let chosen = Chosen::new(&desk.shared, &select)?;
-    let known = summaries::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &desk.shared.seal, &name).await?;
     let held = known.live().map(|position| position.exceptions).max().unwrap_or(0);
     let room = (known.settings.max_exceptions as u64).saturating_sub(held);
     let sql = choosing!(
@@ -255,7 +255,7 @@ pub(super) async fn delete(
     name: Name,
     select: DeadSelect,
 ) -> Result<u64, StoreError> {
-    let known = summaries::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &desk.shared.seal, &name).await?;
     let chosen = Chosen::new(&desk.shared, &select)?;
     let sql = choosing!("-- letters to delete\nSELECT d.id FROM dead_letters d", "");
     let rows = chosen.bind(sqlx::query(sql), known.id).fetch_all(&mut desk.conn).await?;

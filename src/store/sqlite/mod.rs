@@ -34,6 +34,7 @@ mod pending;
 mod positions;
 mod replays;
 mod retention;
+mod settings;
 mod sources;
 mod standings;
 mod states;

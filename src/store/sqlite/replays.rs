@@ -85,7 +85,7 @@ fn job(row: &SqliteRow) -> Result<Job, StoreError> {
 /// The jobs of a subscription, newest first.
 pub(super) async fn list(shared: &Shared, name: &Name) -> Result<Vec<Job>, StoreError> {
     let mut conn = shared.readers.acquire().await?;
-    let subscription = summaries::one(&mut conn, name).await?.id;
+    let subscription = summaries::one(&mut conn, &shared.seal, name).await?.id;
     let rows = sqlx::query(select!("WHERE j.subscription = $1 ORDER BY j.id DESC LIMIT 110"))
         .bind(subscription)
         .fetch_all(&mut *conn)
@@ -115,7 +115,7 @@ pub(super) async fn start(
     new: NewJob,
     now: Micros,
 ) -> Result<Job, StoreError> {
-    let known = summaries::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &desk.shared.seal, &name).await?;
     let topic = desk.known.topic(&new.topic)?.state.clone();
     let is_in_topic = positions::of(desk, known.id).iter().any(|(_, held)| *held == topic.id);
     let running = known.positions.iter().filter(|position| position.job.is_some()).count();
@@ -160,7 +160,7 @@ pub(super) async fn cancel(
     id: i64,
     now: Micros,
 ) -> Result<Job, StoreError> {
-    let known = summaries::one(&mut desk.conn, &name).await?;
+    let known = summaries::one(&mut desk.conn, &desk.shared.seal, &name).await?;
     let (job, position) = one(&mut desk.conn, known.id, id).await?;
     if job.status == JobStatus::Done {
         return Err(StoreError::Conflict(format!("replay {id} of `{name}` is done already")));

@@ -8,16 +8,17 @@ use super::{
     SqliteStore,
     desk::Desk,
     file::row::{Cells, signed},
-    positions, standings,
+    positions, settings, standings,
     summaries::{self, one},
 };
 use crate::{
     event::{Micros, Name, Topic, TopicPattern, Version},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Share, Standing, StoreError, Subscription, SubscriptionStatus,
+        NewSubscription, Resealed, Share, Standing, StoreError, Subscription, SubscriptionStatus,
         SubscriptionSteer, Subscriptions,
         rules::{bounds, registry},
+        sealed,
     },
 };
 
@@ -43,12 +44,16 @@ impl Subscriptions for SqliteStore {
         self.cold(move |desk| Box::pin(set(desk, name, settings, edit, now))).await
     }
 
+    async fn reseal(&self) -> Result<Resealed, StoreError> {
+        self.cold(|desk| Box::pin(settings::reseal(desk))).await
+    }
+
     async fn subscription(&self, name: &Name) -> Result<Subscription, StoreError> {
-        one(&mut *self.shared.readers.acquire().await?, name).await
+        one(&mut *self.shared.readers.acquire().await?, &self.shared.seal, name).await
     }
 
     async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError> {
-        summaries::since(&self.shared.readers, edit).await
+        summaries::since(&self.shared.readers, &self.shared.seal, edit).await
     }
 
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
@@ -134,7 +139,7 @@ pub(super) async fn put(
     now: Micros,
 ) -> Result<Subscription, StoreError> {
     let mut topics = registry::meant(&desk.known, &new.topics)?;
-    let id = match one(&mut desk.conn, &new.name).await {
+    let id = match one(&mut desk.conn, &desk.shared.seal, &new.name).await {
         Err(StoreError::NotFound { .. }) => insert(desk, &new, now).await?,
         Err(error) => return Err(error),
         Ok(known) => {
@@ -169,7 +174,7 @@ async fn insert(desk: &mut Desk, new: &NewSubscription, now: Micros) -> Result<i
     let id = sqlx::query_scalar(sql)
         .bind(new.name.as_str())
         .bind(<&str>::from(new.origin))
-        .bind(settings_text(&new.settings))
+        .bind(sealed::text(&desk.shared.seal, new.name.as_str(), &new.settings)?)
         .bind(signed(edit))
         .bind(now.0)
         .bind(patterns_text(&new.topics))
@@ -192,7 +197,7 @@ async fn renew(
         forget_endpoint(desk, known.id, now).await?;
     }
     let edit = desk.next_edit();
-    overwrite(desk, known.id, &new.settings).await?;
+    settings::overwrite(desk, (known.id, &known.name), &new.settings).await?;
     let sql = "-- renewed subscription\nUPDATE subscriptions SET edit = $2, topics = $3, \
         removed_at = NULL WHERE id = $1";
     sqlx::query(sql)
@@ -235,7 +240,7 @@ pub(super) async fn set(
     read: Option<u64>,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let known = one(&mut desk.conn, &name).await?;
+    let known = one(&mut desk.conn, &desk.shared.seal, &name).await?;
     if read.is_some_and(|read| read != known.edit) {
         return Err(StoreError::Stale);
     }
@@ -243,7 +248,7 @@ pub(super) async fn set(
         forget_endpoint(desk, known.id, now).await?;
     }
     let edit = desk.next_edit();
-    overwrite(desk, known.id, &settings).await?;
+    settings::overwrite(desk, (known.id, &known.name), &settings).await?;
     sqlx::query("-- edit\nUPDATE subscriptions SET edit = $2 WHERE id = $1")
         .bind(known.id)
         .bind(signed(edit))
@@ -259,7 +264,7 @@ pub(super) async fn steer(
     steer: SubscriptionSteer,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let known = one(&mut desk.conn, &name).await?;
+    let known = one(&mut desk.conn, &desk.shared.seal, &name).await?;
     if !registry::may_steer(&known, &steer)? {
         return Ok(known);
     }
@@ -289,8 +294,12 @@ pub(super) async fn steer(
                 .execute(&mut desk.conn)
                 .await?;
             // Nobody reads them any more, and secrets are among them.
-            overwrite(desk, known.id, &SubscriptionSettings::new(String::new(), Vec::new()))
-                .await?;
+            settings::overwrite(
+                desk,
+                (known.id, &known.name),
+                &SubscriptionSettings::new(String::new(), Vec::new()),
+            )
+            .await?;
             // The name is free at once; the row tells every holder to let go.
             (
                 "UPDATE subscriptions SET edit = $2, status = 'deleted', removed_at = $3, name = name || '#' || id WHERE id = $1",
@@ -327,7 +336,7 @@ async fn rewind(
     to: Version,
     now: Micros,
 ) -> Result<Subscription, StoreError> {
-    let known = one(&mut desk.conn, &name).await?;
+    let known = one(&mut desk.conn, &desk.shared.seal, &name).await?;
     let only = topic
         .as_ref()
         .map(|topic| Ok::<_, StoreError>(desk.known.topic(topic)?.state.id))
@@ -350,12 +359,12 @@ async fn rewind(
         sqlx::query(sql).bind(position).execute(&mut desk.conn).await?;
     }
     touch(desk, known.id).await?;
-    one(&mut desk.conn, &name).await
+    one(&mut desk.conn, &desk.shared.seal, &name).await
 }
 
 async fn finish(desk: &mut Desk, name: &Name) -> Result<Subscription, StoreError> {
     desk.announce();
-    one(&mut desk.conn, name).await
+    one(&mut desk.conn, &desk.shared.seal, name).await
 }
 
 /// Notes a change of a subscription's positions, so that its holders look.
@@ -368,27 +377,6 @@ pub(super) async fn touch(desk: &mut Desk, subscription: i64) -> Result<(), Stor
         .await?;
     desk.announce();
     Ok(())
-}
-
-/// Puts settings in the place of others, of which nothing stays in the file: secrets are among them.
-async fn overwrite(
-    desk: &mut Desk,
-    id: i64,
-    settings: &SubscriptionSettings,
-) -> Result<(), StoreError> {
-    sqlx::raw_sql("PRAGMA secure_delete = ON").execute(&mut desk.conn).await?;
-    let sql = "-- settings\nUPDATE subscriptions SET settings = $2 WHERE id = $1";
-    let query = sqlx::query(sql).bind(id).bind(settings_text(settings));
-    query.execute(&mut desk.conn).await?;
-    // Pages that retention frees are left to be used again: overwriting each costs as much as
-    // writing it did.
-    sqlx::raw_sql("PRAGMA secure_delete = FAST").execute(&mut desk.conn).await?;
-    Ok(())
-}
-
-/// Plain data, which JSON always takes.
-fn settings_text(settings: &SubscriptionSettings) -> String {
-    serde_json::to_string(settings).expect("settings are plain data")
 }
 
 fn patterns_text(patterns: &[TopicPattern]) -> String {

@@ -10,7 +10,10 @@ use sqlx::{
 use super::file::row::{Cells, signed};
 use crate::{
     event::{Micros, Name},
-    store::{PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry},
+    seal::Seal,
+    store::{
+        PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry, sealed,
+    },
 };
 
 macro_rules! select {
@@ -27,13 +30,14 @@ macro_rules! select {
 
 fn subscription(
     row: &SqliteRow,
+    seal: &Seal,
     positions: Vec<PositionSummary>,
 ) -> Result<Subscription, StoreError> {
     let row = Cells::of(row, "subscriptions");
     let removed_at: Option<Micros> = row.get("removed_at")?;
+    let name: Name = row.get("name")?;
     Ok(Subscription {
         id: row.get("id")?,
-        name: row.get("name")?,
         origin: row.get("origin")?,
         status: match row.get("status")? {
             SubscriptionStatus::Deleted => SubscriptionStatus::Deleted,
@@ -42,7 +46,8 @@ fn subscription(
         },
         reason: row.get("reason")?,
         topics: row.json("topics")?,
-        settings: row.json("settings")?,
+        settings: sealed::settings(seal, name.as_str(), row.get("settings")?)?,
+        name,
         positions,
         health: row.get("health")?,
         resets: row.get("resets")?,
@@ -55,6 +60,7 @@ fn subscription(
 /// One subscription that was not deleted.
 pub(super) async fn one(
     conn: &mut SqliteConnection,
+    seal: &Seal,
     name: &Name,
 ) -> Result<Subscription, StoreError> {
     let row = sqlx::query(select!("WHERE name = $1"))
@@ -63,12 +69,13 @@ pub(super) async fn one(
         .await?
         .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
     let positions = summaries(conn, Some(id(&row)?)).await?;
-    subscription(&row, positions.into_iter().map(|(_, summary)| summary).collect())
+    subscription(&row, seal, positions.into_iter().map(|(_, summary)| summary).collect())
 }
 
 /// All that changed after `edit`; deleted ones only when `edit` is not 0.
 pub(super) async fn since(
     readers: &SqlitePool,
+    seal: &Seal,
     edit: u64,
 ) -> Result<Vec<Subscription>, StoreError> {
     let mut conn = readers.acquire().await?;
@@ -88,7 +95,7 @@ pub(super) async fn since(
         }
     }
     rows.iter()
-        .map(|row| subscription(row, positions.remove(&id(row)?).unwrap_or_default()))
+        .map(|row| subscription(row, seal, positions.remove(&id(row)?).unwrap_or_default()))
         .collect()
 }
 

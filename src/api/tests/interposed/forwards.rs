@@ -184,6 +184,10 @@ impl Subscriptions for Interposed {
     ) -> Result<Subscription, StoreError> {
         self.inner.rewind(name, topic, to, now).await
     }
+
+    async fn reseal(&self) -> Result<crate::store::Resealed, StoreError> {
+        self.inner.reseal().await
+    }
 }
 
 #[async_trait]

@@ -20,6 +20,7 @@ use crate::store::sqlite::file::{
 };
 use crate::{
     event::{Micros, Topic, Version},
+    seal::Seal,
     store::{Options, StoreError, TopicState, Troubles, tail::Tail},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) hash_key: [u8; 16],
     pub(crate) keys_max: usize,
     pub(crate) keys: AtomicUsize,
+    /// Seals what subscriptions are set to.
+    pub(crate) seal: Seal,
     pub(crate) pending_max: usize,
     pub(crate) positions_max: usize,
     pub(crate) pending: AtomicUsize,
@@ -91,6 +94,7 @@ impl Shared {
             hash_key,
             keys_max: options.dedupe_keys_max,
             keys: AtomicUsize::new(0),
+            seal: options.seal.clone(),
             pending_max: options.pending_max,
             positions_max: options.positions_max,
             pending: AtomicUsize::new(0),

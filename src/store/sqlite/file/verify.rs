@@ -20,6 +20,7 @@ use super::{
 use crate::store::sqlite::{access_keys, desk::load, file, sources, summaries};
 use crate::{
     event::Version,
+    seal::Seal,
     store::{StoreError, Stored, TopicState, Verified, rules::known::Known},
 };
 
@@ -67,15 +68,19 @@ async fn whole(mut looked: Looked, mut found: Verified) -> Result<Verified, Stor
 ///
 /// # Errors
 /// As [`verify`].
-pub async fn look(path: &Path) -> Result<(Option<Stored>, Verified), StoreError> {
+pub async fn look(path: &Path, seal: &Seal) -> Result<(Option<Stored>, Verified), StoreError> {
     let mut found = Verified::default();
     let mut looked = Looked::begin(path, &mut found).await?;
-    let stored = stored(&mut looked, &mut found).await;
+    let stored = stored(&mut looked, seal, &mut found).await;
     looked.end().await;
     stored.map(|stored| (stored, found))
 }
 
-async fn stored(looked: &mut Looked, found: &mut Verified) -> Result<Option<Stored>, StoreError> {
+async fn stored(
+    looked: &mut Looked,
+    seal: &Seal,
+    found: &mut Verified,
+) -> Result<Option<Stored>, StoreError> {
     let mut conn = looked.conn().await?;
     if !is_of_this_release(&mut conn).await? {
         return Ok(None);
@@ -87,7 +92,7 @@ async fn stored(looked: &mut Looked, found: &mut Verified) -> Result<Option<Stor
     Ok(Some(Stored {
         topics: known.topics.into_values().map(|topic| topic.state).collect(),
         sources: sources::all(&looked.conns).await?,
-        subscriptions: summaries::since(&looked.conns, 0).await?,
+        subscriptions: summaries::since(&looked.conns, seal, 0).await?,
         keys: access_keys::all(&looked.conns).await?,
     }))
 }
