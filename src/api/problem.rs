@@ -271,6 +271,7 @@ impl From<StoreError> for Problem {
             | StoreError::Database(_)
             | StoreError::Opening { .. }
             | StoreError::Refused(_)
+            | StoreError::NoTables
             | StoreError::InUse(_) => {
                 tracing::error!(event = "api.store_failed", error = ?error, "the store failed");
                 Self::internal()

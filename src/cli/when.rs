@@ -1,8 +1,13 @@
 //! A time as people give it to a command.
 
+use std::time::Duration;
+
 use probes::period::Period;
 
 use crate::event::Micros;
+
+/// The longest time from now that is meant: a thousand years.
+const AWAY_MAX: Duration = Duration::from_hours(1_000 * 365 * 24);
 
 /// A time, or how long from now.
 #[derive(Debug, Clone, Copy)]
@@ -12,9 +17,10 @@ pub(super) enum When {
 }
 
 impl When {
-    /// Reads `10m` or RFC 3339; `None`: it is neither.
+    /// Reads `10m` or RFC 3339; `None`: it is neither, or further away than any year there is.
     pub(super) fn read(text: &str) -> Option<Self> {
-        text.parse().map(Self::In).ok().or_else(|| text.parse().map(Self::At).ok())
+        let period = text.parse().ok().filter(|period: &Period| period.0 <= AWAY_MAX);
+        period.map(Self::In).or_else(|| text.parse().map(Self::At).ok())
     }
 
     /// The moment that is meant.

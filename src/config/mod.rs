@@ -335,7 +335,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
     let sources = sources::build(&file.sources, &guard, env, problems);
     let subscriptions = subscriptions::build(&file.subscriptions, &guard, env, problems);
     let keys = keys::build(&file.keys, problems);
-    let metrics = file.metrics.build(problems);
+    let metrics = file.metrics.build(listen, problems);
     let is_database = store.as_ref().is_some_and(|(store, _)| store.is_database());
     let backup = file.backup.as_ref().map(|backup| backup.build(is_database, env, problems));
     file.limits.value.check(file.limits.referenced, problems);

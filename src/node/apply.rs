@@ -67,8 +67,10 @@ pub(super) async fn apply(
     let topics: HashMap<&Topic, &TopicSettings> =
         stored.topics.iter().map(|state| (&state.topic, &state.settings)).collect();
     for (topic, settings) in config.topics.iter().filter(|(topic, _)| !topic.is_reserved()) {
-        if topics.get(topic) != Some(&settings) {
+        let known = topics.get(topic);
+        if known != Some(&settings) {
             store.put_topic(topic, settings, now).await?;
+            tell_topic(topic, known.is_some());
         }
     }
     let mut setups = Vec::with_capacity(probes.len());
@@ -134,6 +136,15 @@ fn tell_change(known: Option<&SourceState>, new: &NewSource) {
             event = "source.changed", source = %new.name,
             "has changed settings, and goes on where it was"
         );
+    }
+}
+
+/// Says what a file made of a topic that was not as the file has it.
+fn tell_topic(topic: &Topic, is_known: bool) {
+    if is_known {
+        tracing::info!(event = "topic.changed", %topic, "has changed settings");
+    } else {
+        tracing::info!(event = "topic.added", %topic, "is new");
     }
 }
 

@@ -94,6 +94,9 @@ pub enum StoreError {
     /// Another process uses the file, which was only to be looked at; the text names it.
     #[error("{0}")]
     InUse(String),
+    /// The database is there, and has no tables yet.
+    #[error("the database has no tables of milkrun yet: `milkrun run` makes them")]
+    NoTables,
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,

@@ -24,7 +24,7 @@ pub async fn verify(url: &str) -> Result<Verified, StoreError> {
 }
 
 /// What is stored at `url`, and what is wrong with it as far as that is plain without reading every
-/// event; nothing is changed. `None`: another release has written it, and it is to be opened first.
+/// event; nothing is changed. A database without tables has nothing. `None`: another release has written it, and it is to be opened first.
 ///
 /// # Errors
 /// As [`open`].
@@ -32,7 +32,10 @@ pub async fn look(url: &str, options: &Options) -> Result<(Option<Stored>, Verif
     if !Address::new(url).is_database() {
         return sqlite::look(path(url)?, &options.seal).await;
     }
-    let store = PostgresStore::open(url, options).await?;
+    let store = match PostgresStore::open(url, options).await {
+        Err(StoreError::NoTables) => return Ok((Some(Stored::default()), Verified::default())),
+        opened => opened?,
+    };
     let stored = Stored::of(&store).await;
     store.close().await;
     stored.map(|stored| (Some(stored), Verified::default()))

@@ -9,7 +9,7 @@ use super::{
 use crate::key::AccessKey;
 
 /// What is stored of what a configuration file is about.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stored {
     /// All topics.
     pub topics: Vec<Arc<TopicState>>,

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, eventually};
+use crate::support::{
+    Place, eventually,
+    postgres::{Database, Release},
+};
 
 /// A place with a store that was killed with 20 events, most of them in its log.
 async fn killed() -> Place {
@@ -122,4 +125,15 @@ async fn damage_that_an_offline_command_finds_is_told_by_the_next_relay() {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(told().await.len(), 1);
     assert!(relay.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_database_without_tables_has_nothing_that_the_file_goes_against() {
+    let database = Database::new(Release::Oldest).await;
+    let place = Place::node(&database.url, "{}", "topics: { orders: {} }");
+    let (code, told) = check(&place, &["check"]).await;
+    assert!(code == Some(0) && told.contains("good (1 topics"), "{told}");
+    // Nothing was made by looking.
+    let (code, told) = check(&place, &["check", "--store"]).await;
+    assert!(code == Some(1) && told.contains("no tables of milkrun yet"), "{told}");
 }

@@ -60,3 +60,18 @@ async fn a_second_signal_ends_a_start_that_hangs() {
     assert_eq!(end.code(), Some(3));
     assert!(place.printed().contains("a second signal"), "not said");
 }
+
+#[tokio::test]
+async fn a_link_beside_the_store_is_refused_and_what_it_leads_to_stays() {
+    for suffix in ["-reserve", "-heads"] {
+        let place = Place::new("topics: { numbers: {} }\n");
+        let precious = place.path("precious");
+        fs::write(&precious, "not the relay's").unwrap();
+        let link = format!("{}{suffix}", place.store().display());
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        let done = within(SOON, "an end", place.run(&["run", "-c", "milkrun.yaml"])).await;
+        assert_eq!(done.code, Some(78), "{done:?}");
+        assert!(done.stderr.contains(&link) && done.stderr.contains("a symbolic link"), "{done:?}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "not the relay's");
+    }
+}

@@ -101,8 +101,7 @@ fn may_not(error: StoreError) -> StoreError {
 async fn check(conn: &mut PgConnection) -> Result<(), StoreError> {
     let sql = "-- tables\nSELECT to_regclass('schema') IS NOT NULL";
     if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *conn).await? {
-        let why = "the database has no tables of milkrun yet: `milkrun run` makes them";
-        return Err(StoreError::Refused(why.into()));
+        return Err(StoreError::NoTables);
     }
     let known = known(conn).await?;
     if known < MIGRATIONS.len() {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -29,18 +29,30 @@ pub(crate) fn folder(path: &Path) -> &Path {
 /// Refuses what cannot be ours, before anybody opens it: a named pipe would be waited for.
 pub(crate) fn check_kinds(path: &Path) -> Result<(), StoreError> {
     for name in COMPANIONS.map(|suffix| sibling(path, suffix)) {
-        regular::look(&name).map_err(|error| {
+        let looked = unlinked(&name).and_then(|()| regular::look(&name));
+        looked.map_err(|error| {
             StoreError::Refused(format!("{}: {error}; move it away", name.display()))
         })?;
     }
     Ok(())
 }
 
+/// Refuses a link: what it leads to would be written, cut and removed.
+fn unlinked(name: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(name) {
+        Ok(found) if found.is_symlink() => Err(io::Error::other("a symbolic link")),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Opens `name` to be read and written, made as needed, for whoever has the file at `store`.
 pub(crate) fn open(store: &Path, name: &Path) -> io::Result<File> {
+    unlinked(name)?;
     let is_there = regular::look(name)?.is_some();
     let how = &mut OpenOptions::new();
-    let file = regular::open(name, how.read(true).write(true).create(true).truncate(false))?;
+    let how = how.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = regular::open(name, how)?;
     if !is_there {
         give(&file, name, store);
     }
@@ -53,7 +65,7 @@ pub(crate) fn create(store: &Path, name: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(name)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(name)?;
     give(&file, name, store);
     Ok(file)
 }
