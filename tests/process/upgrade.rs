@@ -1,7 +1,9 @@
 //! A store of every release opens in this one, with everything in it.
 //!
-//! `upgrade/` has of each release a store as it was left, packed, and what its relay answered.
-//! `MILKRUN_WRITE=1` keeps one of the present release, where there is none.
+//! `upgrade/` has of each release a file and a dump of a database as they were left, packed, and what
+//! their relays answered.
+//! `MILKRUN_WRITE=1` keeps one of the present release, where there is
+//! none.
 
 use std::{
     fs,
@@ -14,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Api, Place, eventually,
+    postgres::{Database, Release},
     producer::Producer,
     receiver::{Answer, Receiver},
 };
@@ -95,63 +98,117 @@ async fn facts(api: &Api) -> Value {
     facts
 }
 
-/// Keeps a store of this release.
+/// Keeps a store of this release: a file, and a dump of a database.
 async fn keep(release: &str) {
-    let mut dead = Receiver::start(|_| Answer::status(400)).await;
     let producer = Producer::start(10).await;
     producer.emit(3);
     let source =
         format!("sources:\n  - {{ name: feed, topic: found, http: {} }}\n", producer.http(10));
+    fs::write(folder().join(format!("{release}.yaml")), &source).unwrap();
+
     let place = Place::new(&format!("{YAML}{source}"));
+    keep_facts(&place, &format!("{release}.json")).await;
+    for (from, to) in [(place.store(), "db"), (place.path("milkrun.db-heads"), "db-heads")] {
+        pack(&fs::read(from).unwrap(), &format!("{release}.{to}.gz"));
+    }
+
+    let database = Database::new(Release::Oldest).await;
+    let place = Place::node(&database.url, "{}", &format!("{YAML}{source}"));
+    keep_facts(&place, &format!("{release}.postgres.json")).await;
+    let dump = place.path("dump.sql");
+    database.program("pg_dump", &["--no-owner", "--file", dump.to_str().unwrap()]);
+    pack(&fs::read(dump).unwrap(), &format!("{release}.sql.gz"));
+}
+
+/// Fills the store of a place, and keeps what its relay answered.
+async fn keep_facts(place: &Place, name: &str) {
+    let mut dead = Receiver::start(|_| Answer::status(400)).await;
     let relay = place.start().await;
     relay.until_head("found", 3).await;
     fill(relay.api(), &dead).await;
     dead.down();
     let facts = facts(relay.api()).await;
     assert!(relay.stop().await.success());
-    for (from, to) in [(place.store(), "db"), (place.path("milkrun.db-heads"), "db-heads")] {
-        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
-        packed.write_all(&fs::read(from).unwrap()).unwrap();
-        let to = folder().join(format!("{release}.{to}.gz"));
-        fs::write(to, packed.finish().unwrap()).unwrap();
-    }
-    fs::write(folder().join(format!("{release}.yaml")), source).unwrap();
     let text = serde_json::to_string_pretty(&facts).unwrap();
-    fs::write(folder().join(format!("{release}.json")), format!("{text}\n")).unwrap();
+    fs::write(folder().join(name), format!("{text}\n")).unwrap();
+}
+
+fn pack(bytes: &[u8], name: &str) {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(bytes).unwrap();
+    fs::write(folder().join(name), packed.finish().unwrap()).unwrap();
+}
+
+fn unpack(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packed = fs::File::open(folder().join(name)).unwrap();
+    GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// The releases of which there is a file with this ending; keeps the present one when it is asked to.
+async fn releases(ending: &str) -> Vec<String> {
+    let present = env!("CARGO_PKG_VERSION");
+    let is_kept = folder().join(format!("{present}{ending}")).exists();
+    if std::env::var_os("MILKRUN_WRITE").is_some() && !is_kept {
+        keep(present).await;
+    }
+    let kept = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let named = kept.filter_map(|name| Some(name.to_str()?.strip_suffix(ending)?.to_owned()));
+    let mut releases: Vec<String> = named.collect();
+    releases.sort();
+    assert!(!releases.is_empty(), "no store is kept");
+    releases
+}
+
+/// Starts this release on a kept store; answers what it says, and what was said when it was kept.
+async fn start(place: &Place, kept: &str) -> (Value, Value) {
+    let relay = place.start().await;
+    let was: Value = serde_json::from_slice(&fs::read(folder().join(kept)).unwrap()).unwrap();
+    let is = facts(relay.api()).await;
+    // It goes on: what is known is known, what is new has the next version.
+    let head = relay.api().head("letters").await;
+    relay.api().publish("letters", 3, 4).await;
+    assert_eq!(relay.api().head("letters").await, head + 1);
+    assert!(relay.stop().await.success());
+    let checked = place.run(&["check", "--store"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    (is, was)
+}
+
+fn yaml(release: &str) -> String {
+    let source = fs::read_to_string(folder().join(format!("{release}.yaml"))).unwrap();
+    format!("{YAML}{source}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_of_each_release_has_everything() {
-    let present = env!("CARGO_PKG_VERSION");
-    if std::env::var_os("MILKRUN_WRITE").is_some()
-        && !folder().join(format!("{present}.json")).exists()
-    {
-        keep(present).await;
-    }
-    let kept = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let mut releases: Vec<PathBuf> =
-        kept.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
-    releases.sort();
-    assert!(!releases.is_empty(), "no store is kept");
-    for release in releases {
-        let name = release.file_stem().unwrap().to_str().unwrap();
-        let source = fs::read_to_string(folder().join(format!("{name}.yaml"))).unwrap();
-        let place = Place::new(&format!("{YAML}{source}"));
+async fn a_file_of_each_release_has_everything() {
+    for release in releases(".db.gz").await {
+        let place = Place::new(&yaml(&release));
         for (from, to) in [("db", "milkrun.db"), ("db-heads", "milkrun.db-heads")] {
-            let packed = fs::File::open(folder().join(format!("{name}.{from}.gz"))).unwrap();
-            let mut bytes = Vec::new();
-            GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
-            fs::write(place.path(to), bytes).unwrap();
+            fs::write(place.path(to), unpack(&format!("{release}.{from}.gz"))).unwrap();
         }
-        let relay = place.start().await;
-        let was: Value = serde_json::from_slice(&fs::read(&release).unwrap()).unwrap();
-        assert_eq!(facts(relay.api()).await, was, "{name}");
-        // It goes on: what is known is known, what is new has the next version.
-        let head = relay.api().head("letters").await;
-        relay.api().publish("letters", 3, 4).await;
-        assert_eq!(relay.api().head("letters").await, head + 1);
-        assert!(relay.stop().await.success());
-        let checked = place.run(&["check", "--store"]).await;
-        assert_eq!(checked.code, Some(0), "{checked:?}");
+        let (is, was) = start(&place, &format!("{release}.json")).await;
+        assert_eq!(is, was, "{release}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_each_release_has_everything() {
+    for release in releases(".sql.gz").await {
+        let database = Database::new(Release::Oldest).await;
+        let place = Place::node(&database.url, "{}", &yaml(&release));
+        let dump = place.path("dump.sql");
+        fs::write(&dump, unpack(&format!("{release}.sql.gz"))).unwrap();
+        let restore = ["--quiet", "--set=ON_ERROR_STOP=1", "--file", dump.to_str().unwrap()];
+        database.program("psql", &restore);
+        let (mut is, was) = start(&place, &format!("{release}.postgres.json")).await;
+        // A dump that was put back is another history from there on.
+        for (_, topic) in is["topics"].as_object_mut().unwrap() {
+            let epochs = topic[2].as_array_mut().unwrap();
+            assert!(epochs.len() > 1, "{release}: {epochs:?}");
+            epochs.pop();
+        }
+        assert_eq!(is, was, "{release}");
     }
 }
