@@ -138,10 +138,10 @@ async fn what_is_no_regular_file_beside_the_store_is_refused_by_name() {
         let name = folder.path().join(format!("log.db{ending}"));
         let aside = folder.path().join("aside");
         let was_there = fs::rename(&name, &aside).is_ok();
-        for kind in ["named pipe", "device", "folder"] {
+        for kind in ["named pipe", "symbolic link", "folder"] {
             match kind {
                 "named pipe" => mkfifoat(CWD, &name, Mode::RUSR | Mode::WUSR).unwrap(),
-                "device" => symlink("/dev/zero", &name).unwrap(),
+                "symbolic link" => symlink("/dev/zero", &name).unwrap(),
                 _ => fs::create_dir(&name).unwrap(),
             }
             let said = refusal(&path).await;

@@ -40,7 +40,9 @@ pub(crate) fn check_kinds(path: &Path) -> Result<(), StoreError> {
 /// Refuses a link: what it leads to would be written, cut and removed.
 fn unlinked(name: &Path) -> io::Result<()> {
     match fs::symlink_metadata(name) {
-        Ok(found) if found.is_symlink() => Err(io::Error::other("a symbolic link")),
+        Ok(found) if found.is_symlink() => {
+            Err(io::Error::other("it is no regular file, but a symbolic link"))
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
