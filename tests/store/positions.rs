@@ -23,6 +23,34 @@ pub(super) async fn with_position(bench: &dyn Bench) -> (Arc<dyn Store>, Topic, 
     (store, topic, position)
 }
 
+pub(super) async fn many_are_taken_up_at_once_and_each_is_its_own(bench: &dyn Bench) {
+    let (store, topic) = with_topic(bench, TopicSettings::default()).await;
+    append(&store, &topic, 1..=10).await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        let one = subscribe(&store, &format!("s{number}"), &topic).await;
+        let position = store.position(one.positions[0].id).await.unwrap();
+        let mut reach = settlement(&position, number % 10);
+        if number % 4 == 0 {
+            reach.put = vec![retry(1)];
+        }
+        assert!(store.settle(vec![reach]).await[0].is_ok());
+        ids.push(position.id);
+    }
+    // More than one statement reads, and most are not there.
+    let asked: Vec<i64> = (0..1_500).chain(ids.iter().copied()).collect();
+    let found = join_all(asked.iter().map(|id| store.position(*id))).await;
+    for (id, found) in asked.iter().zip(found) {
+        let Some(number) = ids.iter().position(|known| known == id) else {
+            assert!(matches!(found, Err(StoreError::NotFound { .. })), "{id}: {found:?}");
+            continue;
+        };
+        let found = found.unwrap();
+        assert_eq!((found.id, found.reach), (*id, Version(number as u64 % 10)));
+        assert_eq!(found.exceptions.len(), usize::from(number % 4 == 0), "{id}");
+    }
+}
+
 pub(super) fn settlement(position: &PositionState, reach: u64) -> Settlement {
     Settlement {
         topic: position.topic_id,

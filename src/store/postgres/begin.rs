@@ -7,8 +7,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PostgresStore, incoming::state, lane::Lanes, primary::Hosts, row::Cells, server::Server,
-    shared::Shared, trace::Trace, wake,
+    PostgresStore, gathered::Gathered, incoming::state, lane::Lanes, primary::Hosts, row::Cells,
+    server::Server, shared::Shared, trace::Trace, wake,
 };
 use crate::{
     clock,
@@ -59,7 +59,7 @@ impl PostgresStore {
         tokio::spawn(wake::run(shared.clone(), stop.clone()));
         tokio::spawn(wake::tell(shared.clone(), stop.clone()));
         let (lanes, trace) = (Lanes::start(&shared), Trace::start(shared.clone()));
-        Ok(Self { shared, lanes, trace, stop })
+        Ok(Self { shared, lanes, trace, gathered: Gathered::default(), stop })
     }
 }
 

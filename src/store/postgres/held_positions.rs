@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
 use super::{
     PostgresStore,
     dead::kept_event,
+    gathered::{self, Found},
     replays,
     row::{Cells, signed},
-    shared::Shared,
     states,
 };
 use crate::{
@@ -24,18 +24,16 @@ use crate::{
 #[async_trait]
 impl Positions for PostgresStore {
     async fn position(&self, position: i64) -> Result<PositionState, StoreError> {
-        let mut conn = self.shared.pool.acquire().await?;
-        // A node takes up a thousand at once, and most have nothing but their row.
-        let found = taken_up(&self.shared, &mut conn, position).await?;
+        let found = self.gathered.take_up(&self.shared, position).await?;
         if !found.has_exceptions && found.job.is_none() {
             return Ok(found.state);
         }
         // One snapshot for all statements.
-        let mut transaction = sqlx::Connection::begin(&mut *conn).await?;
+        let mut transaction = self.shared.pool.begin().await?;
         let sql = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
         sqlx::query(sql).execute(&mut *transaction).await?;
-        let Found { mut state, job, .. } =
-            taken_up(&self.shared, &mut transaction, position).await?;
+        let found = gathered::taken_up(&self.shared, &mut transaction, &[position]).await?;
+        let Found { mut state, job, .. } = gathered::only(found, position)?;
         if let Some(job) = job {
             state.job = Some(replays::one(&mut transaction, state.subscription, job).await?.0);
         }
@@ -94,50 +92,6 @@ impl Positions for PostgresStore {
     ) -> Result<(), StoreError> {
         self.lanes.settle(|reply| Hot::Health { subscription, resets, health, reply }).await
     }
-}
-
-/// A position as its row has it.
-struct Found {
-    state: PositionState,
-    job: Option<i64>,
-    has_exceptions: bool,
-}
-
-/// A position that is to be taken up, without its exceptions and its job; `Stale` when its work is
-/// another node's.
-async fn taken_up(
-    shared: &Shared,
-    conn: &mut PgConnection,
-    position: i64,
-) -> Result<Found, StoreError> {
-    let gone = || StoreError::not_found("position", position.to_string());
-    let sql = "-- position\nSELECT p.subscription, p.topic, t.name AS topic_name, fence, reach, open, \
-        (SELECT coalesce(max(version), 0) FROM dead_letters d \
-         WHERE d.subscription = p.subscription AND d.topic = p.topic) AS dead_up_to, job, saved, \
-        (SELECT h.incarnation FROM held h WHERE h.work = 'subscription' \
-         AND h.number = p.subscription) AS holder, \
-        EXISTS (SELECT 1 FROM exceptions x WHERE x.topic = p.topic AND x.position = p.id) \
-        AS has_exceptions FROM positions p JOIN topics t ON t.id = p.topic WHERE p.id = $1";
-    let row = sqlx::query(sql).bind(position).fetch_optional(conn).await?.ok_or_else(gone)?;
-    let dead_up_to = Cells::of(&row, "dead_letters").get("dead_up_to")?;
-    let row = Cells::of(&row, "positions");
-    if shared.is_anothers(row.get("holder")?) {
-        return Err(StoreError::Stale);
-    }
-    let state = PositionState {
-        id: position,
-        subscription: row.get("subscription")?,
-        topic: row.get("topic_name")?,
-        topic_id: row.get("topic")?,
-        fence: row.count("fence")?,
-        reach: row.get("reach")?,
-        open: row.versions("open")?,
-        exceptions: Vec::new(),
-        dead_up_to,
-        job: None,
-        saved: row.get("saved")?,
-    };
-    Ok(Found { state, job: row.get("job")?, has_exceptions: row.get("has_exceptions")? })
 }
 
 fn exception(row: &PgRow) -> Result<Exception, StoreError> {

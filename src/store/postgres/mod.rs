@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use self::{lane::Lanes, shared::Shared, trace::Trace};
+use self::{gathered::Gathered, lane::Lanes, shared::Shared, trace::Trace};
 
 mod access_keys;
 mod begin;
@@ -16,6 +16,7 @@ mod comers;
 mod commit;
 mod dead;
 mod failing;
+mod gathered;
 mod held_positions;
 mod history;
 mod holding;
@@ -55,6 +56,7 @@ pub struct PostgresStore {
     shared: Arc<Shared>,
     lanes: Lanes,
     trace: Trace,
+    gathered: Gathered,
     /// Ends who listens to other nodes.
     stop: CancellationToken,
 }
