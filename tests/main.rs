@@ -16,6 +16,7 @@ mod deploy;
 mod expr;
 mod field;
 mod flow;
+mod history;
 mod input;
 mod kinto;
 mod liar;

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{account::account, commit_times::CommitTimes, load::Load, rig::Rig};
-use crate::support::{full, scaled};
+use crate::{
+    history::Fault,
+    support::{full, scaled},
+};
 
 /// Settlements are saved at most so far apart.
 const UNSAVED: Duration = Duration::from_millis(50);
@@ -40,7 +43,7 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_is_lost() {
         let relay = rig.nodes[victim].relay.take().expect("a node that runs");
         let killed = Instant::now();
         relay.kill().await;
-        ends.push(killed);
+        ends.push(Fault::at("a kill", killed));
         rig.until_held().await;
         taken_over.push(killed.elapsed());
         rig.start(victim).await;
@@ -57,10 +60,9 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_is_lost() {
         term()
     );
     assert!(slowest <= term() + Duration::from_secs(2), "taken over after {slowest:?}");
-    assert_eq!(figures.unexplained, 0, "sent twice without a kill");
     // What was gathered for a commit waits for the one under way, and then for its own.
     for (end, oldest) in ends.iter().zip(&figures.oldest) {
-        let commit = commits.before(*end);
+        let commit = commits.before(end.began);
         let bound = UNSAVED + 2 * commit + READING;
         assert!(
             *oldest <= bound,

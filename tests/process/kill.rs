@@ -10,11 +10,14 @@ use std::{
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::support::{
-    Answer, Api, Place, Producer, Receiver,
-    producer::{item, number},
-    receiver::Delivery,
-    scaled,
+use crate::{
+    history::{self, Fault, History, Rules, check, entries},
+    support::{
+        Answer, Api, Place, Producer, Receiver,
+        producer::{id, item, number},
+        receiver::Delivery,
+        scaled,
+    },
 };
 
 const PAGE: u64 = 50;
@@ -58,8 +61,10 @@ async fn killed_at_random_instants_it_loses_and_renumbers_nothing() {
     for (version, event) in &seen {
         assert_eq!(Some(event), contents.get(version), "version {version} was renumbered");
     }
-    let figures = check_deliveries(&receiver.deliveries(), &killed, &contents);
-    println!("{kills} kills: {count} events, {} versions read while it ran, {figures}", seen.len());
+    let deliveries = receiver.deliveries();
+    check_contents(&deliveries, &contents);
+    let figures = check(&history(&producers, &log, &deliveries, &killed), &rules()).clean();
+    println!("{kills} kills: {} versions read while it ran, {figures:?}", seen.len());
     assert_eq!(relay.api().head("numbers").await, count, "an event was appended twice");
     assert!(relay.stop().await.success());
 }
@@ -109,55 +114,52 @@ pub(super) fn check_log(log: &[String], numbers: &[u64]) -> BTreeMap<u64, String
     contents
 }
 
-/// Every version was accepted with its content, and what was sent again is explained by a kill.
-fn check_deliveries(
-    deliveries: &[Delivery],
-    killed: &[Instant],
-    contents: &BTreeMap<u64, String>,
-) -> String {
-    let mut by_version: BTreeMap<u64, Vec<&Delivery>> = BTreeMap::new();
+/// What consumers got of an event is the same each time, with its own bytes.
+fn check_contents(deliveries: &[Delivery], contents: &BTreeMap<u64, String>) {
+    let mut first: BTreeMap<u64, &Delivery> = BTreeMap::new();
     for delivery in deliveries {
-        by_version.entry(delivery.version).or_default().push(delivery);
+        let version = delivery.version;
+        let n = event_number(&contents[&version]);
+        let body = std::str::from_utf8(&delivery.body).unwrap();
+        assert!(body.contains(&item(n)), "version {version} came with {body}");
+        let first = first.entry(version).or_insert(delivery);
+        assert_eq!(delivery.body, first.body, "version {version} changed");
+        assert_eq!(delivery.id, first.id, "version {version} changed its webhook-id");
     }
-    assert!(by_version.keys().eq(contents.keys()), "not every version was delivered");
+}
+
+/// What was sent again is explained by a kill, and was not accepted long before it.
+fn rules() -> Rules {
     // What two commits (the one under way when a settlement came, and its own) and the wake-ups may
     // take beyond that; an unoptimised build on two busy cores takes much longer.
     let commits = Duration::from_millis(scaled(400, 50) as u64);
-    let (mut in_flight, mut unsaved, mut oldest) = (0, 0, Duration::ZERO);
-    for (version, attempts) in &by_version {
-        let n = event_number(&contents[version]);
-        for delivery in attempts {
-            let body = std::str::from_utf8(&delivery.body).unwrap();
-            assert!(body.contains(&item(n)), "version {version} came with {body}");
-            assert_eq!(delivery.body, attempts[0].body, "version {version} changed");
-            assert_eq!(delivery.id, attempts[0].id, "version {version} changed its webhook-id");
-        }
-        for pair in attempts.windows(2) {
-            // The first kill that can have taken what was known of the earlier request.
-            let kill = killed.iter().find(|kill| **kill + READING >= pair[0].started);
-            let kill = kill
-                .filter(|kill| **kill <= pair[1].started)
-                .unwrap_or_else(|| panic!("version {version} was sent twice without a kill"));
-            let age = pair[0]
-                .finished
-                .map_or(Duration::ZERO, |finished| kill.saturating_duration_since(finished));
-            if age.is_zero() {
-                in_flight += 1;
-            } else {
-                unsaved += 1;
-            }
-            oldest = oldest.max(age);
-            assert!(
-                age <= UNSAVED + commits,
-                "version {version} was accepted {age:?} before the kill and sent again"
-            );
-        }
+    Rules { reading: READING, unsaved_max: Some(UNSAVED + commits), recovery_max: None }
+}
+
+/// What happened, to be checked.
+fn history(
+    producers: &[Producer],
+    log: &[String],
+    deliveries: &[Delivery],
+    killed: &[Instant],
+) -> History {
+    let emitted = producers.iter().map(|producer| producer.numbers().map(id).collect());
+    let topic =
+        history::Topic { emitted: emitted.collect(), log: entries(log), ..Default::default() };
+    let delivery = |one: &Delivery| history::Delivery {
+        version: one.version,
+        started: one.started,
+        finished: one.finished,
+        accepted: one.accepted(),
+    };
+    let deliveries = deliveries.iter().map(delivery).collect();
+    let sink = history::Subscription { topic: "numbers".into(), deliveries, ..Default::default() };
+    History {
+        topics: [("numbers".to_owned(), topic)].into(),
+        subscriptions: [("sink".to_owned(), sink)].into(),
+        faults: killed.iter().map(|at| Fault::at("a kill", *at)).collect(),
+        ..History::default()
     }
-    format!(
-        "{} requests, {in_flight} repeated that were in flight at a kill, {unsaved} repeated that \
-         were accepted but not saved, the oldest {oldest:?} before the kill",
-        deliveries.len()
-    )
 }
 
 fn event_number(line: &str) -> u64 {

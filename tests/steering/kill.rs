@@ -1,7 +1,7 @@
 //! SIGKILL with everything under way at once: afterwards every event is accounted for.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -18,6 +18,7 @@ use super::{
     publish_keyed, subscribe,
 };
 use crate::{
+    history::{self, Fault, History, Rules, check, entries},
     process::seeded,
     support::{Api, Place, eventually, scaled},
 };
@@ -27,6 +28,10 @@ const KEYS: u64 = 20;
 const IN_FLIGHT: usize = 500;
 /// One in so many fails at one subscription until the relay was killed.
 const FAILING: u64 = 10;
+
+/// What is sent again after the kill may be old: everything was slow.
+const RULES: Rules =
+    Rules { reading: Duration::from_millis(100), unsaved_max: None, recovery_max: None };
 
 /// The hooks, by their numbers.
 const SLOW: u32 = 0;
@@ -96,14 +101,13 @@ async fn killed_with_everything_under_way_it_accounts_for_every_event() {
         (shown["status"] == "done").then_some(())
     })
     .await;
-    check(&hooks.seen(), count, all);
-    check_keys(&hooks.seen(), at, &api.log("numbers").await);
+    check_replay(&hooks.seen(), count);
+    let figures = check(&history(&hooks.seen(), at, &api.log("numbers").await), &RULES).clean();
     println!(
         "killed with {} requests open, {} of the replay done: {all} events accounted for by four \
-         subscriptions, {} requests in all",
+         subscriptions, {figures:?}",
         before.iter().filter(|seen| seen.answered.is_none()).count(),
         progress(&before),
-        hooks.counts().requests,
     );
     assert!(relay.stop().await.success());
 }
@@ -162,48 +166,34 @@ async fn settled(api: &Api, name: &str, version: u64) {
     .await;
 }
 
-/// Every version was accepted by every subscription, and each key came in order.
-fn check(seen: &[Seen], count: u64, all: u64) {
-    for whose in [SLOW, SICK, KEYED, REPLAYED] {
-        let of = seen.iter().filter(|seen| seen.whose == whose && seen.accepted());
-        let (again, live): (Vec<&Seen>, Vec<&Seen>) = of.partition(|seen| seen.replayed);
-        let versions: HashSet<u64> = live.iter().map(|seen| seen.version).collect();
-        assert!((1..=all).all(|version| versions.contains(&version)), "hook {whose} misses some");
-        if whose == REPLAYED {
-            let versions: HashSet<u64> = again.iter().map(|seen| seen.version).collect();
-            assert!((1..=count).all(|version| versions.contains(&version)), "the replay has gaps");
-            assert!(again.iter().all(|seen| seen.version <= count), "the replay went too far");
-        }
-    }
+/// The replay job sent what it was to send, and no more.
+fn check_replay(seen: &[Seen], count: u64) {
+    let again = seen.iter().filter(|seen| seen.replayed && seen.accepted());
+    let versions: HashSet<u64> = again.map(|seen| seen.version).collect();
+    assert!((1..=count).all(|version| versions.contains(&version)), "the replay has gaps");
+    assert!(versions.iter().all(|version| *version <= count), "the replay went too far");
 }
 
-/// A key goes forward without a skip, each event after the one before was accepted. Once after the
-/// kill it may begin again with what is known to be accepted only here, or further back.
-fn check_keys(seen: &[Seen], killed: Instant, log: &[String]) {
-    let mut sizes: HashMap<String, usize> = HashMap::new();
-    let place = |line: &String| {
-        let event: Value = serde_json::from_str(line).unwrap();
-        let key = event["partitionkey"].as_str().unwrap().to_owned();
-        let size = sizes.entry(key.clone()).or_default();
-        *size += 1;
-        (event["version"].as_u64().unwrap(), (key, *size))
-    };
-    let places: HashMap<u64, (String, usize)> = log.iter().map(place).collect();
-    let mut last: HashMap<&str, (usize, Seen)> = HashMap::new();
-    let mut again: HashSet<&str> = HashSet::new();
-    for now in seen.iter().filter(|seen| seen.whose == KEYED) {
-        let (key, place) = &places[&now.version];
-        let Some((before, seen)) = last.insert(key, (*place, *now)) else {
-            assert_eq!(*place, 1, "key {key} begins with {now:?}");
-            continue;
+/// What live positions sent, to be checked.
+fn history(seen: &[Seen], killed: Instant, log: &[String]) -> History {
+    let topic = history::Topic { log: entries(log), ..Default::default() };
+    let subscription = |whose: u32| {
+        let live = seen.iter().filter(|seen| seen.whose == whose && !seen.replayed);
+        let delivery = |seen: &Seen| history::Delivery {
+            version: seen.version,
+            started: seen.arrived,
+            finished: seen.answered,
+            accepted: seen.accepted(),
         };
-        if *place < before || (*place == before && seen.accepted()) {
-            assert!(now.arrived >= killed, "{now:?} again after {seen:?}");
-            assert!(again.insert(key), "{now:?} again after {seen:?}, and not for the first time");
-        } else if *place > before {
-            assert_eq!(*place, before + 1, "{now:?} skips from {seen:?}");
-            assert!(seen.accepted(), "{now:?} although {seen:?} was not accepted");
-        }
+        let in_order = whose == KEYED;
+        let topic = "numbers".to_owned();
+        let deliveries = live.map(delivery).collect();
+        (whose.to_string(), history::Subscription { topic, in_order, busy: false, deliveries })
+    };
+    History {
+        topics: [("numbers".to_owned(), topic)].into(),
+        subscriptions: [SLOW, SICK, KEYED, REPLAYED].map(subscription).into(),
+        faults: vec![Fault::at("a kill", killed)],
+        ..History::default()
     }
-    assert_eq!(last.len() as u64, KEYS);
 }
