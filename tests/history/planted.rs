@@ -93,6 +93,10 @@ fn only(kind: Kind, report: &Report) {
     assert_eq!(report.kinds().into_keys().collect::<Vec<_>>(), [kind], "{:?}", report.findings);
 }
 
+fn check_kinds(report: &Report) -> Vec<Kind> {
+    report.kinds().into_keys().collect()
+}
+
 #[test]
 fn nothing_is_found_in_a_sound_history() {
     let figures = found(|_, _| {}).clean();
@@ -211,6 +215,14 @@ fn what_is_inverted_within_a_key_is_found() {
         (deliveries[0].version, deliveries[2].version) = (third, first);
     });
     only(Kind::Inverted, &report);
+    // A late request of a process that stood still is no inversion, a skip after it is one.
+    found(|it, time| deliveries(it).insert(6, time.sent(5, 400))).clean();
+    let skips = |it: &mut History, time: &Time| {
+        let late = [1, 5].map(|version| time.sent(version, 710 + version));
+        deliveries(it).extend(late);
+    };
+    let report = check_kinds(&found(skips));
+    assert!(report.contains(&Kind::Inverted), "{report:?}");
     // Without an order there is none.
     let report = found(|it, time| {
         deliveries(it)[0].finished = Some(time.at(200));

@@ -37,7 +37,8 @@ pub(super) fn check(
 }
 
 /// A key goes forward one by one, each after the one before it was accepted. Where it goes back is for
-/// [`check_again`].
+/// [`check_again`]: from there it goes on one by one, or where it was before, for what goes back may be
+/// one late request of a process that stood still.
 fn check_order(name: &str, deliveries: &[Delivery], log: &[Entry], report: &mut Report) {
     let mut sizes: HashMap<&str, usize> = HashMap::new();
     let mut places: HashMap<u64, (&str, usize)> = HashMap::new();
@@ -46,20 +47,25 @@ fn check_order(name: &str, deliveries: &[Delivery], log: &[Entry], report: &mut 
         *size += 1;
         places.insert(entry.version, (&entry.key, *size));
     }
-    let mut last: HashMap<&str, (usize, &Delivery)> = HashMap::new();
+    // The one before, and the furthest one.
+    let mut lasts: HashMap<&str, [(usize, Option<&Delivery>); 2]> = HashMap::new();
     for now in deliveries {
         // What is not in the log is said elsewhere.
         let Some((key, place)) = places.get(&now.version) else { continue };
-        let (before, delivery) = match last.insert(key, (*place, now)) {
-            Some((before, delivery)) => (before, Some(delivery)),
-            None => (0, None),
+        let [last, furthest] = lasts.entry(key).or_insert([(0, None); 2]);
+        let follows = |(before, delivery): &(usize, Option<&Delivery>)| {
+            let accepted = delivery.is_none_or(|delivery| {
+                delivery.accepted_at().is_some_and(|accepted| accepted <= now.started)
+            });
+            *place == before + 1 && accepted
         };
-        let accepted = delivery.is_none_or(|delivery| {
-            delivery.accepted_at().is_some_and(|accepted| accepted <= now.started)
-        });
-        if *place > before && (*place != before + 1 || !accepted) {
-            let text = format!("{name}: {now:?}, place {place} of {key}, after {delivery:?}");
+        if *place > last.0 && !follows(last) && !follows(furthest) {
+            let text = format!("{name}: {now:?}, place {place} of {key}, after {:?}", last.1);
             report.found(Kind::Inverted, text);
+        }
+        *last = (*place, Some(now));
+        if *place >= furthest.0 {
+            *furthest = *last;
         }
     }
 }
