@@ -109,7 +109,7 @@ impl Clock {
     pub async fn until(&self, moment: Micros) {
         match self {
             Self::System(machine) => machine.until(|| moment.since(machine.steady())).await,
-            Self::Manual(manual) => manual.until(|| manual.steady() >= moment).await,
+            Self::Manual(manual) => manual.until_steady(moment).await,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Roles know a [`Claimed`] only: they begin what is in it and drop what is no longer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::claimed::{Claimed, Holdings};
+pub use self::claimed::{Claimed, Holdings, Until};
 use self::claimed::{Ended, GATHERED, Term};
 use crate::{
     clock::Clock,
@@ -56,6 +56,7 @@ async fn within<T>(
     asked: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     tokio::select! {
+        biased;
         answer = asked => answer,
         () = clock.pause(patience) => Err(StoreError::Busy("the store does not answer")),
     }
@@ -70,8 +71,9 @@ pub struct Holder {
     now: watch::Sender<Holdings>,
     term: Term,
     ended: Arc<Ended>,
-    /// When what this node was told to leave may be another's, by the steady reading.
-    free_at: Option<Micros>,
+    /// What this node is to leave, and when nothing of it is under way any more by the steady reading:
+    /// some time after the roles were told, however long the store took.
+    leaving: BTreeMap<(Work, i64), Micros>,
 }
 
 impl Holder {
@@ -86,7 +88,7 @@ impl Holder {
             now: watch::Sender::default(),
             term: Arc::new(AtomicI64::new(i64::MAX)),
             ended: Arc::default(),
-            free_at: None,
+            leaving: BTreeMap::new(),
         }
     }
 
@@ -102,19 +104,32 @@ impl Holder {
     /// As the store has them; the next step tries again. What may be somebody else's by now is not
     /// held any more.
     pub async fn step(&mut self) -> Result<(), StoreError> {
+        // Before anybody is asked who may not answer.
+        if self.is_over() {
+            self.let_go();
+        }
         let stepped = self.claim().await;
         if let Err(error) = &stepped {
             let is_stale = matches!(error, StoreError::Stale);
-            let is_over = self.until().is_some_and(|until| until <= self.clock.steady());
             if is_stale {
                 self.member = None;
             }
-            if is_stale || is_over {
-                let grace = self.now.borrow().grace;
-                self.tell(Holdings { grace, ..Holdings::default() });
+            if is_stale || self.is_over() {
+                self.let_go();
             }
         }
         stepped
+    }
+
+    /// Whether what is held may not be worked on any more.
+    fn is_over(&self) -> bool {
+        self.until().is_some_and(|until| until <= self.clock.steady())
+    }
+
+    /// Tells the roles that nothing is held.
+    fn let_go(&self) {
+        let grace = self.now.borrow().grace;
+        self.tell(Holdings { grace, ..Holdings::default() });
     }
 
     /// Joins or renews, then claims; a claim that takes long costs no term.
@@ -122,7 +137,7 @@ impl Holder {
         let mut member = self.renew().await?;
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let work: Vec<Work> = self.new.work.iter().copied().collect();
-        let ended = std::mem::take(&mut *self.ended.pieces.lock());
+        let ended = self.take_ended();
         let as_member = member;
         let claiming = async {
             for (work, pieces) in &ended {
@@ -135,6 +150,7 @@ impl Holder {
         let claimed = loop {
             let next = clock.steady().plus(self.part()).min(end);
             tokio::select! {
+                biased;
                 claimed = &mut claiming => break claimed?,
                 () = clock.until(next) => {}
             }
@@ -143,14 +159,38 @@ impl Holder {
             }
             member = self.renew().await?;
         };
-        let (grace, now) = (member.grace(), self.clock.steady());
-        self.free_at = self.free_at.filter(|free_at| *free_at > now);
-        if self.now.borrow().loses_by(&claimed) {
-            // Whoever gets it waits for that: the next renewal may be long after.
-            self.free_at = Some(now.plus(grace));
-        }
+        let grace = member.grace();
         self.tell(Holdings { shares: claimed, grace });
         self.lasts();
+        self.note_leaving(&member).await
+    }
+
+    /// Pieces that may be somebody else's: roles have ended them, or had the time to.
+    fn take_ended(&self) -> BTreeMap<Work, BTreeSet<i64>> {
+        let mut ended = std::mem::take(&mut *self.ended.pieces.lock());
+        let now = self.clock.steady();
+        let due = self.leaving.iter().filter(|(_, free_at)| **free_at <= now);
+        for ((work, number), _) in due {
+            ended.entry(*work).or_default().insert(*number);
+        }
+        ended
+    }
+
+    /// Notes what is to be left; the roles have been told by now.
+    async fn note_leaving(&mut self, member: &Member) -> Result<(), StoreError> {
+        let asked = within(&self.clock, self.part(), self.store.leaving(member));
+        let leaving = asked.await?;
+        let free_at = self.clock.steady().plus(member.grace());
+        let pieces = leaving
+            .into_iter()
+            .flat_map(|(work, numbers)| numbers.into_iter().map(move |number| (work, number)));
+        let mut before = std::mem::take(&mut self.leaving);
+        let is_told = |(work, number): &(Work, i64)| !self.now.borrow().of(*work).has(*number);
+        let noted = pieces.filter(is_told).map(|piece| {
+            let known = before.remove(&piece).filter(|known| *known > self.clock.steady());
+            (piece, known.unwrap_or(free_at))
+        });
+        self.leaving = noted.collect();
         Ok(())
     }
 
@@ -158,7 +198,10 @@ impl Holder {
     async fn renew(&mut self) -> Result<Member, StoreError> {
         // By the moment before it was asked: the term begins no earlier.
         let asked = self.clock.steady();
-        let member = within(&self.clock, self.part(), async {
+        // What is held ends meanwhile, if nobody answers: then the roles have to be told.
+        let left = self.until().map(|until| until.since(asked)).filter(|left| !left.is_zero());
+        let patience = left.map_or(self.part(), |left| left.min(self.part()));
+        let member = within(&self.clock, patience, async {
             match self.member {
                 None => self.store.join(&self.new).await,
                 Some((member, _)) => self.store.renew(&member).await.map(|()| member),
@@ -224,7 +267,7 @@ impl Holder {
             // It must not be missed.
             (Some(retry), Some(until)) if until > self.clock.steady() => Some(retry.min(until)),
             (Some(retry), _) => Some(retry),
-            (None, _) => renew.into_iter().chain(self.free_at).min(),
+            (None, _) => renew.into_iter().chain(self.leaving.values().copied()).min(),
         }
     }
 
@@ -241,6 +284,7 @@ impl Holder {
                 }
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = due => {}
                 () = self.ended.gathered(&clock) => {}

@@ -24,6 +24,7 @@ mod metrics;
 mod process;
 mod recipes;
 mod secrets;
+mod simulation;
 mod steering;
 mod store;
 mod structure;

@@ -1,6 +1,8 @@
 //! A clock that a test turns.
 
 use std::{
+    collections::BTreeMap,
+    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::SeqCst},
@@ -27,6 +29,23 @@ struct Inner {
     /// After so many more looks at the wall it is set by so much.
     planned: Mutex<Option<(u64, i64)>>,
     turned: watch::Sender<()>,
+    /// The moments that somebody waits for, and how many do.
+    awaited: Mutex<BTreeMap<Micros, usize>>,
+}
+
+/// Somebody waits for a moment.
+struct Waiting<'a>(&'a Inner, Micros);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut awaited = self.0.awaited.lock();
+        if let Some(count) = awaited.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                awaited.remove(&self.1);
+            }
+        }
+    }
 }
 
 impl ManualClock {
@@ -39,6 +58,7 @@ impl ManualClock {
             leaps: Leaps::default(),
             planned: Mutex::default(),
             turned: watch::Sender::default(),
+            awaited: Mutex::default(),
         }))
     }
 
@@ -87,6 +107,19 @@ impl ManualClock {
 
     pub(super) fn look(&self) -> Option<Leap> {
         self.0.leaps.look(self.steady(), self.now())
+    }
+
+    /// The next moment that somebody waits for and that has not come, by the steady reading.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Micros> {
+        let coming = (Bound::Excluded(self.steady()), Bound::Unbounded);
+        self.0.awaited.lock().range(coming).next().map(|(moment, _)| *moment)
+    }
+
+    pub(super) async fn until_steady(&self, moment: Micros) {
+        *self.0.awaited.lock().entry(moment).or_default() += 1;
+        let _waiting = Waiting(&self.0, moment);
+        self.until(|| self.steady() >= moment).await;
     }
 
     pub(super) async fn until(&self, has_come: impl Fn() -> bool) {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     event::{Event, Micros, Version},
+    holdings::Until,
     settle,
     sift::{self, Sift},
     store::{DeadReason, Read, Store, StoreError, TopicState},
@@ -21,6 +22,7 @@ pub(super) struct Flight {
     pub(super) store: Arc<dyn Store>,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) clock: Clock,
+    pub(super) until: Until,
     pub(super) addressee: Arc<Addressee>,
     pub(super) sift: Arc<Sift>,
     pub(super) topic: Arc<TopicState>,
@@ -68,7 +70,7 @@ pub(super) enum Unsent {
     Dead(DeadReason, String),
     /// The event could not be read; nothing was tried.
     Unread(StoreError),
-    /// It did not fit to the others.
+    /// It did not fit to the others, or this node's term is over.
     Later,
 }
 
@@ -89,6 +91,10 @@ impl Flight {
         }
         let started = self.clock.steady();
         let mut outcome = None;
+        // A process that stood still since it was begun: it may have been settled elsewhere.
+        if self.until.is_over(started) {
+            unsent.extend(events.drain(..).map(|event| (event.version, Unsent::Later)));
+        }
         if !events.is_empty() {
             match self.push(&events).await {
                 Ok(answered) => outcome = Some(settle::timed(answered, self.clock.now())),

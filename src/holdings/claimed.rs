@@ -44,17 +44,6 @@ impl Holdings {
         static NOTHING: Share = Share::Nothing;
         self.shares.get(&work).unwrap_or(&NOTHING)
     }
-
-    /// Whether a piece that is named here is not in `next`.
-    pub(super) fn loses_by(&self, next: &BTreeMap<Work, Share>) -> bool {
-        self.shares.iter().any(|(work, share)| match share {
-            Share::These(numbers) => {
-                let stays = |number: &i64| next.get(work).is_some_and(|next| next.has(*number));
-                !numbers.iter().all(stays)
-            }
-            Share::Nothing | Share::Everything => false,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -67,6 +56,19 @@ impl Holdings {
 
 /// Until when work that is held may be begun, by the steady reading; the largest: without an end.
 pub(super) type Term = Arc<AtomicI64>;
+
+/// Until when anything that is held may be begun: known to a process that stood still before it is told
+/// of anything.
+#[derive(Debug, Clone)]
+pub struct Until(Term);
+
+impl Until {
+    /// Whether that is over at `now`, by the steady reading.
+    #[must_use]
+    pub fn is_over(&self, now: Micros) -> bool {
+        now.0 >= self.0.load(Ordering::Acquire)
+    }
+}
 
 /// What roles have ended, that others may begin it before its grace is over.
 #[derive(Debug, Default)]
@@ -147,6 +149,12 @@ impl Claimed {
     #[must_use]
     pub fn may_begin(&self, number: i64, now: Micros) -> bool {
         now.0 < self.term.load(Ordering::Acquire) && self.now.borrow().of(self.work).has(number)
+    }
+
+    /// Until when anything may be begun, for who has to ask at the last moment.
+    #[must_use]
+    pub fn until(&self) -> Until {
+        Until(self.term.clone())
     }
 
     /// Says that nothing of a piece that is not held any more is under way.

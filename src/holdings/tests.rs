@@ -18,6 +18,7 @@ struct Scripted {
     failures: Mutex<VecDeque<StoreError>>,
     asked: Mutex<Vec<&'static str>>,
     joined: Mutex<u64>,
+    leaving: Mutex<BTreeSet<i64>>,
     left: Mutex<BTreeSet<i64>>,
 }
 
@@ -52,6 +53,10 @@ impl Holding for Scripted {
         Ok(Share::These(self.free.lock().clone()))
     }
 
+    async fn leaving(&self, _member: &Member) -> Result<BTreeMap<Work, BTreeSet<i64>>, StoreError> {
+        Ok([(Work::Source, self.leaving.lock().clone())].into())
+    }
+
     async fn leave(
         &self,
         _member: &Member,
@@ -59,6 +64,7 @@ impl Holding for Scripted {
         ended: &BTreeSet<i64>,
     ) -> Result<(), StoreError> {
         self.left.lock().extend(ended);
+        self.leaving.lock().retain(|number| !ended.contains(number));
         self.note("leave")
     }
 
@@ -219,11 +225,18 @@ async fn what_a_node_leaves_is_free_as_soon_as_it_may_be() {
     let renewal = holder.clock.steady().plus(TERM / RENEW_PART);
     assert_eq!(holder.next(false), Some(renewal));
     *store.free.lock() = BTreeSet::from([1]);
+    *store.leaving.lock() = BTreeSet::from([2]);
     holder.step().await.unwrap();
     let grace = Member { incarnation: 1, term: Some(TERM) }.grace();
     assert_eq!(holder.next(false), Some(holder.clock.steady().plus(grace)));
-    clock.advance(grace);
+    // However often it is asked meanwhile.
+    clock.advance(grace / 2);
     holder.step().await.unwrap();
+    assert_eq!(holder.next(false), Some(holder.clock.steady().plus(grace / 2)));
+    assert!(store.left.lock().is_empty(), "roles may be at it");
+    clock.advance(grace / 2);
+    holder.step().await.unwrap();
+    assert_eq!(*store.left.lock(), BTreeSet::from([2]));
     assert_eq!(holder.next(false), Some(holder.clock.steady().plus(TERM / RENEW_PART)));
 }
 

@@ -137,8 +137,12 @@ pub trait Holding: Send + Sync {
     /// Takes what is free of this kind, up to the member's part of it, and answers with all that it
     /// holds. `Stale` as for [`Holding::renew`].
     async fn claim(&self, member: &Member, work: Work) -> Result<Share, StoreError>;
-    /// Frees those of these pieces that the member was told to leave, before its grace is over: it has
-    /// ended its work on them.
+    /// What the member holds and is to leave, by its claims so far: another node's part. It stays the
+    /// member's until that has ended it and says so by [`Holding::leave`].
+    async fn leaving(&self, _member: &Member) -> Result<BTreeMap<Work, BTreeSet<i64>>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+    /// Frees those of these pieces that the member is to leave: it has ended its work on them.
     async fn leave(
         &self,
         member: &Member,

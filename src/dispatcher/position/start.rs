@@ -143,6 +143,7 @@ impl Worker {
             store: self.tools.store.clone(),
             sink: self.tools.sink.clone(),
             clock: self.tools.clock.clone(),
+            until: self.tools.held.until(),
             addressee: self.assignment.addressee.clone(),
             sift: self.assignment.sift.clone(),
             topic: self.topic.clone(),

@@ -14,11 +14,11 @@ use crate::{event::Micros, store::Work};
 
 /// When this process saw each living node do a kind of work for the first time, by the steady reading.
 #[derive(Debug, Default)]
-pub(super) struct Comers(Mutex<BTreeMap<(Work, i64), Micros>>);
+pub struct Comers(Mutex<BTreeMap<(Work, i64), Micros>>);
 
 impl Comers {
     /// Those of the living nodes of this kind of work that were seen this long ago.
-    pub(super) fn settled(
+    pub fn settled(
         &self,
         work: Work,
         living: &BTreeSet<i64>,

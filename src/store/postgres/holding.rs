@@ -7,7 +7,10 @@
 //! Each step is one statement, which the database ends by itself: a node that stands still in the
 //! middle of a claim holds up nobody else's.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgPool, postgres::PgRow};
@@ -18,7 +21,7 @@ use super::{
     registry::CHANGED,
     row::Cells,
     shared::{Lease, Shared},
-    spread::{Piece, spread},
+    spread::{self, Claim, Piece},
 };
 use crate::{
     event::Micros,
@@ -27,9 +30,6 @@ use crate::{
 
 /// The trouble of a node whose name another process has.
 const NAME_TAKEN: &str = "node_name_taken";
-
-/// The longest that a node that came waits for work that somebody holds.
-const SETTLED: Duration = Duration::from_secs(3);
 
 /// What a kind of work is called in a column.
 const fn name(work: Work) -> &'static str {
@@ -102,36 +102,31 @@ impl Holding for PostgresStore {
         }
         drop_dead(pool, self.shared.term).await?;
         let pieces = pieces(pool, work).await?;
-        let goes_here = |nodes: &BTreeSet<i64>| {
-            let spread = spread(nodes, &pieces);
-            move |piece: &&Piece| spread.get(&*piece.key) == Some(&incarnation)
-        };
-        let mut settled = self.settled(work, &nodes);
-        settled.insert(incarnation);
-        let own: Vec<&Piece> =
-            pieces.iter().filter(|piece| piece.holder == Some(incarnation)).collect();
-        let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) =
-            own.into_iter().partition(goes_here(&settled));
-        let free: Vec<&Piece> = pieces.iter().filter(|piece| piece.holder.is_none()).collect();
-        let wanted: Vec<i64> = if free.is_empty() {
-            // As it is nearly always.
-            Vec::new()
-        } else {
-            free.into_iter().filter(goes_here(&nodes)).map(|piece| piece.number).collect()
-        };
+        let Claim { wanted, stays, leaving } =
+            spread::claim(incarnation, &nodes, self.settled(work, &nodes), &pieces);
         take(pool, work, incarnation, &wanted).await?;
-        let stays: Vec<&Piece> = kept.into_iter().filter(|piece| piece.leaves).collect();
-        let left = leave(pool, work, &numbers(&stays), &numbers(&leaving), member.grace()).await?;
-        if left > 0 {
-            // Whoever they belong to is told that they are free.
-            tell(&self.shared).await?;
-        }
+        leave(pool, work, &stays, &leaving).await?;
         // Another node may have taken some of them meanwhile, if this one's term had run out.
         let sql = "-- held now\nSELECT number FROM held WHERE incarnation = $1 AND work = $2 \
             AND leaves IS NULL";
         let held: Vec<i64> =
             sqlx::query_scalar(sql).bind(incarnation).bind(name(work)).fetch_all(pool).await?;
         Ok(Share::These(held.into_iter().collect()))
+    }
+
+    async fn leaving(&self, member: &Member) -> Result<BTreeMap<Work, BTreeSet<i64>>, StoreError> {
+        let sql = "-- leaving\nSELECT work, number FROM held WHERE incarnation = $1 AND leaves IS NOT NULL";
+        let rows: Vec<(String, i64)> = sqlx::query_as(sql)
+            .bind(member.incarnation.cast_signed())
+            .fetch_all(&self.shared.holding)
+            .await?;
+        let mut leaving = BTreeMap::<Work, BTreeSet<i64>>::new();
+        for (called, number) in rows {
+            if let Some(work) = Work::ALL.into_iter().find(|work| name(*work) == called) {
+                leaving.entry(work).or_default().insert(number);
+            }
+        }
+        Ok(leaving)
     }
 
     async fn leave(
@@ -177,11 +172,10 @@ impl Holding for PostgresStore {
 }
 
 impl PostgresStore {
-    /// The nodes that work may move to from who holds it: those that have been there for a quarter of
-    /// a term, and at most 3 seconds.
+    /// The nodes that work may move to from who holds it.
     fn settled(&self, work: Work, living: &BTreeSet<i64>) -> BTreeSet<i64> {
-        let ago = (self.shared.term / 4).min(SETTLED);
-        self.shared.comers.settled(work, living, self.shared.clock.steady(), ago)
+        let (now, ago) = (self.shared.clock.steady(), spread::settles(self.shared.term));
+        self.shared.comers.settled(work, living, now, ago)
     }
 
     /// Whether no other process that lives has this node's name since it joined.
@@ -279,10 +273,6 @@ async fn drop_dead(pool: &PgPool, term: Duration) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn numbers(pieces: &[&Piece]) -> Vec<i64> {
-    pieces.iter().map(|piece| piece.number).collect()
-}
-
 /// All pieces of a kind.
 async fn pieces(pool: &PgPool, work: Work) -> Result<Vec<Piece>, StoreError> {
     // All sources of a topic go to one node: their appends share commits.
@@ -305,29 +295,19 @@ async fn pieces(pool: &PgPool, work: Work) -> Result<Vec<Piece>, StoreError> {
     Ok(rows.into_iter().map(piece).collect())
 }
 
-/// Frees pieces that belong to another node by now, some time after their holder was told that it has
-/// them no more; answers how many are free.
-async fn leave(
-    pool: &PgPool,
-    work: Work,
-    kept: &[i64],
-    leaving: &[i64],
-    grace: Duration,
-) -> Result<u64, StoreError> {
+/// Marks pieces that are another node's part by now, and those that stay after all. They are freed by who
+/// holds them: it alone knows when its roles were told.
+async fn leave(pool: &PgPool, work: Work, kept: &[i64], leaving: &[i64]) -> Result<(), StoreError> {
     if !kept.is_empty() {
         let sql = "-- stays\nUPDATE held SET leaves = NULL WHERE work = $1 AND number = ANY($2)";
         sqlx::query(sql).bind(name(work)).bind(kept).execute(pool).await?;
     }
-    if leaving.is_empty() {
-        return Ok(0);
+    if !leaving.is_empty() {
+        let sql = "-- leaves\nUPDATE held SET leaves = clock_timestamp() \
+            WHERE work = $1 AND number = ANY($2) AND leaves IS NULL";
+        sqlx::query(sql).bind(name(work)).bind(leaving).execute(pool).await?;
     }
-    let sql = "-- left\nDELETE FROM held WHERE work = $1 AND number = ANY($2) \
-        AND leaves <= clock_timestamp()";
-    let left = sqlx::query(sql).bind(name(work)).bind(leaving).execute(pool).await?;
-    let sql = "-- leaves\nUPDATE held SET leaves = clock_timestamp() + $3 * interval '1 microsecond' \
-        WHERE work = $1 AND number = ANY($2) AND leaves IS NULL";
-    sqlx::query(sql).bind(name(work)).bind(leaving).bind(micros(grace)).execute(pool).await?;
-    Ok(left.rows_affected())
+    Ok(())
 }
 
 /// Takes free pieces that nobody else took meanwhile: whoever had them writes nothing more.

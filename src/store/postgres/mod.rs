@@ -12,7 +12,7 @@ use self::{gathered::Gathered, lane::Lanes, shared::Shared, trace::Trace};
 
 mod access_keys;
 mod begin;
-mod comers;
+pub mod comers;
 mod commit;
 mod dead;
 mod failing;
@@ -38,7 +38,7 @@ mod settled;
 mod shared;
 mod snapshot;
 mod sources;
-mod spread;
+pub mod spread;
 mod standings;
 mod states;
 mod steering;

@@ -8,18 +8,74 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     hash::Hasher as _,
+    time::Duration,
 };
 
 use siphasher::sip::SipHasher13;
 
+/// The longest that a node that came waits for work that somebody holds.
+const SETTLES_MAX: Duration = Duration::from_secs(3);
+
 /// A piece of work.
-pub(super) struct Piece {
-    pub(super) number: i64,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its number.
+    pub number: i64,
     /// What it goes by: pieces of one key go to one node.
-    pub(super) key: String,
-    pub(super) holder: Option<i64>,
+    pub key: String,
+    /// The incarnation of the node that holds it.
+    pub holder: Option<i64>,
     /// Whether its holder was told to let go of it.
-    pub(super) leaves: bool,
+    pub leaves: bool,
+}
+
+/// What a node does with the pieces of one kind of work, by their numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Free, and this node's.
+    pub wanted: Vec<i64>,
+    /// Held here and told to go, and to stay after all.
+    pub stays: Vec<i64>,
+    /// Held here, and another node's.
+    pub leaving: Vec<i64>,
+}
+
+/// What the node of this incarnation does. What is free goes to the `living`, what somebody holds moves
+/// between those that are `settled` and this node alone.
+#[must_use]
+pub fn claim(
+    incarnation: i64,
+    living: &BTreeSet<i64>,
+    mut settled: BTreeSet<i64>,
+    pieces: &[Piece],
+) -> Claim {
+    settled.insert(incarnation);
+    let goes_here = |nodes: &BTreeSet<i64>| {
+        let spread = spread(nodes, pieces);
+        move |piece: &&Piece| spread.get(&*piece.key) == Some(&incarnation)
+    };
+    let own = pieces.iter().filter(|piece| piece.holder == Some(incarnation));
+    let (kept, leaving): (Vec<&Piece>, Vec<&Piece>) = own.partition(goes_here(&settled));
+    let free: Vec<&Piece> = pieces.iter().filter(|piece| piece.holder.is_none()).collect();
+    let wanted = if free.is_empty() {
+        // As it is nearly always.
+        Vec::new()
+    } else {
+        free.into_iter().filter(goes_here(living)).collect()
+    };
+    let stays = kept.into_iter().filter(|piece| piece.leaves).collect();
+    Claim { wanted: numbers(wanted), stays: numbers(stays), leaving: numbers(leaving) }
+}
+
+fn numbers(pieces: Vec<&Piece>) -> Vec<i64> {
+    pieces.into_iter().map(|piece| piece.number).collect()
+}
+
+/// How long a node has to have been there before work that somebody holds moves to it: a quarter of a
+/// term, and at most 3 seconds.
+#[must_use]
+pub fn settles(term: Duration) -> Duration {
+    (term / 4).min(SETTLES_MAX)
 }
 
 /// How many pieces a key has, and how many of them each living node holds.
@@ -40,7 +96,7 @@ impl Weight {
 }
 
 /// The node of each key.
-pub(super) fn spread<'a>(nodes: &BTreeSet<i64>, pieces: &'a [Piece]) -> BTreeMap<&'a str, i64> {
+fn spread<'a>(nodes: &BTreeSet<i64>, pieces: &'a [Piece]) -> BTreeMap<&'a str, i64> {
     let mut weights: BTreeMap<&str, Weight> = BTreeMap::new();
     for piece in pieces {
         let weight = weights.entry(&piece.key).or_default();
