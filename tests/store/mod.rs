@@ -24,6 +24,7 @@ mod earlier;
 mod fences;
 mod held;
 mod holding;
+mod locks;
 mod log;
 mod migrate;
 mod outside;
