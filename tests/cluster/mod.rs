@@ -6,6 +6,7 @@ mod commits;
 mod database;
 mod kill;
 mod load;
+mod nemesis;
 mod restart;
 mod rig;
 mod stalled;

@@ -45,7 +45,7 @@ fn longest_pause(rig: &Rig) -> Duration {
 async fn a_node_that_joins_gets_its_part() {
     let mut rig = Rig::new(2, term(), load()).await;
     rig.start_all().await;
-    rig.add(2);
+    rig.add(2).await;
     rig.start(2).await;
     let joined = Instant::now();
     loop {

@@ -12,6 +12,7 @@ use super::load::{Endpoints, Lists, Load};
 use crate::support::{
     Api, LONG, Place, Relay, eventually,
     postgres::{Database, Release},
+    proxy::Proxy,
 };
 
 /// The nodes, and what they work on.
@@ -28,6 +29,8 @@ pub(crate) struct Rig {
 pub(crate) struct Node {
     pub place: Place,
     pub relay: Option<Relay>,
+    /// Its way to the database.
+    pub wire: Proxy,
 }
 
 impl Node {
@@ -40,17 +43,22 @@ impl Rig {
     /// Nodes that are down.
     pub(crate) async fn new(nodes: usize, term: Duration, load: Load) -> Self {
         let database = Database::new(Release::Oldest).await;
+        Self::on(database, nodes, term, load).await
+    }
+
+    /// Nodes that are down, on this database.
+    pub(crate) async fn on(database: Database, nodes: usize, term: Duration, load: Load) -> Self {
         let lists = Lists::start(load).await;
         let endpoints = Endpoints::start(Duration::from_millis(2)).await;
         let mut rig = Self { load, lists, endpoints, nodes: Vec::new(), database, term };
         for number in 0..nodes {
-            rig.add(number);
+            rig.add(number).await;
         }
         rig
     }
 
     /// One node more, which is down.
-    pub(crate) fn add(&mut self, number: usize) {
+    pub(crate) async fn add(&mut self, number: usize) {
         let mut yaml = String::from("sources:\n");
         for source in 0..self.load.sources {
             let http = self.lists.http(source);
@@ -73,10 +81,11 @@ impl Rig {
             )
             .unwrap();
         }
-        let store = format!("\"{}\"", self.database.url);
+        let (wire, url) = Proxy::start(&self.database.url).await;
+        let store = format!("\"{url}\"");
         let cluster = format!("{{ node: node-{number}, term: {}ms }}", self.term.as_millis());
         let place = Place::node(&store, &cluster, &yaml);
-        self.nodes.push(Node { place, relay: None });
+        self.nodes.push(Node { place, relay: None, wire });
     }
 
     /// Starts a node and waits until it is ready.

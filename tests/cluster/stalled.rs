@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Notes what is written of positions, in the order of the commits: the row is locked until then.
-const NOTED: &str =
+pub(super) const NOTED: &str =
     "CREATE TABLE written (n bigserial, position bigint, fence bigint, reach bigint);
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO written (position, fence, reach) VALUES (NEW.id, NEW.fence, NEW.reach);
@@ -55,7 +55,7 @@ async fn stall(rig: &mut Rig, times: usize, fenced: bool) -> Vec<Fault> {
 }
 
 /// What was written of positions.
-async fn writes(database: &Database) -> Vec<Write> {
+pub(super) async fn writes(database: &Database) -> Vec<Write> {
     let mut conn = PgConnection::connect(&database.url).await.expect("a connection");
     let sql = "SELECT position, fence, reach FROM written ORDER BY n";
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(sql).fetch_all(&mut conn).await.expect("rows");

@@ -47,11 +47,14 @@ fn history(seed: u64, without: Without) -> (Vec<String>, String, usize) {
     (world.wrong, world.story, world.settled)
 }
 
+/// Seeds beyond the short form that were red once.
+const RED: [u64; 1] = [51];
+
 /// The seed that is asked for, or so many.
-fn seeds() -> std::ops::Range<u64> {
+fn seeds() -> Vec<u64> {
     match std::env::var("MILKRUN_SEED").ok().and_then(|seed| seed.parse::<u64>().ok()) {
-        Some(seed) => seed..seed + 1,
-        None => 0..scaled(40, 10_000) as u64,
+        Some(seed) => vec![seed],
+        None => (0..scaled(40, 10_000) as u64).chain(RED).collect(),
     }
 }
 
@@ -59,7 +62,7 @@ fn seeds() -> std::ops::Range<u64> {
 fn whatever_happens_each_piece_has_one_holder_and_finds_one() {
     let begun = std::time::Instant::now();
     let (seeds, mut settled) = (seeds(), 0);
-    let count = seeds.end - seeds.start;
+    let count = seeds.len();
     for seed in seeds {
         let (wrong, story, done) = history(seed, Without::Nothing);
         assert!(wrong.is_empty(), "MILKRUN_SEED={seed}\n{story}{}", wrong.join("\n"));

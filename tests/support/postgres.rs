@@ -66,7 +66,11 @@ pub(crate) struct Database {
 impl Database {
     /// A new one.
     pub(crate) async fn new(release: Release) -> Self {
-        let server = release.server();
+        Self::on(release.server()).await
+    }
+
+    /// A new one on this server.
+    pub(crate) async fn on(server: &str) -> Self {
         let name = format!("milkrun_{}", uuid::Uuid::new_v4().simple());
         let url = format!("{server}/postgres");
         let connect = || async { PgConnection::connect(&url).await.ok() };
@@ -129,27 +133,97 @@ fn command(program: &Path) -> Command {
     command
 }
 
-fn start(programs: &Path) -> Server {
+/// A folder with the files of a new server.
+fn prepare(programs: &Path) -> TempDir {
     let folder = tempfile::Builder::new().prefix("milkrun-postgres").tempdir().expect("a folder");
     if rustix::process::geteuid().is_root() {
         let made = Command::new("chown").arg("nobody:nogroup").arg(folder.path()).status();
         assert!(made.expect("chown").success());
     }
-    let data = folder.path().join("data");
     let mut initdb = command(&programs.join("initdb"));
     initdb.args(["--auth=trust", "--username=milkrun", "--encoding=UTF8", "--no-sync", "-D"]);
-    assert!(initdb.arg(&data).status().expect("initdb").success(), "initdb failed");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("a port").port();
-    drop(listener);
+    let made = initdb.arg(folder.path().join("data")).status();
+    assert!(made.expect("initdb").success(), "initdb failed");
+    folder
+}
+
+/// Runs the server of a folder until somebody ends it.
+fn launch(programs: &Path, folder: &Path, port: u16) {
     let mut postgres = command(&programs.join("postgres"));
-    postgres.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-p", &port.to_string()]);
-    postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
-    postgres.args(["-c", "max_wal_size=512MB"]);
+    postgres.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+    postgres.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+    postgres.args(["-c", "max_connections=300", "-c", "max_wal_size=512MB"]);
     // It ends with the thread that started it, which a test's own would do too soon.
     std::thread::spawn(move || {
         let mut child = postgres.spawn().expect("postgres");
         let _ = child.wait();
     });
+}
+
+fn start(programs: &Path) -> Server {
+    let (folder, port) = (prepare(programs), super::relay::free_port());
+    launch(programs, folder.path(), port);
     Server { url: format!("postgres://milkrun@127.0.0.1:{port}"), _folder: Some(folder) }
+}
+
+/// A server of a test's own, which may crash.
+pub(crate) struct Own {
+    programs: PathBuf,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Own {
+    /// One that runs.
+    pub(crate) async fn start(release: Release) -> Self {
+        let programs = release.programs();
+        let own = Self { folder: prepare(&programs), programs, port: super::relay::free_port() };
+        own.up().await;
+        own
+    }
+
+    /// Where it is, without a database.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://milkrun@127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as `pg_ctl stop -m immediate` does.
+    pub(crate) fn crash(&self) {
+        let of = self.folder.path().join("data/postmaster.pid");
+        let text = std::fs::read_to_string(of).unwrap_or_default();
+        let id = text.lines().next().and_then(|id| id.parse().ok());
+        let Some(id) = id.and_then(rustix::process::Pid::from_raw) else { return };
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::QUIT);
+    }
+
+    /// Starts it again, and waits until it answers.
+    pub(crate) async fn up(&self) {
+        // The one that crashed lets go of its folder.
+        let is_gone = || async {
+            let of = self.folder.path().join("data/postmaster.pid");
+            (!of.exists() || PgConnection::connect(&self.database()).await.is_err()).then_some(())
+        };
+        eventually("the end of the server", is_gone).await;
+        eventually("the server", || async {
+            launch(&self.programs, self.folder.path(), self.port);
+            for _ in 0..50 {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                if PgConnection::connect(&self.database()).await.is_ok() {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+
+    fn database(&self) -> String {
+        format!("{}/postgres", self.url())
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.crash();
+    }
 }

@@ -1,4 +1,4 @@
-//! A wire between a node and its database that loses the answers to commits.
+//! A wire between a node and its database that loses the answers to commits, or is cut.
 
 use std::{
     collections::HashSet,
@@ -12,12 +12,26 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinHandle,
 };
+
+/// Which ways a wire is cut. What is under way then is lost, and so is its connection once the wire is
+/// whole again; until then nobody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    No,
+    Both,
+    /// To the server.
+    There,
+    /// To the client.
+    Back,
+}
 
 /// Forwards until dropped.
 pub(crate) struct Proxy {
     counts: Arc<Counts>,
+    cut: watch::Sender<Cut>,
     task: JoinHandle<()>,
 }
 
@@ -38,13 +52,19 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let counts = Arc::<Counts>::default();
-        let seen = counts.clone();
+        let (seen, cut) = (counts.clone(), watch::Sender::new(Cut::No));
+        let cuts = cut.subscribe();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, server, seen.clone()));
+                tokio::spawn(forward(client, server, seen.clone(), cuts.clone()));
             }
         });
-        (Self { counts, task }, format!("{user}@{address}/{database}"))
+        (Self { counts, cut, task }, format!("{user}@{address}/{database}"))
+    }
+
+    /// Cuts the wire, or makes it whole.
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.cut.send_replace(cut);
     }
 
     /// Loses the answer to every so manieth commit from now on; 0: to none.
@@ -65,7 +85,12 @@ impl Drop for Proxy {
 }
 
 /// One connection; both ways end together.
-async fn forward(client: TcpStream, server: SocketAddr, counts: Arc<Counts>) {
+async fn forward(
+    client: TcpStream,
+    server: SocketAddr,
+    counts: Arc<Counts>,
+    cut: watch::Receiver<Cut>,
+) {
     let Ok(server) = TcpStream::connect(server).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -76,7 +101,8 @@ async fn forward(client: TcpStream, server: SocketAddr, counts: Arc<Counts>) {
             if said.has_commit(&bytes[..read]) && is_due(&counts) {
                 losing.store(true, SeqCst);
             }
-            if to_server.write_all(&bytes[..read]).await.is_err() {
+            if is_lost(&cut, Cut::There).await || to_server.write_all(&bytes[..read]).await.is_err()
+            {
                 return;
             }
         }
@@ -88,12 +114,24 @@ async fn forward(client: TcpStream, server: SocketAddr, counts: Arc<Counts>) {
                 counts.lost.fetch_add(1, SeqCst);
                 return;
             }
-            if to_client.write_all(&answer[..read]).await.is_err() {
+            if is_lost(&cut, Cut::Back).await || to_client.write_all(&answer[..read]).await.is_err()
+            {
                 return;
             }
         }
     };
     tokio::select! { () = asking => {} () = answering => {} }
+}
+
+/// Whether what goes this way is lost; told only when the wire is whole again.
+async fn is_lost(cut: &watch::Receiver<Cut>, way: Cut) -> bool {
+    let mut cut = cut.clone();
+    let is_cut = |cut: &Cut| *cut == Cut::Both || *cut == way;
+    let is_lost = is_cut(&cut.borrow());
+    if is_lost {
+        let _ = cut.wait_for(|cut| !is_cut(cut)).await;
+    }
+    is_lost
 }
 
 fn is_due(counts: &Counts) -> bool {
