@@ -235,7 +235,7 @@ impl Client {
         ClientError::Unreachable { base: self.base.to_string(), cause: chain(&error) }
     }
 
-    fn strange(&self, problem: String) -> ClientError {
+    pub(crate) fn strange(&self, problem: String) -> ClientError {
         ClientError::Strange { base: self.base.to_string(), problem }
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options, output::text};
+use super::{Failure, Options, output::text, when};
+use crate::clock::Clock;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -74,7 +75,7 @@ struct Filter {
     /// Those of this version or an earlier one.
     #[arg(long, value_name = "VERSION")]
     to: Option<u64>,
-    /// Those given up at this time or later.
+    /// Those given up since: 10m ago, or a time.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Those whose last attempt was answered with this status.
@@ -85,13 +86,14 @@ struct Filter {
 impl Filter {
     /// What is given, by the names that the API has.
     fn fields(&self) -> Vec<(&'static str, Value)> {
+        let now = Clock::system().now();
         let text = |value: &Option<String>| value.as_ref().map(|text| json!(text));
         let fields = [
             ("topic", text(&self.topic)),
             ("reason", text(&self.reason)),
             ("from", self.from.map(|version| json!(version))),
             ("to", self.to.map(|version| json!(version))),
-            ("since", text(&self.since)),
+            ("since", self.since.as_ref().map(|since| json!(when::past(since, now)))),
             ("status", self.status.map(|status| json!(status))),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

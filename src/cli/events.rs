@@ -12,8 +12,10 @@ use serde_json::value::RawValue;
 use super::{
     Failure, Options,
     client::Client,
-    output::{Output, print, text},
+    output::{Output, print, say, text},
+    when,
 };
+use crate::clock::Clock;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -21,7 +23,7 @@ pub(crate) struct Args {
     /// Those after this version or cursor; by default from the oldest on.
     #[arg(long, value_name = "N")]
     after: Option<String>,
-    /// Those recorded at or after this time.
+    /// Those recorded since: 10m ago, or a time.
     #[arg(long, value_name = "TIME", conflicts_with = "after")]
     since: Option<String>,
     /// At most so many; by default 100, with --follow without end.
@@ -66,9 +68,12 @@ pub(super) fn is_last(next: &str, head: Option<u64>) -> bool {
 /// How long the relay is asked to wait for more.
 const WAIT: &str = "30s";
 
-pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
+pub(crate) async fn run(mut args: Args, options: &Options) -> Result<(), Failure> {
     let client = options.client()?;
     let mut left = args.limit.unwrap_or(if args.follow { usize::MAX } else { 100 });
+    let now = Clock::system().now();
+    let since = args.since.take();
+    args.since = since.map(|since| when::past(&since, now));
     let mut after = args.after.clone();
     let mut printed = false;
     while left > 0 {
@@ -85,12 +90,26 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let _ = writeln!(stderr(), "milkrun: `--filter` fails on version {version}: {reason}");
         }
         left = left.saturating_sub(page.events.len());
-        if is_last(&page.next, page.head) && !args.follow {
+        if args.follow {
+            after = Some(page.next);
+            continue;
+        }
+        if is_last(&page.next, page.head) {
             break;
+        }
+        if left == 0 && has_more(&client, &args, &page.next).await? {
+            let next = &page.next;
+            say(&format!("milkrun: there are more: raise --limit, or go on with --after {next}"));
         }
         after = Some(page.next);
     }
     Ok(())
+}
+
+/// Whether the topic goes on behind a full page, which does not say so.
+async fn has_more(client: &Client, args: &Args, next: &str) -> Result<bool, Failure> {
+    let view = client.get(&["v1", "topics", &args.topic], &[]).await?;
+    Ok(!is_last(next, view["head"].as_u64()))
 }
 
 async fn page(

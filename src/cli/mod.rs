@@ -1,7 +1,8 @@
 //! The command line: arguments, the common options, and one file per command.
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0, 1 (it did not work), 2 (usage),
-//! 3 (stopped hard with work under way), 78 (bad configuration, or the store is held by another).
+//! 3 (stopped hard with work under way), 4 (`wait`: the time is up), 78 (bad configuration, or the store
+//! is held by another).
 //! A reader of data who goes away, as `head`, is no error.
 
 use std::{
@@ -29,10 +30,12 @@ mod events;
 mod failure;
 mod healthcheck;
 mod keys;
+mod listen;
 mod migrate;
 mod offline;
 mod output;
 mod pending;
+mod place;
 mod probe;
 mod publish;
 mod reload;
@@ -47,6 +50,7 @@ mod tests;
 mod topics;
 mod trace;
 mod verify;
+mod wait;
 mod when;
 
 /// Probes producers, keeps a versioned history, and pushes to webhooks.
@@ -122,12 +126,16 @@ enum Command {
     Events(events::Args),
     /// Where one event is: at every subscription, with every attempt, and what helps.
     Trace(trace::Args),
+    /// Hand events to a local server as webhooks, by cursor: no position moves.
+    Listen(listen::Args),
     /// Say whether the signature of a webhook is good, or which part of it is wrong.
     Verify(verify::Args),
     /// Publish events.
     Publish(publish::Args),
     /// Subscriptions: where they stand, and how to steer them.
     Subscriptions(subscriptions::Args),
+    /// Wait until a subscription has what it is owed.
+    Wait(wait::Args),
     /// Events that are not in the log yet.
     Pending(pending::Args),
     /// Events that a subscription did not get.
@@ -205,9 +213,11 @@ impl Cli {
             Command::Topics(args) => topics::run(args, options).await?,
             Command::Events(args) => events::run(args, options).await?,
             Command::Trace(args) => trace::run(args, options).await?,
+            Command::Listen(args) => listen::run(args, options).await?,
             Command::Verify(args) => verify::run(args, options)?,
             Command::Publish(args) => publish::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
+            Command::Wait(args) => wait::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,

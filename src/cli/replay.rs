@@ -5,7 +5,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options, client::Client, output};
+use super::{Failure, Options, client::Client, output, place::Place, when};
+use crate::clock::Clock;
 
 /// How often a job that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -27,9 +28,8 @@ struct Start {
     /// The topic, when the subscription has several.
     #[arg(long)]
     topic: Option<String>,
-    /// The first event wanted: earliest, a version, a cursor, or a time.
-    #[arg(long, required = true)]
-    from: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// The last event wanted: a version or cursor, or a time that it is before [default: the
     /// newest].
     #[arg(long)]
@@ -56,8 +56,15 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let (client, output) = (options.client()?, options.output);
     match args.action {
         None => {
-            let Start { name, topic, from, to, rate, wait } = args.start;
+            let Start { name, topic, place, to, rate, wait } = args.start;
             let name = name.unwrap_or_default();
+            let from = place.first(&client, &name, topic.as_deref()).await?;
+            if from.is_none() {
+                return Err(Failure::usage(
+                    "expected where it begins: --after N, --at N or --since TIME",
+                ));
+            }
+            let to = to.map(|to| when::past(&to, Clock::system().now()));
             let fields = [("topic", topic), ("from", from), ("to", to), ("rate", rate)];
             let given = fields
                 .into_iter()

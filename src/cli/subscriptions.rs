@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options, output};
+use super::{Failure, Options, output, place::Place, when};
+use crate::clock::Clock;
 
 mod create;
 mod set;
@@ -34,18 +35,20 @@ enum Action {
     /// Push again, from where it stands or from another event on.
     Resume {
         name: String,
-        /// The first event wanted: earliest, latest, a version, a cursor, or a time.
-        #[arg(long)]
-        from: Option<String>,
+        #[command(flatten)]
+        place: Place,
         /// Only in this topic.
-        #[arg(long, requires = "from")]
+        #[arg(long, requires = "place")]
         topic: Option<String>,
     },
     /// Push again from an earlier event on, or leave events out.
     Rewind {
         name: String,
-        /// The first event wanted: earliest, latest, a version, a cursor, or a time.
-        from: String,
+        /// The former way to name the place.
+        #[arg(hide = true, conflicts_with = "place", required_unless_present = "place")]
+        former: Option<String>,
+        #[command(flatten)]
+        place: Place,
         /// Only in this topic.
         #[arg(long)]
         topic: Option<String>,
@@ -56,7 +59,7 @@ enum Action {
         /// Only those that failed.
         #[arg(long)]
         failed: bool,
-        /// Only those begun at or after this time, as 2026-01-31T12:00:00Z.
+        /// Only those begun since: 10m ago, or a time as 2026-01-31T12:00:00Z.
         #[arg(long)]
         since: Option<String>,
         /// Only those with this answer.
@@ -131,12 +134,15 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             output.one(&client.patch(&path, body.into()).await?)?;
         }
         Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
-        Action::Resume { name, from, topic } => {
+        Action::Resume { name, place, topic } => {
+            let from = place.first(&client, &name, topic.as_deref()).await?;
             let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
             output.one(&post(&name, "resume", body).await?)?;
         }
-        Action::Rewind { name, from, topic } => {
-            let body = said([("from", Some(from.into())), ("topic", topic.map(Into::into))]);
+        Action::Rewind { name, former, place, topic } => {
+            let place = place.or_from(former);
+            let from = place.first(&client, &name, topic.as_deref()).await?;
+            let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
             output.one(&post(&name, "rewind", body).await?)?;
         }
         Action::RotateSecret { name, overlap, secret } => {
@@ -157,7 +163,8 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after)));
             query.extend(failed.then(|| ("failed", "true".to_owned())));
-            query.extend(since.map(|since| ("since", since)));
+            let now = Clock::system().now();
+            query.extend(since.map(|since| ("since", when::past(&since, now))));
             query.extend(status.map(|status| ("status", status.to_string())));
             let path = ["v1", "subscriptions", &name, "attempts"];
             output.part(

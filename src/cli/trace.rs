@@ -63,12 +63,59 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         (None, None) => return Err(Failure::usage("expected a version or an id")),
     };
     let path = ["v1", "topics", &args.topic, "events", &version, "trace"];
-    let trace = client.get(&path, &[("limit", "100".into())]).await?;
+    let mut trace = client.get(&path, &[("limit", "100".into())]).await?;
     match options.output {
         Output::Json => options.output.one(&trace)?,
-        Output::Table => print(&story(&trace, Clock::system().now()))?,
+        Output::Table => {
+            add_standing(&client, &mut trace).await;
+            print(&story(&trace, Clock::system().now()))?;
+        }
     }
     Ok(())
+}
+
+/// Adds how each subscription stands that the event still waits for: one on hold or paused does not try it
+/// when it is due. A subscription that may not be seen is told without.
+async fn add_standing(client: &Client, trace: &mut Value) {
+    for view in trace["subscriptions"].as_array_mut().into_iter().flatten() {
+        if matches!(view["state"].as_str(), Some("waiting" | "retry" | "parked")) {
+            let name = text(&view["subscription"]);
+            let shown = client.get(&["v1", "subscriptions", &name], &[]).await;
+            view["standing"] = shown.unwrap_or_default();
+        }
+    }
+}
+
+/// Why the subscription as a whole sends nothing now, and what helps.
+fn stands_still(standing: &Value, name: &str, now: Micros) -> Option<(String, String)> {
+    let resume = format!("`milkrun subscriptions resume {name}`");
+    let status = standing["status"].as_str().unwrap_or_default();
+    let health = &standing["health"];
+    if status == "disabled" {
+        let why = text(&standing["reason"]);
+        return Some((format!("the subscription is disabled: {why}"), resume));
+    }
+    if status == "paused" {
+        return Some(("the subscription is paused".into(), resume));
+    }
+    if health["state"] == "holding" {
+        let since = moment(&health["since"], now);
+        let next = health["next_trial"].as_str().and_then(|next| next.parse::<Micros>().ok());
+        let next =
+            next.map_or_else(String::new, |next| format!(", next trial {}", due_in(next, now)));
+        let told = format!("the endpoint is on hold since {since}{next}");
+        return Some((told, format!("{resume} tries it at once")));
+    }
+    if standing["exceptions_full"] == true {
+        let told = "as many events wait for another try as may".to_owned();
+        return Some((told, format!("`milkrun dead-letters {name} list`")));
+    }
+    None
+}
+
+/// When something is to happen; what should have happened by now is due.
+fn due_in(due: Micros, now: Micros) -> String {
+    if due > now { ago(due, now) } else { "as soon as there is room".into() }
 }
 
 /// Whether it is a version, or a cursor: an epoch of hexadecimal digits and a version.
@@ -154,9 +201,17 @@ fn listed<'a>(trace: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> 
 fn state(view: &Value, trace: &Value, now: Micros) -> Value {
     let name = text(&view["subscription"]);
     let due = view["due"].as_str().and_then(|due| due.parse::<Micros>().ok());
-    let due = due.map_or_else(String::new, |due| format!(", again {}", ago(due, now)));
+    let due = due.map_or_else(String::new, |due| format!(", again {}", due_in(due, now)));
     let version = &trace["version"];
+    let still = stands_still(&view["standing"], &name, now);
     let (told, helps) = match view["state"].as_str().unwrap_or_default() {
+        state @ ("retry" | "waiting" | "parked") if still.is_some() => {
+            let (why, helps) = still.unwrap_or_default();
+            (
+                if state == "retry" { format!("failed; {why}") } else { format!("waits: {why}") },
+                helps,
+            )
+        }
         "settled" => {
             let outcome = view["outcome"].as_str();
             (outcome.unwrap_or("settled").to_owned(), String::new())
@@ -211,6 +266,30 @@ mod tests {
         for id in ["order-12", "", "6661905f-", "-1", "6661905g-1", "1.5", "66-1"] {
             assert!(!is_version(id), "{id}");
         }
+    }
+
+    #[test]
+    fn a_subscription_that_sends_nothing_is_said_to() {
+        let at = |second: i64| Micros(second * 1_000_000);
+        let told = |state: &str, standing: Value| {
+            let view = json!({ "subscription": "crm", "state": state, "due": at(100).to_string(),
+                "standing": standing });
+            let told = super::state(&view, &json!({ "version": 1 }), at(200));
+            format!("{} | {}", text(&told["told"]), text(&told["helps"]))
+        };
+        let resume = "`milkrun subscriptions resume crm`";
+        let held = json!({ "status": "active", "health": { "state": "holding",
+            "since": at(80).to_string(), "next_trial": at(260).to_string() } });
+        let told_held = told("retry", held);
+        for part in ["failed; ", "on hold", "(2 min ago)", "next trial in 60 s", resume] {
+            assert!(told_held.contains(part), "{part}: {told_held}");
+        }
+        let paused = told("waiting", json!({ "status": "paused" }));
+        assert_eq!(paused, format!("waits: the subscription is paused | {resume}"));
+        let disabled = told("retry", json!({ "status": "disabled", "reason": "gone" }));
+        assert!(disabled.contains("disabled: gone") && disabled.contains(resume), "{disabled}");
+        let late = told("retry", json!({ "status": "active" }));
+        assert!(late.starts_with("failed, again as soon as there is room"), "{late}");
     }
 
     #[test]

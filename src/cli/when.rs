@@ -31,3 +31,24 @@ impl When {
         }
     }
 }
+
+/// A moment of the past as the API takes it: `10m` is so long before `now`; anything else is the API's to
+/// judge, whose error names what was expected.
+pub(super) fn past(text: &str, now: Micros) -> String {
+    text.parse::<Period>()
+        .map_or_else(|_| text.to_owned(), |period| now.minus(period.0).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_before_now() {
+        let now: Micros = "2026-01-31T12:00:00Z".parse().unwrap();
+        let then: Micros = past("10m", now).parse().unwrap();
+        assert_eq!(then, now.minus(std::time::Duration::from_mins(10)));
+        assert_eq!(past("2026-01-31T12:00:00Z", now), "2026-01-31T12:00:00Z");
+        assert_eq!(past("soon", now), "soon");
+    }
+}
