@@ -45,7 +45,11 @@ async fn run(cli: Cli, logs: &Logs) -> ExitCode {
         .with_writer(logs.clone())
         .log_internal_errors(false);
     match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Text => {
+            // https://no-color.org
+            let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            lines.with_ansi(io::stderr().is_terminal() && !is_plain).init();
+        }
         LogFormat::Json => lines.json().init(),
     }
     match cli.with_logs(logs.clone()).run().await {

@@ -9,10 +9,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 use self::text::decoded;
-pub use self::text::deeper_than;
 pub(crate) use self::text::{is_broken, kind_of, scalar};
+pub use self::{text::deeper_than, value::lenient};
 
 mod text;
+mod value;
 
 /// A path to a value: `data.orders` or, as RFC 6901 has it, `/data/orders`; empty: the whole. What
 /// has dots and finds nothing is one name, as `@odata.nextLink`.

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 pub use self::{
     budget::{Budget, Held},
-    extract::deeper_than,
+    extract::{deeper_than, lenient},
 };
 
 /// The network as it is handed in: guarded, without redirects. Its errors are told apart by

@@ -27,6 +27,7 @@ const RESTORE_EXAMPLE: &str = "\
 Stop the relay, put the backup back, start the relay:
 
   milkrun restore /backups/monday.db --replace
+  milkrun restore /backups/monday.db -c /etc/milkrun/milkrun.yaml
 
 The store that was there is set aside, not removed. Leave STORE-heads where it is: by it the relay
 knows which versions were given since the backup. Their topics begin a new epoch above them, and

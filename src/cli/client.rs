@@ -29,6 +29,15 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     key: Option<KeyText>,
+    /// Why the relay is asked there.
+    named_by: String,
+}
+
+/// A client for what a person asks for by name; it does TLS with ring.
+pub(super) fn builder() -> reqwest::ClientBuilder {
+    // An error means that a provider is there already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
 }
 
 /// Why there is no answer to use.
@@ -36,12 +45,14 @@ pub(crate) struct Client {
 pub(crate) enum ClientError {
     /// Nobody listens.
     #[error(
-        "no relay answers at {base}: {cause}\nIs it running (`milkrun run`)? One whose `listen` was changed in the file since it was started listens where it did before: name that address by --server URL."
+        "no relay answers at {base} ({named_by}): {cause}\nIs it running (`milkrun run`)? One whose `listen` was changed in the file since it was started listens where it did before: name that address by --server URL."
     )]
     Unreachable {
         /// Where.
         base: String,
-        /// Why.
+        /// Why there.
+        named_by: String,
+        /// Why not.
         cause: String,
     },
     /// The relay refused (RFC 9457).
@@ -84,9 +95,7 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(wrong());
         }
-        // An error means that a provider is there already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
+        let mut builder = builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_mins(2))
             .no_proxy();
@@ -97,7 +106,12 @@ impl Client {
             builder = builder.tls_certs_only(shown).tls_danger_accept_invalid_hostnames(true);
         }
         let http = builder.build().map_err(|error| Failure::new(chain(&error)))?;
-        Ok(Self { http, base, key: None })
+        Ok(Self { http, base, key: None, named_by: "as it was named".into() })
+    }
+
+    /// Says of a relay that does not answer who named its address.
+    pub(crate) fn named_by(self, named_by: &str) -> Self {
+        Self { named_by: named_by.to_owned(), ..self }
     }
 
     /// Sends this key with every request.
@@ -115,9 +129,24 @@ impl Client {
 
     /// A whole list, page after page.
     pub(crate) async fn list(&self, path: &[&str], field: &str) -> Result<Value, ClientError> {
-        let (mut whole, mut next) = self.page(path, &[("limit", PAGE.into())]).await?;
+        self.whole(path, &[], field).await
+    }
+
+    /// What of a list these parameters choose, page after page.
+    pub(crate) async fn whole(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        field: &str,
+    ) -> Result<Value, ClientError> {
+        let mut first = query.to_vec();
+        first.retain(|(name, _)| *name != "limit");
+        first.push(("limit", PAGE.into()));
+        let (mut whole, mut next) = self.page(path, &first).await?;
         while let Some(after) = next {
-            let query = [("limit", PAGE.into()), ("after", after)];
+            let mut query = first.clone();
+            query.retain(|(name, _)| *name != "after");
+            query.push(("after", after));
             let (mut page, behind) = self.page(path, &query).await?;
             if let (Some(all), Some(more)) =
                 (whole[field].as_array_mut(), page[field].as_array_mut())
@@ -232,7 +261,11 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        ClientError::Unreachable { base: self.base.to_string(), cause: chain(&error) }
+        ClientError::Unreachable {
+            base: self.base.to_string(),
+            named_by: self.named_by.clone(),
+            cause: chain(&error),
+        }
     }
 
     pub(crate) fn strange(&self, problem: String) -> ClientError {

@@ -25,6 +25,9 @@ enum Action {
         /// Those with a higher id.
         #[arg(long)]
         after: Option<i64>,
+        /// All of them, however many.
+        #[arg(long = "all", conflicts_with = "limit")]
+        every: bool,
         #[command(flatten)]
         filter: Filter,
     },
@@ -116,14 +119,19 @@ impl Which {
 pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let (client, output) = (options.client()?, options.output);
     let path = ["v1", "subscriptions", &args.name, "dead-letters"];
-    let all = Action::List { limit: 100, after: None, filter: Filter::default() };
+    let all = Action::List { limit: 100, after: None, every: false, filter: Filter::default() };
     match args.action.unwrap_or(all) {
-        Action::List { limit, after, filter } => {
+        Action::List { limit, after, every, filter } => {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after.to_string())));
             query.extend(filter.fields().into_iter().map(|(name, value)| (name, text(&value))));
+            let part = if every {
+                (client.whole(&path, &query, "dead_letters").await?, None)
+            } else {
+                client.page(&path, &query).await?
+            };
             output.part(
-                &client.page(&path, &query).await?,
+                &part,
                 "dead_letters",
                 &[
                     ("ID", "/id"),

@@ -17,6 +17,7 @@ Stop the relay, make an empty database, and move the file into it:
 
   createdb milkrun
   milkrun migrate --from sqlite:data/milkrun.db --to postgres://milkrun@db.example/milkrun
+  milkrun migrate --from sqlite:old.db --to postgres://milkrun@localhost/milkrun -o json
 
 Then name the database as `store` in the configuration, and start the relay. Versions, epochs,
 positions, dead letters, what waits and what is known stay as they are: readers and consumers go on

@@ -23,12 +23,15 @@ mod client;
 mod cluster;
 mod config;
 mod dead_letters;
+mod debug;
 mod demo;
 mod doctor;
 mod dry_run;
 mod events;
+mod examples;
 mod failure;
 mod healthcheck;
+mod init;
 mod keys;
 mod listen;
 mod migrate;
@@ -47,6 +50,7 @@ mod sources;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod top;
 mod topics;
 mod trace;
 mod verify;
@@ -106,23 +110,31 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the relay until SIGTERM or Ctrl-C; SIGHUP applies a changed file.
+    #[command(after_help = examples::RUN)]
     Run(run::Args),
     /// Show the whole job in ten seconds: a sample producer, the relay and a flaky consumer; with
     /// --cluster, three nodes of which one is killed.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::Args),
     /// Say what is wrong with the configuration.
+    #[command(after_help = examples::CHECK)]
     Check(check::Args),
     /// Say whether this machine and what is around it are fit for the configuration: one line for each
     /// check, with what helps.
     Doctor(doctor::Args),
+    /// Propose a configuration for a producer, by what its URL answers.
+    Init(init::Args),
     /// The configuration: its schema, or as it was understood.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CONFIG)]
     Config(config::Action),
     /// Ask a source now; with --dry-run, here and without storing anything.
+    #[command(after_help = examples::PROBE)]
     Probe(probe::Args),
     /// Topics: their heads, what is kept, their epochs.
+    #[command(after_help = examples::TOPICS)]
     Topics(topics::Args),
     /// Events of a topic in version order.
+    #[command(after_help = examples::EVENTS)]
     Events(events::Args),
     /// Where one event is: at every subscription, with every attempt, and what helps.
     Trace(trace::Args),
@@ -133,18 +145,26 @@ enum Command {
     /// Publish events.
     Publish(publish::Args),
     /// Subscriptions: where they stand, and how to steer them.
+    #[command(after_help = examples::SUBSCRIPTIONS)]
     Subscriptions(subscriptions::Args),
+    /// Subscriptions and sources as they stand, again and again.
+    Top(top::Args),
     /// Wait until a subscription has what it is owed.
     Wait(wait::Args),
     /// Events that are not in the log yet.
+    #[command(after_help = examples::PENDING)]
     Pending(pending::Args),
     /// Events that a subscription did not get.
+    #[command(after_help = examples::DEAD_LETTERS)]
     DeadLetters(dead_letters::Args),
     /// Deliver a part of a topic again, beside live delivery.
+    #[command(after_help = examples::REPLAY)]
     Replay(replay::Args),
     /// Sources: when they were asked, and how to steer them.
+    #[command(after_help = examples::SOURCES)]
     Sources(sources::Args),
     /// The nodes on the store: what each of them does, and what nobody does.
+    #[command(after_help = examples::CLUSTER)]
     Cluster,
     /// Keys: who may use the API, and for what.
     Keys(keys::Args),
@@ -157,10 +177,16 @@ enum Command {
     /// Move a store from a file into a database.
     Migrate(migrate::Args),
     /// Let the running relay apply its configuration file as it is now, as SIGHUP does.
+    #[command(after_help = examples::RELOAD)]
     Reload(reload::Args),
+    /// What a bug report needs.
+    #[command(subcommand, after_help = debug::EXAMPLES)]
+    Debug(debug::Action),
     /// Whether the running relay is ready: exit code 0 or 1.
+    #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck,
     /// A completion script for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -217,6 +243,9 @@ impl Cli {
             Command::Verify(args) => verify::run(args, options)?,
             Command::Publish(args) => publish::run(args, options).await?,
             Command::Subscriptions(args) => subscriptions::run(args, options).await?,
+            Command::Init(args) => init::run(args, options).await?,
+            Command::Top(args) => top::run(args, options).await?,
+            Command::Debug(action) => debug::run(action, options).await?,
             Command::Wait(args) => wait::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
@@ -254,10 +283,18 @@ impl Options {
     fn client(&self) -> Result<Client, Failure> {
         self.check_named()?;
         let client = if let Some(server) = &self.server {
-            Client::new(server)?
+            Client::new(server)?.named_by("--server or MILKRUN_SERVER")
         } else {
             let (server, certificate) = self.listens();
-            Client::trusting(&server, certificate.as_deref())?
+            let file = self.file().display();
+            let by = if self.file().exists() {
+                format!("where {file} has it listen")
+            } else {
+                format!(
+                    "the usual address, for there is no {file}: name yours by -c FILE or --server URL"
+                )
+            };
+            Client::trusting(&server, certificate.as_deref())?.named_by(&by)
         };
         Ok(client.with_key(self.key()?))
     }

@@ -1,8 +1,11 @@
 //! Data on stdout: tables for people, JSON for programs.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+};
 
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
@@ -68,10 +71,36 @@ pub(crate) struct Unread;
 /// Prints a line, or several.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
+    let text = spelled(text, stdout.is_terminal() && !is_utf8(|name| std::env::var(name).ok()));
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, Unread),
         kind => io::Error::new(kind, format!("stdout cannot be written: {error}")),
     })
+}
+
+/// Whether the terminal reads UTF-8, by the first of these variables that says something; if none does,
+/// it does.
+fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let said = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(variable)
+        .find(|text| !text.is_empty());
+    said.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+/// A text for a terminal that knows ASCII only: signs of ours are written out, others are escaped.
+fn spelled(text: &str, is_ascii_only: bool) -> Cow<'_, str> {
+    if !is_ascii_only || text.is_ascii() {
+        return text.into();
+    }
+    let text = text.replace('…', "...").replace('→', "->");
+    let each = text
+        .chars()
+        .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{{{:x}}}", u32::from(c)) });
+    each.collect::<String>().into()
 }
 
 /// Prints a line for a person to stderr; nobody may be there to read it.
@@ -82,6 +111,8 @@ pub(crate) fn say(text: &str) {
 /// A list as aligned columns.
 pub(crate) fn table(items: &[Value], columns: &[Column]) -> String {
     let mut table = Table::new();
+    // As wide as the terminal, if there is one; what is piped keeps one line for each thing.
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.load_style(NOTHING).set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {
         table.add_row(
@@ -135,5 +166,21 @@ fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
             }
         }
         other => fields.push((name.to_owned(), text(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_utf8_gets_ascii() {
+        assert_eq!(spelled("a… → é", true), "a... -> \\u{e9}");
+        assert_eq!(spelled("a…", false), "a…");
+        let of = |name: &'static str, value: &'static str| {
+            is_utf8(move |asked| (asked == name).then(|| value.to_owned()))
+        };
+        assert!(of("LANG", "en_US.UTF-8") && of("LC_ALL", "C.utf8") && of("OTHER", "C"));
+        assert!(!of("LC_ALL", "C") && !of("LANG", "de_DE.ISO-8859-1"));
     }
 }

@@ -23,7 +23,11 @@ The first master key:
     master_key: { file: master.key }
 
 Another one takes its place: it becomes `master_key`, the former one goes to `other_keys` until
-`milkrun secrets rekey` is done. Keep the key apart from backups: without it they have no secrets.";
+this is done, with no relay running on a file:
+
+  milkrun secrets rekey -c milkrun.yaml
+
+ Keep the key apart from backups: without it they have no secrets.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]

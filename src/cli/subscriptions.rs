@@ -2,11 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options, output, place::Place, when};
+use super::{
+    Failure, Options,
+    output::{self, Output, print},
+    place::Place,
+    when,
+};
 use crate::clock::Clock;
 
 mod create;
 mod set;
+mod story;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -71,6 +77,9 @@ enum Action {
         /// Only those behind this one in the list.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
+        /// All of them, however many.
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
     },
     /// Sign with another secret; the ones before it go on signing for a while. It is shown once.
     RotateSecret {
@@ -121,7 +130,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             output.list(&all, "subscriptions", &COLUMNS)?;
         }
         Action::Show { name } => {
-            output.one(&client.get(&["v1", "subscriptions", &name], &[]).await?)?;
+            tell(output, &client.get(&["v1", "subscriptions", &name], &[]).await?)?;
         }
         Action::Create(create) => {
             let body = create.body().map_err(Failure::usage)?;
@@ -133,11 +142,11 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let path = ["v1", "subscriptions", &name];
             output.one(&client.patch(&path, body.into()).await?)?;
         }
-        Action::Pause { name } => output.one(&post(&name, "pause", json!({})).await?)?,
+        Action::Pause { name } => tell(output, &post(&name, "pause", json!({})).await?)?,
         Action::Resume { name, place, topic } => {
             let from = place.first(&client, &name, topic.as_deref()).await?;
             let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
-            output.one(&post(&name, "resume", body).await?)?;
+            tell(output, &post(&name, "resume", body).await?)?;
         }
         Action::Rewind { name, former, place, topic } => {
             let place = place.or_from(former);
@@ -159,7 +168,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             ]);
             output.one(&post(&name, "test", body).await?)?;
         }
-        Action::Attempts { name, failed, since, status, limit, after } => {
+        Action::Attempts { name, failed, since, status, limit, after, all } => {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after)));
             query.extend(failed.then(|| ("failed", "true".to_owned())));
@@ -167,8 +176,13 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             query.extend(since.map(|since| ("since", when::past(&since, now))));
             query.extend(status.map(|status| ("status", status.to_string())));
             let path = ["v1", "subscriptions", &name, "attempts"];
+            let part = if all {
+                (client.whole(&path, &query, "attempts").await?, None)
+            } else {
+                client.page(&path, &query).await?
+            };
             output.part(
-                &client.page(&path, &query).await?,
+                &part,
                 "attempts",
                 &[
                     ("STARTED", "/started"),
@@ -188,6 +202,16 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A subscription: for a program as the API has it, for a person what is needed first.
+fn tell(output: Output, view: &Value) -> std::io::Result<()> {
+    match output {
+        Output::Table if view["positions"].is_array() => {
+            print(&story::story(view, Clock::system().now()))
+        }
+        _ => output.one(view),
+    }
 }
 
 /// An object of the fields that were said.

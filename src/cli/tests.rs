@@ -10,6 +10,7 @@ use wiremock::{
 use super::{Cli, Failure, client::Client};
 
 mod edges;
+mod examples;
 mod file;
 mod store;
 mod subscriptions;
@@ -73,6 +74,11 @@ fn arguments_are_read() {
         "sources cursor shop --keep",
         "listen billing --to 3000/hooks --since 10m --keep f --max-attempts 3",
         "listen --topic orders --exec cat --after 5 --once",
+        "init https://a.example/list -H a:b --print",
+        "top --once",
+        "debug bundle f.tar.gz --log-file l",
+        "subscriptions attempts b --all",
+        "dead-letters billing list --all",
         "wait billing --lag 0 --timeout 60s",
         "wait billing --owed 5",
         "subscriptions rewind billing --after 5",

@@ -17,6 +17,7 @@ use crate::support::{
 
 mod bodies;
 mod failing;
+mod init;
 mod values;
 mod walks;
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bombs;
+mod bundle;
 mod checks;
 mod commands;
 mod cursor;

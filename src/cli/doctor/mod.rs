@@ -89,6 +89,12 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     }
 }
 
+/// What is found, as JSON, for others to read.
+pub(super) async fn told(options: &Options) -> String {
+    let checks = all(options.file(), false).await;
+    json!({ "good": checks.iter().all(|check| check.good), "checks": checks }).to_string()
+}
+
 async fn all(file: &Path, online: bool) -> Vec<Finding> {
     let name = file.display().to_string();
     let config = match config::load(file, environment) {
