@@ -21,7 +21,8 @@ mod row;
 mod told;
 
 pub use self::{
-    row::HealthView,
+    hold::HoldCause,
+    row::{HealthView, HoldReason, Holding},
     told::{DeliveryId, Ended, Held, Learnt, Leave, Turn},
 };
 

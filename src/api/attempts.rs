@@ -10,10 +10,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ApiState, body::Path, list, problem::Problem, query::Query};
+use super::{ApiState, body::Path, gate::Caller, list, problem::Problem, query::Query};
 use crate::{
     event::Name,
-    store::{Attempt, AttemptQuery},
+    store::{Attempt, AttemptQuery, StoreError},
 };
 
 /// What one may come to in memory, as it is read and as it is shown: of an answer 1 KiB is kept.
@@ -21,38 +21,41 @@ const ATTEMPT_BYTES: usize = 4 << 10;
 
 /// One attempt at one delivery.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AttemptView {
+pub(crate) struct AttemptView {
     /// Its number; a newer one has a higher one.
-    id: i64,
+    pub(crate) id: i64,
     /// Null when the subscription is gone.
-    pub(super) subscription: Option<String>,
+    pub(crate) subscription: Option<String>,
     /// Null when the topic is gone.
-    topic: Option<String>,
-    version: u64,
+    pub(crate) topic: Option<String>,
+    pub(crate) version: u64,
     /// 1 for the first try.
-    attempt: u32,
-    started: String,
-    duration_ms: u64,
+    pub(crate) attempt: u32,
+    pub(crate) started: String,
+    pub(crate) duration_ms: u64,
     /// Null when there was no answer.
-    status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// The first KiB of the answer.
-    answer: String,
+    pub(crate) answer: String,
     /// Why there was no answer, or what else is to be known of it, as where a redirect leads.
-    error: Option<String>,
+    pub(crate) error: Option<String>,
     /// `delivered`, `retry`, `dead`, `gone`; or what was not sent: `filtered`, `expired`.
-    verdict: String,
+    pub(crate) verdict: String,
 }
 
 /// Attempts, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AttemptList {
-    pub(super) attempts: Vec<AttemptView>,
+pub(crate) struct AttemptList {
+    pub(crate) attempts: Vec<AttemptView>,
     /// To be passed as `after` for older ones; null at the end.
-    next: Option<i64>,
+    pub(crate) next: Option<i64>,
 }
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
-    vec![("/v1/subscriptions/{name}/attempts", routing::get(of_subscription))]
+    vec![
+        ("/v1/attempts", routing::get(of_all)),
+        ("/v1/subscriptions/{name}/attempts", routing::get(of_subscription)),
+    ]
 }
 
 /// The attempts of a subscription, newest first.
@@ -68,22 +71,58 @@ pub(super) async fn of_subscription(
     Path(name): Path<Name>,
     query: Query,
 ) -> Result<Response, Problem> {
+    let wanted = wanted(&query)?;
+    let subscription = api.store.subscription(&name).await?;
+    let wanted = AttemptQuery { subscription: Some(subscription.id), ..wanted };
+    let list = find(&api, wanted, Some(&name)).await?;
+    let next = list.next.map(|next| next.to_string());
+    let path = format!("/v1/subscriptions/{name}/attempts");
+    Ok(list::answer(&path, &query, next.as_deref(), list))
+}
+
+/// The attempts of all subscriptions that the key may see, newest first.
+#[utoipa::path(get, path = "/v1/attempts", tag = "subscriptions",
+    params(("failed" = Option<bool>, Query, description = "Those that did not deliver"),
+        ("since" = Option<String>, Query, description = "Begun at or after this time"),
+        ("status" = Option<u16>, Query), ("limit" = Option<usize>, Query),
+        ("after" = Option<i64>, Query, description = "An id: those behind it in the list, which are older")),
+    responses((status = 200, body = AttemptList)))]
+pub(super) async fn of_all(
+    State(api): State<ApiState>,
+    caller: Caller,
+    query: Query,
+) -> Result<Response, Problem> {
+    let wanted = wanted(&query)?;
+    let subscriptions = seen_by(&api, &caller).await?;
+    let list = find(&api, AttemptQuery { subscriptions, ..wanted }, None).await?;
+    let next = list.next.map(|next| next.to_string());
+    Ok(list::answer("/v1/attempts", &query, next.as_deref(), list))
+}
+
+/// The subscriptions that a caller may see, by row number; `None`: all, those that are gone too.
+pub(super) async fn seen_by(
+    api: &ApiState,
+    caller: &Caller,
+) -> Result<Option<Vec<i64>>, StoreError> {
+    if caller.is_admin() {
+        return Ok(None);
+    }
+    let all = api.store.subscriptions(0).await?;
+    Ok(Some(all.iter().filter(|one| caller.owns(one)).map(|one| one.id).collect()))
+}
+
+/// What a query string asks for, of whichever subscription.
+fn wanted(query: &Query) -> Result<AttemptQuery, Problem> {
     query.allow(&["failed", "since", "status", "limit", "after"])?;
     let status = query.number("status", 100, 599)?;
-    let subscription = api.store.subscription(&name).await?;
-    let wanted = AttemptQuery {
-        subscription: Some(subscription.id),
+    Ok(AttemptQuery {
         failed: query.flag("failed")?,
         since: query.moment("since")?,
         status: status.and_then(|status| u16::try_from(status).ok()),
         before: query.id("after")?,
         limit: query.limit()?,
         ..AttemptQuery::default()
-    };
-    let list = find(&api, wanted, Some(&name)).await?;
-    let next = list.next.map(|next| next.to_string());
-    let path = format!("/v1/subscriptions/{name}/attempts");
-    Ok(list::answer(&path, &query, next.as_deref(), list))
+    })
 }
 
 /// How a settled event ended at a subscription, as far as the attempts at hand tell.

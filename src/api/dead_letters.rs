@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::State,
-    response::Response,
     routing::{self, MethodRouter},
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,6 @@ use super::{
     ApiState,
     body::{JsonBody, Path},
     events::view::LoggedEventView,
-    list,
     problem::Problem,
     query::{Query, cut},
 };
@@ -25,45 +23,47 @@ use crate::{
     wire,
 };
 
-/// Letters read at once, and the bytes of events after which a page ends.
-const CHUNK: usize = 16;
-const PAGE_BYTES: usize = 8 << 20;
+pub(super) mod list;
+
+/// The ids that one request may name.
 const IDS_MAX: usize = 100_000;
 /// What an answer may be.
 const STATUSES: std::ops::RangeInclusive<u16> = 100..=599;
 
 /// One event that was given up, or a range that retention removed while it was owed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DeadLetterView {
-    id: i64,
-    topic: String,
+pub(crate) struct DeadLetterView {
+    pub(crate) id: i64,
+    /// Null when the subscription is gone.
+    pub(crate) subscription: Option<String>,
+    pub(crate) topic: String,
     /// The first version.
-    from: u64,
+    pub(crate) from: u64,
     /// The last version; `from` for one event.
-    to: u64,
+    pub(crate) to: u64,
     /// How many of them were owed.
-    count: u64,
+    pub(crate) count: u64,
     /// `attempts`, `age`, `refused`, `expression`, `too_large`, `damaged` or `expired`.
-    reason: DeadReason,
-    attempts: u32,
+    pub(crate) reason: DeadReason,
+    pub(crate) attempts: u32,
     /// When it was first tried.
-    first: String,
+    pub(crate) first: String,
     /// When it was given up.
-    at: String,
+    pub(crate) at: String,
     /// How the last attempt ended: `{status, error}`.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    last: LastAnswer,
+    pub(crate) last: LastAnswer,
     /// The event, as `GET …/events` shows it; null for a range.
     #[schema(value_type = Option<LoggedEventView>)]
-    event: Option<Box<RawValue>>,
+    pub(crate) event: Option<Box<RawValue>>,
 }
 
 /// Dead letters, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DeadLetterList {
-    dead_letters: Vec<DeadLetterView>,
+pub(crate) struct DeadLetterList {
+    pub(crate) dead_letters: Vec<DeadLetterView>,
     /// To be given as `after`; null at the end.
-    next: Option<i64>,
+    pub(crate) next: Option<i64>,
 }
 
 /// Which dead letters: some by their ids, all, or those that are as the other fields say.
@@ -214,54 +214,10 @@ impl SelectBody {
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     vec![
-        ("/v1/subscriptions/{name}/dead-letters", routing::get(list_dead).delete(remove)),
+        ("/v1/dead-letters", routing::get(list::list_all)),
+        ("/v1/subscriptions/{name}/dead-letters", routing::get(list::list_dead).delete(remove)),
         ("/v1/subscriptions/{name}/dead-letters/redrive", routing::post(redrive)),
     ]
-}
-
-/// Dead letters of a subscription, oldest first.
-#[utoipa::path(get, path = "/v1/subscriptions/{name}/dead-letters", tag = "dead letters",
-    params(("name" = String, Path), ("limit" = Option<usize>, Query),
-        ("after" = Option<i64>, Query, description = "An id"),
-        ("topic" = Option<String>, Query), ("reason" = Option<String>, Query),
-        ("from" = Option<u64>, Query, description = "A version"), ("to" = Option<u64>, Query, description = "A version"),
-        ("since" = Option<String>, Query, description = "Given up at or after this time"),
-        ("status" = Option<u16>, Query, description = "Of the last answer")),
-    responses((status = 200, body = DeadLetterList)))]
-pub(super) async fn list_dead(
-    State(api): State<ApiState>,
-    Path(name): Path<Name>,
-    query: Query,
-) -> Result<Response, Problem> {
-    query.allow(&["limit", "after", "topic", "reason", "from", "to", "since", "status"])?;
-    let select = DeadSelect::Where(SelectBody::of(&query)?.filter()?);
-    let limit = query.limit()?;
-    let mut after = query.id("after")?.unwrap_or(0);
-    let mut dead_letters = Vec::new();
-    let mut bytes = 0;
-    let mut room = api.budget.page(PAGE_BYTES)?;
-    // A chunk at a time, for each may carry a megabyte.
-    let next = loop {
-        let ask = CHUNK.min(limit - dead_letters.len());
-        let chunk = api.store.dead_letters(&name, &select, after, ask).await?;
-        let ended = chunk.len() < ask;
-        for letter in chunk {
-            after = letter.id;
-            bytes += letter.event.as_ref().map_or(0, |event| event.size_bytes());
-            dead_letters.push(view(letter));
-        }
-        room.held.fit(&api.budget, 2 * bytes)?;
-        if ended {
-            break None;
-        }
-        if dead_letters.len() >= limit || bytes >= room.bytes {
-            let more = !api.store.dead_letters(&name, &select, after, 1).await?.is_empty();
-            break more.then_some(after);
-        }
-    };
-    let path = format!("/v1/subscriptions/{name}/dead-letters");
-    let link = next.map(|next| next.to_string());
-    Ok(list::answer(&path, &query, link.as_deref(), DeadLetterList { dead_letters, next }))
 }
 
 /// Tries dead letters again from the first attempt on; they may arrive after later events, which
@@ -305,7 +261,7 @@ pub(super) async fn remove(
     Ok(Json(Deleted { deleted }))
 }
 
-fn view(letter: DeadLetter) -> DeadLetterView {
+fn view(letter: DeadLetter, subscription: Option<String>) -> DeadLetterView {
     let event = letter.event.and_then(|event| {
         let mut out = Vec::new();
         wire::write_numbered(&mut out, &event, &letter.topic);
@@ -313,6 +269,7 @@ fn view(letter: DeadLetter) -> DeadLetterView {
     });
     DeadLetterView {
         id: letter.id,
+        subscription,
         topic: letter.topic.to_string(),
         from: letter.from.0,
         to: letter.to.0,
@@ -335,6 +292,7 @@ mod tests {
     fn a_range_counts_what_was_owed_of_it() {
         let letter = DeadLetter {
             id: 7,
+            subscription: 1,
             topic: "orders".parse().unwrap(),
             from: Version(10),
             to: Version(19),
@@ -346,7 +304,7 @@ mod tests {
             last: LastAnswer::default(),
             event: None,
         };
-        let shown = serde_json::to_value(view(letter)).unwrap();
+        let shown = serde_json::to_value(view(letter, None)).unwrap();
         assert_eq!(
             (&shown["from"], &shown["to"], &shown["count"]),
             (&10.into(), &19.into(), &3.into())

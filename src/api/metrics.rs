@@ -84,17 +84,13 @@ async fn subscriptions(api: &ApiState) -> Result<Vec<Sample>, StoreError> {
 
 /// Those that have waited longest or are owed most, and those that somebody has to look at.
 fn outstanding(mut standings: Vec<Standing>, now: Micros) -> Vec<Standing> {
-    standings.sort_by_key(|standing| Reverse((waited(standing, now), standing.owed)));
+    standings.sort_by_key(|standing| Reverse((standing.waited(now), standing.owed)));
     let mut rank = 0;
     standings.retain(|standing| {
         rank += 1;
         rank <= TOP || standing.stopped_keys > 0 || state(standing) != "open"
     });
     standings
-}
-
-fn waited(standing: &Standing, now: Micros) -> Duration {
-    standing.due.map_or(Duration::ZERO, |due| now.since(due))
 }
 
 /// What a subscription is doing: as its status says, or its endpoint's health.
@@ -110,7 +106,7 @@ fn of_subscription(standing: &Standing, now: Micros) -> Vec<Sample> {
     let name = standing.name.as_str();
     let plain = [
         ("subscription_owed", standing.owed as f64),
-        ("subscription_oldest_seconds", waited(standing, now).as_secs_f64()),
+        ("subscription_oldest_seconds", standing.waited(now).as_secs_f64()),
         ("subscription_exceptions", standing.exceptions as f64),
         ("subscription_stopped_keys", standing.stopped_keys as f64),
         ("subscription_dead_letters", standing.dead_letters as f64),
@@ -204,8 +200,8 @@ mod tests {
 
     #[test]
     fn what_is_due_later_has_not_waited() {
-        assert_eq!(waited(&standing("a", 1, 9, None), Micros(5)), Duration::ZERO);
-        assert_eq!(waited(&standing("a", 1, 5, None), Micros(9)), Duration::from_micros(4));
+        assert_eq!(standing("a", 1, 9, None).waited(Micros(5)), Duration::ZERO);
+        assert_eq!(standing("a", 1, 5, None).waited(Micros(9)), Duration::from_micros(4));
     }
 
     #[test]

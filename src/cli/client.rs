@@ -132,8 +132,23 @@ impl Client {
         self.whole(path, &[], field).await
     }
 
+    /// A page of a list and where the next one begins, or all that these parameters choose.
+    pub(crate) async fn part(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        field: &str,
+        all: bool,
+    ) -> Result<(Value, Option<String>), ClientError> {
+        if all {
+            Ok((self.whole(path, query, field).await?, None))
+        } else {
+            self.page(path, query).await
+        }
+    }
+
     /// What of a list these parameters choose, page after page.
-    pub(crate) async fn whole(
+    async fn whole(
         &self,
         path: &[&str],
         query: &[(&str, String)],

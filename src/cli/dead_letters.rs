@@ -4,13 +4,31 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Options, output::text, when};
+use super::{
+    Failure, Options,
+    output::{Column, text},
+    when,
+};
 use crate::clock::Clock;
+
+/// The first one is left out where all are of one subscription.
+const COLUMNS: [Column; 10] = [
+    ("SUBSCRIPTION", "/subscription"),
+    ("ID", "/id"),
+    ("TOPIC", "/topic"),
+    ("FROM", "/from"),
+    ("TO", "/to"),
+    ("REASON", "/reason"),
+    ("ATTEMPTS", "/attempts"),
+    ("STATUS", "/last/status"),
+    ("ERROR", "/last/error"),
+    ("AT", "/at"),
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The subscription.
-    name: String,
+    /// The subscription; without one those of all are listed.
+    name: Option<String>,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -118,48 +136,44 @@ impl Which {
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let (client, output) = (options.client()?, options.output);
-    let path = ["v1", "subscriptions", &args.name, "dead-letters"];
     let all = Action::List { limit: 100, after: None, every: false, filter: Filter::default() };
-    match args.action.unwrap_or(all) {
+    let action = args.action.unwrap_or(all);
+    let name = match (&args.name, &action) {
+        (Some(name), _) => name.as_str(),
+        (None, Action::List { .. }) => "",
+        (None, Action::Redrive { .. } | Action::Delete(_)) => {
+            let message =
+                "of which subscription? `milkrun dead-letters NAME redrive …`, or `delete`";
+            return Err(Failure::usage(message.to_owned()));
+        }
+    };
+    let path = ["v1", "subscriptions", name, "dead-letters"];
+    match action {
         Action::List { limit, after, every, filter } => {
             let mut query = vec![("limit", limit.to_string())];
             query.extend(after.map(|after| ("after", after.to_string())));
             query.extend(filter.fields().into_iter().map(|(name, value)| (name, text(&value))));
-            let part = if every {
-                (client.whole(&path, &query, "dead_letters").await?, None)
-            } else {
-                client.page(&path, &query).await?
+            let (path, columns): (&[&str], &[Column]) = match &args.name {
+                Some(_) => (&path, &COLUMNS[1..]),
+                None => (&["v1", "dead-letters"], &COLUMNS),
             };
-            output.part(
-                &part,
-                "dead_letters",
-                &[
-                    ("ID", "/id"),
-                    ("TOPIC", "/topic"),
-                    ("FROM", "/from"),
-                    ("TO", "/to"),
-                    ("REASON", "/reason"),
-                    ("ATTEMPTS", "/attempts"),
-                    ("STATUS", "/last/status"),
-                    ("ERROR", "/last/error"),
-                    ("AT", "/at"),
-                ],
-            )?;
+            let part = client.part(path, &query, "dead_letters", every).await?;
+            output.part(&part, "dead_letters", columns)?;
         }
         Action::Redrive { which, rate } => {
-            let path = ["v1", "subscriptions", &args.name, "dead-letters", "redrive"];
+            let path = ["v1", "subscriptions", name, "dead-letters", "redrive"];
             let mut body = which.body();
             if let Some(rate) = rate {
                 body["rate"] = rate.into();
             }
             let answer = client.post(&path, body).await?;
             output.one(&answer)?;
-            all_found(&which.ids, &answer["redriven"], &args.name)?;
+            all_found(&which.ids, &answer["redriven"], name)?;
         }
         Action::Delete(which) => {
             let answer = client.delete(&path, Some(which.body())).await?;
             output.one(&answer)?;
-            all_found(&which.ids, &answer["deleted"], &args.name)?;
+            all_found(&which.ids, &answer["deleted"], name)?;
         }
     }
     Ok(())

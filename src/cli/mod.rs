@@ -17,6 +17,7 @@ pub use self::failure::Failure;
 use self::{client::Client, output::Output};
 use crate::{config::Listens, key::KeyText, logs::Logs};
 
+mod attempts;
 mod backup;
 mod check;
 mod client;
@@ -154,6 +155,8 @@ enum Command {
     /// Events that are not in the log yet.
     #[command(after_help = examples::PENDING)]
     Pending(pending::Args),
+    /// Attempts, of one subscription or of all: what was sent, when, and what came back.
+    Attempts(attempts::Args),
     /// Events that a subscription did not get.
     #[command(after_help = examples::DEAD_LETTERS)]
     DeadLetters(dead_letters::Args),
@@ -248,6 +251,7 @@ impl Cli {
             Command::Debug(action) => debug::run(action, options).await?,
             Command::Wait(args) => wait::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
+            Command::Attempts(args) => attempts::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,

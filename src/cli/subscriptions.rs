@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Failure, Options,
+    Failure, Options, attempts,
     output::{self, Output, print},
     place::Place,
-    when,
 };
 use crate::clock::Clock;
 
@@ -62,24 +61,8 @@ enum Action {
     /// The attempts made, newest first.
     Attempts {
         name: String,
-        /// Only those that failed.
-        #[arg(long)]
-        failed: bool,
-        /// Only those begun since: 10m ago, or a time as 2026-01-31T12:00:00Z.
-        #[arg(long)]
-        since: Option<String>,
-        /// Only those with this answer.
-        #[arg(long)]
-        status: Option<u16>,
-        /// At most so many.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-        /// Only those behind this one in the list.
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
-        /// All of them, however many.
-        #[arg(long, conflicts_with = "limit")]
-        all: bool,
+        #[command(flatten)]
+        which: attempts::Which,
     },
     /// Sign with another secret; the ones before it go on signing for a while. It is shown once.
     RotateSecret {
@@ -168,34 +151,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             ]);
             output.one(&post(&name, "test", body).await?)?;
         }
-        Action::Attempts { name, failed, since, status, limit, after, all } => {
-            let mut query = vec![("limit", limit.to_string())];
-            query.extend(after.map(|after| ("after", after)));
-            query.extend(failed.then(|| ("failed", "true".to_owned())));
-            let now = Clock::system().now();
-            query.extend(since.map(|since| ("since", when::past(&since, now))));
-            query.extend(status.map(|status| ("status", status.to_string())));
-            let path = ["v1", "subscriptions", &name, "attempts"];
-            let part = if all {
-                (client.whole(&path, &query, "attempts").await?, None)
-            } else {
-                client.page(&path, &query).await?
-            };
-            output.part(
-                &part,
-                "attempts",
-                &[
-                    ("STARTED", "/started"),
-                    ("TOPIC", "/topic"),
-                    ("VERSION", "/version"),
-                    ("ATTEMPT", "/attempt"),
-                    ("VERDICT", "/verdict"),
-                    ("STATUS", "/status"),
-                    ("MS", "/duration_ms"),
-                    ("ERROR", "/error"),
-                ],
-            )?;
-        }
+        Action::Attempts { name, which } => which.list(Some(&name), options).await?,
         Action::Delete { name } => {
             client.delete(&["v1", "subscriptions", &name], None).await?;
             output::say(&format!("deleted `{name}`"));

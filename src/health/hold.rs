@@ -3,9 +3,59 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::told::{Ended, Turn};
 use crate::{event::Micros, settings::HoldPolicy};
+
+/// Why a hold began.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    utoipa::ToSchema,
+)]
+#[schema(as = HoldCode)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum HoldCause {
+    /// Its last attempts failed.
+    #[default]
+    Failing,
+    /// The endpoint said how long it is to be left alone.
+    AskedToWait,
+    /// The request did not leave the relay.
+    Ours,
+}
+
+impl HoldCause {
+    fn of(ended: &Ended, policy: &HoldPolicy) -> Self {
+        if ended.is_ours {
+            Self::Ours
+        } else if ended.asked(policy).is_zero() {
+            Self::Failing
+        } else {
+            Self::AskedToWait
+        }
+    }
+
+    /// The same for a person.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Failing => "the last attempts in a row failed",
+            Self::AskedToWait => "the endpoint asked to be left alone for a while (`Retry-After`)",
+            Self::Ours => {
+                "requests do not leave the relay: its own network, proxy or machine fails"
+            }
+        }
+    }
+}
 
 /// A hold that has begun.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +75,9 @@ pub(super) struct Hold {
     /// Whether some of the failures that began it were clear answers to events.
     #[serde(default)]
     pub(super) answered: bool,
+    /// Why it began; a hold that an earlier release saved does not say.
+    #[serde(default)]
+    pub(super) cause: HoldCause,
 }
 
 impl Hold {
@@ -42,6 +95,7 @@ impl Hold {
             turn: Turn::New,
             last_position: ended.delivery.0,
             answered,
+            cause: HoldCause::of(ended, policy),
         }
     }
 

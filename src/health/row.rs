@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Health, State};
-use crate::clock::Clock;
+use super::{Health, HoldCause, State};
+use crate::{clock::Clock, event::Micros};
 
 /// How an endpoint is doing, for a person.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -11,10 +11,38 @@ pub struct HealthView {
     state: State,
     /// Since when it is on hold; null: it is not.
     since: Option<String>,
+    /// Why it is on hold; null: it is not.
+    reason: Option<HoldReason>,
     /// When it is tried next.
     next_trial: Option<String>,
     /// The most that may be in flight; null: what the settings say.
     in_flight_max: Option<usize>,
+}
+
+/// Why an endpoint is on hold.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct HoldReason {
+    /// `failing`, `asked_to_wait`, or `ours`: the endpoint is not to blame.
+    pub code: HoldCause,
+    /// The same for a person.
+    pub text: &'static str,
+}
+
+impl From<HoldCause> for HoldReason {
+    fn from(code: HoldCause) -> Self {
+        Self { code, text: code.text() }
+    }
+}
+
+/// A hold at a glance.
+#[derive(Debug, Clone)]
+pub struct Holding {
+    /// Since when.
+    pub since: Micros,
+    /// When one event is tried next.
+    pub next_trial: Micros,
+    /// Why it began.
+    pub reason: HoldReason,
 }
 
 impl Health {
@@ -72,8 +100,17 @@ impl Health {
         HealthView {
             state: self.state,
             since: hold.map(|hold| hold.since.to_string()),
+            reason: hold.map(|hold| hold.cause.into()),
             next_trial: hold.map(|hold| hold.next_trial.to_string()),
             in_flight_max: self.limit.permitted,
         }
+    }
+
+    /// The hold, if there is one.
+    #[must_use]
+    pub fn holding(&self) -> Option<Holding> {
+        let hold = self.hold.as_ref()?;
+        let (since, next_trial) = (hold.since, hold.next_trial);
+        Some(Holding { since, next_trial, reason: hold.cause.into() })
     }
 }

@@ -66,6 +66,8 @@ pub struct NewDeadLetter {
 pub struct DeadLetter {
     /// Its row number.
     pub id: i64,
+    /// The row number of the subscription.
+    pub subscription: i64,
     /// The topic.
     pub topic: Topic,
     /// The first version.
@@ -123,6 +125,15 @@ pub trait DeadLetters: Send + Sync {
     async fn dead_letters(
         &self,
         name: &Name,
+        select: &DeadSelect,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Dead letters of the subscriptions of these row numbers (`None`: of all), as
+    /// [`DeadLetters::dead_letters`] gives those of one.
+    async fn all_dead_letters(
+        &self,
+        of: Option<&[i64]>,
         select: &DeadSelect,
         after: i64,
         limit: usize,

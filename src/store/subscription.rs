@@ -1,5 +1,7 @@
 //! Subscriptions as the store keeps them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
@@ -174,6 +176,14 @@ pub struct Standing {
     pub stopped_keys: u64,
     /// Dead letters that are kept.
     pub dead_letters: u64,
+}
+
+impl Standing {
+    /// How long the oldest event that could be sent now has waited; zero when there is none.
+    #[must_use]
+    pub fn waited(&self, now: Micros) -> Duration {
+        self.due.map_or(Duration::ZERO, |due| now.since(due))
+    }
 }
 
 /// What an operator, the file or the endpoint does to a subscription.

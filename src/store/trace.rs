@@ -46,6 +46,8 @@ pub struct Attempt {
 pub struct AttemptQuery {
     /// Of this subscription.
     pub subscription: Option<i64>,
+    /// Of one of these subscriptions.
+    pub subscriptions: Option<Vec<i64>>,
     /// On events of this topic.
     pub topic: Option<i64>,
     /// On this version.

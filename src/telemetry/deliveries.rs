@@ -148,6 +148,15 @@ impl Metrics {
         }
     }
 
+    /// Events that a subscription's filter passed over, or whose time had passed, since this node
+    /// began to serve it; `None`: it is not counted here, or not by itself.
+    #[must_use]
+    pub fn filtered_by(&self, subscription: &str) -> Option<u64> {
+        let label = SubscriptionLabel { subscription: self.shown(subscription) };
+        let is_alone = self.per_subscription == PerSubscription::All;
+        self.filtered.get(&label).filter(|_| is_alone).map(|counter| counter.get())
+    }
+
     /// Drops what is counted of a subscription alone.
     pub fn forget_subscription(&self, subscription: &str) {
         if self.per_subscription != PerSubscription::All {
@@ -203,6 +212,7 @@ mod tests {
     fn a_forgotten_subscription_shows_no_more() {
         let metrics = Metrics::new();
         metrics.deliveries("billing").died(DeadReason::Refused, 2);
+        assert_eq!((metrics.filtered_by("billing"), metrics.filtered_by("none")), (Some(0), None));
         let line = "milkrun_dead_letters_total{subscription=\"billing\",reason=\"refused\"} 2\n";
         assert!(metrics.encode(&[]).contains(line));
         metrics.forget_subscription("billing");
@@ -215,6 +225,7 @@ mod tests {
         metrics.deliveries("billing").attempted(Class::Success, 1);
         metrics.deliveries("search").attempted(Class::Success, 2);
         metrics.forget_subscription("search");
+        assert_eq!(metrics.filtered_by("billing"), None, "it is of all together");
         let text = metrics.encode(&[]);
         let line = "milkrun_attempts_total{subscription=\"\",class=\"2xx\"} 3\n";
         assert!(text.contains(line) && !text.contains("billing"), "{text}");

@@ -12,7 +12,7 @@ use milkrun::{
 use super::{
     Bench, NOW, later, name,
     positions::{check_owed, dead, retry, settle, settlement, with_position},
-    trim_all,
+    subscribe, trim_all,
 };
 
 fn stopped(version: u64) -> Exception {
@@ -149,6 +149,29 @@ pub(super) async fn letters_are_chosen(bench: &dyn Bench) {
     assert_eq!(redriven, 2);
     let left = store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap();
     assert_eq!(left.iter().map(|letter| letter.from.0).collect::<Vec<_>>(), [4]);
+}
+
+pub(super) async fn letters_of_all_are_listed(bench: &dyn Bench) {
+    let (store, topic, first) = with_position(bench).await;
+    let second = subscribe(&store, "audit", &topic).await;
+    let second = store.position(second.positions[0].id).await.unwrap();
+    for position in [&first, &second] {
+        let died = Settlement { dead: vec![dead(1), dead(2)], ..settlement(position, 5) };
+        settle(&store, died).await.unwrap();
+    }
+    let list = async |of: Option<&[i64]>, after: i64, limit: usize| {
+        let found = store.all_dead_letters(of, &DeadSelect::All, after, limit).await.unwrap();
+        found.iter().map(|one| (one.subscription, one.from.0)).collect::<Vec<_>>()
+    };
+    let (a, b) = (first.subscription, second.subscription);
+    assert_eq!(list(None, 0, 10).await, [(a, 1), (a, 2), (b, 1), (b, 2)]);
+    assert_eq!(list(Some(&[b]), 0, 10).await, [(b, 1), (b, 2)]);
+    assert_eq!(list(Some(&[]), 0, 10).await, []);
+    let page = store.all_dead_letters(None, &DeadSelect::All, 0, 3).await.unwrap();
+    assert_eq!(list(None, page[2].id, 3).await, [(b, 2)]);
+    let late = DeadFilter { from: Some(Version(2)), ..DeadFilter::default() };
+    let found = store.all_dead_letters(None, &DeadSelect::Where(late), 0, 10).await.unwrap();
+    assert_eq!(found.len(), 2);
 }
 
 pub(super) async fn letters_are_redriven_one_after_the_other(bench: &dyn Bench) {

@@ -120,6 +120,7 @@ macro_rules! contract {
         dead::a_key_goes_on_when_its_letter_is_trimmed,
         dead::what_stands_still_is_redriven_however_full_it_is,
         dead::letters_are_chosen,
+        dead::letters_of_all_are_listed,
         dead::letters_are_redriven_one_after_the_other,
         replays::a_replay_is_one_more_position,
         secrets::settings_are_sealed_under_the_master_key,

@@ -391,6 +391,9 @@ pub(super) async fn attempts_are_found(bench: &dyn Bench) {
         [2]
     );
     assert_eq!(of(AttemptQuery { status: Some(500), ..AttemptQuery::default() }).await, [6]);
+    let among = |of: Vec<i64>| AttemptQuery { subscriptions: Some(of), ..AttemptQuery::default() };
+    assert_eq!(of(among(vec![99, position.subscription])).await, [6, 5, 4, 3, 2, 1]);
+    assert!(of(among(vec![99])).await.is_empty() && of(among(Vec::new())).await.is_empty());
     assert!(
         of(AttemptQuery { subscription: Some(99), ..AttemptQuery::default() }).await.is_empty()
     );

@@ -36,7 +36,7 @@ const DELETE: Method = Method::DELETE;
 /// Every route of the API with its `operationId`, by which generated clients name their calls: it never
 /// changes.
 #[rustfmt::skip]
-pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 48] = [
+pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 50] = [
     (GET, "/healthz", "get_health", Nothing),
     (GET, "/readyz", "get_readiness", Nothing),
     (GET, "/metrics", "get_metrics", Everything),
@@ -81,6 +81,8 @@ pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 48] = [
     (POST, "/v1/subscriptions/{name}/replays", "start_replay", Subscription),
     (GET, "/v1/subscriptions/{name}/replays/{id}", "get_replay", Subscription),
     (DELETE, "/v1/subscriptions/{name}/replays/{id}", "cancel_replay", Subscription),
+    (GET, "/v1/attempts", "list_all_attempts", Any(Subscribe)),
+    (GET, "/v1/dead-letters", "list_all_dead_letters", Any(Subscribe)),
     (GET, "/v1/subscriptions/{name}/attempts", "list_attempts", Subscription),
     (GET, "/v1/subscriptions/{name}/dead-letters", "list_dead_letters", Subscription),
     (DELETE, "/v1/subscriptions/{name}/dead-letters", "delete_dead_letters", Subscription),

@@ -35,7 +35,7 @@ use crate::{
     event::{Name, Topic, TopicPattern},
     settings::SubscriptionSettings,
     store::{
-        NewSubscription, Origin, StartFrom, StoreError, Subscription, SubscriptionStatus,
+        NewSubscription, Origin, Share, StartFrom, StoreError, Subscription, SubscriptionStatus,
         SubscriptionSteer,
     },
 };
@@ -73,7 +73,7 @@ pub(super) async fn list_subscriptions(
     });
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let (page, next) = list::by_name(all, &query, |subscription| subscription.name.as_str())?;
-    let heads = view::heads(&api).await?;
+    let heads = view::heads(&api, &Share::Everything).await?;
     let subscriptions =
         page.into_iter().map(|subscription| SubscriptionView::new(subscription, &heads)).collect();
     let list = SubscriptionList { subscriptions };
@@ -101,7 +101,8 @@ pub(super) async fn create(
     let new = NewSubscription { name, origin: Origin::Api, topics, from, settings };
     let made = api.store.put_subscription(&new, api.clock.now()).await?;
     let place = format!("/v1/subscriptions/{}", made.name);
-    let view = SubscriptionView::new(made, &view::heads(&api).await?).with_secret(secret);
+    let heads = view::heads_of(&api, &made).await?;
+    let view = SubscriptionView::new(made, &heads).with_secret(secret);
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);

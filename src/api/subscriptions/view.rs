@@ -1,6 +1,10 @@
 //! A subscription as it is shown: never its secrets, nor the values of its headers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use probes::period::Period;
 use serde::Serialize;
@@ -20,9 +24,10 @@ use crate::{
         Auth, Format, OnDead, Order, Rate, SubscriptionSettings, forms::PeriodText, written,
     },
     store::{
-        AttemptQuery, Origin, PositionSummary, StoreError, Subscription, SubscriptionStatus,
+        AttemptQuery, Origin, PositionSummary, Share, StoreError, Subscription, SubscriptionStatus,
         TopicState,
     },
+    telemetry::Metrics,
 };
 
 /// How many of the last answers are shown.
@@ -31,132 +36,159 @@ const LAST_ANSWERS: usize = 10;
 /// A subscription as it stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SubscriptionView {
-    name: String,
+    pub(crate) name: String,
     /// `file` or `api`: only those of the API can be changed here.
-    origin: Origin,
+    pub(crate) origin: Origin,
     /// Whose it is; null: only admins see and change it.
-    owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// `active`, `paused`, `disabled` or `removed`.
-    status: SubscriptionStatus,
+    pub(crate) status: SubscriptionStatus,
     /// Why it is disabled.
-    reason: Option<String>,
-    topics: Vec<String>,
-    positions: Vec<PositionView>,
+    pub(crate) reason: Option<String>,
+    pub(crate) topics: Vec<String>,
+    pub(crate) positions: Vec<PositionView>,
     /// Events that it still has to get, over all topics.
-    owed: u64,
+    pub(crate) owed: u64,
     /// The same as `owed`, by its former name.
-    lag: u64,
+    pub(crate) lag: u64,
+    /// How long the oldest event that could be sent now has waited; 0 when there is none.
+    pub(crate) oldest_seconds: u64,
+    /// Dead letters that are kept, over all topics.
+    pub(crate) dead_letters: u64,
+    /// Events that its filter passed over, or whose time had passed, since the node that answers
+    /// began to serve it; null when another node serves it, or `metrics.per_subscription` is not `all`.
+    pub(crate) filtered: Option<u64>,
     /// Whether a position has as many exceptions as it may, and so waits for them.
-    exceptions_full: bool,
+    pub(crate) exceptions_full: bool,
     /// Keys that stand still, over all topics.
-    stopped_keys: u64,
+    pub(crate) stopped_keys: u64,
     /// How the endpoint is doing: `open`, `holding` or `reopening`; null while nothing is known.
-    health: Option<HealthView>,
-    webhook: WebhookView,
+    pub(crate) health: Option<HealthView>,
+    pub(crate) webhook: WebhookView,
     /// Which events are sent; null: all.
-    filter: Option<Value>,
+    pub(crate) filter: Option<Value>,
     /// What is sent in the place of the event; null: the event.
-    transform: Option<Value>,
-    format: Format,
+    pub(crate) transform: Option<Value>,
+    pub(crate) format: Format,
     /// Null: one event in a request.
-    batch: Option<written::Batch>,
-    gzip: bool,
-    order: Order,
-    on_dead: OnDead,
-    read_ahead: usize,
+    pub(crate) batch: Option<written::Batch>,
+    pub(crate) gzip: bool,
+    pub(crate) order: Order,
+    pub(crate) on_dead: OnDead,
+    pub(crate) read_ahead: usize,
     #[schema(value_type = PeriodText)]
-    priority_max_wait: Period,
+    pub(crate) priority_max_wait: Period,
     /// The most events started in a time; null: as fast as they are taken.
-    rate: Option<Rate>,
-    concurrency: usize,
-    retry: written::Retry,
-    hold: written::Hold,
-    max_exceptions: usize,
-    created: String,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) concurrency: usize,
+    pub(crate) retry: written::Retry,
+    pub(crate) hold: written::Hold,
+    pub(crate) max_exceptions: usize,
+    pub(crate) created: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    removed_at: Option<String>,
+    pub(crate) removed_at: Option<String>,
     /// The secret that was made, shown once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
+    pub(crate) secret: Option<String>,
     /// The last attempts, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_answers: Option<Vec<AttemptView>>,
+    pub(crate) last_answers: Option<Vec<AttemptView>>,
 }
 
 /// Where a subscription stands in a topic.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct PositionView {
-    topic: String,
+pub(crate) struct PositionView {
+    pub(crate) topic: String,
     /// Every version up to it has been looked at.
-    reach: u64,
+    pub(crate) reach: u64,
     /// Every version up to it is settled.
-    floor: u64,
+    pub(crate) floor: u64,
     /// The reach as a cursor; null when the topic is gone.
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Events that it still has to get: those above the reach, of which a filter may pass over
     /// some, and those below it that are in flight, tried again or parked.
-    owed: u64,
+    pub(crate) owed: u64,
     /// The same as `owed`, by its former name.
-    lag: u64,
+    pub(crate) lag: u64,
     /// Versions below the reach that are not settled.
-    exceptions: u64,
+    pub(crate) exceptions: u64,
     /// Whether these are as many as may be: nothing new is tried before some are settled.
-    exceptions_full: bool,
+    pub(crate) exceptions_full: bool,
     /// Keys that stand still until somebody redrives or deletes their dead letter.
-    stopped_keys: u64,
-    dead_letters: u64,
+    pub(crate) stopped_keys: u64,
+    pub(crate) dead_letters: u64,
     /// Deliveries that succeeded, ever.
-    delivered: u64,
+    pub(crate) delivered: u64,
 }
 
 /// Where a subscription is pushed to.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct WebhookView {
-    url: String,
+pub(crate) struct WebhookView {
+    pub(crate) url: String,
     /// How many secrets sign.
-    secrets: usize,
+    pub(crate) secrets: usize,
     /// What verifies the signatures of private keys, as `whpk_…`, newest first, those that
     /// retire last.
-    public_keys: Vec<String>,
+    pub(crate) public_keys: Vec<String>,
     /// Until when each secret that was replaced still signs.
-    retiring: Vec<String>,
+    pub(crate) retiring: Vec<String>,
     /// Names of the extra headers, with their values hidden.
-    headers: BTreeMap<String, &'static str>,
+    pub(crate) headers: BTreeMap<String, &'static str>,
     #[schema(value_type = PeriodText)]
-    timeout: Period,
+    pub(crate) timeout: Period,
     /// `bearer`, `basic` or `oauth2`; null: none.
-    auth: Option<&'static str>,
+    pub(crate) auth: Option<&'static str>,
     /// Which certificates are its own.
-    tls: TlsView,
-    handshake: bool,
-    title_case_headers: bool,
+    pub(crate) tls: TlsView,
+    pub(crate) handshake: bool,
+    pub(crate) title_case_headers: bool,
     /// Null: `milkrun/VERSION`.
-    user_agent: Option<String>,
+    pub(crate) user_agent: Option<String>,
     /// Null: the one of the format.
-    content_type: Option<String>,
+    pub(crate) content_type: Option<String>,
 }
 
 /// Which certificates a subscription has.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TlsView {
-    certificate: bool,
-    key: bool,
-    ca: bool,
+pub(crate) struct TlsView {
+    pub(crate) certificate: bool,
+    pub(crate) key: bool,
+    pub(crate) ca: bool,
 }
 
 /// All subscriptions, by name.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct SubscriptionList {
-    pub(super) subscriptions: Vec<SubscriptionView>,
+pub(crate) struct SubscriptionList {
+    pub(crate) subscriptions: Vec<SubscriptionView>,
 }
 
-/// The topics by name, for lags and cursors.
-pub(super) type Heads = HashMap<Topic, std::sync::Arc<TopicState>>;
+/// What subscriptions are seen against.
+pub(super) struct Heads {
+    /// The topics by name, for lags and cursors.
+    topics: HashMap<Topic, Arc<TopicState>>,
+    /// How long each subscription's oldest event that is due has waited, by row number.
+    oldest: HashMap<i64, Duration>,
+    metrics: Arc<Metrics>,
+}
 
-/// The topics as they stand.
-pub(super) async fn heads(api: &ApiState) -> Result<Heads, StoreError> {
+/// The topics as they stand, and how long the subscriptions of `share` have waited.
+pub(super) async fn heads(api: &ApiState, share: &Share) -> Result<Heads, StoreError> {
+    let now = api.clock.now();
     let topics = api.store.topics().await?;
-    Ok(topics.into_iter().map(|state| (state.topic.clone(), state)).collect())
+    let standings = api.store.standings(share).await?;
+    Ok(Heads {
+        topics: topics.into_iter().map(|state| (state.topic.clone(), state)).collect(),
+        oldest: standings.iter().map(|standing| (standing.id, standing.waited(now))).collect(),
+        metrics: api.metrics.clone(),
+    })
+}
+
+/// What one subscription is seen against.
+pub(super) async fn heads_of(
+    api: &ApiState,
+    subscription: &Subscription,
+) -> Result<Heads, StoreError> {
+    heads(api, &Share::These([subscription.id].into())).await
 }
 
 impl SubscriptionView {
@@ -180,6 +212,9 @@ impl SubscriptionView {
             lag: owed(&positions),
             exceptions_full: positions.iter().any(|position| position.exceptions_full),
             stopped_keys: positions.iter().map(|position| position.stopped_keys).sum(),
+            oldest_seconds: heads.oldest.get(&subscription.id).map_or(0, Duration::as_secs),
+            dead_letters: positions.iter().map(|position| position.dead_letters).sum(),
+            filtered: heads.metrics.filtered_by(subscription.name.as_str()),
             positions,
             health,
             webhook: WebhookView::new(settings),
@@ -255,7 +290,8 @@ pub(super) async fn whole(
     };
     // What was done is shown without them as well: a rotated secret is shown only once.
     let answers = attempts::find(api, wanted, Some(&subscription.name)).await;
-    let view = SubscriptionView::new(subscription, &heads(api).await?);
+    let heads = heads_of(api, &subscription).await?;
+    let view = SubscriptionView::new(subscription, &heads);
     Ok(SubscriptionView { last_answers: answers.ok().map(|found| found.attempts), ..view })
 }
 
@@ -264,7 +300,7 @@ fn owed(positions: &[PositionView]) -> u64 {
 }
 
 fn view(position: &PositionSummary, max_exceptions: usize, heads: &Heads) -> PositionView {
-    let state = heads.get(&position.topic);
+    let state = heads.topics.get(&position.topic);
     let owed = position.owed(state.map(|state| &**state));
     PositionView {
         topic: position.topic.to_string(),

@@ -1,6 +1,7 @@
 //! Who may do what: every route against every kind of caller, as `docs/access.md` says.
 
 mod keys;
+mod seen;
 
 use std::collections::BTreeSet;
 

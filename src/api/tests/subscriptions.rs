@@ -10,6 +10,7 @@ use crate::{
     },
 };
 
+mod glance;
 mod replays;
 mod settings;
 mod trial;
@@ -70,6 +71,7 @@ async fn a_subscription_is_made_shown_changed_and_deleted() {
     assert!(!shown.text().contains("whsec_") && !shown.text().contains("secret-value"));
     let shown = shown.json();
     assert_eq!(shown["health"], Value::Null);
+    assert_eq!((&shown["oldest_seconds"], &shown["filtered"]), (&json!(0), &Value::Null));
     assert_eq!(shown["last_answers"], json!([]));
     relay.post(PATH, billing()).await.problem(409, "exists");
 

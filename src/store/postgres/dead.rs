@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{
-    PgConnection, Postgres,
+    Encode, PgConnection, Postgres, Type,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
@@ -26,13 +26,18 @@ use crate::{
     },
 };
 
-/// A query whose first parameter is the subscription, behind which it selects among its letters,
-/// called `d`.
+/// A query whose first parameter says of which subscription, behind which it selects among its
+/// letters, called `d`.
 macro_rules! choosing {
     ($head:literal, $tail:literal) => {
+        choosing!($head, "d.subscription = $1", $tail)
+    };
+    ($head:literal, $whose:literal, $tail:literal) => {
         concat!(
             $head,
-            " WHERE d.subscription = $1 AND ($2::bigint[] IS NULL OR d.id = ANY($2)) \
+            " WHERE ",
+            $whose,
+            " AND ($2::bigint[] IS NULL OR d.id = ANY($2)) \
              AND ($3::bigint IS NULL OR d.topic = $3) AND ($4::text IS NULL OR d.reason = $4) \
              AND ($5::bigint IS NULL OR d.up_to >= $5) AND ($6::bigint IS NULL OR d.version <= $6) \
              AND ($7::bigint IS NULL OR d.at >= $7) AND ($8::integer IS NULL OR d.status = $8)",
@@ -51,6 +56,16 @@ impl DeadLetters for PostgresStore {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         list(&self.shared, name, select, after, limit).await
+    }
+
+    async fn all_dead_letters(
+        &self,
+        of: Option<&[i64]>,
+        select: &DeadSelect,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        list_all(&self.shared, of, select, after, limit).await
     }
 
     async fn redrive(
@@ -90,7 +105,7 @@ pub(super) async fn list(
     let mut conn = shared.pool.acquire().await?;
     let subscription = summaries::one(&mut conn, &shared.seal, name).await?.id;
     let sql = choosing!(
-        "-- dead letters\nSELECT d.id, t.name AS topic_name, version, up_to, count, reason, attempts, first, at, \
+        "-- dead letters\nSELECT d.id, d.subscription, t.name AS topic_name, version, up_to, count, reason, attempts, first, at, \
          status, error, d.recorded, attributes, form, data, checksum FROM dead_letters d \
          JOIN topics t ON t.id = d.topic",
         " AND d.id > $9 ORDER BY d.id LIMIT $10"
@@ -102,6 +117,36 @@ pub(super) async fn list(
         .fetch_all(&mut *conn)
         .await?;
     drop(conn);
+    let mut letters = Vec::with_capacity(rows.len());
+    for row in &rows {
+        letters.push(letter(shared, row).await?);
+    }
+    Ok(letters)
+}
+
+/// Dead letters of these subscriptions, or of all, above the id `after`, oldest first.
+async fn list_all(
+    shared: &Shared,
+    of: Option<&[i64]>,
+    select: &DeadSelect,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let chosen = Chosen::new(shared, select).await?;
+    // In the order of the index by id, which a page follows until it is full.
+    let sql = choosing!(
+        "-- all dead letters\nSELECT d.id, d.subscription, t.name AS topic_name, version, up_to, count, \
+         reason, attempts, first, at, status, error, d.recorded, attributes, form, data, checksum \
+         FROM dead_letters d JOIN topics t ON t.id = d.topic",
+        "($1::bigint[] IS NULL OR d.subscription = ANY($1))",
+        " AND d.id > $9 ORDER BY d.id LIMIT $10"
+    );
+    let rows = chosen
+        .bind(sqlx::query(sql), of.map(<[i64]>::to_vec))
+        .bind(after)
+        .bind(signed(limit as u64))
+        .fetch_all(&shared.pool)
+        .await?;
     let mut letters = Vec::with_capacity(rows.len());
     for row in &rows {
         letters.push(letter(shared, row).await?);
@@ -125,6 +170,7 @@ async fn letter(shared: &Shared, row: &PgRow) -> Result<DeadLetter, StoreError> 
     }
     Ok(DeadLetter {
         id: row.get("id")?,
+        subscription: row.get("subscription")?,
         topic,
         from,
         to: row.get("up_to")?,
@@ -184,10 +230,14 @@ impl Chosen {
     }
 
     /// Binds the parameters of [`choosing`].
-    fn bind<'q>(&self, query: Bound<'q>, subscription: i64) -> Bound<'q> {
+    fn bind<'q>(
+        &self,
+        query: Bound<'q>,
+        whose: impl Encode<'q, Postgres> + Type<Postgres> + 'q,
+    ) -> Bound<'q> {
         let filter = &self.filter;
         query
-            .bind(subscription)
+            .bind(whose)
             .bind(self.ids.clone())
             .bind(self.topic)
             .bind(filter.reason.map(<&str>::from))

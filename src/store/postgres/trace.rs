@@ -157,7 +157,7 @@ impl Attempts for PostgresStore {
             AND ($2::bigint IS NULL OR topic = $2) AND ($3::bigint IS NULL OR version = $3) \
             AND (NOT $4 OR verdict <> 'delivered') AND ($5::bigint IS NULL OR started >= $5) \
             AND ($6::integer IS NULL OR status = $6) AND ($7::bigint IS NULL OR id < $7) \
-            ORDER BY id DESC LIMIT $8";
+            AND ($9::bigint[] IS NULL OR subscription = ANY($9)) ORDER BY id DESC LIMIT $8";
         let rows = sqlx::query(sql)
             .bind(query.subscription)
             .bind(query.topic)
@@ -167,6 +167,7 @@ impl Attempts for PostgresStore {
             .bind(query.status.map(i32::from))
             .bind(query.before)
             .bind(signed(query.limit.min(QUERY_MAX) as u64))
+            .bind(query.subscriptions)
             .fetch_all(&self.shared.pool)
             .await?;
         rows.iter().map(attempt).collect()

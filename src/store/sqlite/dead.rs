@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
+use sqlx::{Encode, Sqlite, Type, sqlite::SqliteRow};
 
 use super::{
     Shared, SqliteStore,
@@ -22,13 +22,18 @@ use crate::{
     },
 };
 
-/// A query whose first parameter is the subscription, behind which it selects among its letters,
-/// called `d`.
+/// A query whose first parameter says of which subscription, behind which it selects among its
+/// letters, called `d`.
 macro_rules! choosing {
     ($head:literal, $tail:literal) => {
+        choosing!($head, "d.subscription = $1", $tail)
+    };
+    ($head:literal, $whose:literal, $tail:literal) => {
         concat!(
             $head,
-            " WHERE d.subscription = $1 AND ($2 IS NULL OR d.id IN (SELECT value FROM json_each($2))) \
+            " WHERE ",
+            $whose,
+            " AND ($2 IS NULL OR d.id IN (SELECT value FROM json_each($2))) \
              AND ($3 IS NULL OR d.topic = $3) AND ($4 IS NULL OR d.reason = $4) \
              AND ($5 IS NULL OR d.up_to >= $5) AND ($6 IS NULL OR d.version <= $6) \
              AND ($7 IS NULL OR d.at >= $7) AND ($8 IS NULL OR d.status = $8)",
@@ -47,6 +52,16 @@ impl DeadLetters for SqliteStore {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         list(&self.shared, name, select, after, limit).await
+    }
+
+    async fn all_dead_letters(
+        &self,
+        of: Option<&[i64]>,
+        select: &DeadSelect,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        list_all(&self.shared, of, select, after, limit).await
     }
 
     async fn redrive(
@@ -82,7 +97,7 @@ pub(super) async fn list(
     let mut conn = shared.readers.acquire().await?;
     let subscription = summaries::one(&mut conn, &shared.seal, name).await?.id;
     let sql = choosing!(
-        "-- dead letters\nSELECT d.id, topic, version, up_to, count, reason, attempts, first, at, \
+        "-- dead letters\nSELECT d.id, d.subscription, topic, version, up_to, count, reason, attempts, first, at, \
          status, error, recorded, attributes, form, data, checksum FROM dead_letters d",
         " AND d.id > $9 ORDER BY d.id LIMIT $10"
     );
@@ -93,6 +108,36 @@ pub(super) async fn list(
         .fetch_all(&mut *conn)
         .await?;
     drop(conn);
+    let mut letters = Vec::with_capacity(rows.len());
+    for row in &rows {
+        letters.extend(letter(shared, row).await?);
+    }
+    Ok(letters)
+}
+
+/// Dead letters of these subscriptions, or of all, above the id `after`, oldest first.
+async fn list_all(
+    shared: &Shared,
+    of: Option<&[i64]>,
+    select: &DeadSelect,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let chosen = Chosen::new(shared, select)?;
+    // In the order of the primary key, which a page follows until it is full.
+    let sql = choosing!(
+        "-- all dead letters\nSELECT d.id, d.subscription, topic, version, up_to, count, reason, \
+         attempts, first, at, status, error, recorded, attributes, form, data, checksum \
+         FROM dead_letters d",
+        "($1 IS NULL OR d.subscription IN (SELECT value FROM json_each($1)))",
+        " AND d.id > $9 ORDER BY d.id LIMIT $10"
+    );
+    let rows = chosen
+        .bind(sqlx::query(sql), of.map(list_text))
+        .bind(after)
+        .bind(signed(limit as u64))
+        .fetch_all(&shared.readers)
+        .await?;
     let mut letters = Vec::with_capacity(rows.len());
     for row in &rows {
         letters.extend(letter(shared, row).await?);
@@ -113,6 +158,7 @@ async fn letter(shared: &Shared, row: &SqliteRow) -> Result<Option<DeadLetter>, 
     }
     Ok(Some(DeadLetter {
         id: row.get("id")?,
+        subscription: row.get("subscription")?,
         topic,
         from,
         to: row.get("up_to")?,
@@ -167,10 +213,14 @@ impl Chosen {
     }
 
     /// Binds the parameters of [`choosing`].
-    fn bind<'q>(&self, query: Bound<'q>, subscription: i64) -> Bound<'q> {
+    fn bind<'q>(
+        &self,
+        query: Bound<'q>,
+        whose: impl Encode<'q, Sqlite> + Type<Sqlite> + 'q,
+    ) -> Bound<'q> {
         let filter = &self.filter;
         query
-            .bind(subscription)
+            .bind(whose)
             .bind(self.ids.clone())
             .bind(self.topic)
             .bind(filter.reason.map(<&str>::from))

@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
-use super::file::row::Cells;
+use super::file::row::{Cells, list_text};
 use crate::{
     event::Micros,
     store::{Share, Standing, StoreError},
@@ -25,10 +25,19 @@ pub(super) async fn of(readers: &SqlitePool, share: &Share) -> Result<Vec<Standi
         count(*) AS count, sum(kind = 'stopped') AS stopped, \
         min(CASE kind WHEN 'retry' THEN due END) AS retry FROM exceptions GROUP BY position) x \
         ON x.position = p.id WHERE p.job IS NULL) w ON w.subscription = s.id \
-        WHERE s.status <> 'deleted' AND s.removed_at IS NULL GROUP BY s.id ORDER BY s.name";
-    let rows = sqlx::query(sql).fetch_all(readers).await?;
-    let standings = rows.iter().map(standing).collect::<Result<Vec<_>, _>>()?;
-    Ok(standings.into_iter().filter(|standing| share.has(standing.id)).collect())
+        WHERE s.status <> 'deleted' AND s.removed_at IS NULL \
+        AND ($1 IS NULL OR s.id IN (SELECT value FROM json_each($1))) GROUP BY s.id ORDER BY s.name";
+    let rows = sqlx::query(sql).bind(numbers(share)).fetch_all(readers).await?;
+    rows.iter().map(standing).collect()
+}
+
+/// The pieces that are meant, as JSON; `None`: all.
+fn numbers(share: &Share) -> Option<String> {
+    match share {
+        Share::Everything => None,
+        Share::Nothing => Some(list_text(&[])),
+        Share::These(numbers) => Some(list_text(&numbers.iter().copied().collect::<Vec<_>>())),
+    }
 }
 
 fn standing(row: &SqliteRow) -> Result<Standing, StoreError> {

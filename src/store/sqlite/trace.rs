@@ -21,7 +21,7 @@ use self::file::{TraceFile, Writer};
 use super::{
     SqliteStore,
     desk::{bulk, shared::Shared, transaction},
-    file::row::{Cells, signed},
+    file::row::{Cells, list_text, signed},
 };
 use crate::{
     event::Micros,
@@ -172,8 +172,10 @@ async fn find(readers: &SqlitePool, query: &AttemptQuery) -> Result<Vec<Attempt>
         WHERE ($1 IS NULL OR subscription = $1) AND ($2 IS NULL OR topic = $2) \
         AND ($3 IS NULL OR version = $3) AND (NOT $4 OR verdict <> 'delivered') \
         AND ($5 IS NULL OR started >= $5) AND ($6 IS NULL OR status = $6) \
-        AND ($8 IS NULL OR id < $8) ORDER BY id DESC LIMIT $7";
+        AND ($8 IS NULL OR id < $8) \
+        AND ($9 IS NULL OR subscription IN (SELECT value FROM json_each($9))) ORDER BY id DESC LIMIT $7";
     let limit = query.limit.min(QUERY_MAX);
+    let among = query.subscriptions.as_deref().map(list_text);
     let rows = sqlx::query(sql)
         .bind(query.subscription)
         .bind(query.topic)
@@ -183,6 +185,7 @@ async fn find(readers: &SqlitePool, query: &AttemptQuery) -> Result<Vec<Attempt>
         .bind(query.status.map(i64::from))
         .bind(signed(limit as u64))
         .bind(query.before)
+        .bind(among)
         .fetch_all(readers)
         .await?;
     let mut found: Vec<Attempt> = rows.iter().map(attempt).collect::<Result<_, _>>()?;
@@ -211,6 +214,7 @@ async fn find_packed(
         (query.since.is_some(), " AND started >= $5"),
         (query.status.is_some(), " AND status = $6"),
         (query.before.is_some(), " AND id < $7"),
+        (query.subscriptions.is_some(), " AND subscription IN (SELECT value FROM json_each($8))"),
     ] {
         sql.push_str(if is_given { condition } else { "" });
     }
@@ -223,6 +227,7 @@ async fn find_packed(
         .bind(query.since.map(|since| since.0))
         .bind(query.status.map(i64::from))
         .bind(query.before)
+        .bind(query.subscriptions.as_deref().map(list_text))
         .fetch(readers);
     let wanted = |attempt: &Attempt| {
         query.version.is_none_or(|version| attempt.version == version)

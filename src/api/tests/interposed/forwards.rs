@@ -262,6 +262,16 @@ impl DeadLetters for Interposed {
         self.inner.dead_letters(name, select, after, limit).await
     }
 
+    async fn all_dead_letters(
+        &self,
+        of: Option<&[i64]>,
+        select: &DeadSelect,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.inner.all_dead_letters(of, select, after, limit).await
+    }
+
     async fn redrive(
         &self,
         name: &Name,
