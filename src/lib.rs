@@ -56,6 +56,7 @@ pub mod vet;
 pub mod api;
 pub mod backups;
 pub mod janitor;
+pub mod series;
 
 // One process of it all, and how it is told what to do.
 pub mod logs;

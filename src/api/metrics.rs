@@ -52,11 +52,16 @@ pub(super) async fn timed(
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn show(State(api): State<ApiState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPENMETRICS)], exposition(&api).await)
+}
+
+/// The text of it.
+pub(super) async fn exposition(api: &ApiState) -> String {
     let gauges = api.store.gauges().await.into_iter().chain(api.gauges());
     let mut samples: Vec<Sample> = gauges.map(|(name, value)| Sample::plain(name, value)).collect();
     samples.extend(process::samples(api.started));
     samples.push(Sample::of("build_info", "version", env!("CARGO_PKG_VERSION"), 1.0));
-    for work in [subscriptions(&api).await, sources(&api).await, topics(&api).await] {
+    for work in [subscriptions(api).await, sources(api).await, topics(api).await] {
         match work {
             Ok(more) => samples.extend(more),
             Err(error) => tracing::warn!(
@@ -65,7 +70,7 @@ pub(super) async fn show(State(api): State<ApiState>) -> impl IntoResponse {
             ),
         }
     }
-    ([(header::CONTENT_TYPE, OPENMETRICS)], api.metrics.encode(&samples))
+    api.metrics.encode(&samples)
 }
 
 /// Those of the subscriptions that this node serves.

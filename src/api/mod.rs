@@ -8,6 +8,7 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 use http::StatusCode;
+use parking_lot::Mutex;
 use sinks::webhook::Webhook;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ pub use self::{
     access::{Access, Public, check_bind},
     budget::Budget,
     gate::{FileKeys, Gate},
+    series::record,
     serve::{Entrance, serve},
     tls::Tls,
 };
@@ -34,6 +36,7 @@ use crate::{
     event::{Micros, Name, Topic},
     holdings::Claimed,
     notices::Notices,
+    series::Recorder,
     store::{Durability, Store, Work},
     telemetry::Metrics,
 };
@@ -60,6 +63,7 @@ mod publish;
 mod query;
 mod reload;
 mod sending;
+mod series;
 mod serve;
 mod sources;
 mod strict;
@@ -168,6 +172,7 @@ pub struct ApiState {
     limits: Limits,
     waiting: Arc<Semaphore>,
     budget: Budget,
+    series: Arc<Mutex<Recorder>>,
 }
 
 impl ApiState {
@@ -207,6 +212,7 @@ impl ApiState {
             limits,
             waiting,
             budget,
+            series: Arc::default(),
         }
     }
 
@@ -303,6 +309,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         dead_letters::routes(),
         reload::routes(),
         cluster::routes(),
+        series::routes(),
         keys::routes(),
         health::routes(),
         metrics::routes(),

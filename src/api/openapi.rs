@@ -21,7 +21,7 @@ use super::{
     access::Public,
     attempts, cluster, dead_letters, events, health, keys, metrics, pending,
     problem::{Problem, ProblemView},
-    publish, reload, sources, subscriptions, topics,
+    publish, reload, series, sources, subscriptions, topics,
 };
 
 pub(super) mod forms;
@@ -84,6 +84,7 @@ mod split;
         keys::create,
         keys::revoke,
         cluster::show,
+        series::show,
         health::alive,
         health::ready,
         metrics::show,

@@ -36,13 +36,23 @@ impl Query {
 
     /// Refuses a name that is not among `known`, and one that is given twice.
     pub(super) fn allow(&self, known: &[&str]) -> Result<(), Problem> {
+        self.allow_repeated(known, None)
+    }
+
+    /// As [`allow`](Self::allow), but for one name that may stand there several times.
+    pub(super) fn allow_repeated(
+        &self,
+        known: &[&str],
+        repeated: Option<&str>,
+    ) -> Result<(), Problem> {
         for (index, (name, _)) in self.0.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let hint = suggestion(name, known);
                 let detail = format!("unknown query parameter `{}`{hint}", cut(name));
                 return Err(Problem::parameter(&cut(name), detail));
             }
-            if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
+            let is_single = repeated != Some(name);
+            if is_single && self.0[..index].iter().any(|(earlier, _)| earlier == name) {
                 let detail = format!("query parameter `{name}` is given twice");
                 return Err(Problem::parameter(name, detail));
             }
@@ -60,6 +70,11 @@ impl Query {
     #[must_use]
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a parameter.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of a parameter, read as a `T`; the error names the parameter.

@@ -47,8 +47,14 @@ Examples:
   milkrun pending orders
   milkrun pending orders cancel 7";
 
+pub(super) const ATTEMPTS: &str = "\
+Examples:
+  milkrun attempts --failed --since 10m
+  milkrun attempts billing --status 503 --all";
+
 pub(super) const DEAD_LETTERS: &str = "\
 Examples:
+  milkrun dead-letters list
   milkrun dead-letters billing
   milkrun dead-letters billing redrive --status 503 --since 1h --rate 10/s";
 
@@ -61,6 +67,11 @@ pub(super) const SOURCES: &str = "\
 Examples:
   milkrun sources
   milkrun sources poll shop";
+
+pub(super) const SERIES: &str = "\
+Examples:
+  milkrun series milkrun_events_appended_total
+  milkrun series milkrun_subscription_oldest_seconds --label subscription=billing --since 2h";
 
 pub(super) const CLUSTER: &str = "\
 Examples:

@@ -46,6 +46,7 @@ mod reload;
 mod replay;
 mod run;
 mod secrets;
+mod series;
 mod source_story;
 mod sources;
 mod subscriptions;
@@ -156,6 +157,7 @@ enum Command {
     #[command(after_help = examples::PENDING)]
     Pending(pending::Args),
     /// Attempts, of one subscription or of all: what was sent, when, and what came back.
+    #[command(after_help = examples::ATTEMPTS)]
     Attempts(attempts::Args),
     /// Events that a subscription did not get.
     #[command(after_help = examples::DEAD_LETTERS)]
@@ -166,6 +168,9 @@ enum Command {
     /// Sources: when they were asked, and how to steer them.
     #[command(after_help = examples::SOURCES)]
     Sources(sources::Args),
+    /// How a metric went in the last hour and day, on the node that answers.
+    #[command(after_help = examples::SERIES)]
+    Series(series::Args),
     /// The nodes on the store: what each of them does, and what nobody does.
     #[command(after_help = examples::CLUSTER)]
     Cluster,
@@ -255,6 +260,7 @@ impl Cli {
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,
             Command::Sources(args) => sources::run(args, options).await?,
+            Command::Series(args) => series::run(args, options).await?,
             Command::Cluster => cluster::run(options).await?,
             Command::Keys(args) => keys::run(args, options).await?,
             Command::Secrets(args) => secrets::run(args, options).await?,

@@ -60,6 +60,7 @@ fn arguments_are_read() {
         "verify --id m --timestamp -1 --signature v1,x --body b.json",
         "config show -c x.yaml",
         "probe shop --dry-run --pages 2",
+        "series milkrun_topic_head --label topic=a --since 1h --step 1m -o json",
         "topics",
         "topics new-epoch --all --reason restored",
         "topics new-epoch orders",
@@ -150,6 +151,7 @@ async fn commands_ask_the_api() {
             Some(json!({ "reason": "r" })),
         ),
         ("sources", "GET", "/v1/sources", None),
+        ("series milkrun_topic_head", "GET", "/v1/series", None),
         ("sources poll shop", "POST", "/v1/sources/shop/poll", Some(json!({}))),
         ("probe shop", "POST", "/v1/sources/shop/poll", Some(json!({}))),
         (

@@ -30,6 +30,14 @@ impl When {
             Self::In(period) => now.plus(period.0),
         }
     }
+
+    /// The moment that is meant by a time, or by how long ago it is.
+    pub(super) fn before(self, now: Micros) -> Micros {
+        match self {
+            Self::At(moment) => moment,
+            Self::In(period) => now.minus(period.0),
+        }
+    }
 }
 
 /// A moment of the past as the API takes it: `10m` is so long before `now`; anything else is the API's to

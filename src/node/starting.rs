@@ -195,6 +195,11 @@ impl Node {
             followed.follow(soft).await;
             false
         });
+        let (recorded, soft) = (state.clone(), self.soft.clone());
+        self.roles.spawn(async move {
+            api::record(recorded, soft).await;
+            false
+        });
         let entrance = Entrance::from(listener).with_tls(self.tls.clone());
         let budget = state.budget();
         self.serve(entrance, api::router(state), budget);

@@ -90,7 +90,8 @@ async fn the_relay_answers_as_the_document_says() {
         .args(["--max-examples", &scaled(3, 100).to_string(), "--seed", &seed.to_string()]);
     let limit = if full() { WHOLE } else { SHORT };
     let told = good("schemathesis", limit, &mut command).await;
-    assert!(told.contains("Tested: 48"), "an operation was left out:\n{told}");
+    let count = include_str!("operations.txt").lines().filter(|line| !line.is_empty()).count();
+    assert!(told.contains(&format!("Tested: {count}")), "an operation was left out:\n{told}");
     rig.is_well().await;
 }
 

@@ -24,6 +24,7 @@ pub(super) async fn check<'a>(
     let name = |param: Option<&str>| param.and_then(|text| text.parse::<Name>().ok());
     match need {
         Need::Nothing => Ok(()),
+        Need::Key => caller.grant().ok_or_else(missing).map(drop),
         Need::Some(scope) => has(caller, scope).map(drop),
         Need::Topic(scope) => {
             let topic = name(param("topic"));

@@ -10,6 +10,8 @@ use crate::key::Scope;
 pub(in crate::api) enum Need {
     /// No key.
     Nothing,
+    /// Any key; the answer has only what it is good for.
+    Key,
     /// This scope; the answer has only what the key is good for.
     Some(Scope),
     /// This scope in the topic `{topic}`; reading a public one needs no key.
@@ -24,7 +26,7 @@ pub(in crate::api) enum Need {
     Admin,
 }
 
-use Need::{Admin, Everything, Nothing, Some as Any, Source, Subscription, Topic};
+use Need::{Admin, Everything, Key, Nothing, Some as Any, Source, Subscription, Topic};
 use Scope::{Publish, Read, Subscribe};
 
 const GET: Method = Method::GET;
@@ -36,11 +38,12 @@ const DELETE: Method = Method::DELETE;
 /// Every route of the API with its `operationId`, by which generated clients name their calls: it never
 /// changes.
 #[rustfmt::skip]
-pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 50] = [
+pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 51] = [
     (GET, "/healthz", "get_health", Nothing),
     (GET, "/readyz", "get_readiness", Nothing),
     (GET, "/metrics", "get_metrics", Everything),
     (GET, "/v1/cluster", "get_cluster", Everything),
+    (GET, "/v1/series", "get_series", Key),
     (POST, "/v1/reload", "reload_file", Admin),
     (GET, "/v1/keys", "list_keys", Admin),
     (POST, "/v1/keys", "create_key", Admin),

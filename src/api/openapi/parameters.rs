@@ -15,6 +15,7 @@ use crate::{
     api::query::LIMIT_MAX,
     event::Name,
     key::KeyId,
+    series,
     settings::forms::{PeriodText, text},
     store::DeadReason,
 };
@@ -43,10 +44,16 @@ fn schema(path: &str, place: &ParameterIn, name: &str) -> Option<RefOr<Schema>> 
         // A stream may be of any length.
         (ParameterIn::Query, "limit") if is_read => forms::number(1, None).into(),
         (ParameterIn::Query, "limit") => forms::number(1, i64::try_from(LIMIT_MAX).ok()).into(),
+        (ParameterIn::Query, "name") => {
+            ObjectBuilder::new().schema_type(Type::String).enum_values(Some(series::names())).into()
+        }
+        (ParameterIn::Query, "label") => {
+            text("A label of the metric and its value", "^[a-z_]+=", "subscription=billing")
+        }
         (ParameterIn::Query, "from" | "to") => forms::version().into(),
         (ParameterIn::Query, "status") => forms::number(100, Some(599)).into(),
         (ParameterIn::Query, "since") => forms::moment().into(),
-        (ParameterIn::Query, "wait") => PeriodText::schema(),
+        (ParameterIn::Query, "wait" | "step") => PeriodText::schema(),
         (ParameterIn::Query, "reason") => Ref::from_schema_name(DeadReason::name()).into(),
         (ParameterIn::Query, "ids") => {
             text("Numbers with commas between", "^[0-9]{1,18}(,[0-9]{1,18})*$", "1,2,3")

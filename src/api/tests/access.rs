@@ -160,7 +160,7 @@ fn refusal(need: Need, kind: Kind) -> Option<(u16, &'static str)> {
         Kind::Expired => Some((401, "key_expired")),
         Kind::Admin => None,
         _ => match need {
-            Need::Nothing => None,
+            Need::Nothing | Need::Key => None,
             Need::Some(scope) => {
                 if has(scope) {
                     None
@@ -237,6 +237,7 @@ fn the_table_of_access_is_the_one_that_holds() {
         .collect();
     let words = |need: Need| match need {
         Need::Nothing => "no key".to_owned(),
+        Need::Key => "any key; the answer has only what it is good for".to_owned(),
         Need::Some(scope) => format!("`{scope}`; the answer has only what the key is good for"),
         Need::Topic(Scope::Read) => "`read` in the topic; no key for a public topic".to_owned(),
         Need::Topic(scope) => format!("`{scope}` in the topic"),

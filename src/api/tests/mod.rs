@@ -40,6 +40,7 @@ mod interposed;
 mod pending;
 mod publishing;
 mod reading;
+mod series;
 mod serving;
 mod streams;
 mod subscriptions;
