@@ -159,7 +159,9 @@ impl Rig {
 fn timeless(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
-            let moving = |name: &str| matches!(name, "rate" | "health" | "next_poll" | "report");
+            let moving = |name: &str| {
+                matches!(name, "rate" | "health" | "next_poll" | "report" | "oldest_seconds")
+            };
             fields.retain(|name, _| !moving(name));
             fields.values_mut().for_each(|field| *field = timeless(field.take()));
         }

@@ -25,13 +25,15 @@ fn listener(place: &Place, words: &[&str]) -> Child {
     command.stdin(Stdio::null()).stdout(out).stderr(log).spawn().unwrap()
 }
 
+/// How often the listener has told it.
+fn told(place: &Place, words: &str) -> usize {
+    fs::read_to_string(place.path("told")).unwrap_or_default().matches(words).count()
+}
+
 /// Waits until the listener has found the relay for the `times`th time.
 async fn until_listening(place: &Place, times: usize) {
-    eventually("the listener listens", || async {
-        let told = fs::read_to_string(place.path("told")).unwrap_or_default();
-        (told.matches("listening to").count() >= times).then_some(())
-    })
-    .await;
+    let is_told = || async { (told(place, "listening to") >= times).then_some(()) };
+    eventually("the listener listens", is_told).await;
 }
 
 /// The versions that were acknowledged, in order.
@@ -74,7 +76,12 @@ async fn a_listener_loses_nothing_through_restarts_and_sleeps() {
             local.until_accepted(usize::try_from(first - 1).unwrap()).await;
             local.down();
         }
+        let unheard = told(&place, "nobody listens");
         relay.api().publish("numbers", first, last).await;
+        if round % 4 == 1 {
+            let is_told = || async { (told(&place, "nobody listens") > unheard).then_some(()) };
+            eventually("the listener tells that nobody listens", is_told).await;
+        }
         relay.kill().await;
         if round % 4 == 1 {
             local.up().await;

@@ -176,6 +176,19 @@ async fn start(place: &Place, kept: &str) -> (Value, Value) {
     (is, was)
 }
 
+/// Whether all that was said is said; a newer release may say more of a thing, not of more things.
+fn says(is: &Value, was: &Value) -> bool {
+    match (is, was) {
+        (Value::Object(is), Value::Object(was)) => {
+            was.iter().all(|(field, was)| is.get(field).is_some_and(|is| says(is, was)))
+        }
+        (Value::Array(is), Value::Array(was)) => {
+            is.len() == was.len() && is.iter().zip(was).all(|(is, was)| says(is, was))
+        }
+        _ => is == was,
+    }
+}
+
 fn yaml(release: &str) -> String {
     let source = fs::read_to_string(folder().join(format!("{release}.yaml"))).unwrap();
     format!("{YAML}{source}")
@@ -189,7 +202,7 @@ async fn a_file_of_each_release_has_everything() {
             fs::write(place.path(to), unpack(&format!("{release}.{from}.gz"))).unwrap();
         }
         let (is, was) = start(&place, &format!("{release}.json")).await;
-        assert_eq!(is, was, "{release}");
+        assert!(says(&is, &was), "{release}: {is} does not say {was}");
     }
 }
 
@@ -209,6 +222,6 @@ async fn a_database_of_each_release_has_everything() {
             assert!(epochs.len() > 1, "{release}: {epochs:?}");
             epochs.pop();
         }
-        assert_eq!(is, was, "{release}");
+        assert!(says(&is, &was), "{release}: {is} does not say {was}");
     }
 }
