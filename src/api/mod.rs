@@ -6,7 +6,6 @@ use axum::{
     Router, middleware,
     routing::{self, MethodRouter},
 };
-use futures_util::future::BoxFuture;
 use http::StatusCode;
 use parking_lot::Mutex;
 use sinks::webhook::Webhook;
@@ -24,6 +23,7 @@ use tower_http::{
 pub(crate) use self::keys::KeyView;
 pub use self::{
     access::{Access, Public, check_bind},
+    apply::{ApplyFile, NotApplied},
     budget::Budget,
     gate::{FileKeys, Gate},
     series::record,
@@ -42,7 +42,9 @@ use crate::{
 };
 
 mod access;
+mod apply;
 mod attempts;
+mod attention;
 mod body;
 mod budget;
 mod cluster;
@@ -92,20 +94,6 @@ pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
 /// Whether a walk of the source can start at what somebody gives as its cursor; what is expected
 /// instead.
 pub type CheckCursor = Arc<dyn Fn(&Name, &serde_json::Value) -> Result<(), String> + Send + Sync>;
-
-/// Applies the configuration file as it is now; says whether most of what runs may go.
-pub type ApplyFile = Arc<dyn Fn(bool) -> BoxFuture<'static, Result<(), NotApplied>> + Send + Sync>;
-
-/// Why the file was not applied; everything is as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotApplied {
-    /// Nobody reads one.
-    NoFile,
-    /// The relay is stopping.
-    Stopping,
-    /// What is wrong with it.
-    Refused(String),
-}
 
 /// What this node holds, for those who watch it.
 #[derive(Debug, Clone)]
@@ -306,6 +294,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         sources::routes(),
         subscriptions::routes(),
         attempts::routes(),
+        attention::routes(),
         dead_letters::routes(),
         reload::routes(),
         cluster::routes(),

@@ -47,6 +47,11 @@ Examples:
   milkrun pending orders
   milkrun pending orders cancel 7";
 
+pub(super) const ATTENTION: &str = "\
+Examples:
+  milkrun attention
+  milkrun attention -o json";
+
 pub(super) const ATTEMPTS: &str = "\
 Examples:
   milkrun attempts --failed --since 10m

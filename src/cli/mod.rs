@@ -18,6 +18,7 @@ use self::{client::Client, output::Output};
 use crate::{config::Listens, key::KeyText, logs::Logs};
 
 mod attempts;
+mod attention;
 mod backup;
 mod check;
 mod client;
@@ -156,6 +157,9 @@ enum Command {
     /// Events that are not in the log yet.
     #[command(after_help = examples::PENDING)]
     Pending(pending::Args),
+    /// What somebody has to look at, the most urgent first, each with the command that helps.
+    #[command(after_help = examples::ATTENTION)]
+    Attention,
     /// Attempts, of one subscription or of all: what was sent, when, and what came back.
     #[command(after_help = examples::ATTEMPTS)]
     Attempts(attempts::Args),
@@ -256,6 +260,7 @@ impl Cli {
             Command::Debug(action) => debug::run(action, options).await?,
             Command::Wait(args) => wait::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
+            Command::Attention => attention::run(options).await?,
             Command::Attempts(args) => attempts::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,

@@ -72,6 +72,7 @@ fn arguments_are_read() {
         "dead-letters",
         "dead-letters list --limit 3",
         "attempts",
+        "attention",
         "attempts billing --failed",
         "dead-letters billing redrive --all",
         "dead-letters billing delete 1 2",

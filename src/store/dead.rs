@@ -90,6 +90,22 @@ pub struct DeadLetter {
     pub event: Option<Arc<Event>>,
 }
 
+/// How many dead letters are looked at to tell what was given up of late.
+pub const RECENT_MAX: usize = 10_000;
+
+/// How many events a subscription gave up of late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentDeaths {
+    /// The row number of the subscription.
+    pub subscription: i64,
+    /// Whether retention removed them ([`DeadReason::Expired`]), or any other reason.
+    pub is_expired: bool,
+    /// How many.
+    pub count: u64,
+    /// When the first of them was given up.
+    pub first: Micros,
+}
+
 /// Which dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadSelect {
@@ -138,6 +154,9 @@ pub trait DeadLetters: Send + Sync {
         after: i64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError>;
+    /// What was given up at `since` or later, of every subscription, in the order of row numbers; of the
+    /// newest [`RECENT_MAX`] dead letters only.
+    async fn recent_deaths(&self, since: Micros) -> Result<Vec<RecentDeaths>, StoreError>;
     /// Turns dead letters into retries with no attempt counted, due at `now`, or one after the
     /// other at `rate`; answers how many. Announced ranges stay. As many as fit below
     /// `max_exceptions`; those whose key stands still always do.

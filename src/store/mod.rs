@@ -8,7 +8,10 @@ pub use self::{
     access_keys::AccessKeys,
     address::Address,
     backup::{Backup, BackupTopic, BackupWatch, Restored, backup, description, restore},
-    dead::{DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter},
+    dead::{
+        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter, RECENT_MAX,
+        RecentDeaths,
+    },
     error::StoreError,
     holding::{Holding, Member, MemberState, NewMember, Share, Work},
     job::{Job, JobStatus, NewJob, Replays},

@@ -148,4 +148,10 @@ pub trait Topics: Send + Sync {
     async fn lost(&self, topic: &Topic) -> Result<Vec<(Version, Version)>, StoreError>;
     /// The gaps recorded for a topic, newest first, at most `limit`.
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError>;
+    /// Gaps of all topics that were recorded at `since` or later, newest first, at most `limit`.
+    async fn recent_gaps(
+        &self,
+        since: Micros,
+        limit: usize,
+    ) -> Result<Vec<(Topic, Gap)>, StoreError>;
 }

@@ -5,7 +5,7 @@ use milkrun::{
     settings::TopicSettings,
     store::{
         DeadFilter, DeadReason, DeadSelect, Exception, ExceptionKind, LastAnswer, NewDeadLetter,
-        PositionState, Settlement, StoreError,
+        PositionState, RecentDeaths, Settlement, StoreError,
     },
 };
 
@@ -172,6 +172,32 @@ pub(super) async fn letters_of_all_are_listed(bench: &dyn Bench) {
     let late = DeadFilter { from: Some(Version(2)), ..DeadFilter::default() };
     let found = store.all_dead_letters(None, &DeadSelect::Where(late), 0, 10).await.unwrap();
     assert_eq!(found.len(), 2);
+}
+
+pub(super) async fn what_was_given_up_of_late_is_counted(bench: &dyn Bench) {
+    let (store, topic, first) = with_position(bench).await;
+    let second = subscribe(&store, "audit", &topic).await;
+    let second = store.position(second.positions[0].id).await.unwrap();
+    for (position, version, seconds) in [(&first, 1, 0), (&first, 2, 60), (&second, 1, 90)] {
+        let died = Settlement {
+            dead: vec![dead(version)],
+            now: later(seconds),
+            ..settlement(position, 5)
+        };
+        settle(&store, died).await.unwrap();
+    }
+    let found = async |since: u64| {
+        let recent = store.recent_deaths(later(since)).await.unwrap();
+        let short = |one: RecentDeaths| {
+            assert!(!one.is_expired);
+            (one.subscription, one.count, (one.first.0 - NOW.0) / 1_000_000)
+        };
+        recent.into_iter().map(short).collect::<Vec<_>>()
+    };
+    let (a, b) = (first.subscription, second.subscription);
+    assert_eq!(found(0).await, [(a, 2, 0), (b, 1, 90)]);
+    assert_eq!(found(60).await, [(a, 1, 60), (b, 1, 90)]);
+    assert_eq!(found(91).await, []);
 }
 
 pub(super) async fn letters_are_redriven_one_after_the_other(bench: &dyn Bench) {

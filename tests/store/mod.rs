@@ -22,6 +22,7 @@ mod damage;
 mod dead;
 mod earlier;
 mod fences;
+mod gaps;
 mod held;
 mod holding;
 mod locks;
@@ -121,6 +122,7 @@ macro_rules! contract {
         dead::what_stands_still_is_redriven_however_full_it_is,
         dead::letters_are_chosen,
         dead::letters_of_all_are_listed,
+        dead::what_was_given_up_of_late_is_counted,
         dead::letters_are_redriven_one_after_the_other,
         replays::a_replay_is_one_more_position,
         secrets::settings_are_sealed_under_the_master_key,
@@ -132,6 +134,7 @@ macro_rules! contract {
         replays::what_steers_live_delivery_leaves_replays_alone,
         replays::dead_letters_of_a_replay_outlive_it,
         replays::what_a_replay_needs_is_kept_and_its_loss_is_said,
+        gaps::gaps_of_late_are_found_in_all_topics,
         topics::a_pattern_takes_every_topic_that_matches,
         topics::a_topic_that_appears_later_is_joined,
         topics::a_topic_goes_unless_it_is_named,

@@ -38,10 +38,11 @@ const DELETE: Method = Method::DELETE;
 /// Every route of the API with its `operationId`, by which generated clients name their calls: it never
 /// changes.
 #[rustfmt::skip]
-pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 51] = [
+pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 52] = [
     (GET, "/healthz", "get_health", Nothing),
     (GET, "/readyz", "get_readiness", Nothing),
     (GET, "/metrics", "get_metrics", Everything),
+    (GET, "/v1/attention", "get_attention", Any(Read)),
     (GET, "/v1/cluster", "get_cluster", Everything),
     (GET, "/v1/series", "get_series", Key),
     (POST, "/v1/reload", "reload_file", Admin),

@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod access;
+mod attention;
 mod bad_input;
 mod document;
 mod encrypted;

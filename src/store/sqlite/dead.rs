@@ -17,8 +17,8 @@ use crate::{
     event::{Micros, Name, Version},
     settings::Rate,
     store::{
-        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, LastAnswer, Read, StoreError,
-        TopicState, rules::registry,
+        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, LastAnswer, RECENT_MAX, Read,
+        RecentDeaths, StoreError, TopicState, rules::registry,
     },
 };
 
@@ -62,6 +62,10 @@ impl DeadLetters for SqliteStore {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         list_all(&self.shared, of, select, after, limit).await
+    }
+
+    async fn recent_deaths(&self, since: Micros) -> Result<Vec<RecentDeaths>, StoreError> {
+        recent(&self.shared, since).await
     }
 
     async fn redrive(
@@ -113,6 +117,29 @@ pub(super) async fn list(
         letters.extend(letter(shared, row).await?);
     }
     Ok(letters)
+}
+
+/// What was given up of late, by the index of ages.
+async fn recent(shared: &Shared, since: Micros) -> Result<Vec<RecentDeaths>, StoreError> {
+    let sql = "-- recent deaths\nSELECT subscription, reason = 'expired' AS is_expired, \
+        SUM(count) AS count, MIN(at) AS first FROM (SELECT subscription, reason, count, at \
+        FROM dead_letters WHERE at >= $1 ORDER BY at DESC LIMIT $2) recent \
+        GROUP BY subscription, is_expired ORDER BY subscription, is_expired";
+    let rows = sqlx::query(sql)
+        .bind(since.0)
+        .bind(signed(RECENT_MAX as u64))
+        .fetch_all(&shared.readers)
+        .await?;
+    let of = |row| {
+        let row = Cells::of(row, "dead_letters");
+        Ok(RecentDeaths {
+            subscription: row.get("subscription")?,
+            is_expired: row.get("is_expired")?,
+            count: row.get("count")?,
+            first: row.get("first")?,
+        })
+    };
+    rows.iter().map(of).collect()
 }
 
 /// Dead letters of these subscriptions, or of all, above the id `after`, oldest first.

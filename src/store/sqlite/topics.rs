@@ -88,18 +88,36 @@ impl Topics for SqliteStore {
             .bind(signed(limit as u64))
             .fetch_all(&self.shared.readers)
             .await?;
-        let gap = |row: &SqliteRow| {
-            let row = Cells::of(row, "gaps");
-            Ok(Gap {
-                source: row.get("source")?,
-                version: row.get("version")?,
-                recorded: row.get("recorded")?,
-                reason: row.get("reason")?,
-                detail: row.get("detail")?,
-            })
-        };
         rows.iter().map(gap).collect()
     }
+
+    async fn recent_gaps(
+        &self,
+        since: Micros,
+        limit: usize,
+    ) -> Result<Vec<(Topic, Gap)>, StoreError> {
+        let sql = "-- recent gaps\nSELECT t.name AS topic_name, source, version, g.recorded, reason, \
+            detail FROM gaps g JOIN topics t ON t.id = g.topic WHERE g.recorded >= $1 \
+            ORDER BY g.recorded DESC, g.id DESC LIMIT $2";
+        let rows = sqlx::query(sql)
+            .bind(since.0)
+            .bind(signed(limit as u64))
+            .fetch_all(&self.shared.readers)
+            .await?;
+        let of = |row| Ok((Cells::of(row, "topics").get("topic_name")?, gap(row)?));
+        rows.iter().map(of).collect()
+    }
+}
+
+fn gap(row: &SqliteRow) -> Result<Gap, StoreError> {
+    let row = Cells::of(row, "gaps");
+    Ok(Gap {
+        source: row.get("source")?,
+        version: row.get("version")?,
+        recorded: row.get("recorded")?,
+        reason: row.get("reason")?,
+        detail: row.get("detail")?,
+    })
 }
 
 /// Creates the topic, or changes its settings.

@@ -42,6 +42,14 @@ impl Topics for Interposed {
     async fn gaps(&self, topic: &Topic, limit: usize) -> Result<Vec<Gap>, StoreError> {
         self.inner.gaps(topic, limit).await
     }
+
+    async fn recent_gaps(
+        &self,
+        since: Micros,
+        limit: usize,
+    ) -> Result<Vec<(Topic, Gap)>, StoreError> {
+        self.inner.recent_gaps(since, limit).await
+    }
 }
 
 #[async_trait]
@@ -270,6 +278,10 @@ impl DeadLetters for Interposed {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         self.inner.all_dead_letters(of, select, after, limit).await
+    }
+
+    async fn recent_deaths(&self, since: Micros) -> Result<Vec<RecentDeaths>, StoreError> {
+        self.inner.recent_deaths(since).await
     }
 
     async fn redrive(

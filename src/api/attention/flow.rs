@@ -1,0 +1,203 @@
+//! What needs attention of subscriptions and sources.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{AttentionView, Code, Subject};
+use crate::{
+    api::{ApiState, gate::Caller},
+    event::{Micros, Topic},
+    health::Health,
+    key::Scope,
+    prober::Report,
+    store::{
+        Gap, RecentDeaths, Share, SourceState, SourceStatus, Standing, StoreError, Subscription,
+        SubscriptionStatus,
+    },
+    stuck::Stuck,
+};
+
+/// How long an event that could be sent may wait.
+const BEHIND: Duration = Duration::from_mins(10);
+/// Gaps that are looked at.
+const GAPS_MAX: usize = 1_000;
+/// For how long what was lost or given up is told of.
+const RECENT: Duration = Duration::from_hours(1);
+
+fn of_subscription(name: &str, code: Code, sentence: String, remedy: &str) -> AttentionView {
+    let subject = Subject { kind: "subscription", name: Some(name.to_owned()) };
+    AttentionView::new(code, subject, sentence, remedy.to_owned())
+}
+
+/// That of the subscriptions that the caller may see, by name.
+pub(super) async fn subscriptions(
+    api: &ApiState,
+    caller: &Caller,
+) -> Result<Vec<AttentionView>, StoreError> {
+    if caller.grant().is_some_and(|grant| !grant.has(Scope::Subscribe)) {
+        return Ok(Vec::new());
+    }
+    let now = api.clock.now();
+    let mut all = api.store.subscriptions(0).await?;
+    all.retain(|one| caller.owns(one) && one.removed_at.is_none());
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    let standings = api.store.standings(&Share::Everything).await?;
+    let standings: HashMap<i64, Standing> =
+        standings.into_iter().map(|standing| (standing.id, standing)).collect();
+    let mut deaths: HashMap<i64, Vec<RecentDeaths>> = HashMap::new();
+    for recent in api.store.recent_deaths(now.minus(RECENT)).await? {
+        deaths.entry(recent.subscription).or_default().push(recent);
+    }
+    let mut found = Vec::new();
+    for one in &all {
+        found.extend(doing(one));
+        found.extend(standings.get(&one.id).and_then(|standing| behind(standing, now)));
+        found.extend(stopped(one));
+        found.extend(deaths.get(&one.id).into_iter().flatten().map(|recent| given_up(one, recent)));
+    }
+    Ok(found)
+}
+
+/// What its status and its endpoint say.
+fn doing(one: &Subscription) -> Option<AttentionView> {
+    let name = &one.name;
+    match one.status {
+        SubscriptionStatus::Disabled => {
+            let why = one.reason.as_deref().unwrap_or("no reason is known");
+            let sentence = format!(
+                "subscription `{name}` is disabled: nothing is sent until somebody resumes it ({why})"
+            );
+            let remedy = format!("milkrun subscriptions resume {name}");
+            Some(of_subscription(name.as_str(), Code::Disabled, sentence, &remedy))
+        }
+        SubscriptionStatus::Active => {
+            let hold = Health::read(one.health.as_deref()).holding()?;
+            let sentence = format!(
+                "subscription `{name}` is on hold: {}; nothing but trials is sent, the next at {}",
+                hold.reason.text, hold.next_trial
+            );
+            let remedy = format!("milkrun attempts {name} --failed");
+            let line = of_subscription(name.as_str(), Code::OnHold, sentence, &remedy);
+            Some(line.since(Some(hold.since.to_string())))
+        }
+        _ => None,
+    }
+}
+
+/// Those on hold, disabled or paused have lines of their own, or somebody asked for it.
+fn behind(standing: &Standing, now: Micros) -> Option<AttentionView> {
+    let waited = standing.waited(now);
+    let is_served = standing.status == SubscriptionStatus::Active
+        && !Health::read(standing.health.as_deref()).is_holding();
+    (is_served && waited > BEHIND).then(|| {
+        let (name, owed) = (&standing.name, standing.owed);
+        let sentence = format!(
+            "subscription `{name}` is behind: its oldest event that could be sent has waited {} \
+             minutes; {owed} are owed",
+            waited.as_secs() / 60
+        );
+        let remedy = format!("milkrun subscriptions show {name}");
+        let line = of_subscription(name.as_str(), Code::Behind, sentence, &remedy);
+        line.since(standing.due.map(|due| due.to_string()))
+    })
+}
+
+/// What keeps it from going on.
+fn stopped(one: &Subscription) -> Vec<AttentionView> {
+    let (name, most) = (&one.name, one.settings.max_exceptions);
+    let mut found = Vec::new();
+    if one.live().any(|position| position.exceptions >= most as u64) {
+        let sentence = format!(
+            "subscription `{name}` starts nothing new: as many events as max_exceptions allows \
+             ({most}) wait for another attempt"
+        );
+        let remedy = format!("milkrun attempts {name} --failed");
+        found.push(of_subscription(name.as_str(), Code::ExceptionsFull, sentence, &remedy));
+    }
+    let keys: u64 = one.live().map(|position| position.stopped_keys).sum();
+    if keys > 0 {
+        let sentence = format!(
+            "{keys} keys of subscription `{name}` stand still, each until its dead letter is \
+             redriven or deleted"
+        );
+        let remedy = format!("milkrun dead-letters {name} list");
+        found.push(of_subscription(name.as_str(), Code::KeyStopped, sentence, &remedy));
+    }
+    found
+}
+
+/// What it gave up, or lost to retention, within the hour.
+fn given_up(one: &Subscription, recent: &RecentDeaths) -> AttentionView {
+    let (name, count) = (&one.name, recent.count);
+    let (code, sentence, chosen) = if recent.is_expired {
+        let sentence = format!(
+            "retention removed {count} events that subscription `{name}` was owed, within the last hour"
+        );
+        (Code::ExpiredWhileOwed, sentence, " --reason expired".to_owned())
+    } else {
+        let sentence = format!("subscription `{name}` gave {count} events up within the last hour");
+        (Code::DeadLettersAdded, sentence, format!(" --since {}", recent.first))
+    };
+    let remedy = format!("milkrun dead-letters {name} list{chosen}");
+    let line = of_subscription(name.as_str(), code, sentence, &remedy);
+    line.since(Some(recent.first.to_string()))
+}
+
+/// That of the sources whose topics the caller may read, by name.
+pub(super) async fn sources(
+    api: &ApiState,
+    caller: &Caller,
+) -> Result<Vec<AttentionView>, StoreError> {
+    let since = api.clock.now().minus(RECENT);
+    let mut all = api.store.sources().await?;
+    all.retain(|one| caller.covers(&one.topic) && one.status != SourceStatus::Removed);
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    let gaps = api.store.recent_gaps(since, GAPS_MAX).await?;
+    let mut found = Vec::new();
+    for one in &all {
+        found.extend(troubled(one));
+        let gap =
+            gaps.iter().find(|(topic, gap)| *topic == one.topic && gap.source == one.name.as_str());
+        found.extend(gap.map(|(topic, gap)| missing(one, topic, gap)));
+    }
+    Ok(found)
+}
+
+fn missing(one: &SourceState, topic: &Topic, gap: &Gap) -> AttentionView {
+    let sentence = format!(
+        "a gap was recorded for source `{}` within the last hour: {} ({})",
+        one.name, gap.detail, gap.reason
+    );
+    let line = of_source(one, Code::GapRecorded, sentence, format!("milkrun topics gaps {topic}"));
+    line.since(Some(gap.recorded.to_string()))
+}
+
+fn of_source(one: &SourceState, code: Code, sentence: String, remedy: String) -> AttentionView {
+    let subject = Subject { kind: "source", name: Some(one.name.to_string()) };
+    AttentionView::new(code, subject, sentence, remedy)
+}
+
+/// What is wrong with a source, if anything: the first that explains the others.
+fn troubled(one: &SourceState) -> Option<AttentionView> {
+    let name = &one.name;
+    if let Some(stuck) = Stuck::of(one) {
+        let remedy = stuck.help.first().cloned().unwrap_or_default();
+        let line = of_source(one, Code::SourceStuck, stuck.message, remedy);
+        return Some(line.since(stuck.since));
+    }
+    if one.status != SourceStatus::Active {
+        return None;
+    }
+    let report = Report::last(one)?;
+    let show = format!("milkrun sources show {name}");
+    if let Some(failing) = report.failing.as_ref().filter(|failing| failing.told) {
+        let sentence = format!("source `{name}` fails: {}", failing.message);
+        let line = of_source(one, Code::SourceFailing, sentence, show);
+        return Some(line.since(Some(failing.since.to_string())));
+    }
+    report.is_silent().then(|| {
+        let sentence =
+            format!("source `{name}` has had nothing new for longer than its silent_after");
+        let since = report.last_event().map(|since| since.to_string());
+        of_source(one, Code::SourceSilent, sentence, show).since(since)
+    })
+}
