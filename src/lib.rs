@@ -55,6 +55,7 @@ pub mod vet;
 // Who else works on the log: readers and publishers, and the one who tidies up.
 pub mod api;
 pub mod backups;
+pub mod console;
 pub mod janitor;
 pub mod series;
 

@@ -11,6 +11,7 @@ mod browser;
 mod cells;
 mod clients;
 mod cluster;
+mod console;
 mod delivery;
 mod deploy;
 mod expr;

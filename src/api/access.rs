@@ -51,7 +51,7 @@ pub struct Public {
 
 impl Public {
     /// What stands before every path, without a slash at its end; empty: nothing.
-    pub(super) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         self.url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
     }
 
@@ -102,7 +102,8 @@ pub(super) async fn guard(State(entry): State<Entry>, request: Request, next: Ne
         Err(problem) => problem.into_response(),
     };
     for (name, value) in CLOSED {
-        response.headers_mut().insert(name, value);
+        // A page has a stricter policy of its own, which forbids frames too.
+        response.headers_mut().entry(name).or_insert(value);
     }
     response
 }
@@ -210,7 +211,7 @@ pub(super) fn check_type(method: &Method, headers: &HeaderMap) -> Result<(), Pro
 
 /// How the relay was asked. A proxy that ends TLS says so; no foreign page can set that header
 /// without asking first.
-fn scheme<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+pub(crate) fn scheme<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
     let told = headers.get("x-forwarded-proto").and_then(|told| told.to_str().ok());
     told.or(uri.scheme_str()).unwrap_or("http")
 }

@@ -15,8 +15,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::caller::Caller;
+pub(super) use self::check::beyond;
 use self::needs::Need;
-pub(super) use self::{caller::Caller, check::beyond};
 use super::{Access, ApiState, access, problem::Problem};
 use crate::{
     clock::Clock,
@@ -159,7 +160,32 @@ impl Gate {
     }
 
     fn holder(&self, text: &KeyText) -> Result<Caller, Problem> {
-        let known = self.present.read().get(&text.hash()).cloned();
+        self.holder_of(&text.hash())
+    }
+
+    /// Who uses pages of the relay's own: the holder of the key of a session, or whoever there is
+    /// without one.
+    ///
+    /// # Errors
+    /// The key is good for nothing any more, or is used too often.
+    pub(crate) fn visitor(&self, access: Access, key: Option<&KeyHash>) -> Result<Caller, Problem> {
+        match key {
+            Some(hash) => self.holder_of(hash),
+            None => self.caller(access, &HeaderMap::new()),
+        }
+    }
+
+    /// The key of this text, if it is good.
+    ///
+    /// # Errors
+    /// As [`Gate::visitor`].
+    pub(crate) fn hash_of(&self, text: &KeyText) -> Result<KeyHash, Problem> {
+        let hash = text.hash();
+        self.holder_of(&hash).map(|_| hash)
+    }
+
+    fn holder_of(&self, hash: &KeyHash) -> Result<Caller, Problem> {
+        let known = self.present.read().get(hash).cloned();
         let key = known.ok_or_else(|| {
             let detail = "the key is none of this relay's, or it was revoked";
             Problem::new(StatusCode::UNAUTHORIZED, "key_unknown", detail)
@@ -228,7 +254,11 @@ pub(super) async fn admit(
     })?;
     let caller = match need {
         Need::Nothing => Caller::Nobody,
-        _ => api.gate.caller(api.access, request.headers())?,
+        // Only the relay itself puts one beside a request.
+        _ => match request.extensions().get::<Caller>() {
+            Some(caller) => caller.clone(),
+            None => api.gate.caller(api.access, request.headers())?,
+        },
     };
     let params =
         params.map_err(|_| Problem::malformed("in the path: expected percent-encoded UTF-8"))?;
@@ -249,6 +279,18 @@ pub(super) async fn admit(
         api.notices.tell(Notice::Action(change));
     }
     Ok(answer)
+}
+
+/// Whether `caller` may call this route of the API with these segments of the path.
+pub(crate) async fn may(
+    api: &ApiState,
+    caller: &Caller,
+    (method, route): (&Method, &str),
+    params: &[(&str, &str)],
+) -> bool {
+    let Some(need) = needs::of(method, route) else { return false };
+    let param = |name: &str| params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    check::check(api, caller, need, param).await.is_ok()
 }
 
 /// What is told of a request when it is done; `None`: it changes nothing but events.

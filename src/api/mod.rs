@@ -20,7 +20,12 @@ use tower_http::{
     },
 };
 
-pub(crate) use self::keys::KeyView;
+use self::problem::Problem;
+pub(crate) use self::{
+    access::scheme,
+    gate::{Caller, may},
+    keys::KeyView,
+};
 pub use self::{
     access::{Access, Public, check_bind},
     apply::{ApplyFile, NotApplied},
@@ -30,7 +35,6 @@ pub use self::{
     serve::{Entrance, serve},
     tls::Tls,
 };
-use self::{gate::Caller, problem::Problem};
 use crate::{
     clock::Clock,
     event::{Micros, Name, Topic},
@@ -68,6 +72,7 @@ mod sending;
 mod series;
 mod serve;
 mod sources;
+mod status;
 mod strict;
 mod subscriptions;
 #[cfg(test)]
@@ -266,6 +271,11 @@ impl ApiState {
         Self { public: Arc::new(public), ..self }
     }
 
+    /// The address by which others reach it.
+    pub(crate) fn public(&self) -> &Arc<Public> {
+        &self.public
+    }
+
     /// A place among the long polls and streams.
     fn take_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.waiting.clone().try_acquire_owned().map_err(|_| {
@@ -308,8 +318,19 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
     .collect()
 }
 
-/// The whole API.
-pub fn router(state: ApiState) -> Router {
+/// The routes of the API behind their gate, without a body or an answer that crosses a network: for
+/// pages of the relay's own, which say who asks by a [`Caller`] beside the request.
+pub(crate) fn inside(state: ApiState) -> Router {
+    let gated = |router: Router<ApiState>, (path, route): (&str, MethodRouter<ApiState>)| {
+        let admit = middleware::from_fn_with_state(state.clone(), gate::admit);
+        router.route(path, route.route_layer(admit))
+    };
+    routes().into_iter().fold(Router::new(), gated).with_state(state)
+}
+
+/// The whole API, with what is `beside` it at the same address: let in by the same rules, but for
+/// keys.
+pub fn router(state: ApiState, beside: Router) -> Router {
     let (access, gate, budget) = (state.access, state.gate.clone(), state.budget());
     // Whoever has a key is let in by any name: a page that a name was made to resolve for has none.
     let access = move || if gate.has_keys() { Access::Keyed } else { access };
@@ -328,6 +349,7 @@ pub fn router(state: ApiState) -> Router {
         })
         .with_state(state)
         .merge(openapi::routes(&public))
+        .merge(beside)
         .fallback(|| async { Problem::not_found("there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -343,9 +365,9 @@ pub fn router(state: ApiState) -> Router {
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(middleware::from_fn_with_state(budget.clone(), held::hold_encoder))
                 .map_response(events::mark_compressed)
-                .map_response(give_status)
+                .map_response(status::give)
                 .layer(CompressionLayer::new().gzip(true).compress_when(compressed))
-                .map_response(keep_status)
+                .map_response(status::keep)
                 .layer(middleware::from_fn_with_state(budget, held::hold)),
         );
     prefix::behind(&public, router)
@@ -360,26 +382,6 @@ pub fn metrics_router(state: ApiState, address: SocketAddr) -> Router {
         .with_state(state)
         .fallback(|| async { Problem::not_found("`/metrics` is all there is here") })
         .layer(middleware::from_fn_with_state(entry, access::guard))
-}
-
-/// What was answered before the bytes of the answer were looked at.
-#[derive(Clone, Copy)]
-struct Answered(StatusCode);
-
-fn keep_status<B>(mut response: http::Response<B>) -> http::Response<B> {
-    let answered = Answered(response.status());
-    response.extensions_mut().insert(answered);
-    response
-}
-
-/// Gives an answer its status back. The compressor makes a 406 of any when no encoding is acceptable
-/// to the client, `identity` neither: but what was asked for is done by then, and a write that
-/// stands must not be told as refused. Such a wish may be disregarded (RFC 9110, section 12.4.1).
-fn give_status<B>(mut response: http::Response<B>) -> http::Response<B> {
-    if let Some(Answered(status)) = response.extensions_mut().remove() {
-        *response.status_mut() = status;
-    }
-    response
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {

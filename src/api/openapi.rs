@@ -2,8 +2,7 @@
 
 use axum::{
     Router, middleware,
-    response::{IntoResponse as _, Redirect, Response},
-    routing,
+    response::{IntoResponse as _, Response},
 };
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -136,9 +135,7 @@ pub(super) fn routes(public: &Public) -> Router {
         .external_url_unchecked("/openapi.json", document(public))
         .config(config)
         .into();
-    // Whoever opens the relay's address in a browser finds what it offers.
-    let first = routing::get(async || Redirect::temporary("/docs/"));
-    page.route_layer(middleware::map_response(refused)).route("/", first)
+    page.route_layer(middleware::map_response(refused))
 }
 
 /// What the page's own server refuses, as every refusal is told: it says nothing, or plain words.

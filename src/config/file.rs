@@ -10,6 +10,7 @@ use url::Url;
 use super::{
     Outbound,
     backup::BackupFile,
+    console::Console,
     error::Problems,
     forms,
     keys::KeyFile,
@@ -69,6 +70,8 @@ pub struct File {
     pub reload: ReloadFile,
     /// How much `/metrics` shows, and where besides the API.
     pub metrics: MetricsFile,
+    /// The web console, at `/console/` where the API is.
+    pub console: Console,
     /// Copies of the store in a file that the relay makes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupFile>,
@@ -115,6 +118,7 @@ impl Default for File {
             insecure: false,
             reload: ReloadFile::default(),
             metrics: MetricsFile::default(),
+            console: Console::default(),
             backup: None,
             secrets: SecretsFile::default(),
         }

@@ -9,6 +9,7 @@ use url::Url;
 
 pub use self::{
     backup::BackupPlan,
+    console::Console,
     error::{ConfigError, Problem},
     file::File,
     limits::Limits,
@@ -31,6 +32,7 @@ use crate::{
 };
 
 mod backup;
+mod console;
 mod error;
 mod file;
 mod forms;
@@ -88,6 +90,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much is shown of what is counted, and where.
     pub metrics: MetricsShown,
+    /// The web console.
+    pub console: Console,
     /// Copies of the store that the relay makes by itself.
     pub backup: Option<BackupPlan>,
     /// Under which key secrets are kept in the store.
@@ -364,6 +368,7 @@ fn build(file: &File, env: Env<'_>, problems: &mut Problems<'_>) -> Option<Confi
         keys,
         limits: file.limits.value.clone(),
         metrics,
+        console: file.console,
         backup,
         seal: file.secrets.build(env, problems),
         insecure: file.insecure,

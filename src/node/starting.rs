@@ -10,6 +10,7 @@ use super::{Node, NodeError};
 use crate::{
     api::{self, Access, ApiState, Budget, Entrance, Gate, HeldWork, Public},
     backups::Backups,
+    console,
     dispatcher::{self, Dispatcher},
     holdings::Holder,
     janitor::Janitor,
@@ -202,7 +203,8 @@ impl Node {
         });
         let entrance = Entrance::from(listener).with_tls(self.tls.clone());
         let budget = state.budget();
-        self.serve(entrance, api::router(state), budget);
+        let console = console::router(&state, self.config.console);
+        self.serve(entrance, api::router(state, console), budget);
     }
 
     /// Shows the metrics at an address of their own; a node that is no `api` has them, too.

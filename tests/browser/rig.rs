@@ -1,8 +1,7 @@
 //! A relay without a key that has something of every kind, and a browser that is led to attack it.
 
 use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,18 +11,14 @@ use std::{
 
 use milkrun::clock::Clock;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::support::{
     Api, Place, Relay, Server,
     api::cloud_event,
+    browser,
     relay::SECRET,
     server::{answer, json as json_answer},
-    within,
 };
-
-/// What one run of the browser may take.
-const BROWSER: Duration = Duration::from_secs(50);
 
 /// What reads tell, but for what time changes.
 const STATE: [&str; 11] = [
@@ -173,37 +168,10 @@ fn timeless(mut value: Value) -> Value {
 
 /// Runs the browser with a folder of its own.
 pub(super) async fn browse(folder: &Path, steps: &Value) -> Vec<Vec<String>> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let chromium = Path::new("/usr/bin/chromium");
-    assert!(chromium.exists(), "{} is missing: run scripts/test once", chromium.display());
-    std::fs::create_dir_all(folder).unwrap();
-    // Node looks for packages where the script is.
-    let modules = folder.join("node_modules");
-    if !modules.exists() {
-        std::os::unix::fs::symlink(installed(), modules).unwrap();
-    }
-    std::fs::write(folder.join("package.json"), r#"{"type":"module"}"#).unwrap();
-    std::fs::copy(here.join("tests/browser/drive.js"), folder.join("drive.js")).unwrap();
-    let plan = json!({ "executable": chromium, "folder": folder.join("profile"),
-        "script": here.join("tests/browser/attack.js"), "steps": steps });
-    std::fs::write(folder.join("plan.json"), plan.to_string()).unwrap();
-    let mut node = Command::new("node");
-    // It says how far it is.
-    node.args(["drive.js", "plan.json"]).current_dir(folder).kill_on_drop(true);
-    node.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = within(BROWSER, "the browser", node.output()).await.unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}");
-    serde_json::from_str(&told).unwrap()
-}
-
-fn installed() -> PathBuf {
-    let given = std::env::var_os("MILKRUN_TEST_CLIENTS_NODE").map(PathBuf::from);
-    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
-    let modules = given.unwrap_or(usual).join("node_modules");
-    let driver = modules.join("playwright-core");
-    assert!(driver.exists(), "{} is missing: run scripts/test once", driver.display());
-    modules
+    let attack = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/attack.js");
+    let plan = json!({ "script": attack, "steps": steps });
+    let found = browser::lead(folder, "tests/browser/drive.js", plan).await;
+    serde_json::from_value(found).unwrap()
 }
 
 /// Who is polled and pushed to.

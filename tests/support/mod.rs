@@ -1,6 +1,7 @@
 //! Scripted producers and receivers, and the built binary as a child; every wait has a deadline.
 
 pub(crate) mod api;
+pub(crate) mod browser;
 pub(crate) mod liar;
 pub(crate) mod postgres;
 pub(crate) mod preload;

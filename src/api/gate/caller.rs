@@ -14,7 +14,7 @@ use crate::{
 
 /// Who sent a request.
 #[derive(Debug, Clone)]
-pub(in crate::api) enum Caller {
+pub(crate) enum Caller {
     /// There are no keys: whoever reaches the relay may do everything.
     Anybody,
     /// Somebody without a key.
@@ -34,7 +34,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 impl Caller {
     /// What the caller's key is good for; `None` when there is nothing to ask for one.
-    pub(in crate::api) fn grant(&self) -> Option<&Grant> {
+    pub(crate) fn grant(&self) -> Option<&Grant> {
         match self {
             Self::Holder(key) => Some(&key.grant),
             Self::Anybody | Self::Nobody => None,

@@ -91,7 +91,7 @@ impl Guarded {
     async fn open(&mut self) {
         let state = self.relay.state(self.relay.store.clone(), Access::Keyed, Limits::default());
         state.gate.refresh().await.unwrap();
-        self.relay.router = router(state);
+        self.relay.router = router(state, Router::new());
     }
 
     fn key(&self, kind: Kind) -> Option<&KeyText> {

@@ -127,12 +127,6 @@ async fn the_page_needs_no_network() {
 }
 
 #[tokio::test]
-async fn the_address_alone_leads_to_the_page() {
-    let answer = Relay::new().await.get("/").await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (307, "/docs/"));
-}
-
-#[tokio::test]
 async fn what_the_page_does_not_have_is_refused_as_everything_is() {
     let relay = Relay::new().await;
     relay.get("/docs/none.js").await.problem(404, "not_found");

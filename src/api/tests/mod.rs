@@ -130,12 +130,13 @@ impl Relay {
     fn serve(&mut self, store: Arc<dyn Store>, limits: Limits) {
         let state = self.state(store, Access::Loopback, limits);
         self.budget = state.budget();
-        self.router = router(state);
+        self.router = router(state, Router::new());
     }
 
     /// Lets others in.
     fn serve_to(&mut self, access: Access) {
-        self.router = router(self.state(self.store.clone(), access, Limits::default()));
+        self.router =
+            router(self.state(self.store.clone(), access, Limits::default()), Router::new());
     }
 
     fn state(&self, store: Arc<dyn Store>, access: Access, limits: Limits) -> ApiState {

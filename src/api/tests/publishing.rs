@@ -61,7 +61,7 @@ async fn a_text_is_a_json_string_to_readers() {
 async fn a_publish_tells_of_two_machines_when_it_is_held_to_them() {
     let mut relay = Relay::new().await;
     let state = relay.state(relay.store.clone(), Access::Loopback, Limits::default());
-    relay.router = router(state.with_durability(Durability::Replicated));
+    relay.router = router(state.with_durability(Durability::Replicated), Router::new());
     let published = relay.publish(crate::wire::BATCH, json!([event(1)]).to_string()).await.ok();
     assert_eq!(published.json()["durability"], "replicated");
 }

@@ -31,7 +31,7 @@ async fn a_rate_is_shown_and_a_key_sees_its_own() {
     }
     let state = relay.state(relay.store.clone(), Access::Keyed, Limits::default());
     state.gate.refresh().await.unwrap();
-    relay.router = router(state.clone());
+    relay.router = router(state.clone(), Router::new());
     state.metrics.know_topic(&"orders".parse().unwrap());
     look(&state).await;
     let label = crate::telemetry::TopicLabel { topic: "orders".to_owned() };

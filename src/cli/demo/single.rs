@@ -94,6 +94,7 @@ impl Stage {
         let story = Story::new(clock.clone());
         let node = Node::start(config, &Role::ALL, clock).await?;
         let api = node.address().map(|address| format!("http://{address}")).unwrap_or_default();
+        story.tell(Mark::Good, "console", &format!("{api}/console/ shows it in a browser"))?;
         story.tell(
             Mark::Plain,
             "producer",
@@ -185,6 +186,7 @@ impl Stage {
         let Self { api, producer, .. } = &*self;
         print("\nIt keeps running, with an order every two seconds; open")?;
         for (url, what) in [
+            (format!("{api}/console/"), "all of it in a browser"),
             (format!("{api}/docs"), "the API"),
             (format!("{api}/v1/topics/orders/events?after=0"), "the log from version 1"),
             (format!("{api}/v1/subscriptions/billing"), "where the consumer stands"),

@@ -207,6 +207,7 @@ async fn go_on(scene: &mut Scene) -> Result<(), Failure> {
     print("\nThe other two go on, with an order every two seconds; open")?;
     for node in &scene.nodes {
         for (path, what) in [
+            ("console/", "the console of"),
             ("docs", "the API of"),
             ("v1/topics/orders/events?after=0", "the log from version 1, by"),
             ("v1/subscriptions/billing", "where the consumer stands, by"),
