@@ -54,6 +54,7 @@ mod budget;
 mod cluster;
 mod dead_letters;
 mod events;
+mod find;
 mod gate;
 mod health;
 mod held;
@@ -305,6 +306,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         subscriptions::routes(),
         attempts::routes(),
         attention::routes(),
+        find::routes(),
         dead_letters::routes(),
         reload::routes(),
         cluster::routes(),

@@ -18,7 +18,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
     access::Public,
-    attempts, attention, cluster, dead_letters, events, health, keys, metrics, pending,
+    attempts, attention, cluster, dead_letters, events, find, health, keys, metrics, pending,
     problem::{Problem, ProblemView},
     publish, reload, series, sources, subscriptions, topics,
 };
@@ -74,6 +74,7 @@ mod split;
         subscriptions::replays::cancel,
         attempts::of_all,
         attention::show,
+        find::find,
         attempts::of_subscription,
         dead_letters::list::list_all,
         dead_letters::list::list_dead,

@@ -47,6 +47,11 @@ Examples:
   milkrun pending orders
   milkrun pending orders cancel 7";
 
+pub(super) const FIND: &str = "\
+Examples:
+  milkrun find order-9931
+  milkrun find orders@4711 -o json";
+
 pub(super) const ATTENTION: &str = "\
 Examples:
   milkrun attention

@@ -32,6 +32,7 @@ mod dry_run;
 mod events;
 mod examples;
 mod failure;
+mod find;
 mod healthcheck;
 mod init;
 mod keys;
@@ -160,6 +161,9 @@ enum Command {
     /// What somebody has to look at, the most urgent first, each with the command that helps.
     #[command(after_help = examples::ATTENTION)]
     Attention,
+    /// A topic, subscription or source by its name; an event by `topic@version`, a cursor, a webhook-id or its id.
+    #[command(after_help = examples::FIND)]
+    Find(find::Args),
     /// Attempts, of one subscription or of all: what was sent, when, and what came back.
     #[command(after_help = examples::ATTEMPTS)]
     Attempts(attempts::Args),
@@ -261,6 +265,7 @@ impl Cli {
             Command::Wait(args) => wait::run(args, options).await?,
             Command::Pending(args) => pending::run(args, options).await?,
             Command::Attention => attention::run(options).await?,
+            Command::Find(args) => find::run(args, options).await?,
             Command::Attempts(args) => attempts::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,

@@ -73,6 +73,7 @@ fn arguments_are_read() {
         "dead-letters list --limit 3",
         "attempts",
         "attention",
+        "find order-9931",
         "attempts billing --failed",
         "dead-letters billing redrive --all",
         "dead-letters billing delete 1 2",

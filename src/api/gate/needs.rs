@@ -38,12 +38,13 @@ const DELETE: Method = Method::DELETE;
 /// Every route of the API with its `operationId`, by which generated clients name their calls: it never
 /// changes.
 #[rustfmt::skip]
-pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 52] = [
+pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 53] = [
     (GET, "/healthz", "get_health", Nothing),
     (GET, "/readyz", "get_readiness", Nothing),
     (GET, "/metrics", "get_metrics", Everything),
     (GET, "/v1/attention", "get_attention", Any(Read)),
     (GET, "/v1/cluster", "get_cluster", Everything),
+    (GET, "/v1/find", "find", Any(Read)),
     (GET, "/v1/series", "get_series", Key),
     (POST, "/v1/reload", "reload_file", Admin),
     (GET, "/v1/keys", "list_keys", Admin),

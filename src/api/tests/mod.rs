@@ -34,6 +34,7 @@ mod attention;
 mod bad_input;
 mod document;
 mod encrypted;
+mod find;
 mod foreign;
 mod holding;
 mod holes;

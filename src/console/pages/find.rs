@@ -1,21 +1,53 @@
-//! Finding something by its name, or an event by `topic@version`.
+//! Finding something by what somebody has of it.
 
 use askama::Template;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use serde::Deserialize;
 
+use super::filters;
 use crate::console::{
     form::Form,
     json::Text,
-    link::segment,
+    link::{Links, query},
     shell::{self, Refused, Shell},
     visit::Visit,
 };
 
+#[derive(Debug, Default, Deserialize)]
+struct Answer {
+    found: Vec<Found>,
+    looked_at: u64,
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
 struct Found {
-    kind: &'static str,
-    name: String,
-    url: String,
+    kind: String,
+    name: Option<String>,
+    topic: Option<String>,
+    version: Option<u64>,
+}
+
+impl Found {
+    /// Its page.
+    fn url(&self, link: &Links) -> String {
+        let name = self.name.as_deref().unwrap_or_default();
+        match (&*self.kind, &self.topic, &self.version) {
+            ("event", Some(topic), Some(version)) => link.event(topic, version),
+            ("topic", ..) => link.topic(name),
+            ("source", ..) => link.source(name),
+            _ => link.subscription(name),
+        }
+    }
+
+    fn text(&self) -> String {
+        let name = Text::new(self.name.as_deref().unwrap_or_default());
+        match (&self.topic, self.version) {
+            (Some(topic), Some(version)) => format!("{topic} @ {version} {name}"),
+            _ => name.to_string(),
+        }
+    }
 }
 
 #[derive(Template)]
@@ -23,39 +55,26 @@ struct Found {
 struct FindPage {
     shell: Shell,
     q: String,
-    found: Vec<Found>,
+    answer: Answer,
+    more: Option<String>,
 }
 
-/// The page.
+/// The page; where one thing is found, its own.
 pub(crate) async fn show(visit: Visit, form: Form) -> Result<Response, Refused> {
-    let q = form.given("q").unwrap_or_default().to_owned();
-    let mut found = Vec::new();
-    if let Some((topic, version)) = q.rsplit_once('@') {
-        let path = format!("/v1/topics/{}/events/{}/trace", segment(topic), segment(version));
-        if visit.ask(Method::GET, &path, None).await.is_ok() {
-            let place = format!("topics/{}/events/{}", segment(topic), segment(version));
-            let url = visit.link().page(&place);
-            found.push(Found { kind: "event", name: Text::new(&q).to_string(), url });
-        }
-    }
+    let q = form.text("q").to_owned();
+    let after = form.text("after");
+    let mut shell = visit.shell("Find").await;
+    let mut answer = Answer::default();
     if !q.is_empty() {
-        let link = visit.link();
-        for (kind, list, url) in [
-            ("topic", "topics", link.topic(&q)),
-            ("subscription", "subscriptions", link.subscription(&q)),
-            ("source", "sources", link.source(&q)),
-        ] {
-            let path = format!("/v1/{list}/{}", segment(&q));
-            if visit.ask(Method::GET, &path, None).await.is_ok() {
-                found.push(Found { kind, name: Text::new(&q).to_string(), url });
-            }
-        }
+        let path = format!("/v1/find{}", query(&[("q", &q), ("after", after)]));
+        answer = visit.get(&path).await?;
+        shell = shell.with(path, "milkrun find WHAT");
     }
-    if let [one] = &found[..] {
-        return Ok(shell::redirect(
-            one.url.strip_prefix(&*visit.link().to("")).unwrap_or(&one.url),
-        ));
+    if let ([one], None) = (&answer.found[..], &answer.next) {
+        let url = one.url(visit.link());
+        return Ok(shell::redirect(url.strip_prefix(&*visit.link().to("")).unwrap_or(&url)));
     }
-    let shell = visit.shell("Find").await;
-    Ok(shell::answer(StatusCode::OK, &FindPage { shell, q: Text::new(&q).to_string(), found }))
+    let more = answer.next.as_deref();
+    let more = more.map(|next| visit.link().page("find") + &query(&[("q", &q), ("after", next)]));
+    Ok(shell::answer(StatusCode::OK, &FindPage { shell, q, answer, more }))
 }
