@@ -27,9 +27,8 @@ async fn every_page_is_usable_by_everybody() {
 async fn a_relay_with_nothing_is_usable_too() {
     let place = Place::new("");
     let relay = place.start().await;
-    let pages =
-        ["", "subscriptions", "dead-letters", "topics", "sources", "find", "system", "nothing"];
-    let found = look(&place, json!({ "kind": "axe", "pages": pages })).await;
+    let pages = ["", "subscriptions", "dead-letters", "topics", "sources", "nothing"];
+    let found = look(&place, json!({ "kind": "axe", "pages": pages, "brief": true })).await;
     assert!(found.is_empty(), "{found:#?}");
     assert!(relay.stop().await.success());
 }

@@ -4,6 +4,7 @@ mod access;
 mod acts;
 mod browser;
 mod hostile;
+mod large;
 mod rig;
 
 use serde_json::json;
