@@ -1,6 +1,8 @@
 //! `/v1/find`: a thing by whatever somebody has of it: a name, `topic@version`, a cursor, a
 //! `webhook-id`, or the id of an event.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     response::Response,
@@ -131,7 +133,7 @@ fn place(text: &str) -> Option<(Topic, Version)> {
 async fn named(
     api: &ApiState,
     caller: &Caller,
-    topics: &[std::sync::Arc<TopicState>],
+    topics: &[Arc<TopicState>],
     wanted: &str,
 ) -> Result<Vec<FoundView>, Problem> {
     let mut found = Vec::new();
@@ -154,17 +156,14 @@ async fn named(
 
 /// The events that `topic@version`, a cursor or a `webhook-id` names and whose versions there are. Of a
 /// `webhook-id` of several events the first is meant.
-fn placed<'a>(
-    topics: &'a [std::sync::Arc<TopicState>],
-    wanted: &str,
-) -> Vec<(&'a TopicState, Version)> {
+fn placed<'a>(topics: &'a [Arc<TopicState>], wanted: &str) -> Vec<(&'a TopicState, Version)> {
     let in_history = |topic: &&'a TopicState, position: Position| {
         let version = position.version;
         let is_of = position.epoch.is_none_or(|epoch| topic.epoch_of(version) == epoch);
         version > Version::ZERO && version <= topic.head && is_of
     };
     let mut found = Vec::new();
-    for topic in topics.iter().map(std::convert::AsRef::as_ref) {
+    for topic in topics.iter().map(Arc::as_ref) {
         let own = wanted.strip_prefix(&format!("{}@", topic.topic));
         let sent = wanted.strip_prefix(&format!("{}-", topic.uid)).map(first_of);
         let cursor = wanted.contains('-').then_some(wanted);
@@ -196,7 +195,7 @@ async fn of_version(
 /// Looks at the ids of events, newest first, from `begin` on.
 async fn by_id(
     api: &ApiState,
-    topics: &[std::sync::Arc<TopicState>],
+    topics: &[Arc<TopicState>],
     begin: Option<(Topic, Version)>,
     answer: &mut FindAnswer,
 ) -> Result<(), Problem> {

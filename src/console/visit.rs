@@ -8,6 +8,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::FromRequestParts,
+    response::Response,
 };
 use http::{Method, Request, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
@@ -20,7 +21,7 @@ use super::{
     json::Text,
     link::{Links, segment},
     session::{Cookie, Sessions, value},
-    shell::{Place, Refused, RefusedPage, Shell},
+    shell::{self, Place, Refused, RefusedPage, Shell},
 };
 use crate::{
     api::{self, ApiState, Caller, problem::Problem},
@@ -211,16 +212,28 @@ impl Visit {
         }
     }
 
-    /// How a metric went; `None` when the visitor's key is not good for it.
+    /// How metrics went; without those that the visitor's key is not good for.
     ///
     /// # Errors
     /// As [`Visit::get`].
-    pub(crate) async fn chart(
+    pub(crate) async fn charts(
         &self,
-        drawn: &Drawn,
+        all: &[Drawn],
         label: Option<(&str, &str)>,
-    ) -> Result<Option<Chart>, Refused> {
-        Ok(self.glance(&drawn.path(label)).await?.map(|series| drawn.of(series)))
+    ) -> Result<Vec<Chart>, Refused> {
+        let mut charts = Vec::new();
+        for drawn in all {
+            let series = self.glance(&drawn.path(label)).await?;
+            charts.extend(series.map(|series| drawn.of(series)));
+        }
+        Ok(charts)
+    }
+
+    /// Leads the visitor to a link of a page.
+    pub(crate) fn lead(&self, url: &str) -> Response {
+        // What leads elsewhere gets the prefix on its way out, which a link has already.
+        let path = url.strip_prefix(&*self.link().to("")).unwrap_or(url);
+        shell::redirect(path)
     }
 
     /// An answer of the API as a page needs it.

@@ -151,10 +151,7 @@ async fn carry_out(
         Ok(bytes) => {
             let answer: Value = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!({}));
             let count = answer["redriven"].as_u64().map_or_else(String::new, |n| n.to_string());
-            let prefix = visit.link().to("");
-            let back = plan.back.strip_prefix(&*prefix).unwrap_or(&plan.back);
-            let place = back.to_owned() + &query(&[("done", action), ("count", &count)]);
-            Ok(shell::redirect(&place))
+            Ok(visit.lead(&(plan.back + &query(&[("done", action), ("count", &count)]))))
         }
     }
 }

@@ -71,8 +71,7 @@ pub(crate) async fn show(visit: Visit, form: Form) -> Result<Response, Refused> 
         shell = shell.with(path, "milkrun find WHAT");
     }
     if let ([one], None) = (&answer.found[..], &answer.next) {
-        let url = one.url(visit.link());
-        return Ok(shell::redirect(url.strip_prefix(&*visit.link().to("")).unwrap_or(&url)));
+        return Ok(visit.lead(&one.url(visit.link())));
     }
     let more = answer.next.as_deref();
     let more = more.map(|next| visit.link().page("find") + &query(&[("q", &q), ("after", next)]));

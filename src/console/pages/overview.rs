@@ -130,12 +130,10 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Refused> {
     let found = visit.glance::<Attention>(&format!("/v1/attention?limit={MATTERS}")).await?;
     let Attention { attention, total } =
         found.unwrap_or(Attention { attention: Vec::new(), total: 0 });
-    let topics = visit.glance::<Topics>("/v1/topics?limit=1000").await?.map(|all| all.topics);
+    let topics = visit.glance::<Topics>(&format!("/v1/topics?limit={LISTED}")).await?;
+    let topics = topics.map(|all| all.topics);
     let figures = figures(&visit, topics.as_deref()).await?;
-    let mut charts = Vec::new();
-    for drawn in &CHARTS {
-        charts.extend(visit.chart(drawn, None).await?);
-    }
+    let charts = visit.charts(&CHARTS, None).await?;
     let mut topics = topics.unwrap_or_default();
     topics.sort_by(|a, b| b.rate.total_cmp(&a.rate).then_with(|| a.name.cmp(&b.name)));
     topics.truncate(TOPICS_SHOWN);

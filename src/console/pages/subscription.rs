@@ -148,10 +148,7 @@ pub(crate) async fn show(
     let more_letters =
         letters.next.map(|_| visit.link().page("dead-letters") + &query(&[("of", &name)]));
     let replays = visit.get::<Replays>(&format!("{path}/replays")).await?.replays;
-    let mut charts = Vec::new();
-    for drawn in &CHARTS {
-        charts.extend(visit.chart(drawn, Some(("subscription", &name))).await?);
-    }
+    let charts = visit.charts(&CHARTS, Some(("subscription", &name))).await?;
     let params = [("name", &*name)];
     let change = (Method::POST, "/v1/subscriptions/{name}/pause");
     let shell = visit.shell(&name).await;
