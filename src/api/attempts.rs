@@ -107,8 +107,8 @@ pub(super) async fn seen_by(
     if caller.is_admin() {
         return Ok(None);
     }
-    let all = api.store.subscriptions(0).await?;
-    Ok(Some(all.iter().filter(|one| caller.owns(one)).map(|one| one.id).collect()))
+    let all = api.directory.look().await?;
+    Ok(Some(all.by_name().filter(|one| caller.owns(one)).map(|one| one.id).collect()))
 }
 
 /// What a query string asks for, of whichever subscription.
@@ -152,16 +152,10 @@ pub(super) async fn find(
     let next = found.last().filter(|_| found.len() >= limit).map(|oldest| oldest.id);
     let topics: HashMap<i64, String> =
         api.store.topics().await?.iter().map(|state| (state.id, state.topic.to_string())).collect();
-    let others = if of.is_none() { api.store.subscriptions(0).await? } else { Vec::new() };
-    let others: HashMap<i64, String> = others
-        .iter()
-        .map(|subscription| (subscription.id, subscription.name.to_string()))
-        .collect();
+    let all = api.directory.look().await?;
     let view = |attempt: Attempt| AttemptView {
         id: attempt.id,
-        subscription: of
-            .map(ToString::to_string)
-            .or_else(|| others.get(&attempt.subscription).cloned()),
+        subscription: of.or_else(|| all.name(attempt.subscription)).map(ToString::to_string),
         topic: topics.get(&attempt.topic).cloned(),
         version: attempt.version.0,
         attempt: attempt.attempt,

@@ -111,6 +111,22 @@ pub(crate) struct AttentionList {
     pub(crate) attention: Vec<AttentionView>,
     /// How many there are; above the length of the list, the rest is left out.
     pub(crate) total: usize,
+    /// What was looked at; null where the key is not good for it.
+    pub(crate) subscriptions: Option<Looked>,
+}
+
+/// How all subscriptions that the key may see do, together.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = AttentionSubscriptions)]
+pub(crate) struct Looked {
+    /// How many there are that are not removed.
+    pub(crate) count: u64,
+    /// Events that they still have to get.
+    pub(crate) owed: u64,
+    /// Dead letters that are kept.
+    pub(crate) dead_letters: u64,
+    /// Deliveries that succeeded, ever.
+    pub(crate) delivered: u64,
 }
 
 impl AttentionView {
@@ -138,18 +154,17 @@ pub(super) async fn show(
 ) -> Result<Json<AttentionList>, Problem> {
     query.allow(&["limit"])?;
     let limit = query.limit()?;
-    let mut attention = whole(&api, &caller).await?;
-    let total = attention.len();
-    attention.truncate(limit);
-    Ok(Json(AttentionList { attention, total }))
+    let mut list = whole(&api, &caller).await?;
+    list.attention.truncate(limit);
+    Ok(Json(list))
 }
 
 /// All of it that a caller may see.
-pub(crate) async fn whole(api: &ApiState, caller: &Caller) -> Result<Vec<AttentionView>, Problem> {
-    let mut found = relay::attention(api, caller).await?;
-    found.extend(flow::subscriptions(api, caller).await?);
-    found.extend(flow::sources(api, caller).await?);
+pub(crate) async fn whole(api: &ApiState, caller: &Caller) -> Result<AttentionList, Problem> {
+    let mut attention = relay::attention(api, caller).await?;
+    let subscriptions = flow::subscriptions(api, caller, &mut attention).await?;
+    attention.extend(flow::sources(api, caller).await?);
     // Within a severity, in the order in which they are found: the relay, then by name.
-    found.sort_by_key(|line| Reverse(line.severity));
-    Ok(found)
+    attention.sort_by_key(|line| Reverse(line.severity));
+    Ok(AttentionList { total: attention.len(), attention, subscriptions })
 }

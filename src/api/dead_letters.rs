@@ -3,6 +3,7 @@
 use axum::{
     Json,
     extract::State,
+    response::Response,
     routing::{self, MethodRouter},
 };
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     body::{JsonBody, Path},
+    dry_run,
     events::view::LoggedEventView,
     problem::Problem,
     query::{Query, cut},
@@ -122,8 +124,12 @@ pub(super) struct RedriveBody {
 
 /// How many will be tried again.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Redriven {
+#[schema(as = Redriven)]
+pub(super) struct Retried {
     redriven: u64,
+    /// That nothing was done, because `dry_run=true` was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     /// The subscription is ordered, and later events of the same keys may have arrived before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     out_of_order: bool,
@@ -133,6 +139,9 @@ pub(super) struct Redriven {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Deleted {
     deleted: u64,
+    /// That nothing was done, because `dry_run=true` was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
 }
 
 impl RedriveBody {
@@ -223,22 +232,28 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 /// Tries dead letters again from the first attempt on; they may arrive after later events, which
 /// `out_of_order` says of an ordered subscription whose keys go on behind a dead event. Ranges that retention removed stay.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/dead-letters/redrive", tag = "dead letters",
-    params(("name" = String, Path)), request_body = RedriveBody,
-    responses((status = 200, body = Redriven)))]
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query, description = "Tell what it would do, and do nothing")),
+    request_body = RedriveBody,
+    responses((status = 200, body = Retried)))]
 pub(super) async fn redrive(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
     JsonBody(body): JsonBody<RedriveBody>,
-) -> Result<Json<Redriven>, Problem> {
-    query.allow(&[])?;
+) -> Result<Response, Problem> {
+    let dry_run = dry_run::asked(&query)?;
     let (body, rate) = body.split();
     let select = body.select()?;
     let settings = api.store.subscription(&name).await?.settings;
-    let redriven = api.store.redrive(&name, select, rate, api.clock.now()).await?;
+    let redriven = if dry_run {
+        api.store.count_dead_letters(&name, &select).await?.redrivable
+    } else {
+        api.store.redrive(&name, select, rate, api.clock.now()).await?
+    };
     // Behind a dead event that stops its key nothing has gone on.
     let goes_on = settings.order != Order::None && settings.on_dead == OnDead::Continue;
-    Ok(Json(Redriven { redriven, out_of_order: goes_on && redriven > 0 }))
+    let out_of_order = goes_on && redriven > 0;
+    Ok(dry_run::answer(dry_run, Json(Retried { redriven, dry_run, out_of_order })))
 }
 
 /// Throws dead letters away: those that the body says, or the query in its place.
@@ -246,7 +261,8 @@ pub(super) async fn redrive(
     params(("name" = String, Path), ("ids" = Option<String>, Query, description = "As `1,2,3`"),
         ("all" = Option<bool>, Query), ("topic" = Option<String>, Query),
         ("reason" = Option<String>, Query), ("from" = Option<u64>, Query), ("to" = Option<u64>, Query),
-        ("since" = Option<String>, Query), ("status" = Option<u16>, Query)),
+        ("since" = Option<String>, Query), ("status" = Option<u16>, Query),
+        ("dry_run" = Option<bool>, Query, description = "Tell what it would do, and do nothing")),
     request_body = SelectBody,
     responses((status = 200, body = Deleted)))]
 pub(super) async fn remove(
@@ -254,11 +270,17 @@ pub(super) async fn remove(
     Path(name): Path<Name>,
     query: Query,
     JsonBody(body): JsonBody<SelectBody>,
-) -> Result<Json<Deleted>, Problem> {
-    query.allow(&["ids", "all", "topic", "reason", "from", "to", "since", "status"])?;
-    let select = if query.is_empty() { body } else { SelectBody::of(&query)? }.select()?;
-    let deleted = api.store.delete_dead_letters(&name, select).await?;
-    Ok(Json(Deleted { deleted }))
+) -> Result<Response, Problem> {
+    query.allow(&["ids", "all", "topic", "reason", "from", "to", "since", "status", "dry_run"])?;
+    let dry_run = query.flag("dry_run")?;
+    let select =
+        if query.is_empty_but("dry_run") { body } else { SelectBody::of(&query)? }.select()?;
+    let deleted = if dry_run {
+        api.store.count_dead_letters(&name, &select).await?.letters
+    } else {
+        api.store.delete_dead_letters(&name, select).await?
+    };
+    Ok(dry_run::answer(dry_run, Json(Deleted { deleted, dry_run })))
 }
 
 fn view(letter: DeadLetter, subscription: Option<String>) -> DeadLetterView {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::caller::Caller;
 pub(super) use self::check::beyond;
 use self::needs::Need;
-use super::{Access, ApiState, access, problem::Problem};
+use super::{Access, ApiState, access, dry_run::NothingChanged, problem::Problem};
 use crate::{
     clock::Clock,
     event::Micros,
@@ -268,7 +268,9 @@ pub(super) async fn admit(
     let change = change(need, &request, &caller);
     request.extensions_mut().insert(caller);
     let answer = next.run(request).await;
-    if let Some(change) = change.filter(|_| answer.status().is_success()) {
+    let is_done =
+        answer.status().is_success() && answer.extensions().get::<NothingChanged>().is_none();
+    if let Some(change) = change.filter(|_| is_done) {
         tracing::info!(
             event = "operator.action",
             key = change.key.as_ref().map(tracing::field::display),

@@ -179,6 +179,8 @@ mod tests {
 
     fn standing(name: &str, owed: u64, due: i64, health: Option<&str>) -> Standing {
         Standing {
+            exceptions_most: 0,
+            delivered: 0,
             id: 1,
             name: name.parse().unwrap(),
             status: SubscriptionStatus::Active,

@@ -1,6 +1,6 @@
 //! Role `api`: the HTTP interface, one file per resource.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router, middleware,
@@ -8,7 +8,6 @@ use axum::{
 };
 use http::StatusCode;
 use parking_lot::Mutex;
-use sinks::webhook::Webhook;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -20,7 +19,6 @@ use tower_http::{
     },
 };
 
-use self::problem::Problem;
 pub(crate) use self::{
     access::scheme,
     gate::{Caller, may},
@@ -31,17 +29,18 @@ pub use self::{
     apply::{ApplyFile, NotApplied},
     budget::Budget,
     gate::{FileKeys, Gate},
+    given::{CheckCursor, FileTopics, HeldWork, Limits, Outgoing, VetUrl},
     series::record,
     serve::{Entrance, serve},
     tls::Tls,
 };
+use self::{directory::Directory, problem::Problem};
 use crate::{
     clock::Clock,
-    event::{Micros, Name, Topic},
-    holdings::Claimed,
+    event::Micros,
     notices::Notices,
     series::Recorder,
-    store::{Durability, Store, Work},
+    store::{Durability, Store},
     telemetry::Metrics,
 };
 
@@ -53,9 +52,12 @@ mod body;
 mod budget;
 mod cluster;
 mod dead_letters;
+mod directory;
+mod dry_run;
 mod events;
 mod find;
 mod gate;
+mod given;
 mod health;
 mod held;
 mod keys;
@@ -82,62 +84,6 @@ mod tls;
 mod topics;
 mod unstuck;
 
-/// Says whether a webhook's address may be pushed to, and if not, why.
-pub type VetUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
-
-/// The way out: what may be asked, and who asks.
-#[derive(Clone)]
-pub struct Outgoing {
-    /// Vets the addresses of new webhooks.
-    pub vet_url: VetUrl,
-    /// Sends what a subscription is tried with.
-    pub webhook: Webhook,
-}
-
-/// The topics that the configuration file names, as they are at present.
-pub type FileTopics = watch::Receiver<Arc<BTreeSet<Topic>>>;
-
-/// Whether a walk of the source can start at what somebody gives as its cursor; what is expected
-/// instead.
-pub type CheckCursor = Arc<dyn Fn(&Name, &serde_json::Value) -> Result<(), String> + Send + Sync>;
-
-/// What this node holds, for those who watch it.
-#[derive(Debug, Clone)]
-pub struct HeldWork {
-    /// Sources that it asks.
-    pub sources: Claimed,
-    /// Subscriptions that it serves.
-    pub subscriptions: Claimed,
-    /// Topics that it keeps within their bounds.
-    pub topics: Claimed,
-}
-
-impl Default for HeldWork {
-    /// All there is.
-    fn default() -> Self {
-        Self {
-            sources: Claimed::everything(Work::Source),
-            subscriptions: Claimed::everything(Work::Subscription),
-            topics: Claimed::everything(Work::Retention),
-        }
-    }
-}
-
-/// What is bounded over the whole API.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Long polls and streams at once.
-    pub waiting_max: usize,
-    /// What is held for all clients together: their bodies, and answers until they are sent.
-    pub bytes_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { waiting_max: 10_000, bytes_max: 256 << 20 }
-    }
-}
-
 /// What the handlers are handed.
 #[derive(Clone)]
 pub struct ApiState {
@@ -155,6 +101,8 @@ pub struct ApiState {
     pub gate: Gate,
     /// Long polls and streams end, and readiness is denied, when this is cancelled.
     pub stopping: CancellationToken,
+    /// Which subscriptions there are.
+    directory: Arc<Directory>,
     started: Micros,
     held: HeldWork,
     file_topics: FileTopics,
@@ -190,6 +138,7 @@ impl ApiState {
         Self {
             started: clock.now(),
             held: HeldWork::default(),
+            directory: Arc::new(Directory::new(store.clone(), clock.clone())),
             store,
             clock,
             metrics,

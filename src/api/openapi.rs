@@ -68,6 +68,7 @@ mod split;
         subscriptions::steer::rewind,
         subscriptions::secrets::rotate,
         subscriptions::trial::trial,
+        subscriptions::waiting::waiting,
         subscriptions::replays::list,
         subscriptions::replays::start,
         subscriptions::replays::show,

@@ -60,10 +60,10 @@ impl Query {
         Ok(())
     }
 
-    /// Whether nothing is asked for.
+    /// Whether nothing is asked for, but perhaps `name`.
     #[must_use]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn is_empty_but(&self, name: &str) -> bool {
+        self.0.iter().all(|(key, _)| key == name)
     }
 
     /// The value of a parameter.

@@ -175,8 +175,8 @@ impl Own {
             Self { everything: false, subscriptions: Vec::new(), sources: Vec::new(), caller };
         let reads = own.caller.grant().is_some_and(|grant| grant.has(Scope::Read));
         if own.caller.grant().is_some_and(|grant| grant.has(Scope::Subscribe)) {
-            let all = api.store.subscriptions(0).await?;
-            let owned = all.iter().filter(|subscription| own.caller.owns(subscription));
+            let all = api.directory.look().await?;
+            let owned = all.by_name().filter(|subscription| own.caller.owns(subscription));
             own.subscriptions = owned.map(|subscription| subscription.name.to_string()).collect();
         }
         if reads {

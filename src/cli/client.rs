@@ -187,6 +187,17 @@ impl Client {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
+    /// A change; or, with `dry_run`, what it would do.
+    pub(crate) async fn change(
+        &self,
+        (method, path): (Method, &[&str]),
+        body: Option<Value>,
+        dry_run: bool,
+    ) -> Result<Value, ClientError> {
+        let query = dry_run.then(|| ("dry_run", "true".to_owned()));
+        self.call(method, path, query.as_slice(), body).await
+    }
+
     pub(crate) async fn patch(&self, path: &[&str], body: Value) -> Result<Value, ClientError> {
         self.call(Method::PATCH, path, &[], Some(body)).await
     }

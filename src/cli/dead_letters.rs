@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -56,9 +57,18 @@ enum Action {
         /// So many in a time, as 10/s.
         #[arg(long)]
         rate: Option<String>,
+        /// Tell how many, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Forget them.
-    Delete(Which),
+    Delete {
+        #[command(flatten)]
+        which: Which,
+        /// Tell how many, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,7 +151,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let name = match (&args.name, &action) {
         (Some(name), _) => name.as_str(),
         (None, Action::List { .. }) => "",
-        (None, Action::Redrive { .. } | Action::Delete(_)) => {
+        (None, Action::Redrive { .. } | Action::Delete { .. }) => {
             let message =
                 "of which subscription? `milkrun dead-letters NAME redrive …`, or `delete`";
             return Err(Failure::usage(message.to_owned()));
@@ -160,18 +170,19 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             let part = client.part(path, &query, "dead_letters", every).await?;
             output.part(&part, "dead_letters", columns)?;
         }
-        Action::Redrive { which, rate } => {
+        Action::Redrive { which, rate, dry_run } => {
             let path = ["v1", "subscriptions", name, "dead-letters", "redrive"];
             let mut body = which.body();
             if let Some(rate) = rate {
                 body["rate"] = rate.into();
             }
-            let answer = client.post(&path, body).await?;
+            let answer = client.change((Method::POST, &path), Some(body), dry_run).await?;
             output.one(&answer)?;
             all_found(&which.ids, &answer["redriven"], name)?;
         }
-        Action::Delete(which) => {
-            let answer = client.delete(&path, Some(which.body())).await?;
+        Action::Delete { which, dry_run } => {
+            let call = (Method::DELETE, &path[..]);
+            let answer = client.change(call, Some(which.body()), dry_run).await?;
             output.one(&answer)?;
             all_found(&which.ids, &answer["deleted"], name)?;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Options, client::Client, output, place::Place, when};
@@ -40,6 +41,9 @@ struct Start {
     /// Wait until it is done.
     #[arg(long)]
     wait: bool,
+    /// Tell what would be sent, and do nothing.
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -56,7 +60,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
     let (client, output) = (options.client()?, options.output);
     match args.action {
         None => {
-            let Start { name, topic, place, to, rate, wait } = args.start;
+            let Start { name, topic, place, to, rate, wait, dry_run } = args.start;
             let name = name.unwrap_or_default();
             let from = place.first(&client, &name, topic.as_deref()).await?;
             if from.is_none() {
@@ -70,7 +74,8 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
                 .into_iter()
                 .filter_map(|(field, value)| value.map(|value| (field.to_owned(), json!(value))));
             let body = Value::Object(given.collect::<Map<_, _>>());
-            let mut job = client.post(&["v1", "subscriptions", &name, "replays"], body).await?;
+            let path = ["v1", "subscriptions", &name, "replays"];
+            let mut job = client.change((Method::POST, &path), Some(body), dry_run).await?;
             if wait {
                 job = follow(&client, &name, job).await?;
             }

@@ -1,10 +1,12 @@
 //! `milkrun subscriptions`: where they stand, and how to steer them.
 
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
     Failure, Options, attempts,
-    output::{self, Output, print},
+    client::Client,
+    output::{self, Column, Output, print},
     place::Place,
 };
 use crate::clock::Clock;
@@ -45,6 +47,9 @@ enum Action {
         /// Only in this topic.
         #[arg(long, requires = "place")]
         topic: Option<String>,
+        /// Tell what would be sent, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Push again from an earlier event on, or leave events out.
     Rewind {
@@ -57,6 +62,22 @@ enum Action {
         /// Only in this topic.
         #[arg(long)]
         topic: Option<String>,
+        /// Tell what would be sent, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What waits for another attempt: why, and when it is tried next.
+    Waiting {
+        name: String,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// Only those behind this place in the list, as the page before said.
+        #[arg(long, value_name = "PLACE")]
+        after: Option<String>,
+        /// All of them, however many.
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
     },
     /// The attempts made, newest first.
     Attempts {
@@ -89,10 +110,36 @@ enum Action {
         send: bool,
     },
     /// Delete it with its place and its dead letters.
-    Delete { name: String },
+    Delete {
+        name: String,
+        /// Tell what would be lost, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
-const COLUMNS: [(&str, &str); 7] = [
+/// What a place that is moved comes to.
+const MOVES: [Column; 6] = [
+    ("TOPIC", "/topic"),
+    ("FROM", "/from"),
+    ("TO", "/to"),
+    ("EVENTS", "/events"),
+    ("AGAIN", "/again"),
+    ("LEFT OUT", "/left_out"),
+];
+
+const WAITING: [Column; 8] = [
+    ("TOPIC", "/topic"),
+    ("VERSION", "/version"),
+    ("REPLAY", "/replay"),
+    ("STATE", "/state"),
+    ("NEXT TRY", "/due"),
+    ("ATTEMPTS", "/attempts"),
+    ("STATUS", "/last/status"),
+    ("ERROR", "/last/error"),
+];
+
+const COLUMNS: [Column; 7] = [
     ("SUBSCRIPTION", "/name"),
     ("TOPICS", "/topics"),
     ("STATUS", "/status"),
@@ -126,16 +173,29 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             output.one(&client.patch(&path, body.into()).await?)?;
         }
         Action::Pause { name } => tell(output, &post(&name, "pause", json!({})).await?)?,
-        Action::Resume { name, place, topic } => {
-            let from = place.first(&client, &name, topic.as_deref()).await?;
-            let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
-            tell(output, &post(&name, "resume", body).await?)?;
+        Action::Resume { name, place, topic, dry_run } => {
+            let moved = move_to(&client, "resume", &name, (place, topic), dry_run).await?;
+            if dry_run {
+                output.list(&moved, "moves", &MOVES)?;
+            } else {
+                tell(output, &moved)?;
+            }
         }
-        Action::Rewind { name, former, place, topic } => {
-            let place = place.or_from(former);
-            let from = place.first(&client, &name, topic.as_deref()).await?;
-            let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
-            output.one(&post(&name, "rewind", body).await?)?;
+        Action::Rewind { name, former, place, topic, dry_run } => {
+            let place = (place.or_from(former), topic);
+            let moved = move_to(&client, "rewind", &name, place, dry_run).await?;
+            if dry_run {
+                output.list(&moved, "moves", &MOVES)?;
+            } else {
+                output.one(&moved)?;
+            }
+        }
+        Action::Waiting { name, limit, after, all } => {
+            let mut query = vec![("limit", limit.to_string())];
+            query.extend(after.map(|after| ("after", after)));
+            let path = ["v1", "subscriptions", &name, "waiting"];
+            let part = client.part(&path, &query, "waiting", all).await?;
+            output.part(&part, "waiting", &WAITING)?;
         }
         Action::RotateSecret { name, overlap, secret } => {
             let body =
@@ -152,12 +212,31 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<(), Failure> {
             output.one(&post(&name, "test", body).await?)?;
         }
         Action::Attempts { name, which } => which.list(Some(&name), options).await?,
-        Action::Delete { name } => {
-            client.delete(&["v1", "subscriptions", &name], None).await?;
-            output::say(&format!("deleted `{name}`"));
+        Action::Delete { name, dry_run } => {
+            let path = ["v1", "subscriptions", &name];
+            let answer = client.change((Method::DELETE, &path), None, dry_run).await?;
+            if dry_run {
+                output.one(&answer)?;
+            } else {
+                output::say(&format!("deleted `{name}`"));
+            }
         }
     }
     Ok(())
+}
+
+/// Resumes or rewinds, and answers the subscription.
+async fn move_to(
+    client: &Client,
+    what: &str,
+    name: &str,
+    (place, topic): (Place, Option<String>),
+    dry_run: bool,
+) -> Result<Value, Failure> {
+    let from = place.first(client, name, topic.as_deref()).await?;
+    let body = said([("from", from.map(Into::into)), ("topic", topic.map(Into::into))]);
+    let path = ["v1", "subscriptions", name, what];
+    Ok(client.change((Method::POST, &path), Some(body), dry_run).await?)
 }
 
 /// A subscription: for a program as the API has it, for a person what is needed first.

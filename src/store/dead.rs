@@ -134,6 +134,15 @@ pub struct DeadFilter {
     pub status: Option<u16>,
 }
 
+/// What a selection of dead letters comes to at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChosenLetters {
+    /// How many are chosen.
+    pub letters: u64,
+    /// How many of them [`DeadLetters::redrive`] would turn into retries.
+    pub redrivable: u64,
+}
+
 /// Dead letters.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
@@ -157,6 +166,13 @@ pub trait DeadLetters: Send + Sync {
     /// What was given up at `since` or later, of every subscription, in the order of row numbers; of the
     /// newest [`RECENT_MAX`] dead letters only.
     async fn recent_deaths(&self, since: Micros) -> Result<Vec<RecentDeaths>, StoreError>;
+    /// What a selection of a subscription's dead letters comes to, by the rules of
+    /// [`DeadLetters::redrive`] and [`DeadLetters::delete_dead_letters`].
+    async fn count_dead_letters(
+        &self,
+        name: &Name,
+        select: &DeadSelect,
+    ) -> Result<ChosenLetters, StoreError>;
     /// Turns dead letters into retries with no attempt counted, due at `now`, or one after the
     /// other at `rate`; answers how many. Announced ranges stay. As many as fit below
     /// `max_exceptions`; those whose key stands still always do.

@@ -9,8 +9,8 @@ pub use self::{
     address::Address,
     backup::{Backup, BackupTopic, BackupWatch, Restored, backup, description, restore},
     dead::{
-        DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter, RECENT_MAX,
-        RecentDeaths,
+        ChosenLetters, DeadFilter, DeadLetter, DeadLetters, DeadReason, DeadSelect, NewDeadLetter,
+        RECENT_MAX, RecentDeaths,
     },
     error::StoreError,
     holding::{Holding, Member, MemberState, NewMember, Share, Work},
@@ -23,6 +23,7 @@ pub use self::{
     pending::{LoggedPending, Pending, PendingEvents},
     position::{
         EventPlace, EventState, Exception, ExceptionKind, PositionState, Positions, Settlement,
+        Waiting, WaitingPlace,
     },
     sealed::Resealed,
     source::{

@@ -181,6 +181,41 @@ pub enum EventPlace {
     BeforeStart,
 }
 
+/// An event at or below a reach that is not settled, and is not in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its place in the list; with it, when it is not to be tried before, and which it is.
+    pub at: WaitingPlace,
+    /// The topic.
+    pub topic: Topic,
+    /// The replay job, when it is not live delivery.
+    pub replay: Option<i64>,
+    /// What it waits for.
+    pub kind: ExceptionKind,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first: Micros,
+    /// How the last attempt ended.
+    pub last: LastAnswer,
+}
+
+/// A place in the list of what waits: what is due first comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingPlace {
+    /// Not to be tried before; of one that waits for another event, nothing is told by it.
+    pub due: Micros,
+    /// The row number of the position.
+    pub position: i64,
+    /// The version.
+    pub version: Version,
+}
+
+impl WaitingPlace {
+    /// Before every other.
+    pub const FIRST: Self = Self { due: Micros(i64::MIN), position: 0, version: Version::ZERO };
+}
+
 /// Positions, as their holders take them up and save them.
 #[async_trait]
 pub trait Positions: Send + Sync {
@@ -200,6 +235,14 @@ pub trait Positions: Send + Sync {
         topic: &Topic,
         version: Version,
     ) -> Result<Vec<EventState>, StoreError>;
+    /// What of the subscription with this row number waits for another attempt, replays included: the
+    /// next `limit` behind `after`, what is due first first.
+    async fn waiting(
+        &self,
+        subscription: i64,
+        after: WaitingPlace,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, StoreError>;
     /// Saves what became of deliveries; dead letters of a replay job's position are those of the
     /// live one in the same topic, and a delivery by a job clears them. Each answer is
     /// that of the settlement at its index, and all that succeed are one transaction.

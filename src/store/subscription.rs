@@ -172,10 +172,14 @@ pub struct Standing {
     pub due: Option<Micros>,
     /// Versions below the reach that are not settled.
     pub exceptions: u64,
+    /// Those of the position that has most of them.
+    pub exceptions_most: u64,
     /// Those of them that keep their key standing still.
     pub stopped_keys: u64,
     /// Dead letters that are kept.
     pub dead_letters: u64,
+    /// Deliveries that succeeded, ever.
+    pub delivered: u64,
 }
 
 impl Standing {
@@ -233,6 +237,8 @@ pub trait Subscriptions: Send + Sync {
     /// All that changed after `edit`, in the order of their change, deleted ones included; 0 gives
     /// all that exist.
     async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError>;
+    /// Those of `share` that exist, by name: what they cost grows with how many are named.
+    async fn subscriptions_of(&self, share: &Share) -> Result<Vec<Subscription>, StoreError>;
     /// What each subscription that is neither removed nor deleted still has to get, by its row number:
     /// as [`PositionSummary::owed`] says it of its live positions, without reading what else there is.
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError>;

@@ -32,6 +32,9 @@ const UNFENCED: &str = "CREATE FUNCTION keep_fence() RETURNS trigger LANGUAGE pl
 /// and nobody remembers who holds it.
 const UNHELD: &str = "DELETE FROM held";
 
+/// How often a node without a fence is stopped at most, until it has written what it should not.
+const STALLS_MAX: usize = 8;
+
 /// Stops a node for three terms under load, some times; answers when.
 async fn stall(rig: &mut Rig, times: usize, fenced: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -89,10 +92,18 @@ async fn without_fences_some_of_it_is_accepted() {
     rig.database.run(NOTED.into()).await;
     rig.database.run(UNFENCED.into()).await;
     rig.lists.emit(rig.load);
-    stall(&mut rig, 2, false).await;
-    let writes = writes(&rig.database).await;
-    let kinds = check(&History { writes, ..History::default() }, &RULES).kinds();
-    println!("without fences: {kinds:?}");
-    assert!(kinds.contains_key(&Kind::Stale), "the test above could not fail");
+    // Whether the node has something under way at the moment it is stopped is chance.
+    let mut is_accepted = false;
+    for _ in 0..STALLS_MAX {
+        stall(&mut rig, 1, false).await;
+        let writes = writes(&rig.database).await;
+        let kinds = check(&History { writes, ..History::default() }, &RULES).kinds();
+        println!("without fences: {kinds:?}");
+        is_accepted = kinds.contains_key(&Kind::Stale);
+        if is_accepted {
+            break;
+        }
+    }
+    assert!(is_accepted, "the test above could not fail");
     rig.lists.stop();
 }

@@ -104,6 +104,7 @@ macro_rules! contract {
         pending::a_page_of_pending_events_is_bounded,
         positions::a_settlement_is_kept,
         positions::many_are_taken_up_at_once_and_each_is_its_own,
+        standings::those_that_are_named_are_read_alone,
         standings::what_has_waited_longest_is_told,
         positions::a_stale_settlement_changes_nothing,
         positions::settlements_in_one_group_keep_their_order,

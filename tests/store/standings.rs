@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use milkrun::{
     event::{Micros, Version},
-    store::{Exception, ExceptionKind, Read, Settlement, Share},
+    store::{Exception, ExceptionKind, Read, Settlement, Share, Subscription, SubscriptionSteer},
 };
 
 use super::{
@@ -44,4 +44,33 @@ pub(super) async fn what_has_waited_longest_is_told(bench: &dyn Bench) {
     let share = Share::These([billing.id].into());
     assert_eq!(store.standings(&share).await.unwrap(), [billing]);
     assert_eq!(store.standings(&Share::Nothing).await.unwrap(), []);
+}
+
+pub(super) async fn those_that_are_named_are_read_alone(bench: &dyn Bench) {
+    let (store, topic, position) = with_position(bench).await;
+    for who in ["audit", "zoo"] {
+        subscribe(&store, who, &topic).await;
+    }
+    let put = vec![retry(2), retry(4)];
+    settle(&store, Settlement { put, delivered: 3, ..settlement(&position, 5) }).await.unwrap();
+    let all = store.subscriptions_of(&Share::Everything).await.unwrap();
+    let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["audit", "billing", "zoo"]);
+    let ids: Vec<i64> = all.iter().map(|one| one.id).collect();
+    let told = |all: &[Subscription]| format!("{all:?}");
+    for some in [&ids[..0], &ids[1..2], &ids[..2], &ids[..]] {
+        let share = Share::These(some.iter().copied().collect());
+        let mut wanted = all.clone();
+        wanted.retain(|one| some.contains(&one.id));
+        assert_eq!(told(&store.subscriptions_of(&share).await.unwrap()), told(&wanted));
+        let mut standings = store.standings(&Share::Everything).await.unwrap();
+        standings.retain(|one| some.contains(&one.id));
+        assert_eq!(store.standings(&share).await.unwrap(), standings);
+    }
+    let billing = store.standings(&Share::These([ids[1]].into())).await.unwrap().remove(0);
+    assert_eq!((billing.exceptions, billing.exceptions_most, billing.delivered), (2, 2, 3));
+    assert!(store.subscriptions_of(&Share::Nothing).await.unwrap().is_empty());
+    store.steer_subscription(&name("zoo"), SubscriptionSteer::Delete, Micros(1)).await.unwrap();
+    let share = Share::These(ids.into_iter().collect());
+    assert_eq!(store.subscriptions_of(&share).await.unwrap().len(), 2);
 }

@@ -2,15 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{AttentionView, Code, Subject};
+use super::{AttentionView, Code, Looked, Subject};
 use crate::{
-    api::{ApiState, gate::Caller},
+    api::{ApiState, directory::RECENT, gate::Caller},
     event::{Micros, Topic},
     health::Health,
     key::Scope,
     prober::Report,
     store::{
-        Gap, RecentDeaths, Share, SourceState, SourceStatus, Standing, StoreError, Subscription,
+        Gap, RecentDeaths, SourceState, SourceStatus, Standing, StoreError, Subscription,
         SubscriptionStatus,
     },
     stuck::Stuck,
@@ -20,49 +20,51 @@ use crate::{
 const BEHIND: Duration = Duration::from_mins(10);
 /// Gaps that are looked at.
 const GAPS_MAX: usize = 1_000;
-/// For how long what was lost or given up is told of.
-const RECENT: Duration = Duration::from_hours(1);
 
 fn of_subscription(name: &str, code: Code, sentence: String, remedy: &str) -> AttentionView {
     let subject = Subject { kind: "subscription", name: Some(name.to_owned()) };
     AttentionView::new(code, subject, sentence, remedy.to_owned())
 }
 
-/// That of the subscriptions that the caller may see, by name.
+/// Adds that of the subscriptions that the caller may see, by name, and tells how all of them do.
 pub(super) async fn subscriptions(
     api: &ApiState,
     caller: &Caller,
-) -> Result<Vec<AttentionView>, StoreError> {
+    found: &mut Vec<AttentionView>,
+) -> Result<Option<Looked>, StoreError> {
     if caller.grant().is_some_and(|grant| !grant.has(Scope::Subscribe)) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let now = api.clock.now();
-    let mut all = api.store.subscriptions(0).await?;
-    all.retain(|one| caller.owns(one) && one.removed_at.is_none());
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    let standings = api.store.standings(&Share::Everything).await?;
-    let standings: HashMap<i64, Standing> =
-        standings.into_iter().map(|standing| (standing.id, standing)).collect();
-    let mut deaths: HashMap<i64, Vec<RecentDeaths>> = HashMap::new();
-    for recent in api.store.recent_deaths(now.minus(RECENT)).await? {
+    let all = api.directory.look().await?;
+    let doing = api.directory.doing().await?;
+    let mut deaths: HashMap<i64, Vec<&RecentDeaths>> = HashMap::new();
+    for recent in &doing.deaths {
         deaths.entry(recent.subscription).or_default().push(recent);
     }
-    let mut found = Vec::new();
-    for one in &all {
-        found.extend(doing(one));
-        found.extend(standings.get(&one.id).and_then(|standing| behind(standing, now)));
-        found.extend(stopped(one));
-        found.extend(deaths.get(&one.id).into_iter().flatten().map(|recent| given_up(one, recent)));
+    let mut looked = Looked::default();
+    for one in &doing.standings {
+        // One that was deleted in between is not looked at.
+        let Some(known) = all.get(one.id).filter(|known| caller.owns(known)) else { continue };
+        looked.count += 1;
+        looked.owed += one.owed;
+        looked.dead_letters += one.dead_letters;
+        looked.delivered += one.delivered;
+        let health = Health::read(one.health.as_deref());
+        found.extend(doing_now(known, one, &health));
+        found.extend(behind(one, &health, now));
+        found.extend(stopped(known, one));
+        found.extend(deaths.get(&one.id).into_iter().flatten().map(|dead| given_up(known, dead)));
     }
-    Ok(found)
+    Ok(Some(looked))
 }
 
 /// What its status and its endpoint say.
-fn doing(one: &Subscription) -> Option<AttentionView> {
+fn doing_now(known: &Subscription, one: &Standing, health: &Health) -> Option<AttentionView> {
     let name = &one.name;
     match one.status {
         SubscriptionStatus::Disabled => {
-            let why = one.reason.as_deref().unwrap_or("no reason is known");
+            let why = known.reason.as_deref().unwrap_or("no reason is known");
             let sentence = format!(
                 "subscription `{name}` is disabled: nothing is sent until somebody resumes it ({why})"
             );
@@ -70,7 +72,7 @@ fn doing(one: &Subscription) -> Option<AttentionView> {
             Some(of_subscription(name.as_str(), Code::Disabled, sentence, &remedy))
         }
         SubscriptionStatus::Active => {
-            let hold = Health::read(one.health.as_deref()).holding()?;
+            let hold = health.holding()?;
             let sentence = format!(
                 "subscription `{name}` is on hold: {}; nothing but trials is sent, the next at {}",
                 hold.reason.text, hold.next_trial
@@ -84,10 +86,9 @@ fn doing(one: &Subscription) -> Option<AttentionView> {
 }
 
 /// Those on hold, disabled or paused have lines of their own, or somebody asked for it.
-fn behind(standing: &Standing, now: Micros) -> Option<AttentionView> {
+fn behind(standing: &Standing, health: &Health, now: Micros) -> Option<AttentionView> {
     let waited = standing.waited(now);
-    let is_served = standing.status == SubscriptionStatus::Active
-        && !Health::read(standing.health.as_deref()).is_holding();
+    let is_served = standing.status == SubscriptionStatus::Active && !health.is_holding();
     (is_served && waited > BEHIND).then(|| {
         let (name, owed) = (&standing.name, standing.owed);
         let sentence = format!(
@@ -102,10 +103,10 @@ fn behind(standing: &Standing, now: Micros) -> Option<AttentionView> {
 }
 
 /// What keeps it from going on.
-fn stopped(one: &Subscription) -> Vec<AttentionView> {
-    let (name, most) = (&one.name, one.settings.max_exceptions);
+fn stopped(known: &Subscription, one: &Standing) -> Vec<AttentionView> {
+    let (name, most) = (&one.name, known.settings.max_exceptions);
     let mut found = Vec::new();
-    if one.live().any(|position| position.exceptions >= most as u64) {
+    if one.exceptions_most >= most as u64 {
         let sentence = format!(
             "subscription `{name}` starts nothing new: as many events as max_exceptions allows \
              ({most}) wait for another attempt"
@@ -113,7 +114,7 @@ fn stopped(one: &Subscription) -> Vec<AttentionView> {
         let remedy = format!("milkrun attempts {name} --failed");
         found.push(of_subscription(name.as_str(), Code::ExceptionsFull, sentence, &remedy));
     }
-    let keys: u64 = one.live().map(|position| position.stopped_keys).sum();
+    let keys = one.stopped_keys;
     if keys > 0 {
         let sentence = format!(
             "{keys} keys of subscription `{name}` stand still, each until its dead letter is \

@@ -1,12 +1,15 @@
 //! Dead letters in pages: of one subscription, or of all that a key may see.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 
 use super::{DeadLetterList, SelectBody, view};
 use crate::{
-    api::{ApiState, attempts, body::Path, gate::Caller, list, problem::Problem, query::Query},
+    api::{
+        ApiState, attempts, body::Path, directory::All, gate::Caller, list, problem::Problem,
+        query::Query,
+    },
     event::Name,
     store::{DeadLetter, DeadSelect, StoreError},
 };
@@ -47,15 +50,15 @@ pub(in crate::api) async fn list_all(
     query: Query,
 ) -> Result<Response, Problem> {
     let seen = attempts::seen_by(&api, &caller).await?;
-    let names = api.store.subscriptions(0).await?.into_iter().map(|one| (one.id, one.name));
-    answer(&api, &query, "/v1/dead-letters", &Whose::Several(seen, names.collect())).await
+    let all = api.directory.look().await?;
+    answer(&api, &query, "/v1/dead-letters", &Whose::Several(seen, all)).await
 }
 
 /// Whose dead letters are listed.
 enum Whose {
     One(Name),
     /// Of these row numbers (`None`: of all), and what subscriptions are called.
-    Several(Option<Vec<i64>>, HashMap<i64, Name>),
+    Several(Option<Vec<i64>>, Arc<All>),
 }
 
 impl Whose {
@@ -77,7 +80,7 @@ impl Whose {
     fn name(&self, subscription: i64) -> Option<&Name> {
         match self {
             Self::One(name) => Some(name),
-            Self::Several(_, names) => names.get(&subscription),
+            Self::Several(_, all) => all.name(subscription),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! How a settled event ended at a subscription, where no attempt tells it: by the settings of now.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -60,13 +58,11 @@ pub(super) async fn fill_in(
     if !states.iter().any(untold) {
         return Ok(());
     }
-    let all = api.store.subscriptions(0).await?;
-    let settings: HashMap<&str, &SubscriptionSettings> =
-        all.iter().map(|one| (one.name.as_str(), &one.settings)).collect();
+    let all = api.directory.look().await?;
     let now = api.clock.now();
     for view in states.iter_mut().filter(|view| untold(view)) {
-        let known = settings.get(view.subscription.as_str());
-        view.outcome = known.and_then(|settings| outcome(settings, event, topic, now));
+        let known = view.subscription.parse().ok().and_then(|name| all.named(&name));
+        view.outcome = known.and_then(|known| outcome(&known.settings, event, topic, now));
     }
     Ok(())
 }

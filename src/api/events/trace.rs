@@ -81,12 +81,13 @@ pub(crate) async fn trace(
     let mut attempts = attempts::find(&api, wanted, None).await?.attempts;
     if !caller.is_admin() {
         // Of the subscriptions of others nothing is told.
-        let all = api.store.subscriptions(0).await?;
-        let own: HashSet<String> =
-            all.iter().filter(|one| caller.owns(one)).map(|one| one.name.to_string()).collect();
+        let all = api.directory.look().await?;
+        let own: HashSet<&str> =
+            all.by_name().filter(|one| caller.owns(one)).map(|one| one.name.as_str()).collect();
         states.retain(|state| own.contains(state.subscription.as_str()));
-        attempts
-            .retain(|attempt| attempt.subscription.as_ref().is_some_and(|name| own.contains(name)));
+        attempts.retain(|attempt| {
+            attempt.subscription.as_ref().is_some_and(|name| own.contains(&**name))
+        });
     }
     let mut states: Vec<_> = states.into_iter().map(|state| state_view(state, &attempts)).collect();
     if let Some(event) = &event {

@@ -38,7 +38,7 @@ const DELETE: Method = Method::DELETE;
 /// Every route of the API with its `operationId`, by which generated clients name their calls: it never
 /// changes.
 #[rustfmt::skip]
-pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 53] = [
+pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 54] = [
     (GET, "/healthz", "get_health", Nothing),
     (GET, "/readyz", "get_readiness", Nothing),
     (GET, "/metrics", "get_metrics", Everything),
@@ -81,6 +81,7 @@ pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 53] = [
     (POST, "/v1/subscriptions/{name}/resume", "resume_subscription", Subscription),
     (POST, "/v1/subscriptions/{name}/rewind", "rewind_subscription", Subscription),
     (POST, "/v1/subscriptions/{name}/test", "test_subscription", Subscription),
+    (GET, "/v1/subscriptions/{name}/waiting", "list_waiting", Subscription),
     (POST, "/v1/subscriptions/{name}/secrets/rotate", "rotate_secret", Subscription),
     (GET, "/v1/subscriptions/{name}/replays", "list_replays", Subscription),
     (POST, "/v1/subscriptions/{name}/replays", "start_replay", Subscription),

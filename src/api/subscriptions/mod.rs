@@ -1,6 +1,7 @@
 //! Subscriptions: who is pushed what, where each one stands, and moving it.
 
 mod change;
+mod moves;
 mod place;
 pub(super) mod replays;
 pub(super) mod request;
@@ -8,6 +9,7 @@ pub(super) mod secrets;
 pub(super) mod steer;
 pub(super) mod trial;
 mod view;
+pub(super) mod waiting;
 mod webhook;
 
 use axum::{
@@ -17,6 +19,8 @@ use axum::{
     routing::{self, MethodRouter},
 };
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::{
     place::Place,
@@ -26,6 +30,7 @@ use self::{
 use super::{
     ApiState,
     body::{JsonBody, Nothing, Path},
+    dry_run,
     gate::Caller,
     list,
     problem::Problem,
@@ -48,6 +53,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("/v1/subscriptions/{name}/resume", routing::post(steer::resume)),
         ("/v1/subscriptions/{name}/rewind", routing::post(steer::rewind)),
         ("/v1/subscriptions/{name}/test", routing::post(trial::trial)),
+        ("/v1/subscriptions/{name}/waiting", routing::get(waiting::waiting)),
         ("/v1/subscriptions/{name}/replays", routing::get(replays::list).post(replays::start)),
         (
             "/v1/subscriptions/{name}/replays/{id}",
@@ -67,15 +73,13 @@ pub(super) async fn list_subscriptions(
     query: Query,
 ) -> Result<Response, Problem> {
     query.allow(&["limit", "after"])?;
-    let mut all = api.store.subscriptions(0).await?;
-    all.retain(|subscription| {
-        subscription.status != SubscriptionStatus::Deleted && caller.owns(subscription)
-    });
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    let (page, next) = list::by_name(all, &query, |subscription| subscription.name.as_str())?;
-    let heads = view::heads(&api, &Share::Everything).await?;
-    let subscriptions =
-        page.into_iter().map(|subscription| SubscriptionView::new(subscription, &heads)).collect();
+    let all = api.directory.look().await?;
+    let seen = all.by_name().filter(|one| caller.owns(one));
+    let (page, next) = list::by_name(seen, &query, |one| one.name.as_str())?;
+    let page = Share::These(page.iter().map(|one| one.id).collect());
+    let heads = view::heads(&api, &page).await?;
+    let subscriptions = api.store.subscriptions_of(&page).await?.into_iter();
+    let subscriptions = subscriptions.map(|one| SubscriptionView::new(one, &heads)).collect();
     let list = SubscriptionList { subscriptions };
     Ok(list::answer("/v1/subscriptions", &query, next.as_deref(), list))
 }
@@ -195,21 +199,39 @@ async fn update(
     }
 }
 
+/// What would go with a subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Removal {
+    /// That nothing was done.
+    dry_run: bool,
+    /// Events that it would never get.
+    owed: u64,
+    /// Dead letters that would be lost.
+    dead_letters: u64,
+}
+
 /// Deletes a subscription with its positions and dead letters.
 #[utoipa::path(delete, path = "/v1/subscriptions/{name}", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = Nothing,
-    responses((status = 204, description = "It is gone"),
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query, description = "Tell what it would do, and do nothing")),
+    request_body = Nothing,
+    responses((status = 204, description = "It is gone"), (status = 200, body = Removal),
         (status = 409, description = "`read_only`: it is set in the configuration file")))]
 pub(super) async fn remove(
     State(api): State<ApiState>,
     Path(name): Path<Name>,
     query: Query,
     _: JsonBody<Nothing>,
-) -> Result<StatusCode, Problem> {
-    query.allow(&[])?;
-    owned(&api, &name).await?;
+) -> Result<Response, Problem> {
+    let dry_run = dry_run::asked(&query)?;
+    let subscription = owned(&api, &name).await?;
+    if dry_run {
+        let heads = view::heads_of(&api, &subscription).await?;
+        let view = SubscriptionView::new(subscription, &heads);
+        let removal = Removal { dry_run, owed: view.owed, dead_letters: view.dead_letters };
+        return Ok(dry_run::answer(true, Json(removal)));
+    }
     api.store.steer_subscription(&name, SubscriptionSteer::Delete, api.clock.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// A subscription whose settings the API may change: one of its own, or one that the file left.

@@ -14,6 +14,7 @@ use crate::{
     api::{
         ApiState,
         body::{JsonBody, Nothing, Path},
+        dry_run,
         problem::Problem,
         query::Query,
     },
@@ -65,6 +66,20 @@ pub(crate) struct ReplayView {
     ended: Option<String>,
 }
 
+/// What a replay would deliver.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReplayPlan {
+    /// That nothing was done.
+    dry_run: bool,
+    topic: String,
+    /// The first version.
+    from: u64,
+    /// The last version.
+    to: u64,
+    /// Events between them, which are sent as the filter wants them.
+    events: u64,
+}
+
 /// The replay jobs of a subscription.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayList {
@@ -113,8 +128,9 @@ impl ReplayView {
 /// Deliver a part of a topic again, beside live delivery and without a promise of order. Its
 /// requests have the header `milkrun-replay`.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/replays", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = ReplayBody,
-    responses((status = 201, body = ReplayView),
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query, description = "Tell what it would do, and do nothing")),
+    request_body = ReplayBody,
+    responses((status = 201, body = ReplayView), (status = 200, body = ReplayPlan),
         (status = 409, description = "`history_changed`, or `conflict`: there is nothing to replay"),
         (status = 410, description = "`gone`: older than what is kept"),
         (status = 429, description = "`full`: as many run as may"),
@@ -125,7 +141,7 @@ pub(crate) async fn start(
     query: Query,
     JsonBody(body): JsonBody<ReplayBody>,
 ) -> Result<Response, Problem> {
-    query.allow(&[])?;
+    let dry_run = dry_run::asked(&query)?;
     let subscription = api.store.subscription(&name).await?;
     let topic = topic(&subscription, body.topic)?;
     let state = api.store.topic(&topic).await?;
@@ -141,6 +157,12 @@ pub(crate) async fn start(
     if from > to {
         let detail = format!("`from`: there is no event from version {from} to {to}");
         return Err(Problem::field("from", detail));
+    }
+    if dry_run {
+        let events = to.0 + 1 - from.0;
+        let topic = topic.to_string();
+        let plan = ReplayPlan { dry_run, topic, from: from.0, to: to.0, events };
+        return Ok(dry_run::answer(true, Json(plan)));
     }
     let job = NewJob { topic, from, to, rate: body.rate };
     let job = api.store.start_replay(&name, &job, api.clock.now()).await?;

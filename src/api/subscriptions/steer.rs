@@ -1,10 +1,15 @@
 //! Steering a subscription: pausing and resuming it, and moving its positions.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
+    moves::{self, Move},
     place::Place,
     view::{self, SubscriptionView},
 };
@@ -12,11 +17,12 @@ use crate::{
     api::{
         ApiState,
         body::{JsonBody, Nothing, Path},
+        dry_run,
         problem::Problem,
         query::Query,
     },
     event::{Name, Topic},
-    store::SubscriptionSteer,
+    store::{Subscription, SubscriptionSteer},
 };
 
 /// Where to move the positions of a subscription.
@@ -59,7 +65,8 @@ pub(crate) async fn pause(
 /// Pushes again, from where it stood or from the place that is named, and forgets the endpoint's
 /// health.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/resume", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = ResumeBody,
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query, description = "Tell what it would do, and do nothing")),
+    request_body = ResumeBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`history_changed`; `conflict`: ahead of the head, or it has left the configuration file"),
         (status = 410, description = "`gone`")))]
@@ -68,16 +75,37 @@ pub(crate) async fn resume(
     Path(name): Path<Name>,
     query: Query,
     JsonBody(body): JsonBody<ResumeBody>,
-) -> Result<Json<SubscriptionView>, Problem> {
-    query.allow(&[])?;
-    match (body.from, body.topic) {
-        (Some(from), topic) => move_to(&api, &name, from, true, topic).await?,
+) -> Result<Response, Problem> {
+    let dry_run = dry_run::asked(&query)?;
+    let subscription = api.store.subscription(&name).await?;
+    let is_moved = body.from.is_some();
+    let moves = match (body.from, body.topic) {
+        (Some(from), topic) => moves::found(&api, &subscription, from, true, topic).await?,
         (None, Some(_)) => {
             return Err(Problem::field("from", "expected `from` with `topic`"));
         }
-        (None, None) => {}
+        (None, None) => moves::as_they_stand(&api, &subscription).await?,
+    };
+    if dry_run {
+        return told(&api, subscription, &moves).await;
     }
-    steer(&api, &name, &query, SubscriptionSteer::Resume).await
+    if is_moved {
+        moves::make(&api, &name, &moves).await?;
+    }
+    let now = api.clock.now();
+    let resumed = api.store.steer_subscription(&name, SubscriptionSteer::Resume, now).await?;
+    Ok(Json(view::whole(&api, resumed).await?).into_response())
+}
+
+/// What would be moved, beside the subscription as it is.
+async fn told(
+    api: &ApiState,
+    subscription: Subscription,
+    moves: &[Move],
+) -> Result<Response, Problem> {
+    let moves = moves.iter().map(Move::view).collect();
+    let view = view::whole(api, subscription).await?.with_moves(moves);
+    Ok(dry_run::answer(true, Json(view)))
 }
 
 async fn steer(
@@ -93,7 +121,8 @@ async fn steer(
 
 /// Moves positions, back or forward; dead letters stay.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/rewind", tag = "subscriptions",
-    params(("name" = String, Path)), request_body = RewindBody,
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query, description = "Tell what it would do, and do nothing")),
+    request_body = RewindBody,
     responses((status = 200, body = SubscriptionView),
         (status = 409, description = "`history_changed`; `conflict`: ahead of the head, or it has left the configuration file"),
         (status = 410, description = "`gone`")))]
@@ -102,48 +131,19 @@ pub(crate) async fn rewind(
     Path(name): Path<Name>,
     query: Query,
     JsonBody(body): JsonBody<RewindBody>,
-) -> Result<Json<SubscriptionView>, Problem> {
-    query.allow(&[])?;
+) -> Result<Response, Problem> {
+    let dry_run = dry_run::asked(&query)?;
     let (place, inclusive) = match (body.to, body.from) {
         (Some(to), None) => (to, false),
         (None, Some(from)) => (from, true),
         _ => return Err(Problem::field("to", "expected either `to` or `from`")),
     };
-    move_to(&api, &name, place, inclusive, body.topic).await?;
-    Ok(Json(view::whole(&api, api.store.subscription(&name).await?).await?))
-}
-
-/// Moves the position in `topic`, or all of them. A version or cursor is the first event wanted
-/// when `inclusive`, else the last one not wanted.
-async fn move_to(
-    api: &ApiState,
-    name: &Name,
-    place: Place,
-    inclusive: bool,
-    topic: Option<Topic>,
-) -> Result<(), Problem> {
-    let subscription = api.store.subscription(name).await?;
-    let mut topics: Vec<Topic> =
-        subscription.live().map(|position| position.topic.clone()).collect();
-    if let Some(wanted) = topic {
-        topics.retain(|topic| *topic == wanted);
-        if topics.is_empty() {
-            let detail = format!("`topic`: subscription `{name}` is not in `{wanted}`");
-            return Err(Problem::field("topic", detail));
-        }
+    let subscription = api.store.subscription(&name).await?;
+    let moves = moves::found(&api, &subscription, place, inclusive, body.topic).await?;
+    if dry_run {
+        return told(&api, subscription, &moves).await;
     }
-    if topics.len() > 1 && !place.is_of_any_topic() {
-        let detail = "a version or cursor is of one topic: say which in `topic`";
-        return Err(Problem::field("topic", detail));
-    }
-    let mut moves = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let state = api.store.topic(&topic).await?;
-        moves.push((topic, place.resolve(api, &state, inclusive).await?));
-    }
-    // Nothing is moved before every place has been found.
-    for (topic, to) in moves {
-        api.store.rewind(name, Some(&topic), to, api.clock.now()).await?;
-    }
-    Ok(())
+    moves::make(&api, &name, &moves).await?;
+    let subscription = api.store.subscription(&name).await?;
+    Ok(Json(view::whole(&api, subscription).await?).into_response())
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sinks::sign::Secret;
 use utoipa::ToSchema;
 
+use super::moves::MoveView;
 use crate::{
     api::{
         ApiState,
@@ -93,6 +94,12 @@ pub(crate) struct SubscriptionView {
     /// The last attempts, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_answers: Option<Vec<AttemptView>>,
+    /// That nothing was done, because `dry_run=true` was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
+    /// What would have been done then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) moves: Option<Vec<MoveView>>,
 }
 
 /// Where a subscription stands in a topic.
@@ -236,7 +243,14 @@ impl SubscriptionView {
             removed_at: subscription.removed_at.map(|at| at.to_string()),
             secret: None,
             last_answers: None,
+            dry_run: false,
+            moves: None,
         }
+    }
+
+    /// Shows what would be done.
+    pub(super) fn with_moves(self, moves: Vec<MoveView>) -> Self {
+        Self { dry_run: true, moves: Some(moves), ..self }
     }
 
     /// Shows the secret that was made.

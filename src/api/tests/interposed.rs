@@ -17,6 +17,7 @@ use crate::{
 
 mod forwards;
 mod missed;
+mod settled;
 
 /// The store inside, and what is appended right after one of the next reads.
 pub(super) struct Interposed {

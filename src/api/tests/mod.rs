@@ -32,6 +32,7 @@ use crate::{
 mod access;
 mod attention;
 mod bad_input;
+mod directory;
 mod document;
 mod encrypted;
 mod find;

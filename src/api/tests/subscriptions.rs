@@ -10,6 +10,7 @@ use crate::{
     },
 };
 
+mod dry_run;
 mod glance;
 mod replays;
 mod settings;

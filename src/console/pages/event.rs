@@ -1,5 +1,7 @@
 //! One event: how it came in, where it stands, every attempt on it, and its bytes.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::{
     extract::Path,
@@ -10,10 +12,11 @@ use serde::Deserialize;
 
 use super::{
     filters,
-    shown::{Attempt, Last},
+    shown::{Attempt, Last, grouped},
 };
 use crate::{
     console::{
+        form::Form,
         json::{self, Text},
         link::segment,
         shell::{self, Refused, Shell},
@@ -23,12 +26,21 @@ use crate::{
     event::Micros,
 };
 
+/// The most subscriptions that a page has.
+const SHOWN: usize = 100;
+
 #[derive(Template)]
 #[template(path = "event.html")]
 struct EventPage {
     shell: Shell,
     now: Micros,
     trace: Trace,
+    /// What the names of the subscriptions shown have in them.
+    wanted: String,
+    /// Whether there are more than are shown at once.
+    is_long: bool,
+    /// Those that are left out, by their states.
+    rest: String,
     before: Option<String>,
     after: String,
     /// Why its bytes are not shown.
@@ -90,6 +102,12 @@ impl Standing {
         }
     }
 
+    /// What somebody looks for first comes first.
+    fn rank(&self) -> usize {
+        let ranks = ["bad", "warn", "ok", "idle"];
+        ranks.iter().position(|mood| *mood == self.mood()).unwrap_or(ranks.len())
+    }
+
     fn why(&self) -> String {
         let last = self.last.as_ref().map(Last::text).filter(|last| !last.is_empty());
         let all: Vec<String> = self.reason.clone().into_iter().chain(last).collect();
@@ -97,13 +115,32 @@ impl Standing {
     }
 }
 
+/// Leaves those whose name has `wanted` in it, what is worst first, and at most [`SHOWN`]; answers how
+/// many of each state are left out for that.
+fn choose(standings: &mut Vec<Standing>, wanted: &str) -> String {
+    standings.retain(|one| one.subscription.contains(wanted));
+    standings.sort_by_key(Standing::rank);
+    let mut rest: BTreeMap<&str, u64> = BTreeMap::new();
+    for one in standings.iter().skip(SHOWN) {
+        *rest.entry(one.word()).or_default() += 1;
+    }
+    let rest: Vec<String> =
+        rest.iter().map(|(word, count)| format!("{} {word}", grouped(*count))).collect();
+    standings.truncate(SHOWN);
+    rest.join(", ")
+}
+
 /// The page.
 pub(crate) async fn show(
     visit: Visit,
     Path((topic, version)): Path<(String, String)>,
+    form: Form,
 ) -> Result<Response, Refused> {
     let path = format!("/v1/topics/{}/events/{}", segment(&topic), segment(&version));
-    let trace: Trace = visit.get(&format!("{path}/trace")).await?;
+    let mut trace: Trace = visit.get(&format!("{path}/trace")).await?;
+    let wanted = form.text("subscription").to_owned();
+    let is_long = trace.subscriptions.len() > SHOWN;
+    let rest = choose(&mut trace.subscriptions, &wanted);
     let (gone, coloured, whole) = match visit.ask(Method::GET, &path, None).await {
         Ok(bytes) => {
             let (coloured, whole) = json::html(&bytes);
@@ -125,11 +162,14 @@ pub(crate) async fn show(
         coloured,
         whole,
         download: format!("{url}/data"),
+        wanted,
+        is_long,
+        rest,
         curl: format!("curl \"$MILKRUN_SERVER{path}\""),
         shell: visit
             .shell(&title)
             .await
-            .with(format!("{path}/trace"), format!("milkrun events trace {topic} {number}")),
+            .with(format!("{path}/trace"), format!("milkrun trace {topic} {number}")),
         trace,
     };
     Ok(shell::answer(StatusCode::OK, &page))

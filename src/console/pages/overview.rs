@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     filters,
-    shown::{Sources, Subscription, Subscriptions, Topic, Topics, grouped},
+    shown::{Sources, Topic, Topics, grouped},
 };
 use crate::{
     console::{
@@ -62,9 +62,19 @@ const CHARTS: [Drawn; 4] = [
 
 /// What the API says needs attention.
 #[derive(Debug, Deserialize)]
-struct Attention {
+struct Matters {
     attention: Vec<Matter>,
     total: usize,
+    subscriptions: Option<Looked>,
+}
+
+/// How all subscriptions do.
+#[derive(Debug, Deserialize)]
+struct Looked {
+    count: u64,
+    owed: u64,
+    dead_letters: u64,
+    delivered: u64,
 }
 
 /// Something that an operator should look at.
@@ -127,12 +137,12 @@ struct OverviewPage {
 
 /// The page.
 pub(crate) async fn show(visit: Visit) -> Result<Response, Refused> {
-    let found = visit.glance::<Attention>(&format!("/v1/attention?limit={MATTERS}")).await?;
-    let Attention { attention, total } =
-        found.unwrap_or(Attention { attention: Vec::new(), total: 0 });
+    let found = visit.glance::<Matters>(&format!("/v1/attention?limit={MATTERS}")).await?;
+    let found = found.unwrap_or(Matters { attention: Vec::new(), total: 0, subscriptions: None });
+    let Matters { attention, total, subscriptions } = found;
     let topics = visit.glance::<Topics>(&format!("/v1/topics?limit={LISTED}")).await?;
     let topics = topics.map(|all| all.topics);
-    let figures = figures(&visit, topics.as_deref()).await?;
+    let figures = figures(&visit, topics.as_deref(), subscriptions).await?;
     let charts = visit.charts(&CHARTS, None).await?;
     let mut topics = topics.unwrap_or_default();
     topics.sort_by(|a, b| b.rate.total_cmp(&a.rate).then_with(|| a.name.cmp(&b.name)));
@@ -144,7 +154,11 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Refused> {
 }
 
 /// What there is, in numbers, as far as the visitor may know it.
-async fn figures(visit: &Visit, topics: Option<&[Topic]>) -> Result<Vec<Figure>, Refused> {
+async fn figures(
+    visit: &Visit,
+    topics: Option<&[Topic]>,
+    subscriptions: Option<Looked>,
+) -> Result<Vec<Figure>, Refused> {
     let mut figures = Vec::new();
     let mut figure = |label, value: String| figures.push(Figure { label, value });
     if let Some(topics) = topics {
@@ -153,13 +167,11 @@ async fn figures(visit: &Visit, topics: Option<&[Topic]>) -> Result<Vec<Figure>,
         figure("events in / s", format!("{rate:.2}"));
         figure("events kept", grouped(topics.iter().map(|topic| topic.count).sum()));
     }
-    let path = format!("/v1/subscriptions?limit={LISTED}");
-    if let Some(all) = visit.glance::<Subscriptions>(&path).await? {
-        let all = all.subscriptions;
-        figure("subscriptions", many(all.len()));
-        figure("owed", grouped(all.iter().map(|one| one.owed).sum()));
-        figure("dead letters", grouped(all.iter().map(Subscription::dead).sum()));
-        figure("delivered, ever", grouped(all.iter().map(Subscription::delivered).sum()));
+    if let Some(all) = subscriptions {
+        figure("subscriptions", grouped(all.count));
+        figure("owed", grouped(all.owed));
+        figure("dead letters", grouped(all.dead_letters));
+        figure("delivered, ever", grouped(all.delivered));
     }
     if let Some(sources) = visit.glance::<Sources>(&format!("/v1/sources?limit={LISTED}")).await? {
         figure("sources", many(sources.sources.len()));

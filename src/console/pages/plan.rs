@@ -1,13 +1,15 @@
 //! What an action would do, as a sentence with its number, and as the call that does it.
 
+use std::fmt::Write as _;
+
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::shown::{Letters, Position, Subscription, Topic, grouped};
+use super::shown::{Subscription, grouped};
 use crate::console::{
     form::Form,
-    link::{query, segment},
+    link::segment,
     time::typed,
     visit::{Told, Visit},
 };
@@ -105,46 +107,49 @@ fn place(visit: &Visit, field: &str, text: &str) -> Result<String, Told> {
     typed(text, visit.now).map(|at| at.to_string()).map_err(|error| wrong(field, error))
 }
 
+/// What the API answers to a move that is only asked about.
 #[derive(Deserialize)]
-struct First {
-    events: Vec<Versioned>,
+struct Moved {
+    moves: Vec<Move>,
 }
 
 #[derive(Deserialize)]
-struct Versioned {
-    version: u64,
+struct Move {
+    topic: String,
+    from: u64,
+    events: u64,
+    again: u64,
+    left_out: u64,
 }
 
-/// The first version from a place on, and the topic.
-async fn first(visit: &Visit, topic: &str, from: &str) -> Result<(u64, Topic), Told> {
-    let path = format!("/v1/topics/{}", segment(topic));
-    let read = |_| wrong("topic", "the API's answer cannot be read");
-    let bytes = visit.ask(Method::GET, &path, None).await?;
-    let state: Topic = serde_json::from_slice(&bytes).map_err(read)?;
-    let version = from.rsplit_once('-').map_or(from, |(_, version)| version);
-    let at = match (from, version.parse::<u64>()) {
-        ("latest", _) => state.head + 1,
-        ("earliest", _) => state.oldest,
-        (_, Ok(version)) if !from.contains(':') => version,
-        _ => {
-            let events = format!("{path}/events{}", query(&[("since", from), ("limit", "1")]));
-            let bytes = visit.ask(Method::GET, &events, None).await?;
-            let found: First = serde_json::from_slice(&bytes).map_err(read)?;
-            found.events.first().map_or(state.head + 1, |event| event.version)
-        }
-    };
-    Ok((at, state))
+/// What it answers to a replay that is only asked about.
+#[derive(Deserialize)]
+struct Replay {
+    topic: String,
+    from: u64,
+    to: u64,
+    events: u64,
 }
 
-/// The positions that are meant.
-fn meant<'a>(one: &'a Subscription, form: &Form) -> Result<Vec<&'a Position>, Told> {
-    let topic = form.text("topic");
-    let some: Vec<&Position> =
-        one.positions.iter().filter(|at| topic.is_empty() || at.topic == topic).collect();
-    if some.is_empty() {
-        return Err(wrong("topic", format!("{} is in no topic of this name", one.name)));
-    }
-    Ok(some)
+#[derive(Deserialize)]
+struct Redriven {
+    redriven: u64,
+}
+
+/// What a call below the subscription would do, by the API's own word.
+async fn asked<T: DeserializeOwned>(
+    visit: &Visit,
+    one: &Subscription,
+    call: &str,
+    body: &Value,
+) -> Result<T, Told> {
+    let path = format!("/v1/subscriptions/{}/{call}?dry_run=true", segment(&one.name));
+    let bytes = visit.ask(Method::POST, &path, Some(body.clone())).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Told {
+        status: 500,
+        code: "internal".to_owned(),
+        detail: format!("the console does not understand the API: {error}"),
+    })
 }
 
 fn topic_field(one: &Subscription, form: &Form, needed: bool) -> Option<Field> {
@@ -165,7 +170,7 @@ pub(super) async fn resume(visit: &Visit, one: &Subscription, form: &Form) -> Re
         let says = format!("Resume {} where it stands: {owed} events are owed.", one.name);
         return Ok(Plan::new(says, "Resume", fields, Some(json!({}))));
     };
-    let (says, body) = moved(visit, one, form, from).await?;
+    let (says, body) = moved(visit, one, form, ("resume", from)).await?;
     let says = format!("Resume {} {says}", one.name);
     Ok(Plan::new(says, "Resume", fields, Some(body)))
 }
@@ -181,7 +186,7 @@ pub(super) async fn rewind(visit: &Visit, one: &Subscription, form: &Form) -> Re
         );
         return Ok(Plan::new(says, "Rewind", fields, None));
     };
-    let (says, body) = moved(visit, one, form, from).await?;
+    let (says, body) = moved(visit, one, form, ("rewind", from)).await?;
     let says = format!("Move {} {says}", one.name);
     Ok(Plan::new(says, "Rewind", fields, Some(body)))
 }
@@ -191,24 +196,29 @@ async fn moved(
     visit: &Visit,
     one: &Subscription,
     form: &Form,
-    from: &str,
+    (call, from): (&str, &str),
 ) -> Result<(String, Value), Told> {
     let from = place(visit, "from", from)?;
-    let (mut count, mut places) = (0, Vec::new());
-    for at in meant(one, form)? {
-        let (first, state) = first(visit, &at.topic, &from).await?;
-        count += (state.head + 1).saturating_sub(first);
-        places.push(format!("{} @ {}", at.topic, grouped(first)));
-    }
     let mut body = json!({ "from": from });
     if let Some(topic) = form.given("topic") {
         body["topic"] = topic.into();
     }
-    let says = format!(
-        "to {} ({from}): {} events from there to the head are looked at, and delivered as the filter wants them, again if they were already.",
-        places.join(", "),
-        grouped(count)
+    let Moved { moves } = asked(visit, one, call, &body).await?;
+    let places = moves.iter().map(|at| format!("{} @ {}", at.topic, grouped(at.from)));
+    let places = places.collect::<Vec<_>>().join(", ");
+    let sum = |of: fn(&Move) -> u64| moves.iter().map(of).sum::<u64>();
+    let events = grouped(sum(|at| at.events));
+    let mut says = format!(
+        "to {places} ({from}): {events} events from there to the head are looked at, and delivered as the filter wants them."
     );
+    let (again, left_out) = (sum(|at| at.again), sum(|at| at.left_out));
+    if again > 0 {
+        let _ =
+            write!(says, " {} of them were looked at before, and are sent again.", grouped(again));
+    }
+    if left_out > 0 {
+        let _ = write!(says, " {} that are owed are left out.", grouped(left_out));
+    }
     Ok((says, body))
 }
 
@@ -230,28 +240,22 @@ pub(super) async fn replay(visit: &Visit, one: &Subscription, form: &Form) -> Re
             format!("Deliver a part of the history to {} again, beside live delivery.", one.name);
         return Ok(Plan::new(says, "Replay", fields, None));
     };
-    let from = place(visit, "from", from)?;
-    let topic = meant(one, form)?[0].topic.clone();
-    let (begin, state) = first(visit, &topic, &from).await?;
-    let mut body = json!({ "from": from, "topic": topic });
-    let mut end = state.head;
+    let mut body = json!({ "from": place(visit, "from", from)? });
     if let Some(to) = form.given("to") {
-        let to = place(visit, "to", to)?;
-        let (at, _) = first(visit, &topic, &to).await?;
-        // A time is the end that is not wanted any more.
-        end = if to.contains(':') { at.saturating_sub(1) } else { at.min(state.head) };
-        body["to"] = to.into();
+        body["to"] = place(visit, "to", to)?.into();
     }
-    if let Some(rate) = form.given("rate") {
-        body["rate"] = rate.into();
+    for name in ["topic", "rate"] {
+        if let Some(given) = form.given(name) {
+            body[name] = given.into();
+        }
     }
-    let count = (end + 1).saturating_sub(begin);
+    let Replay { topic, from, to, events } = asked(visit, one, "replays", &body).await?;
     let says = format!(
         "Deliver {} events of {topic} to {} again: versions {} to {}, as the filter wants them.",
-        grouped(count),
+        grouped(events),
         one.name,
-        grouped(begin),
-        grouped(end)
+        grouped(from),
+        grouped(to)
     );
     Ok(Plan::new(says, "Replay", fields, Some(body)))
 }
@@ -305,34 +309,19 @@ pub(super) async fn redrive(visit: &Visit, one: &Subscription, form: &Form) -> R
         said.push(format!("since {since}"));
         body.insert("since".to_owned(), since.into());
     }
-    let count = if body.is_empty() {
+    if body.is_empty() {
         body.insert("all".to_owned(), true.into());
-        grouped(one.dead())
-    } else {
-        let texts: Vec<(String, String)> = body
-            .iter()
-            .map(|(name, value)| {
-                (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            })
-            .collect();
-        let mut pairs: Vec<(&str, &str)> =
-            texts.iter().map(|(name, text)| (&**name, &**text)).collect();
-        pairs.push(("limit", "1000"));
-        let path =
-            format!("/v1/subscriptions/{}/dead-letters{}", segment(&one.name), query(&pairs));
-        let bytes = visit.ask(Method::GET, &path, None).await?;
-        let found: Letters =
-            serde_json::from_slice(&bytes).map_err(|error| wrong("dead letters", error))?;
-        let count = grouped(found.dead_letters.len() as u64);
-        if found.next.is_some() { format!("at least {count}") } else { count }
-    };
+    }
     if let Some(rate) = form.given("rate") {
         body.insert("rate".to_owned(), rate.into());
         said.push(format!("at {rate}"));
     }
+    let body = Value::Object(body);
+    let Redriven { redriven } = asked(visit, one, "dead-letters/redrive", &body).await?;
     let said = if said.is_empty() { "all of them".to_owned() } else { said.join(", ") };
+    let count = grouped(redriven);
     let says = format!("Redrive {count} dead letters of {}: {said}.", one.name);
-    Ok(Plan::new(says, "Redrive", fields, Some(Value::Object(body))))
+    Ok(Plan::new(says, "Redrive", fields, Some(body)))
 }
 
 /// Ends a replay before its time.

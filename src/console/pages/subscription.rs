@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     filters,
-    shown::{Attempt, Attempts, Letter, Letters, Subscription, grouped},
+    shown::{Attempt, Attempts, Last, Letter, Letters, Subscription, grouped},
 };
 use crate::{
     console::{
@@ -22,8 +22,9 @@ use crate::{
     event::Micros,
 };
 
-/// How many attempts, and how many dead letters, a page has.
+/// How many attempts, events that wait, and dead letters a page has.
 const ATTEMPTS: usize = 40;
+const WAITING: usize = 20;
 const LETTERS: usize = 20;
 
 /// What the page shows of how it went.
@@ -68,11 +69,43 @@ struct SubscriptionPage {
     since_at: Option<When>,
     attempts: Vec<Attempt>,
     more: Option<String>,
+    waiting: Undelivered,
     letters: Vec<Letter>,
     more_letters: Option<String>,
     replays: Vec<Replay>,
     charts: Vec<Chart>,
     coloured: String,
+}
+
+/// What is not settled, what is due first first.
+#[derive(Debug, Deserialize)]
+struct Undelivered {
+    waiting: Vec<Wait>,
+    total: u64,
+    in_flight: u64,
+    not_begun: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Wait {
+    topic: String,
+    version: u64,
+    replay: Option<i64>,
+    state: String,
+    due: Option<When>,
+    attempts: u32,
+    last: Last,
+}
+
+impl Wait {
+    fn mood(&self) -> &'static str {
+        if self.state == "stopped" { "bad" } else { "warn" }
+    }
+
+    /// How the last attempt ended.
+    fn why(&self) -> String {
+        self.last.text()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,6 +177,7 @@ pub(crate) async fn show(
                 ("after", &next),
             ])
     });
+    let waiting: Undelivered = visit.get(&format!("{path}/waiting?limit={WAITING}")).await?;
     let letters: Letters = visit.get(&format!("{path}/dead-letters?limit={LETTERS}")).await?;
     let more_letters =
         letters.next.map(|_| visit.link().page("dead-letters") + &query(&[("of", &name)]));
@@ -164,6 +198,7 @@ pub(crate) async fn show(
         since_at,
         attempts: found.attempts,
         more,
+        waiting,
         letters: letters.of(&name),
         more_letters,
         replays,

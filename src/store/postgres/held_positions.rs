@@ -11,13 +11,13 @@ use super::{
     gathered::{self, Found},
     replays,
     row::{Cells, signed},
-    states,
+    states, waiting,
 };
 use crate::{
     event::{Event, Topic, Version},
     store::{
         EventState, Exception, LastAnswer, PositionState, Positions, Settlement, StoreError,
-        rules::ops::Hot,
+        Waiting, WaitingPlace, rules::ops::Hot,
     },
 };
 
@@ -74,6 +74,15 @@ impl Positions for PostgresStore {
         version: Version,
     ) -> Result<Vec<EventState>, StoreError> {
         states::of(&self.shared, topic, version).await
+    }
+
+    async fn waiting(
+        &self,
+        subscription: i64,
+        after: WaitingPlace,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        waiting::of(&self.shared.pool, subscription, after, limit).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {

@@ -28,6 +28,7 @@ mod partitions;
 mod pending;
 mod positions;
 mod primary;
+mod redrive;
 mod registry;
 mod replays;
 mod retention;
@@ -48,6 +49,7 @@ mod sync;
 mod topics;
 mod trace;
 mod trim;
+mod waiting;
 mod wake;
 mod write;
 

@@ -75,6 +75,10 @@ impl Subscriptions for PostgresStore {
         summaries::since(&self.shared.pool, &self.shared.seal, edit).await
     }
 
+    async fn subscriptions_of(&self, share: &Share) -> Result<Vec<Subscription>, StoreError> {
+        summaries::of(&self.shared.pool, &self.shared.seal, share).await
+    }
+
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
         summaries::owed(&self.shared.pool).await
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, commit, dead, holding, partitions,
+    PostgresStore, commit, holding, partitions, redrive,
     registry::{Registry, locked},
     row::{Cells, signed},
     shared::Shared,
@@ -196,7 +196,7 @@ async fn trim_dead_letters(registry: &mut Registry, now: Micros) -> Result<bool,
         return Ok(false);
     }
     let ids: Vec<i64> = ids.into_iter().collect();
-    let moved: Vec<i64> = dead::forget(&mut registry.conn, &ids).await?.into_iter().collect();
+    let moved: Vec<i64> = redrive::forget(&mut registry.conn, &ids).await?.into_iter().collect();
     let sql = "-- whose\nSELECT DISTINCT subscription FROM positions WHERE id = ANY($1)";
     let subscriptions: Vec<i64> =
         sqlx::query_scalar(sql).bind(moved).fetch_all(&mut *registry.conn).await?;

@@ -9,13 +9,13 @@ use super::{
     SqliteStore,
     file::row::{Cells, signed},
     log::kept_event,
-    replays, states,
+    replays, states, waiting,
 };
 use crate::{
     event::{Event, Topic, Version},
     store::{
         EventState, Exception, LastAnswer, PositionState, Positions, Settlement, StoreError,
-        rules::ops::Hot,
+        Waiting, WaitingPlace, rules::ops::Hot,
     },
 };
 
@@ -89,6 +89,15 @@ impl Positions for SqliteStore {
         version: Version,
     ) -> Result<Vec<EventState>, StoreError> {
         states::of(&self.shared, topic, version).await
+    }
+
+    async fn waiting(
+        &self,
+        subscription: i64,
+        after: WaitingPlace,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        waiting::of(&self.shared.readers, subscription, after, limit).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {

@@ -32,6 +32,7 @@ mod log;
 pub(super) mod outgoing;
 mod pending;
 mod positions;
+mod redrive;
 mod replays;
 mod retention;
 mod settings;
@@ -43,6 +44,7 @@ mod summaries;
 mod topics;
 mod trace;
 mod trim;
+mod waiting;
 
 /// Operations that may wait for the writer.
 const QUEUE: usize = 4_096;

@@ -56,6 +56,10 @@ impl Subscriptions for SqliteStore {
         summaries::since(&self.shared.readers, &self.shared.seal, edit).await
     }
 
+    async fn subscriptions_of(&self, share: &Share) -> Result<Vec<Subscription>, StoreError> {
+        summaries::of(&self.shared.readers, &self.shared.seal, share).await
+    }
+
     async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
         let standings = self.standings(&Share::Everything).await?;
         Ok(standings.into_iter().map(|standing| (standing.id, standing.owed)).collect())

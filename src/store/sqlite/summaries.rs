@@ -7,12 +7,16 @@ use sqlx::{
     sqlite::{SqlitePool, SqliteRow},
 };
 
-use super::file::row::{Cells, signed};
+use super::{
+    file::row::{Cells, signed},
+    standings::numbers,
+};
 use crate::{
     event::{Micros, Name},
     seal::Seal,
     store::{
-        PositionSummary, StoreError, Subscription, SubscriptionStatus, rules::registry, sealed,
+        PositionSummary, Share, StoreError, Subscription, SubscriptionStatus, rules::registry,
+        sealed,
     },
 };
 
@@ -68,7 +72,7 @@ pub(super) async fn one(
         .fetch_optional(&mut *conn)
         .await?
         .ok_or_else(|| StoreError::not_found("subscription", name.as_str()))?;
-    let positions = summaries(conn, Some(id(&row)?)).await?;
+    let positions = summaries(conn, &Share::These([id(&row)?].into())).await?;
     subscription(&row, seal, positions.into_iter().map(|(_, summary)| summary).collect())
 }
 
@@ -84,13 +88,44 @@ pub(super) async fn since(
             .bind(signed(edit))
             .fetch_all(&mut *conn)
             .await?;
-    let one = match &rows[..] {
-        [row] => Some(id(row)?),
-        _ => None,
+    let share = match edit {
+        0 => Share::Everything,
+        _ => Share::These(rows.iter().map(id).collect::<Result<_, _>>()?),
     };
+    whole(&mut conn, seal, &rows, &share).await
+}
+
+/// Those of `share` that were not deleted, by name.
+pub(super) async fn of(
+    readers: &SqlitePool,
+    seal: &Seal,
+    share: &Share,
+) -> Result<Vec<Subscription>, StoreError> {
+    let mut conn = readers.acquire().await?;
+    let sql = select!(
+        "WHERE id IN (SELECT value FROM json_each($1)) AND status <> 'deleted' ORDER BY name"
+    );
+    let rows = match numbers(share) {
+        Some(ids) => sqlx::query(sql).bind(ids).fetch_all(&mut *conn).await?,
+        None => {
+            sqlx::query(select!("WHERE status <> 'deleted' ORDER BY name"))
+                .fetch_all(&mut *conn)
+                .await?
+        }
+    };
+    whole(&mut conn, seal, &rows, share).await
+}
+
+/// The rows, which are of `share`, with their positions.
+async fn whole(
+    conn: &mut SqliteConnection,
+    seal: &Seal,
+    rows: &[SqliteRow],
+    share: &Share,
+) -> Result<Vec<Subscription>, StoreError> {
     let mut positions: HashMap<i64, Vec<PositionSummary>> = HashMap::new();
     if !rows.is_empty() {
-        for (subscription, summary) in summaries(&mut conn, one).await? {
+        for (subscription, summary) in summaries(conn, share).await? {
             positions.entry(subscription).or_default().push(summary);
         }
     }
@@ -103,22 +138,36 @@ fn id(row: &SqliteRow) -> Result<i64, StoreError> {
     Cells::of(row, "subscriptions").get("id")
 }
 
-/// Positions with the number of their subscription: of one, or of all.
+/// Positions at a glance, of all subscriptions or of those that `$1` lists.
+macro_rules! positions {
+    ($of:literal) => {
+        concat!(
+            "-- positions\nSELECT p.subscription, p.id, t.name AS topic, p.fence, p.reach, p.open, \
+             p.delivered, p.job, \
+             (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS exceptions, \
+             (SELECT min(version) FROM exceptions x WHERE x.position = p.id) AS lowest, \
+             CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
+             WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END AS dead_letters, \
+             (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
+             AS stopped_keys FROM positions p JOIN topics t ON t.id = p.topic ",
+            $of,
+            "ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id"
+        )
+    };
+}
+
+/// Positions with the number of their subscription.
 async fn summaries(
     conn: &mut SqliteConnection,
-    subscription: Option<i64>,
+    share: &Share,
 ) -> Result<Vec<(i64, PositionSummary)>, StoreError> {
-    let sql = "-- positions\nSELECT p.subscription, p.id, t.name AS topic, p.fence, p.reach, p.open, \
-        p.delivered, p.job, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id) AS exceptions, \
-        (SELECT min(version) FROM exceptions x WHERE x.position = p.id) AS lowest, \
-        CASE WHEN p.job IS NULL THEN (SELECT count(*) FROM dead_letters d \
-        WHERE d.subscription = p.subscription AND d.topic = p.topic) ELSE 0 END AS dead_letters, \
-        (SELECT count(*) FROM exceptions x WHERE x.position = p.id AND x.kind = 'stopped') \
-        AS stopped_keys FROM positions p JOIN topics t ON t.id = p.topic \
-        WHERE $1 IS NULL OR p.subscription = $1 \
-        ORDER BY p.subscription, p.job IS NOT NULL, t.name, p.id";
-    let rows = sqlx::query(sql).bind(subscription).fetch_all(conn).await?;
+    let rows = match numbers(share) {
+        Some(ids) => {
+            let sql = positions!("WHERE p.subscription IN (SELECT value FROM json_each($1)) ");
+            sqlx::query(sql).bind(ids).fetch_all(conn).await?
+        }
+        None => sqlx::query(positions!("")).fetch_all(conn).await?,
+    };
     rows.iter().map(summary).collect()
 }
 

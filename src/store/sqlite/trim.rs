@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::{
-    QUEUE, QUEUE_BYTES, Shared, SqliteStore, believed, dead,
+    QUEUE, QUEUE_BYTES, Shared, SqliteStore, believed,
     desk::{Desk, writer::Op},
     file::{beside::sibling, mend, row::Cells, slot},
-    pending, retention, sources,
+    pending, redrive, retention, sources,
     subscriptions::{self, touch},
 };
 use crate::{
@@ -196,7 +196,7 @@ async fn trim_dead_letters(desk: &mut Desk, now: Micros) -> Result<bool, StoreEr
         return Ok(false);
     }
     let ids: Vec<i64> = ids.into_iter().collect();
-    let moved = dead::forget(desk, &ids).await?;
+    let moved = redrive::forget(desk, &ids).await?;
     let held = moved.iter().filter_map(|position| desk.known.positions.get(position));
     let subscriptions: BTreeSet<i64> = held.map(|position| position.subscription).collect();
     for subscription in subscriptions {
