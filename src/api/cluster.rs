@@ -92,10 +92,11 @@ struct Pieces {
 impl Pieces {
     async fn of(api: &ApiState) -> Result<Self, Problem> {
         let sources = api.store.sources().await?;
+        let doing = api.directory.doing().await?;
         let asked = sources.iter().filter(|source| source.status != SourceStatus::Removed);
         Ok(Self {
             sources: asked.map(|source| source.id).collect(),
-            subscriptions: api.store.owed().await?,
+            subscriptions: doing.standings.iter().map(|one| (one.id, one.owed)).collect(),
             topics: api.store.topics().await?.iter().map(|topic| topic.id).collect(),
         })
     }

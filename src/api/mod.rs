@@ -82,6 +82,7 @@ mod subscriptions;
 mod tests;
 mod tls;
 mod topics;
+mod trials;
 mod unstuck;
 
 /// What the handlers are handed.
@@ -260,6 +261,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         reload::routes(),
         cluster::routes(),
         series::routes(),
+        trials::routes(),
         keys::routes(),
         health::routes(),
         metrics::routes(),

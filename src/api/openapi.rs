@@ -20,7 +20,7 @@ use super::{
     access::Public,
     attempts, attention, cluster, dead_letters, events, find, health, keys, metrics, pending,
     problem::{Problem, ProblemView},
-    publish, reload, series, sources, subscriptions, topics,
+    publish, reload, series, sources, subscriptions, topics, trials,
 };
 
 pub(super) mod forms;
@@ -69,6 +69,7 @@ mod split;
         subscriptions::secrets::rotate,
         subscriptions::trial::trial,
         subscriptions::waiting::waiting,
+        trials::run,
         subscriptions::replays::list,
         subscriptions::replays::start,
         subscriptions::replays::show,

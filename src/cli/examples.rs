@@ -52,6 +52,11 @@ Examples:
   milkrun find order-9931
   milkrun find orders@4711 -o json";
 
+pub(super) const TRY: &str = "\
+Examples:
+  milkrun try orders 'filter=data.total > 100'
+  milkrun try orders --last 5 format=data 'transform={\"text\": \"data.total\"}' -o json";
+
 pub(super) const ATTENTION: &str = "\
 Examples:
   milkrun attention

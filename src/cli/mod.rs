@@ -57,6 +57,7 @@ mod tests;
 mod top;
 mod topics;
 mod trace;
+mod try_out;
 mod verify;
 mod wait;
 mod when;
@@ -164,6 +165,9 @@ enum Command {
     /// A topic, subscription or source by its name; an event by `topic@version`, a cursor, a webhook-id or its id.
     #[command(after_help = examples::FIND)]
     Find(find::Args),
+    /// What a filter, a transform or a format makes of the newest events of a topic; nothing is sent.
+    #[command(after_help = examples::TRY)]
+    Try(try_out::Args),
     /// Attempts, of one subscription or of all: what was sent, when, and what came back.
     #[command(after_help = examples::ATTEMPTS)]
     Attempts(attempts::Args),
@@ -266,6 +270,7 @@ impl Cli {
             Command::Pending(args) => pending::run(args, options).await?,
             Command::Attention => attention::run(options).await?,
             Command::Find(args) => find::run(args, options).await?,
+            Command::Try(args) => try_out::run(args, options).await?,
             Command::Attempts(args) => attempts::run(args, options).await?,
             Command::DeadLetters(args) => dead_letters::run(args, options).await?,
             Command::Replay(args) => replay::run(args, options).await?,

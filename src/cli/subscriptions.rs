@@ -15,6 +15,8 @@ mod create;
 mod set;
 mod story;
 
+pub(super) use self::set::{Setting, all};
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -74,6 +74,7 @@ fn arguments_are_read() {
         "attempts",
         "attention",
         "find order-9931",
+        "try orders filter=true --last 5 -o json",
         "attempts billing --failed",
         "dead-letters billing redrive --all",
         "dead-letters billing delete 1 2",

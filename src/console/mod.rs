@@ -14,8 +14,8 @@ use http::{HeaderMap, header};
 use self::{
     link::Links,
     pages::{
-        act, dead_letters, event, find, overview, source, sources, subscription, subscriptions,
-        system, topic, topics,
+        act, create, dead_letters, event, find, overview, source, sources, subscription,
+        subscriptions, system, topic, topics, try_out,
     },
     session::Sessions,
     shell::Refused,
@@ -62,6 +62,8 @@ pub fn router(state: &ApiState, settings: config::Console) -> Router {
         .route("/console/logout", post(login::leave))
         .route("/console/assets/{hash}/{name}", get(assets::show))
         .route("/console/subscriptions", get(subscriptions::show))
+        .route("/console/new-subscription", get(create::show).post(create::make))
+        .route("/console/try", get(try_out::show))
         .route("/console/subscriptions/{name}", get(subscription::show))
         .route("/console/subscriptions/{name}/{action}", get(act::confirm).post(act::perform))
         .route("/console/topics", get(topics::show))

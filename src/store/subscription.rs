@@ -239,9 +239,6 @@ pub trait Subscriptions: Send + Sync {
     async fn subscriptions(&self, edit: u64) -> Result<Vec<Subscription>, StoreError>;
     /// Those of `share` that exist, by name: what they cost grows with how many are named.
     async fn subscriptions_of(&self, share: &Share) -> Result<Vec<Subscription>, StoreError>;
-    /// What each subscription that is neither removed nor deleted still has to get, by its row number:
-    /// as [`PositionSummary::owed`] says it of its live positions, without reading what else there is.
-    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError>;
     /// How each subscription of `share` that is neither removed nor deleted is doing, by name.
     async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError>;
     /// Pauses, resumes, disables, removes or deletes.

@@ -109,3 +109,46 @@ async fn what_cannot_be_done_says_which_field_and_why() {
     }
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_is_made_after_its_filter_was_tried_and_its_secret_is_shown_once() {
+    let rig = Rig::start("").await;
+    let fields = [
+        ("name", "fresh"),
+        ("topic", "orders"),
+        ("url", "https://fresh.example/hooks"),
+        ("filter", "version > 1"),
+        ("from", "earliest"),
+    ];
+    let said = rig.post("new-subscription", &fields).await;
+    let says = "of the newest 3 events of orders it wants 2, passes over 1 and fails on 0";
+    assert!(said.status == 200 && said.body.contains(says), "{said:?}");
+    rig.api().get("/v1/subscriptions/fresh").await.problem(404, "not_found");
+    let made = rig.post("new-subscription", &[&[("go", "1")][..], &fields].concat()).await;
+    assert!(made.status == 200 && made.body.contains("whsec_"), "{made:?}");
+    assert!(!made.body.contains("name=\"go\""), "it is not made twice: {made:?}");
+    let view = view(&rig, "fresh").await;
+    assert_eq!((&view["filter"], &view["origin"]), (&json!("version > 1"), &json!("api")));
+    let again = rig.post("new-subscription", &[&[("go", "1")][..], &fields].concat()).await;
+    assert!(again.status == 409 && again.body.contains("role=\"alert\""), "{again:?}");
+    let rotated = rig.post("subscriptions/fresh/rotate", &[("go", "1"), ("overlap", "0s")]).await;
+    assert!(rotated.status == 200 && rotated.body.contains("whsec_"), "{rotated:?}");
+    let wrong =
+        rig.post("new-subscription", &[("name", "x"), ("topic", "none"), ("url", "u")]).await;
+    assert_eq!(wrong.status, 404, "{wrong:?}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_is_tried_on_a_page() {
+    let rig = Rig::start("").await;
+    let shown = rig.get("try?topic=orders&filter=version%20%3E%202").await;
+    assert!(shown.body.contains("1 wanted, 2 passed over, 0 failed"), "{shown:?}");
+    let shown = rig.get("try?topic=orders&filter=version%20%3E").await;
+    assert!(shown.status == 200 && shown.body.contains("role=\"alert\""), "{shown:?}");
+    rig.stop().await;
+    let rig = Rig::start("console: { read_only: true }\n").await;
+    let shown = rig.get("try?topic=orders&filter=true").await;
+    assert!(shown.body.contains("3 wanted"), "a trial changes nothing: {shown:?}");
+    rig.stop().await;
+}

@@ -13,7 +13,7 @@ use self::rig::{Rig, page};
 use crate::support::{Place, relay::SECRET};
 
 /// Pages of a relay that has one thing of every kind.
-pub(crate) const PAGES: [&str; 17] = [
+pub(crate) const PAGES: [&str; 19] = [
     "",
     "subscriptions",
     "subscriptions?name=bill",
@@ -29,6 +29,8 @@ pub(crate) const PAGES: [&str; 17] = [
     "topics/orders?filter=version%20%3E%201",
     "topics/orders/events/1",
     "sources/shop",
+    "try?topic=orders&filter=version%20%3E%201",
+    "new-subscription",
     "find?q=nothing",
     "system",
 ];

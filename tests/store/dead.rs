@@ -11,8 +11,8 @@ use milkrun::{
 
 use super::{
     Bench, NOW, later, name,
-    positions::{check_owed, dead, retry, settle, settlement, with_position},
-    subscribe, trim_all,
+    positions::{dead, retry, settle, settlement, with_position},
+    standings, subscribe, trim_all,
 };
 
 fn stopped(version: u64) -> Exception {
@@ -44,7 +44,7 @@ pub(super) async fn a_key_stands_still_until_its_letter_is_redriven(bench: &dyn 
     assert_eq!(found.exceptions, [stopped(2), parked(4)]);
     let shown = store.subscription(&name("billing")).await.unwrap();
     assert_eq!(shown.positions[0].stopped_keys, 1);
-    check_owed(&store).await;
+    standings::check(&store).await;
     let who = name("billing");
     assert_eq!(store.dead_letters(&who, &DeadSelect::All, 0, 10).await.unwrap().len(), 2);
     assert_eq!(store.redrive(&who, DeadSelect::All, None, later(60)).await.unwrap(), 2);

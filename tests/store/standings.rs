@@ -1,10 +1,13 @@
 //! How subscriptions are doing, as it is told in short.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use milkrun::{
-    event::{Micros, Version},
-    store::{Exception, ExceptionKind, Read, Settlement, Share, Subscription, SubscriptionSteer},
+    event::{Micros, Topic, Version},
+    store::{
+        Exception, ExceptionKind, PositionSummary, Read, Settlement, Share, Store, Subscription,
+        SubscriptionStatus, SubscriptionSteer,
+    },
 };
 
 use super::{
@@ -73,4 +76,26 @@ pub(super) async fn those_that_are_named_are_read_alone(bench: &dyn Bench) {
     store.steer_subscription(&name("zoo"), SubscriptionSteer::Delete, Micros(1)).await.unwrap();
     let share = Share::These(ids.into_iter().collect());
     assert_eq!(store.subscriptions_of(&share).await.unwrap().len(), 2);
+}
+
+/// How everybody is doing is told alike in short and with all else that there is.
+pub(super) async fn check(store: &Arc<dyn Store>) {
+    let topics = store.topics().await.unwrap();
+    let all = store.subscriptions(0).await.unwrap();
+    let gone = [SubscriptionStatus::Removed, SubscriptionStatus::Deleted];
+    let expected = all.iter().filter(|one| !gone.contains(&one.status)).map(|one| one.id);
+    let standings = store.standings(&Share::Everything).await.unwrap();
+    let told: BTreeSet<i64> = standings.iter().map(|standing| standing.id).collect();
+    assert_eq!(told, expected.collect());
+    for standing in standings {
+        let one = all.iter().find(|one| one.id == standing.id).unwrap();
+        let sum = |count: fn(&PositionSummary) -> u64| one.live().map(count).sum::<u64>();
+        let topic = |name: &Topic| topics.iter().find(|state| state.topic == *name);
+        let owed: u64 = one.live().map(|at| at.owed(topic(&at.topic).map(|state| &**state))).sum();
+        assert_eq!((&standing.name, standing.status), (&one.name, one.status));
+        assert_eq!(standing.owed, owed, "{standing:?}");
+        assert_eq!(standing.exceptions, sum(|at| at.exceptions), "{standing:?}");
+        assert_eq!(standing.stopped_keys, sum(|at| at.stopped_keys), "{standing:?}");
+        assert_eq!(standing.dead_letters, sum(|at| at.dead_letters), "{standing:?}");
+    }
 }

@@ -38,7 +38,7 @@ const DELETE: Method = Method::DELETE;
 /// Every route of the API with its `operationId`, by which generated clients name their calls: it never
 /// changes.
 #[rustfmt::skip]
-pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 54] = [
+pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 55] = [
     (GET, "/healthz", "get_health", Nothing),
     (GET, "/readyz", "get_readiness", Nothing),
     (GET, "/metrics", "get_metrics", Everything),
@@ -46,6 +46,7 @@ pub(in crate::api) const NEEDS: [(Method, &str, &str, Need); 54] = [
     (GET, "/v1/cluster", "get_cluster", Everything),
     (GET, "/v1/find", "find", Any(Read)),
     (GET, "/v1/series", "get_series", Key),
+    (POST, "/v1/trials", "try_filter", Any(Read)),
     (POST, "/v1/reload", "reload_file", Admin),
     (GET, "/v1/keys", "list_keys", Admin),
     (POST, "/v1/keys", "create_key", Admin),

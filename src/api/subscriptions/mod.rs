@@ -12,6 +12,8 @@ mod view;
 pub(super) mod waiting;
 mod webhook;
 
+use std::collections::HashSet;
+
 use axum::{
     Json,
     extract::State,
@@ -65,16 +67,23 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 
 /// All subscriptions by name.
 #[utoipa::path(get, path = "/v1/subscriptions", tag = "subscriptions",
-    params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name")),
+    params(("limit" = Option<usize>, Query), ("after" = Option<String>, Query, description = "A name"),
+        ("name" = Option<String>, Query, description = "Only those with this in their names"),
+        ("dead_letters" = Option<bool>, Query, description = "Only those that have dead letters")),
     responses((status = 200, body = SubscriptionList)))]
 pub(super) async fn list_subscriptions(
     State(api): State<ApiState>,
     caller: Caller,
     query: Query,
 ) -> Result<Response, Problem> {
-    query.allow(&["limit", "after"])?;
+    query.allow(&["limit", "after", "name", "dead_letters"])?;
     let all = api.directory.look().await?;
-    let seen = all.by_name().filter(|one| caller.owns(one));
+    let named = query.get("name").unwrap_or_default();
+    let dead = if query.flag("dead_letters")? { Some(with_dead(&api).await?) } else { None };
+    let seen = all.by_name().filter(|one| {
+        let has_dead = dead.as_ref().is_none_or(|dead| dead.contains(&one.id));
+        has_dead && one.name.as_str().contains(named) && caller.owns(one)
+    });
     let (page, next) = list::by_name(seen, &query, |one| one.name.as_str())?;
     let page = Share::These(page.iter().map(|one| one.id).collect());
     let heads = view::heads(&api, &page).await?;
@@ -82,6 +91,24 @@ pub(super) async fn list_subscriptions(
     let subscriptions = subscriptions.map(|one| SubscriptionView::new(one, &heads)).collect();
     let list = SubscriptionList { subscriptions };
     Ok(list::answer("/v1/subscriptions", &query, next.as_deref(), list))
+}
+
+/// Those that have dead letters, by row number.
+async fn with_dead(api: &ApiState) -> Result<HashSet<i64>, StoreError> {
+    let standings = api.store.standings(&Share::Everything).await?;
+    let dead = standings.iter().filter(|standing| standing.dead_letters > 0);
+    let mut dead: HashSet<i64> = dead.map(|standing| standing.id).collect();
+    // No standing is told of those that were removed.
+    let removed: Vec<Subscription> = api.store.subscriptions_of(&removed(api).await?).await?;
+    let has_dead = |one: &&Subscription| one.live().any(|position| position.dead_letters > 0);
+    dead.extend(removed.iter().filter(has_dead).map(|one| one.id));
+    Ok(dead)
+}
+
+async fn removed(api: &ApiState) -> Result<Share, StoreError> {
+    let all = api.directory.look().await?;
+    let removed = all.by_name().filter(|one| one.status == SubscriptionStatus::Removed);
+    Ok(Share::These(removed.map(|one| one.id).collect()))
 }
 
 /// Makes a subscription. A signing secret is made and shown once when none is given.

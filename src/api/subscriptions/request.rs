@@ -147,6 +147,15 @@ impl SubscriptionBody {
         Ok(Made { name, topics, from, settings, secret })
     }
 
+    /// Puts what is said of the settings of a draft; its name, topics and place are nothing yet.
+    pub(in crate::api) fn draft(
+        self,
+        settings: &mut SubscriptionSettings,
+        caller: &Caller,
+    ) -> Result<(), Problem> {
+        self.put(settings, caller)
+    }
+
     /// Changes `settings` as asked.
     pub(super) fn change(
         self,

@@ -48,6 +48,7 @@ mod serving;
 mod streams;
 mod subscriptions;
 mod topics;
+mod trials;
 
 /// 2026-01-31T12:00:00Z.
 const NOW: Micros = Micros(1_769_860_800_000_000);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// A setting and what it becomes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Setting {
+pub(in crate::cli) struct Setting {
     path: Vec<String>,
     value: Value,
 }
@@ -14,7 +14,7 @@ impl Setting {
     ///
     /// # Errors
     /// What was expected.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::cli) fn parse(text: &str) -> Result<Self, String> {
         let (path, value) = text.split_once('=').ok_or("expected a setting, `=` and a value")?;
         let path: Vec<String> = path.trim().split('.').map(ToOwned::to_owned).collect();
         if path.iter().any(String::is_empty) {
@@ -29,7 +29,10 @@ impl Setting {
 ///
 /// # Errors
 /// Names the setting that is inside of one that is no object.
-pub(super) fn all(body: &mut Map<String, Value>, settings: Vec<Setting>) -> Result<(), String> {
+pub(in crate::cli) fn all(
+    body: &mut Map<String, Value>,
+    settings: Vec<Setting>,
+) -> Result<(), String> {
     for Setting { path, value } in settings {
         let Some((last, groups)) = path.split_last() else { continue };
         let mut object = &mut *body;

@@ -97,6 +97,7 @@ async fn subscription(
         "test" => Ok(plan::test(&one, form)),
         "redrive" => plan::redrive(visit, &one, form).await,
         "cancel" => plan::cancel(form),
+        "rotate" => Ok(plan::rotate(&one, form)),
         _ => Err(unknown(action)),
     };
     let own = format!("/v1/subscriptions/{}", segment(name));
@@ -134,7 +135,13 @@ fn unknown(action: &str) -> Told {
     Told { status: 404, code: "not_found".to_owned(), detail }
 }
 
-async fn carry_out(
+/// The page of a plan.
+pub(super) async fn ask(visit: &Visit, plan: Plan) -> Result<Response, Refused> {
+    page(visit, plan, (StatusCode::OK, None, None)).await
+}
+
+/// Does what is planned when the form says so; else its page.
+pub(super) async fn carry_out(
     visit: &Visit,
     plan: Plan,
     action: &str,
@@ -145,6 +152,11 @@ async fn carry_out(
     };
     match visit.ask(plan.method.clone(), &plan.path, Some(body)).await {
         Err(told) => page(visit, plan, (told.status(), Some(told.detail), None)).await,
+        Ok(bytes) if plan.is_once => {
+            let made: Value = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!({}));
+            let made = json!({ "name": made["name"], "secret": made["secret"] }).to_string();
+            page(visit, plan, (StatusCode::OK, None, Some(json::html(made.as_bytes()).0))).await
+        }
         Ok(bytes) if plan.shows => {
             page(visit, plan, (StatusCode::OK, None, Some(json::html(&bytes).0))).await
         }
@@ -178,7 +190,7 @@ async fn page(
         problem: problem.map(|problem| Text::new(&problem).to_string()),
         says: Text::new(&plan.says).to_string(),
         can_look: plan.fields.iter().any(|field| field.decides),
-        ready: plan.body.is_some(),
+        ready: plan.body.is_some() && !(plan.is_once && shown.is_some()),
         fields: plan.fields,
         verb: plan.verb,
         back: plan.back,

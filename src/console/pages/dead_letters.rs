@@ -49,19 +49,23 @@ struct DeadLettersPage {
 /// The page.
 pub(crate) async fn show(visit: Visit, form: Form) -> Result<Response, Refused> {
     let of = form.text("of").to_owned();
-    let all: Subscriptions = visit.get("/v1/subscriptions?limit=1000").await?;
-    let with = all.subscriptions.iter().filter(|one| one.dead() > 0 || one.name == of);
-    let with = with.map(|one| With {
-        name: one.name.clone(),
-        url: visit.link().page("dead-letters") + &query(&[("of", &one.name)]),
-        dead: one.dead(),
-        is_chosen: one.name == of,
-    });
+    let all: Subscriptions = visit.get("/v1/subscriptions?limit=100&dead_letters=true").await?;
+    let with = |name: &str, dead| With {
+        name: name.to_owned(),
+        url: visit.link().page("dead-letters") + &query(&[("of", name)]),
+        dead,
+        is_chosen: name == of,
+    };
+    let mut with_dead: Vec<With> =
+        all.subscriptions.iter().map(|one| with(&one.name, one.dead())).collect();
+    if !of.is_empty() && !with_dead.iter().any(|one| one.is_chosen) {
+        with_dead.push(with(&of, 0));
+    }
     let (reason, status, since) = (form.text("reason"), form.text("status"), form.text("since"));
     let mut page = DeadLettersPage {
         shell: visit.shell("Dead letters").await,
         now: visit.now,
-        with: with.collect(),
+        with: with_dead,
         reasons: &REASONS,
         reason: reason.to_owned(),
         status: status.to_owned(),

@@ -1,6 +1,7 @@
 //! The pages, one file each.
 
 pub(super) mod act;
+pub(super) mod create;
 pub(super) mod dead_letters;
 pub(super) mod event;
 #[expect(
@@ -22,3 +23,4 @@ pub(super) mod subscriptions;
 pub(super) mod system;
 pub(super) mod topic;
 pub(super) mod topics;
+pub(super) mod try_out;

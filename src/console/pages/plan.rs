@@ -27,7 +27,12 @@ pub(super) struct Field {
 }
 
 impl Field {
-    fn new(name: &'static str, label: &'static str, hint: &'static str, form: &Form) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        label: &'static str,
+        hint: &'static str,
+        form: &Form,
+    ) -> Self {
         let value = form.text(name).to_owned();
         Self { name, label, hint, value, is_needed: false, decides: true }
     }
@@ -43,6 +48,8 @@ pub(super) struct Plan {
     pub(super) body: Option<Value>,
     /// Whether the answer is shown here.
     pub(super) shows: bool,
+    /// Whether it is shown what was made, and it is not offered again.
+    pub(super) is_once: bool,
     pub(super) method: Method,
     /// The call, its route, and where an operator came from; filled in by [`Plan::at`].
     pub(super) path: String,
@@ -59,13 +66,19 @@ impl Plan {
         Self::new(says, verb, Vec::new(), Some(json!({})))
     }
 
-    fn new(says: String, verb: &'static str, fields: Vec<Field>, body: Option<Value>) -> Self {
+    pub(super) fn new(
+        says: String,
+        verb: &'static str,
+        fields: Vec<Field>,
+        body: Option<Value>,
+    ) -> Self {
         Self {
             says,
             verb,
             fields,
             body,
             shows: false,
+            is_once: false,
             method: Method::POST,
             path: String::new(),
             route: String::new(),
@@ -80,6 +93,7 @@ impl Plan {
         let (under, route) = match action {
             "replay" => ("replays".to_owned(), "replays"),
             "redrive" => ("dead-letters/redrive".to_owned(), "dead-letters/redrive"),
+            "rotate" => ("secrets/rotate".to_owned(), "secrets/rotate"),
             "cancel" => (format!("replays/{}", self.id), "replays/{id}"),
             own => (own.to_owned(), own),
         };
@@ -92,13 +106,13 @@ impl Plan {
     }
 }
 
-fn wrong(field: &str, detail: impl std::fmt::Display) -> Told {
+pub(super) fn wrong(field: &str, detail: impl std::fmt::Display) -> Told {
     let detail = format!("`{field}`: {detail}");
     Told { status: 400, code: "bad_parameter".to_owned(), detail }
 }
 
 /// A place that somebody typed, as the API takes it: a word, a version, a cursor, or an instant.
-fn place(visit: &Visit, field: &str, text: &str) -> Result<String, Told> {
+pub(super) fn place(visit: &Visit, field: &str, text: &str) -> Result<String, Told> {
     let is_cursor = text.chars().all(|letter| letter.is_ascii_hexdigit() || letter == '-');
     let is_time = text.len() > 17 && text.contains(':');
     if matches!(text, "latest" | "earliest") || (is_cursor && !is_time) {
@@ -159,7 +173,7 @@ fn topic_field(one: &Subscription, form: &Form, needed: bool) -> Option<Field> {
     })
 }
 
-const PLACES: &str = "latest, earliest, a version, a cursor, a time, 10m";
+pub(super) const PLACES: &str = "latest, earliest, a version, a cursor, a time, 10m";
 
 /// Resumes where it stands, or elsewhere.
 pub(super) async fn resume(visit: &Visit, one: &Subscription, form: &Form) -> Result<Plan, Told> {
@@ -322,6 +336,26 @@ pub(super) async fn redrive(visit: &Visit, one: &Subscription, form: &Form) -> R
     let count = grouped(redriven);
     let says = format!("Redrive {count} dead letters of {}: {said}.", one.name);
     Ok(Plan::new(says, "Redrive", fields, Some(body)))
+}
+
+/// What somebody typed in the place of a filter or a transform: an object, or else an expression.
+pub(super) fn trial_value(text: &str) -> Value {
+    let read = serde_json::from_str(text).ok();
+    read.filter(Value::is_object).unwrap_or_else(|| text.into())
+}
+
+/// Signs with another secret.
+pub(super) fn rotate(one: &Subscription, form: &Form) -> Plan {
+    let hint = "24h; 0s: not at all";
+    let label = "How long the secret before goes on signing (empty: 24h)";
+    let field = Field { decides: false, ..Field::new("overlap", label, hint, form) };
+    let body =
+        form.given("overlap").map_or_else(|| json!({}), |overlap| json!({ "overlap": overlap }));
+    let says = format!(
+        "Make another secret for {} and sign with it at once. It is shown here, once.",
+        one.name
+    );
+    Plan { is_once: true, ..Plan::new(says, "Rotate the secret of", vec![field], Some(body)) }
 }
 
 /// Ends a replay before its time.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::{
     filters,
@@ -10,14 +10,13 @@ use super::{
 };
 use crate::console::{
     form::Form,
-    link::{query, segment},
+    link::query,
     shell::{self, Refused, Shell},
     visit::Visit,
 };
 
-/// How many a page has; with a filter, how many are looked at.
+/// How many a page has.
 const LIMIT: usize = 100;
-const LOOKED_AT: usize = 1_000;
 
 #[derive(Template)]
 #[template(path = "subscriptions.html")]
@@ -25,20 +24,23 @@ struct SubscriptionsPage {
     shell: Shell,
     wanted: String,
     rows: Vec<Subscription>,
+    may_make: bool,
     more: Option<String>,
 }
 
 /// The page.
 pub(crate) async fn show(visit: Visit, form: Form) -> Result<Response, Refused> {
     let (wanted, after) = (form.text("name").to_owned(), form.text("after"));
-    let limit = if wanted.is_empty() { LIMIT } else { LOOKED_AT };
-    let path = format!("/v1/subscriptions?limit={limit}&after={}", segment(after));
-    let mut rows = visit.get::<Subscriptions>(&path).await?.subscriptions;
-    let last = last_name(&rows, limit, |one| &one.name);
-    rows.retain(|one| one.name.contains(&wanted));
+    let limit = LIMIT.to_string();
+    let asked = [("limit", &*limit), ("after", after), ("name", &wanted)];
+    let path = format!("/v1/subscriptions{}", query(&asked));
+    let rows = visit.get::<Subscriptions>(&path).await?.subscriptions;
+    let last = last_name(&rows, LIMIT, |one| &one.name);
     let more = last.map(|last| {
         visit.link().page("subscriptions") + &query(&[("name", &wanted), ("after", &last)])
     });
+    let may_make = visit.may((Method::POST, "/v1/subscriptions"), &[]).await;
     let shell = visit.shell("Subscriptions").await.with(path, "milkrun subscriptions list");
-    Ok(shell::answer(StatusCode::OK, &SubscriptionsPage { shell, wanted, rows, more }))
+    let page = SubscriptionsPage { shell, wanted, rows, may_make, more };
+    Ok(shell::answer(StatusCode::OK, &page))
 }

@@ -37,6 +37,8 @@ struct TopicPage {
     now: Micros,
     topic: shown::Topic,
     filter: String,
+    /// Where it is tried as that of a subscription.
+    trial: String,
     /// Why the filter does not work.
     problem: Option<String>,
     /// Which versions were looked at, when a filter chose.
@@ -193,6 +195,7 @@ pub(crate) async fn show(
         coloured: json::html(topic.settings.get().as_bytes()).0,
         shell: visit.shell(&name).await.with(events, format!("milkrun events list {name}")),
         topic,
+        trial: visit.link().page("try") + &query(&[("topic", &name), ("filter", &filter)]),
         filter,
     };
     Ok(shell::answer(StatusCode::OK, &page))

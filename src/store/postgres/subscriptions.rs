@@ -79,10 +79,6 @@ impl Subscriptions for PostgresStore {
         summaries::of(&self.shared.pool, &self.shared.seal, share).await
     }
 
-    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        summaries::owed(&self.shared.pool).await
-    }
-
     async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError> {
         standings::of(&self.shared.pool, share).await
     }

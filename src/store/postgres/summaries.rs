@@ -129,19 +129,6 @@ async fn whole(
         .collect()
 }
 
-/// What each subscription that could be served still has to get.
-pub(super) async fn owed(readers: &PgPool) -> Result<Vec<(i64, u64)>, StoreError> {
-    let sql = "-- owed\nSELECT s.id, coalesce(sum(greatest(0, t.head - greatest(p.reach, t.oldest - 1)) \
-        + octet_length(p.open) / 8 + coalesce(x.count, 0)), 0)::bigint FROM subscriptions s \
-        LEFT JOIN positions p ON p.subscription = s.id AND p.job IS NULL \
-        LEFT JOIN topics t ON t.id = p.topic \
-        LEFT JOIN (SELECT topic, position, count(*) AS count FROM exceptions WHERE kind <> 'stopped' \
-        GROUP BY topic, position) x ON x.topic = p.topic AND x.position = p.id \
-        WHERE s.status <> 'deleted' AND s.removed_at IS NULL GROUP BY s.id";
-    let rows: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(readers).await?;
-    Ok(rows.into_iter().map(|(id, owed)| (id, owed.max(0).cast_unsigned())).collect())
-}
-
 fn id(row: &PgRow) -> Result<i64, StoreError> {
     Cells::of(row, "subscriptions").get("id")
 }

@@ -60,11 +60,6 @@ impl Subscriptions for SqliteStore {
         summaries::of(&self.shared.readers, &self.shared.seal, share).await
     }
 
-    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        let standings = self.standings(&Share::Everything).await?;
-        Ok(standings.into_iter().map(|standing| (standing.id, standing.owed)).collect())
-    }
-
     async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError> {
         standings::of(&self.shared.readers, share).await
     }

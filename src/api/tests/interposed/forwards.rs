@@ -169,10 +169,6 @@ impl Subscriptions for Interposed {
         self.inner.subscriptions_of(share).await
     }
 
-    async fn owed(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        self.inner.owed().await
-    }
-
     async fn standings(&self, share: &Share) -> Result<Vec<Standing>, StoreError> {
         self.inner.standings(share).await
     }
