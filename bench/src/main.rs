@@ -9,6 +9,7 @@
 )]
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     sync::Arc,
@@ -195,14 +196,15 @@ async fn until_interrupted<T>(measuring: impl Future<Output = Result<T>>) -> Res
 /// Builds the relay as this program was built.
 fn build() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&root).args(["build", "--quiet", "--bin", "milkrun"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    ensure!(cargo.status()?.success(), "the relay does not build");
     let own = std::env::current_exe()?;
-    Ok(own.parent().context("a program lies in a directory")?.join("milkrun"))
+    let folder = own.parent().context("a program lies in a directory")?;
+    // The folder of a profile is called as the profile, but for that of `dev`.
+    let profile = folder.file_name().and_then(OsStr::to_str).context("a folder has a name")?;
+    let profile = if profile == "debug" { "dev" } else { profile };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&root).args(["build", "--quiet", "--bin", "milkrun", "--profile", profile]);
+    ensure!(cargo.status()?.success(), "the relay does not build");
+    Ok(folder.join("milkrun"))
 }
 
 /// Every subscription has a connection, and this process has its other end.

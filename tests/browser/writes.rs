@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Method, path in the document, path here, and a body that is good.
 #[rustfmt::skip]
-const WRITES: [(&str, &str, &str, &str); 26] = [
+const WRITES: [(&str, &str, &str, &str); 27] = [
     ("POST", "/v1/topics/{topic}/events", "/v1/topics/orders/events", r#"{"specversion":"1.0","id":"evil","source":"/evil","type":"evil"}"#),
     ("POST", "/v1/subscriptions", "/v1/subscriptions", r#"{"name":"evil","topics":["*"],"webhook":{"url":"http://127.0.0.1:9/"}}"#),
     ("PUT", "/v1/topics/{topic}", "/v1/topics/evil", "{}"),
@@ -32,6 +32,7 @@ const WRITES: [(&str, &str, &str, &str); 26] = [
     ("DELETE", "/v1/subscriptions/{name}", "/v1/subscriptions/refused", "{}"),
     ("DELETE", "/v1/topics/{topic}", "/v1/topics/idle", "{}"),
     ("DELETE", "/v1/keys/{id}", "/v1/keys/none", "{}"),
+    ("POST", "/v1/trials", "/v1/trials", r#"{"topic":"orders"}"#),
     ("POST", "/v1/keys", "/v1/keys", r#"{"owner":"evil","scopes":["admin"]}"#),
 ];
 

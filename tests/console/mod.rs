@@ -5,6 +5,7 @@ mod acts;
 mod browser;
 mod hostile;
 mod large;
+mod proxy;
 mod rig;
 
 use serde_json::json;

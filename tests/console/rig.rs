@@ -130,7 +130,8 @@ pub(crate) mod page {
         }
     }
 
-    fn client() -> reqwest::Client {
+    /// A browser that keeps no cookies.
+    pub(crate) fn client() -> reqwest::Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let none = reqwest::redirect::Policy::none();
         reqwest::Client::builder().no_proxy().redirect(none).build().unwrap()
@@ -155,11 +156,18 @@ pub(crate) mod page {
         fields: &[(&str, &str)],
         headers: &[(&str, &str)],
     ) -> Page {
-        let body =
-            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = client().post(format!("{base}{path}")).body(body);
-        let kind = ("content-type", "application/x-www-form-urlencoded");
-        send(request, &[&[kind], headers].concat()).await
+        send(form(&client(), &format!("{base}{path}"), fields), headers).await
+    }
+
+    /// A form that is sent.
+    pub(crate) fn form(
+        client: &reqwest::Client,
+        url: &str,
+        fields: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        let request = client.post(url).body(body.extend_pairs(fields).finish());
+        request.header("content-type", "application/x-www-form-urlencoded")
     }
 
     /// What stands from one text to the next.

@@ -44,7 +44,7 @@ fn schema(path: &str, place: &ParameterIn, name: &str) -> Option<RefOr<Schema>> 
         // A stream may be of any length.
         (ParameterIn::Query, "limit") if is_read => forms::number(1, None).into(),
         (ParameterIn::Query, "limit") => forms::number(1, i64::try_from(LIMIT_MAX).ok()).into(),
-        (ParameterIn::Query, "name") => {
+        (ParameterIn::Query, "name") if path == "/v1/series" => {
             ObjectBuilder::new().schema_type(Type::String).enum_values(Some(series::names())).into()
         }
         (ParameterIn::Query, "label") => {
@@ -58,7 +58,7 @@ fn schema(path: &str, place: &ParameterIn, name: &str) -> Option<RefOr<Schema>> 
         (ParameterIn::Query, "ids") => {
             text("Numbers with commas between", "^[0-9]{1,18}(,[0-9]{1,18})*$", "1,2,3")
         }
-        (ParameterIn::Query, "type" | "key" | "source") => {
+        (ParameterIn::Query, "type" | "key" | "source" | "name") => {
             ObjectBuilder::new().schema_type(Type::String).into()
         }
         _ => return None,
