@@ -80,7 +80,8 @@ async fn subscribe(api: &Api, pair: &Pair) {
 /// The first attempt on the event.
 async fn first_attempt(api: &Api, pair: &Pair) -> Value {
     let look = || async {
-        let shown = api.get(&format!("/v1/subscriptions/{}/attempts", pair.name)).await.ok();
+        let shown =
+            api.get(&format!("/v1/subscriptions/{}/attempts?limit=1000", pair.name)).await.ok();
         shown["attempts"].as_array().unwrap().last().cloned()
     };
     eventually(&format!("an attempt of `{}`", pair.case.name), look).await
